@@ -1,0 +1,35 @@
+# make report   the lab report of the eight configurations, on generated photographs or on yours:
+#               make report DATA=params/data/aptos.yaml SET="data_dir=/photos/aptos epochs=10"
+# make test     the tests
+# make lab      the notebooks in JupyterLab
+
+PYTHON ?= python3.11
+DATA ?= params/data/demo.yaml
+SET ?=
+JOBS ?= 1
+OUT ?= reports/$(basename $(notdir $(DATA)))
+TESTS ?= -m "not slow"
+
+.PHONY: report test lab lint clean
+.DEFAULT_GOAL := report
+
+report: .venv/installed
+	.venv/bin/dr-lab run --data $(DATA) --out $(OUT) --jobs $(JOBS) $(foreach assignment,$(SET),--set $(assignment))
+
+test: .venv/installed
+	.venv/bin/python -m pytest $(TESTS)
+
+lab: .venv/installed
+	.venv/bin/jupyter lab notebooks
+
+lint: .venv/installed
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+# Written last, so that an installation that was broken off is taken up again.
+.venv/installed: pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv reports data/demo

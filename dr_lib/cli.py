@@ -1,0 +1,203 @@
+"""The ``dr-lab`` command."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dr_lib import GRADE_NAMES
+from dr_lib.errors import InputError
+
+# The heavy imports (torch, matplotlib) happen inside the commands: `dr-lab --help` answers at once.
+
+app = typer.Typer(
+    help="Grade diabetic retinopathy (0-4) from fundus photographs with ResNets, and report it honestly.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False)
+
+DataFile = Annotated[Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")]
+Assignments = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")]
+
+
+@app.command()
+def run(
+    data: DataFile,
+    runs: Annotated[list[Path], typer.Argument(metavar="[RUN.yaml]...", help="default: all of params/runs/")] = None,
+    recipe: Annotated[Path, typer.Option(metavar="FILE", help="params file between data and runs")] = None,
+    assignments: Assignments = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data file's name>")] = None,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="runs at the same time")] = 1,
+) -> None:
+    """Train and test every configuration, and write the lab report."""
+    from dr_lib import grid
+    from dr_lib.plan import check_runs, plan_runs
+    from dr_lib.report.render import build_report
+    from dr_lib.watch import Watch, duration
+
+    began = time.monotonic()
+    out = out or Path("reports") / data.stem
+    run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
+    configs = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
+    prepared = check_runs(configs)
+    stages = [
+        [grid.audit_job(configs[0])],
+        grid.pretraining_jobs(configs),
+        grid.training_jobs(configs, prepared),
+    ]
+    for stage in stages:
+        with Watch(console) as watch:
+            # Networks share the photographs that they are pretrained on; one after another, the first draws them.
+            grid.run_jobs(stage, 1 if stage is stages[1] else jobs, watch)
+    failed = [job for stage in stages for job in stage if job.state == "failed"]
+    report = build_report(out)
+    console.print(f"{len(stages[2])} runs in {duration(time.monotonic() - began)}, {len(failed)} jobs failed")
+    for job in failed:
+        console.print(f"{job.title}: {job.reason} (log: {job.files.log})", style="red", markup=False, soft_wrap=True)
+    console.print(str(report), markup=False, soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def report(experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")]) -> None:
+    """Write the lab report of the runs that are there."""
+    from dr_lib.report.render import build_report
+
+    print(build_report(experiment))
+
+
+@app.command()
+def audit(
+    data: DataFile,
+    assignments: Assignments = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
+) -> None:
+    """Say what is in a data set: grades, splits, patients on both sides, damaged photographs."""
+    from dr_lib import grid
+    from dr_lib.config import combine
+    from dr_lib.data.prepare import prepare_data
+    from dr_lib.watch import Watch
+
+    config = combine([data], assignments, fixed={"out_dir": str(out or Path("reports") / data.stem)})
+    prepare_data(config)
+    job = grid.audit_job(config)
+    with Watch(console) as watch:
+        grid.run_jobs([job], 1, watch)
+    print(job.files.page)
+    raise typer.Exit(1 if job.state == "failed" else 0)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    data: DataFile,
+    assignments: Assignments = [],  # noqa: B006
+    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
+) -> None:
+    """Load a trained network and evaluate it on a data set."""
+    from dr_lib.trained import evaluate_checkpoint
+
+    summary = evaluate_checkpoint(checkpoint, data, assignments, split)
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return
+    low, high = summary["intervals"]["accuracy"]
+    console.print(
+        f"{split}: {summary['photographs']} photographs of {summary['patients']} patients\n"
+        f"accuracy                  {100 * summary['accuracy']:.4f} %  (95 % interval {100 * low:.1f} to {100 * high:.1f})\n"
+        f"majority-class accuracy   {100 * summary['majority_accuracy']:.4f} %\n"
+        f"quadratic weighted kappa  {summary['kappa']:.4f}"
+    )
+    table = Table("true \\ predicted", *map(str, range(5)), box=None, padding=(0, 2, 0, 0), title="confusion matrix, counts")
+    for grade, row in enumerate(summary["confusion_matrix"]):
+        table.add_row(f"{grade} {GRADE_NAMES[grade]}", *map(str, row))
+    console.print(table)
+
+
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...")],
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list")] = False,
+) -> None:
+    """Grade photographs: predicted grade, and the probability of each. For research, not for diagnosis."""
+    from dr_lib.trained import predict_files
+
+    rows = predict_files(checkpoint, images)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("image", "grade", *(f"p{grade}" for grade in range(5)), box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        if row["grade"] is None:
+            table.add_row(row["image"], f"{row['verdict']}: not graded")
+        else:
+            probabilities = [f"{share:.3f}" for share in row["probabilities"]]
+            table.add_row(row["image"], f"{row['grade']} {GRADE_NAMES[row['grade']]}", *probabilities)
+    console.print(table)
+
+
+@app.command("make-data")
+def make_data(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    train: Annotated[int, typer.Option(min=1, help="training photographs")] = 800,
+    test: Annotated[int, typer.Option(min=0, help="testing photographs")] = 200,
+    size: Annotated[int, typer.Option(min=96, help="nominal width, px")] = 512,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Draw a data set of fundus photographs with lesions by the ICDR grades, labelled as in the course."""
+    from dr_lib.data.generated import make_data as draw
+    from dr_lib.progress import Progress
+
+    with Progress() as progress:
+        try:
+            draw(
+                folder, train=train, test=test, size=size, seed=seed,
+                progress=lambda done, total: progress.bar("drawing photographs", done, total),
+            )  # fmt: skip
+        except FileExistsError as error:
+            raise InputError(str(error)) from None
+    print(folder)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    assignments: Assignments = [],  # noqa: B006
+) -> None:
+    """Say whether params files are sound together, and what they come to."""
+    from dr_lib.config import RunConfig, combine
+    from dr_lib.models import check_model
+
+    config = combine(files, assignments)
+    check_model(config.model, config.resnet_version)
+    defaults = RunConfig()
+    for name in RunConfig.model_fields:
+        value = getattr(config, name)
+        if value != getattr(defaults, name):
+            console.print(f"{name}: {value}", markup=False)
+    console.print(f"sound: run {config.run_name!r}; all else as in dr_lib/config.py", markup=False)
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on stderr and exit status 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"dr-lab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

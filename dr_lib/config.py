@@ -1,0 +1,222 @@
+"""Every parameter of a run: its meaning, type, range and default, written once."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dr_lib.errors import InputError
+
+DEMO_DIR = "data/demo"
+"""The one data folder that is drawn where it is missing; a mistyped name of any other is an error."""
+
+ABBREVIATIONS = {"lr": "learning_rate"}
+"""Spellings that everybody in the field understands, accepted for the names they stand for."""
+
+
+def _no_bool(value: Any) -> Any:
+    """Refuse ``true`` where a number is meant; pydantic would read it as 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"is {str(value).lower()}, a number is needed")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_no_bool)]
+Float = Annotated[float, BeforeValidator(_no_bool)]
+Share = Annotated[Float, Field(ge=0, lt=1)]
+
+
+class RunConfig(BaseModel):
+    """All parameters of one run, validated and immutable.
+
+    The fields are flat so that papermill can inject them one by one; the ``parameters`` cell of ``train.ipynb``
+    names the same fields. Raises :class:`dr_lib.errors.InputError` through :meth:`from_mapping`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    # Where the photographs are
+    data_dir: str = Field(DEMO_DIR, min_length=1, description="folder of labels and photographs")
+    labels: Literal["course", "kaggle", "aptos", "table", "medmnist", "auto"] = Field(
+        "auto", description="form of the labels; auto recognises it by the files that are there"
+    )
+    labels_file: str = Field("", description="label file inside data_dir, where it has not its usual name")
+    images_dir: str = Field("", description="folder of the photographs inside data_dir; empty: looked for")
+    limit: Int = Field(0, ge=0, description="at most this many photographs of each split, stratified; 0: all")
+    validation_share: Share = Field(0.1, description="share of the training patients held out to choose the epoch")
+    test_share: Share = Field(0.2, description="share of the patients tested on, where the labels bring no split")
+    split_seed: Int = Field(0, ge=0, description="seed of the splits made here; the same for all seeds of a study")
+    on_damage: Literal["repair", "drop", "fail"] = Field(
+        "repair", description="truncated photographs: repaired up to max_lost_share, all dropped, or refused"
+    )
+    max_lost_share: Share = Field(0.1, description="largest share of rows lost that is still repaired")
+    generated_train: Int = Field(480, ge=40, description="data/demo, where missing: training photographs to draw")
+    generated_test: Int = Field(160, ge=10, description="data/demo: testing photographs to draw")
+    generated_size: Int = Field(192, ge=96, description="data/demo: nominal width of the photographs, px")
+
+    # The network
+    model: str = Field("resnet18", min_length=1, description="a torchvision classifier by name")
+    resnet_version: Literal["v1.5", "v1"] = Field(
+        "v1.5", description="stride of a bottleneck in its 3x3 convolution (v1.5) or its first 1x1 (v1)"
+    )
+    pretrained: bool = Field(False, description="start from pretrained_weights instead of random values")
+    pretrained_weights: str = Field(
+        "DEFAULT", min_length=1, description="DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, generated, or a file"
+    )
+    pretraining_photographs: Int = Field(1000, ge=10, description="generated weights: photographs drawn")
+    pretraining_epochs: Int = Field(6, ge=1, description="generated weights: passes over them")
+
+    # What a sample is
+    resize: Int = Field(256, ge=16, description="training: shorter side after Resize and side of the centre crop, px")
+    image_size: Int = Field(224, ge=16, description="side of what the network sees, px")
+    rotation_degrees: Float = Field(20, ge=0, le=180, description="training: rotation drawn from -this to +this")
+
+    # How it learns
+    batch_size: Int = Field(64, ge=1, description="photographs per step")
+    epochs: Int = Field(25, ge=1, description="passes over the training photographs, both phases together")
+    feature_extraction_epochs: Int = Field(
+        5, ge=0, description="pretrained runs: epochs at the start that train the head alone"
+    )
+    learning_rate: Float = Field(1e-3, gt=0, description="step size of SGD")
+    momentum: Float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    weight_decay: Float = Field(5e-4, ge=0, description="L2 penalty of SGD")
+    class_weights: Literal["none", "majority_ratio", "balanced"] | list[Float] = Field(
+        "none", description="weights in the loss: none, n_0/n_c, n/(5 n_c), or five numbers"
+    )
+    select_by: Literal["val_kappa", "val_accuracy", "test_accuracy"] = Field(
+        "val_kappa", description="figure that chooses the epoch; test_accuracy is the lab report's, and optimistic"
+    )
+    seed: Int = Field(0, ge=0, lt=2**31, description="seed of weights, order and augmentation")
+
+    # The machine, and where results go
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: CUDA where there is one")
+    num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
+    cache_dir: str = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: verdicts on files")
+    out_dir: str = Field("reports/manual", min_length=1, description="experiment folder")
+    name: str = Field("", pattern=r"^[\w.+=-]*$", description="run folder inside out_dir/runs; empty: from the parameters")
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> "RunConfig":
+        if self.image_size > self.resize:
+            raise ValueError(f"image_size {self.image_size} is larger than resize {self.resize}; lower one of them")
+        if self.pretrained and self.feature_extraction_epochs > self.epochs:
+            raise ValueError(
+                f"feature_extraction_epochs {self.feature_extraction_epochs} is more than epochs {self.epochs}; "
+                "it counts those of the epochs that train the head alone"
+            )
+        if isinstance(self.class_weights, list) and (len(self.class_weights) != 5 or min(self.class_weights) <= 0):
+            raise ValueError(f"class_weights needs five positive numbers, has {self.class_weights}")
+        return self
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any], sources: dict[str, str] | None = None) -> "RunConfig":
+        """Return the configuration with ``values`` over the defaults.
+
+        ``sources`` says for each key where it was written (a file, ``--set``), for the message of an
+        :class:`InputError` on an unknown key, a wrong type or a value out of range.
+        """
+        sources = sources or {}
+        where = lambda key: f"{sources[key]}: " if key in sources else ""  # noqa: E731
+        for key in values:
+            if key not in cls.model_fields:
+                raise InputError(f"{where(key)}unknown parameter {key!r}{nearest(key, cls.model_fields)}")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            message = first["msg"].removeprefix("Value error, ")
+            if not first["loc"]:
+                raise InputError(message) from None
+            key = str(first["loc"][0])
+            meaning = cls.model_fields[key].description
+            raise InputError(f"{where(key)}{key}: {values.get(key)!r} is refused: {message} ({meaning})") from None
+
+    @classmethod
+    def from_notebook(cls, names: dict[str, Any]) -> "RunConfig":
+        """Return the configuration that a notebook's variables (its ``globals()``) spell out.
+
+        papermill only warns about a parameter that the notebook does not know, so a plain value under a name that is
+        no parameter is refused here.
+        """
+        plain = (str, int, float, bool, list, type(None))
+        given = {
+            ABBREVIATIONS.get(key, key): value
+            for key, value in names.items()
+            if not key.startswith("_") and key not in ("In", "Out") and isinstance(value, plain)
+        }
+        return cls.from_mapping(given)
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's folder: the given one, or what distinguishes the lab's eight configurations."""
+        weighted = self.class_weights != "none"
+        return self.name or self.model + "-pretrained" * self.pretrained + "-weighted" * weighted
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that decide the numbers: all but places, names and the number of workers."""
+        return self.model_dump(exclude={"cache_dir", "out_dir", "name", "num_workers"})
+
+
+DATA_PARAMETERS = (
+    "data_dir", "labels", "labels_file", "images_dir", "limit", "validation_share", "test_share", "split_seed",
+    "on_damage", "max_lost_share", "generated_train", "generated_test", "generated_size", "cache_dir",
+)  # fmt: skip
+"""The parameters that decide which photographs there are, as :func:`dr_lib.data.prepare.prepare_data` uses them."""
+
+
+def nearest(name: str, known: Any) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else "; see dr_lib/config.py for the names"
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Return the mapping in a params file, abbreviations spelled out.
+
+    Raises :class:`InputError` where the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); params files are in params/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds a {type(values).__name__}, needs lines of 'parameter: value'")
+    return {ABBREVIATIONS.get(str(key), str(key)): value for key, value in values.items()}
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Return key and value of ``KEY=VALUE``, the value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {text}: needs the form KEY=VALUE")
+    try:
+        return ABBREVIATIONS.get(key, key), yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        raise InputError(f"--set {text}: the value is not YAML; put quotes around it") from None
+
+
+def combine(
+    files: list[Path],
+    assignments: list[str] = (),
+    *,
+    base: dict[str, Any] | None = None,
+    fixed: dict[str, Any] | None = None,
+) -> RunConfig:
+    """Return the configuration of ``files`` in order, later ones winning.
+
+    They lie over ``base``; ``assignments`` (``KEY=VALUE``) win over all files, ``fixed`` over everything.
+    """
+    values, sources = dict(base or {}), {}
+    for path in files:
+        for key, value in read_parameters(path).items():
+            values[key], sources[key] = value, str(path)
+    for text in assignments:
+        key, value = parse_assignment(text)
+        values[key], sources[key] = value, f"--set {text}"
+    return RunConfig.from_mapping(values | (fixed or {}), sources)

@@ -1,0 +1,208 @@
+"""Labels of every known form, read into one table: image, grade, patient, split."""
+
+import logging
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
+
+from dr_lib.data import medmnist
+from dr_lib.data.label_files import Cell, read_columns, read_course_column
+from dr_lib.errors import InputError
+
+log = logging.getLogger("dr_lib.data")
+
+COLUMNS = ("image", "grade", "patient", "split")
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
+"""Endings that a name in a label file may carry; the table holds names without them."""
+
+USUAL_FILES = {"kaggle": "trainLabels.csv", "aptos": "train.csv", "table": "labels.csv"}
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+EYE = re.compile(r"^(?P<patient>.+)_(left|right)$", re.IGNORECASE)
+GRADE = re.compile(r"^[0-4](\.0*)?$")
+
+
+def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd.DataFrame:
+    """Return one row a photograph: ``image`` and ``patient`` (text), ``grade`` (0-4), ``split``.
+
+    ``split`` is ``train``, ``validation``, ``test``, or empty in all rows where the labels bring none.
+    ``form`` is ``course`` (``train_img.csv`` with ``train_label.csv``, and ``test_*``, with or without a header),
+    ``kaggle`` (``trainLabels.csv``: image, level), ``aptos`` (``train.csv``: id_code, diagnosis), ``table`` (any CSV
+    with image and grade columns), ``medmnist`` (``retinamnist*.npz``) or ``auto`` (by the files that are there).
+    ``attrs`` of the table holds ``form`` (never ``auto``) and ``header`` (whether the first line was one; None where
+    a form has no lines). Raises :class:`InputError` naming file and line.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        own = "set data_dir to the folder of labels and photographs, or draw one with dr-lab make-data"
+        raise InputError(f"data_dir {data_dir}: no such folder; {medmnist.REMEDY if form == 'medmnist' else own}")
+    if form == "auto":
+        form = recognise(data_dir, labels_file)
+    if form == "medmnist":
+        rows, header = medmnist.read_labels(medmnist.find(data_dir, labels_file)), None
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+    elif form == "course":
+        table, header = _read_course(data_dir, labels_file)
+    elif form in USUAL_FILES:
+        table, header = _read_table(_label_file(data_dir, form, labels_file)), True
+    else:
+        raise InputError(f"labels: {form!r} is no known form; use course, kaggle, aptos, table, medmnist or auto")
+    table.attrs.update(form=form, header=header)
+    return table
+
+
+def recognise(data_dir: Path, labels_file: str = "") -> str:
+    """Return the form of the labels in ``data_dir`` by the files that are there; the course's pair wins."""
+    if labels_file:
+        if labels_file.endswith(".npz"):
+            return "medmnist"
+        return _form_of(_label_file(data_dir, "table", labels_file))
+    if (data_dir / "train_img.csv").exists() or (data_dir / "train_label.csv").exists():
+        if not any((data_dir / f"test_{part}.csv").exists() for part in ("img", "label")):
+            raise InputError(
+                f"{data_dir / 'test_img.csv'}: missing, while the training pair is there; add the test pair, "
+                "or say labels: course to make a split by patient here"
+            )
+        return "course"
+    if (data_dir / "trainLabels.csv").exists():
+        return "kaggle"
+    if (data_dir / "train.csv").exists():
+        return _form_of(data_dir / "train.csv")
+    if any(data_dir.glob("retinamnist*.npz")):
+        return "medmnist"
+    if len(list(data_dir.glob("*.csv"))) >= 1:
+        return "table"
+    raise InputError(
+        f"data_dir {data_dir}: no label files; needs train_img.csv with train_label.csv and test_*, trainLabels.csv, "
+        "train.csv, retinamnist*.npz, or a CSV with image and grade columns"
+    )
+
+
+def patient_of(image: str) -> str:
+    """Return the patient of a photograph: ``10`` for ``10_left`` and ``10_right``, else the name itself."""
+    eye = EYE.match(image.rpartition("/")[2])
+    return eye["patient"] if eye else image
+
+
+def _form_of(path: Path) -> str:
+    columns = read_columns(path)
+    if columns["image"].name == "id_code" and columns["grade"].name == "diagnosis":
+        return "aptos"
+    if columns["image"].name == "image" and columns["grade"].name == "level":
+        return "kaggle"
+    return "table"
+
+
+def _label_file(data_dir: Path, form: str, labels_file: str) -> Path:
+    if labels_file:
+        _refuse_outside(labels_file, "labels_file")
+        path = data_dir / labels_file
+    else:
+        path = data_dir / USUAL_FILES[form]
+        found = sorted(data_dir.glob("*.csv"))
+        if form == "table" and not path.exists() and found:
+            if len(found) > 1:
+                names = ", ".join(file.name for file in found[:5])
+                raise InputError(f"data_dir {data_dir}: {len(found)} CSV files ({names}); choose one with labels_file")
+            path = found[0]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; put the labels there or name them with labels_file")
+    return path
+
+
+def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
+    if labels_file:
+        raise InputError(f"labels_file {labels_file!r}: labels of form course have fixed names; leave it empty")
+    pairs = {"train": "train"}
+    if (data_dir / "test_img.csv").exists() or (data_dir / "test_label.csv").exists():
+        pairs["test"] = "test"
+    else:
+        pairs["train"] = ""
+    rows, headers = _Rows(), []
+    for prefix, split in pairs.items():
+        image_path, grade_path = data_dir / f"{prefix}_img.csv", data_dir / f"{prefix}_label.csv"
+        images, grades, header = read_course_column(image_path, grade_path)
+        headers.append(header)
+        if len(images) != len(grades):
+            raise InputError(
+                f"{image_path.name} has {len(images)} names and {grade_path.name} {len(grades)} grades "
+                f"(in {data_dir}); each name needs the grade of the same line"
+            )
+        if not images:
+            raise InputError(f"{image_path}: no photographs in it; needs one name a line")
+        for image, grade in zip(images, grades, strict=True):
+            rows.add(image, grade, split=split)
+    return rows.table(), all(headers)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    columns = read_columns(path)
+    images, grades = columns["image"].cells, columns["grade"].cells
+    if not images:
+        raise InputError(f"{path}: a header and no photographs; needs one line a photograph")
+    patients = columns["patient"].cells if "patient" in columns else [None] * len(images)
+    splits = columns["split"].cells if "split" in columns else [None] * len(images)
+    some_split = any(cell is not None and cell.text for cell in splits)
+    rows = _Rows()
+    for image, grade, patient, split in zip(images, grades, patients, splits, strict=True):
+        rows.add(image, grade, patient=patient.text if patient else "", split=_split(split) if some_split else "")
+    return rows.table()
+
+
+def _split(cell: Cell) -> str:
+    try:
+        return SPLIT_NAMES[cell.text.lower()]
+    except KeyError:
+        raise InputError(f"{cell.place}: split {cell.text!r} is none of train, validation, test") from None
+
+
+class _Rows:
+    """Rows of the table, each checked as it comes, with the places where names were met."""
+
+    def __init__(self):
+        self._rows: dict[str, tuple[int, str, str]] = {}
+        self._places: dict[str, str] = {}
+        self._repeats = 0
+
+    def add(self, image: Cell, grade: Cell, *, split: str, patient: str = "") -> None:
+        name = _image_name(image)
+        if not GRADE.match(grade.text):
+            raise InputError(f"{grade.place}: grade {grade.text!r} of {name} is no integer from 0 to 4")
+        row = int(grade.text[0]), patient or patient_of(name), split
+        known = self._rows.setdefault(name, row)
+        if known == row:
+            self._repeats += name in self._places
+            self._places.setdefault(name, image.place)
+            return
+        what = ("grade", "patient", "split")[[one == other for one, other in zip(known, row, strict=True)].index(False)]
+        at = ("grade", "patient", "split").index(what)
+        raise InputError(
+            f"{image.place}: {name} has {what} {row[at]!r} here and {known[at]!r} at {self._places[name]}; "
+            "keep one of the two lines"
+        )
+
+    def table(self) -> pd.DataFrame:
+        if self._repeats:
+            log.warning("%d repeated lines of the labels say the same again and were left out", self._repeats)
+        rows = [(image, *row) for image, row in self._rows.items()]
+        return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"grade": "int64"})
+
+
+def _image_name(cell: Cell) -> str:
+    name = cell.text
+    if not name:
+        raise InputError(f"{cell.place}: the name of the photograph is empty")
+    _refuse_outside(name, cell.place)
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _refuse_outside(name: str, place: str) -> None:
+    """Refuse a name that leaves the data folder, also in the other system's spelling."""
+    windows = PureWindowsPath(name)
+    if windows.root or windows.drive or ".." in windows.parts or "\0" in name:
+        raise InputError(f"{place}: {name!r} leads out of the data folder; use names inside it")

@@ -1,0 +1,66 @@
+"""RetinaMNIST (MedMNIST v2): real, freely licensed fundus photographs with official splits in one file."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from dr_lib.errors import InputError
+
+REMEDY = (
+    "RetinaMNIST (CC BY 4.0) is published at https://zenodo.org/records/10519652 (see https://medmnist.com): download "
+    "retinamnist.npz (28 px, md5 bd4c0672f1bba3e3a89f0e4e876791e4) or retinamnist_224.npz and put it into data_dir"
+)
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
+"""Official splits, as spelled in the file and in our tables."""
+
+
+def find(data_dir: Path, labels_file: str = "") -> Path:
+    """Return the ``retinamnist*.npz`` in ``data_dir``; ``labels_file`` chooses among several."""
+    found = sorted(data_dir.glob("retinamnist*.npz")) if data_dir.is_dir() else []
+    if labels_file:
+        path = data_dir / labels_file
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; {REMEDY}")
+        return path
+    if not found:
+        raise InputError(f"data_dir {data_dir}: no retinamnist*.npz in it; {REMEDY}")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(f"data_dir {data_dir}: {len(found)} sizes ({names}); choose one with labels_file")
+    return found[0]
+
+
+def read_labels(path: Path) -> list[tuple[str, int, str, str]]:
+    """Return image, grade, patient and split of every photograph; the file names no patients, so each is its own."""
+    rows = []
+    for name, split in SPLITS.items():
+        for index, grade in enumerate(_read(path, f"{name}_labels").reshape(-1).tolist()):
+            image = image_name(name, index)
+            if grade not in range(5):
+                raise InputError(f"{path}: grade {grade!r} of {image} is no integer from 0 to 4; is it RetinaMNIST?")
+            rows.append((image, int(grade), image, split))
+    return rows
+
+
+def image_name(split: str, index: int) -> str:
+    """Return our name for photograph ``index`` of ``split`` (``train``, ``val``, ``test``): ``train_0042``."""
+    return f"{split}_{index:04d}"
+
+
+def read_images(path: Path, split: str) -> np.ndarray:
+    """Return the photographs of ``split`` (``train``, ``val``, ``test``): uint8 (N, H, W, 3)."""
+    images = _read(path, f"{split}_images")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise InputError(f"{path}: {split}_images is {images.dtype} {images.shape}, needs uint8 (N, H, W, 3); {REMEDY}")
+    return images
+
+
+def _read(path: Path, key: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[key]
+    except KeyError:
+        raise InputError(f"{path}: no {key} in it; {REMEDY}") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as npz ({error}); {REMEDY}") from None

@@ -1,0 +1,146 @@
+"""From a configuration to photographs that can be trained on: labels, splits, damage, audit, in this order."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dr_lib.config import DEMO_DIR, RunConfig
+from dr_lib.data.audit import GIVEN, MADE_HERE, audit_labels, audit_photographs, fingerprint
+from dr_lib.data.damage import check_files
+from dr_lib.data.damage_rule import Decision, decide
+from dr_lib.data.jpeg import INTACT, Verdict
+from dr_lib.data.labels import read_labels
+from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
+from dr_lib.data.splits import assign_splits, limit_splits
+from dr_lib.errors import InputError
+from dr_lib.files import read_json
+from dr_lib.progress import Progress
+
+log = logging.getLogger("dr_lib.data")
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What every run of an experiment shares.
+
+    ``table``: one row a usable photograph, ``image, grade, patient, split``. ``photographs``: their pixels, repaired
+    where decided so. ``audit``: contents of ``audit.json``. ``fingerprint``: SHA-256 of the table and file sizes.
+    """
+
+    table: pd.DataFrame
+    photographs: Photographs
+    audit: dict[str, Any]
+    fingerprint: str
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Return the rows of one split, counted from 0: ``train``, ``validation`` or ``test``."""
+        return self.table[self.table["split"] == name].reset_index(drop=True)
+
+
+def prepare_data(config: RunConfig, progress: bool = True) -> PreparedData:
+    """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
+
+    The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
+    ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used.
+    """
+    data_dir = Path(config.data_dir).expanduser()
+    if config.data_dir == DEMO_DIR:
+        _draw_if_missing(config, data_dir, progress)
+    labels = read_labels(data_dir, config.labels, config.labels_file)
+    split_origin = MADE_HERE if (labels["split"] == "").all() else GIVEN
+    table = assign_splits(
+        labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
+    )
+    table = limit_splits(table, config.limit, config.split_seed)
+    photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+
+    verdicts = _find_verdicts(photographs, table, data_dir, config, progress)
+    decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
+    table, photographs = _apply(decisions, table, photographs)
+    _refuse_unusable(table, data_dir, decisions)
+
+    readable = table["image"].tolist()
+    mark = fingerprint(table, photographs.size)
+    found = {
+        "data_dir": str(data_dir),
+        "fingerprint": mark,
+        **audit_labels(table, form=labels.attrs["form"], header=labels.attrs["header"], split_origin=split_origin),
+        **audit_photographs(decisions, ((verdicts[image].width, verdicts[image].height) for image in readable)),
+    }
+    return PreparedData(table, photographs, found, mark)
+
+
+def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
+    wanted = {
+        "train": config.generated_train,
+        "test": config.generated_test,
+        "size": config.generated_size,
+        "seed": config.split_seed,
+    }
+    if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
+        record = data_dir / "generated.json"
+        kept = read_json(record) if record.exists() else wanted
+        if any(kept.get(key) != wanted[key] for key in ("train", "test", "size")):
+            there = ", ".join(f"{key} {kept.get(key)}" for key in ("train", "test", "size"))
+            log.warning("%s: used as it is (%s); remove the folder to have it drawn again", data_dir, there)
+        return
+    # Late, since drawing needs modules that nobody with photographs of their own has to load.
+    from dr_lib.data.generated import make_data
+
+    try:
+        with Progress() if progress else nullcontext() as show:
+            bar = (lambda done, total: show.bar("drawing photographs", done, total)) if show else None
+            make_data(data_dir, **wanted, progress=bar)
+    except OSError as error:
+        # Another process may have drawn the same folder meanwhile; it appears there only when it is whole.
+        if not (data_dir / "generated.json").exists():
+            raise InputError(f"data_dir {data_dir}: photographs cannot be drawn there ({error.strerror})") from None
+
+
+def _find_verdicts(
+    photographs: Photographs, table: pd.DataFrame, data_dir: Path, config: RunConfig, progress: bool
+) -> Mapping[str, Verdict]:
+    images = table["image"].tolist()
+    if not isinstance(photographs, FolderPhotographs):
+        # Plain pixels in one file, which is read whole or not at all.
+        return {image: Verdict(INTACT, 0.0, "", *photographs.open(image).size) for image in images}
+    paths = {image: photographs.path(image) for image in images}
+    cache_dir = Path(config.cache_dir).expanduser()
+    return check_files(paths, data_dir=data_dir, cache_dir=cache_dir, progress=progress)
+
+
+def _apply(
+    decisions: list[Decision], table: pd.DataFrame, photographs: Photographs
+) -> tuple[pd.DataFrame, Photographs]:
+    """Log every damaged file, take the dropped ones out of the table, and have the others repaired when read."""
+    by_action = {"": set(), "repaired": set(), "dropped": set()}
+    lines = []
+    for decision in decisions:
+        by_action[decision.action].add(decision.image)
+        if decision.action:
+            found = decision.verdict
+            lines.append(f"{decision.image}: {found.verdict} ({found.detail}), {decision.action}")
+    if lines:  # one record, which a notebook shows as one output
+        log.warning("%d of %d photographs are damaged\n%s", len(lines), len(decisions), "\n".join(lines))
+    if isinstance(photographs, FolderPhotographs):
+        photographs = photographs.with_repaired(by_action["repaired"])
+    return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
+
+
+def _refuse_unusable(table: pd.DataFrame, data_dir: Path, decisions: list[Decision]) -> None:
+    dropped = sum(decision.action == "dropped" for decision in decisions)
+    because = f" after {dropped} damaged ones were dropped" if dropped else ""
+    for split in ("train", "test"):
+        if not (table["split"] == split).any():
+            raise InputError(f"data_dir {data_dir}: no {split} photograph is left{because}; get whole files or more")
+    grades = table.loc[table["split"] == "train", "grade"].unique()
+    if len(grades) == 1:
+        raise InputError(
+            f"data_dir {data_dir}: every training photograph has grade {grades[0]}{because}; "
+            "a classifier needs two grades at least: add photographs, or raise limit"
+        )

@@ -1,0 +1,91 @@
+"""Training, validation and testing photographs: patients stay together, grades keep their shares."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from dr_lib.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+
+
+def assign_splits(table: pd.DataFrame, *, validation_share: float, test_share: float, seed: int) -> pd.DataFrame:
+    """Return the table with every row in ``train``, ``validation`` or ``test``.
+
+    A split that the labels bring is kept. Where they bring none, ``test_share`` of the patients is tested on. Where
+    they bring no validation photographs, ``validation_share`` of the training patients is held out. Both eyes of a
+    patient stay together, patients are stratified by grade, and who goes where depends on ``seed`` and names alone,
+    not on the order of the rows.
+    """
+    table = table.copy()
+    if (table["split"] == "").all():
+        table["split"] = "train"
+        _hold_out(table, "test", test_share, seed)
+    if "validation" not in set(table["split"]):
+        _hold_out(table, "validation", validation_share, seed)
+    for split in ("train", "test"):
+        if split not in set(table["split"]):
+            remedy = "raise test_share" if split == "test" else "lower test_share and validation_share"
+            raise InputError(f"labels: no photograph is in split {split!r}; add some with this split, or {remedy}")
+    return table
+
+
+def limit_splits(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    """Return at most ``limit`` photographs of each split (0: all), grades in their shares.
+
+    Every grade of a split keeps at least one photograph where ``limit`` allows. Rows keep their order.
+    """
+    if limit == 0:
+        return table
+    kept = []
+    for split in SPLITS:
+        part = table[table["split"] == split]
+        counts = part["grade"].value_counts().sort_index()
+        for grade, quota in zip(counts.index, _quotas(counts.to_numpy(), limit), strict=True):
+            rows = part[part["grade"] == grade]
+            rank = [_rank(seed, "limit", image) for image in rows["image"]]
+            kept.extend(rows.index[np.argsort(rank, kind="stable")[:quota]])
+    return table.loc[sorted(kept)].reset_index(drop=True)
+
+
+def _hold_out(table: pd.DataFrame, split: str, share: float, seed: int) -> None:
+    """Move ``share`` of the training patients to ``split``, in place."""
+    if share == 0:
+        return
+    train = table[table["split"] == "train"]
+    patients = train.groupby("patient")["grade"].agg(["max", "mean"])
+    patients["rank"] = [_rank(seed, split, patient) for patient in patients.index]
+    patients = patients.sort_values(["max", "mean", "rank"])
+    # The only training patient of a grade stays in training: without it the grade could not be learnt.
+    alone = patients.groupby("max")["rank"].transform("size") == 1
+    if alone.all():
+        alone[:] = False
+    # Every (1/share)-th patient in order of grade: each stratum, however small, gives its share or the nearest to it.
+    steps = np.floor(np.arange(len(patients) + 1) * share + 0.5)
+    chosen = patients[(np.diff(steps) > 0) & ~alone]
+    if chosen.empty and len(patients) > 1:
+        chosen = patients[~alone].sort_values("rank")[:1]
+    table.loc[(table["split"] == "train") & table["patient"].isin(chosen.index), "split"] = split
+
+
+def _quotas(counts: np.ndarray, limit: int) -> np.ndarray:
+    """Return how many of each grade to keep: shares of ``limit`` by largest remainder, one at least where it fits."""
+    if counts.sum() <= limit:
+        return counts
+    exact = counts * (limit / counts.sum())
+    quotas = np.floor(exact).astype(int)
+    if limit >= len(counts):
+        quotas = np.maximum(quotas, 1)
+    # Rounding, and the grades lifted to one, leave the sum off by a few: mend where the share is missed most.
+    while quotas.sum() != limit:
+        if quotas.sum() < limit:
+            quotas[np.argmax(np.where(quotas < counts, exact - quotas, -np.inf))] += 1
+        else:
+            quotas[np.argmax(np.where(quotas > 1, quotas - exact, -np.inf))] -= 1
+    return quotas
+
+
+def _rank(seed: int, purpose: str, name: str) -> str:
+    """Return a place in a shuffled order that depends on nothing but these three."""
+    return hashlib.blake2b(f"{seed}/{purpose}/{name}".encode(), digest_size=8).hexdigest()

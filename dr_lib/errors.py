@@ -1,0 +1,11 @@
+"""The one exception that is the user's to mend."""
+
+
+class InputError(ValueError):
+    """Bad input in one line: what is wrong, where, and what to do.
+
+    The command line prints the message alone and exits with status 2; everything else that is raised is a bug.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(str(message).split()))

@@ -1,0 +1,137 @@
+"""Figures of merit for graded photographs: arrays in, numbers out.
+
+Those that a confusion matrix decides take matrices of shape (..., 5, 5), so that one call scores thousands of
+resamples; rows are true grades, columns predicted ones. Where a figure is undefined it is NaN in an array and ``None``
+as a single number; nothing is rounded.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from dr_lib import GRADES, REFERABLE_GRADE
+
+Floats = NDArray[np.float64]
+
+_SQUARED_DISTANCE = np.subtract.outer(GRADES, GRADES).astype(float) ** 2
+
+
+def confusion_matrix(
+    grades: ArrayLike, predicted: ArrayLike, *, normalize: Literal["true", "predicted", "all"] | None = None
+) -> NDArray:
+    """Return the 5 x 5 table of true grades (rows) against predicted grades (columns).
+
+    Counts, or with ``normalize`` shares of the row (``true``), of the column (``predicted``) or of everything.
+    A row or column without photographs normalises to zeros, as in scikit-learn.
+    """
+    grades, predicted = np.asarray(grades, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    n = len(GRADES)
+    counts = np.bincount(grades * n + predicted, minlength=n * n).reshape(n, n)
+    return counts if normalize is None else normalise(counts, normalize)
+
+
+def normalise(matrix: ArrayLike, over: Literal["true", "predicted", "all"]) -> Floats:
+    """Return counts as shares of their row (``true``), their column (``predicted``) or of everything (``all``)."""
+    matrix = np.asarray(matrix, dtype=float)
+    axis = {"true": -1, "predicted": -2, "all": (-2, -1)}[over]
+    return np.nan_to_num(_divide(matrix, matrix.sum(axis=axis, keepdims=True)))
+
+
+def accuracy(matrix: ArrayLike) -> Floats:
+    """Return the share of photographs on the diagonal, 0..1."""
+    matrix = np.asarray(matrix, dtype=float)
+    return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
+
+
+def majority_accuracy(grades: ArrayLike, training_grades: ArrayLike | None = None) -> float:
+    """Return the accuracy of answering always the commonest grade, of ``training_grades`` where given."""
+    grades = np.asarray(grades, dtype=np.int64)
+    known = grades if training_grades is None else np.asarray(training_grades, dtype=np.int64)
+    return float(np.mean(grades == np.bincount(known, minlength=len(GRADES)).argmax()))
+
+
+def quadratic_weighted_kappa(matrix: ArrayLike) -> Floats:
+    """Return Cohen's kappa with squared distances as weights (Cohen, Psychol. Bull. 1968), -1..1.
+
+    1 is full agreement, 0 what two independent graders with these marginals reach by chance. Where the grader and the
+    truth are one and the same constant, chance alone explains the agreement and the quotient is 0/0 (scikit-learn:
+    NaN); it is 0 here, so that a network that always answers "no DR" never scores above chance.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    total = matrix.sum(axis=(-2, -1), keepdims=True)
+    by_chance = matrix.sum(axis=-1, keepdims=True) * matrix.sum(axis=-2, keepdims=True)
+    seen = (_SQUARED_DISTANCE * matrix).sum(axis=(-2, -1))
+    expected = _divide((_SQUARED_DISTANCE * by_chance).sum(axis=(-2, -1)), total[..., 0, 0])
+    return np.where(expected == 0, 0.0, 1 - _divide(seen, expected))
+
+
+def recall(matrix: ArrayLike) -> Floats:
+    """Return for each true grade the share that was recognised, shape (..., 5); NaN for a grade that is absent."""
+    matrix = np.asarray(matrix, dtype=float)
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1))
+
+
+def precision(matrix: ArrayLike) -> Floats:
+    """Return for each answer the share that was right, shape (..., 5); NaN for a grade that was never answered."""
+    matrix = np.asarray(matrix, dtype=float)
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2))
+
+
+def balanced_accuracy(matrix: ArrayLike) -> Floats:
+    """Return the mean recall of the grades that are present, 0..1."""
+    return _mean_of_defined(recall(matrix))
+
+
+def macro_f1(matrix: ArrayLike) -> Floats:
+    """Return the mean over grades of the harmonic mean of precision and recall, 0..1.
+
+    Over the grades that occur, as truth or as answer; a grade that occurs and is never hit counts 0.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return _mean_of_defined(_divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2)))
+
+
+def binary_auc(positive: ArrayLike, score: ArrayLike) -> float | None:
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half.
+
+    ``None`` without positives or without negatives. By ranks (Hanley & McNeil, Radiology 1982).
+    """
+    positive = np.asarray(positive, dtype=bool)
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return None
+    wins = rankdata(score)[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(wins / (n_positive * n_negative))
+
+
+def macro_auc(grades: ArrayLike, probabilities: ArrayLike) -> float | None:
+    """Return the mean over grades of the area under the ROC curve of that grade against the others.
+
+    ``probabilities``: (N, 5). Over the grades that are present, which is scikit-learn's one-vs-rest figure when all
+    are; ``None`` when only one grade is.
+    """
+    grades, probabilities = np.asarray(grades), np.asarray(probabilities)
+    areas = [binary_auc(grades == grade, probabilities[:, grade]) for grade in GRADES]
+    defined = [area for area in areas if area is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def referable_auc(grades: ArrayLike, probabilities: ArrayLike) -> float | None:
+    """Return the area under the ROC curve for referable retinopathy (grade 2 or worse), by summed probabilities."""
+    probabilities = np.asarray(probabilities)
+    return binary_auc(np.asarray(grades) >= REFERABLE_GRADE, probabilities[:, REFERABLE_GRADE:].sum(axis=1))
+
+
+def _divide(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """Return part / whole with NaN for 0/0, without numpy's warning."""
+    part, whole = np.broadcast_arrays(np.asarray(part, dtype=float), np.asarray(whole, dtype=float))
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+
+
+def _mean_of_defined(values: Floats) -> Floats:
+    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    return _divide(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

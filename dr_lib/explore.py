@@ -1,0 +1,162 @@
+"""Looking at what a trained network does with photographs, from a notebook."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import ipywidgets
+import pandas as pd
+from IPython.display import HTML, display
+from torch import nn
+
+from dr_lib import GRADE_NAMES, GRADES
+from dr_lib.config import RunConfig
+from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.data.transforms import EvalTransform
+from dr_lib.errors import InputError
+from dr_lib.report import markup
+from dr_lib.report.run_page import augmentation_strip
+from dr_lib.runs import Experiment, RunFolder
+from dr_lib.trained import grade_probabilities
+from dr_lib.training.checkpoint import load_trained
+from dr_lib.training.run import train
+
+REPORTS = Path("reports")
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """A finished run with its network, its testing photographs and its answers."""
+
+    run: RunFolder
+    config: RunConfig
+    model: nn.Module
+    data: PreparedData
+    predictions: pd.DataFrame
+
+    @classmethod
+    def open(cls, experiment_dir: str = "", run: str = "") -> "Exploration":
+        """Return a run of an experiment: the named one, or the first that is done.
+
+        With ``experiment_dir`` empty it is the latest experiment in ``reports/``; where there is none, a ResNet18 is
+        trained there on the demo's photographs first, which takes about a minute. Raises :class:`InputError` for a
+        run or an experiment that is not there.
+        """
+        folder = _named_run(Path(experiment_dir), run) if experiment_dir else (_latest_run(run) or _trained_now())
+        model, config = load_trained(folder.best_checkpoint)
+        return cls(folder, config, model, prepare_data(config), folder.read_predictions())
+
+    def describe(self) -> HTML:
+        """Return what is looked at, in a sentence."""
+        right = (self.predictions.grade == self.predictions.predicted).mean()
+        return markup.shown(
+            markup.paragraphs(
+                f"Run {self.run.name} in {self.run.path.parent.parent}: {self.config.model}, "
+                f"{len(self.predictions):,} testing photographs, {100 * right:.1f} % answered right."
+            )
+        )
+
+    def show_samples(self, per_grade: int = 5) -> HTML:
+        """Return testing photographs of each grade with the network's answers."""
+        rows = self.predictions.sort_values(["grade", "image"])
+        strips = [
+            (f"{grade} {GRADE_NAMES[grade]}", rows[rows.grade == grade].head(per_grade)) for grade in GRADES
+        ]
+        return markup.shown("".join(self._strip(title, some) for title, some in strips if len(some)))
+
+    def show_mistakes(self, count: int = 10) -> HTML:
+        """Return the worst mistakes: furthest from the true grade, then most certain of the wrong answer."""
+        mistakes = self.worst_mistakes().head(count)
+        if mistakes.empty:
+            return markup.shown(markup.paragraphs("There are none: every testing photograph was answered right."))
+        return markup.shown(self._strip("worst first", mistakes))
+
+    def worst_mistakes(self) -> pd.DataFrame:
+        """Return the wrong answers, worst first."""
+        rows = self.predictions
+        certainty = rows[[f"p{grade}" for grade in GRADES]].max(axis=1)
+        distance = (rows.grade - rows.predicted).abs()
+        wrong = rows.assign(distance=distance, certainty=certainty)[distance > 0]
+        return wrong.sort_values(["distance", "certainty"], ascending=False)
+
+    def show_photograph(self, image: str = "") -> HTML:
+        """Return one testing photograph with its augmentations and the probability of each grade.
+
+        With ``image`` empty it is the worst mistake, or the first photograph where there is none.
+        """
+        wrong = self.worst_mistakes()
+        image = image or (wrong if len(wrong) else self.predictions).iloc[0].image
+        row = self.predictions[self.predictions.image == image]
+        if row.empty:
+            raise InputError(f"image {image!r} is no testing photograph of this run; its predictions.csv has the names")
+        grade = int(row.grade.iloc[0])
+        probabilities = grade_probabilities(
+            self.model, EvalTransform(self.config.image_size), self.data.photographs.open(image)
+        )
+        bars = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{number} {GRADE_NAMES[number]}</th>"
+            f"<td style='width:20em;text-align:left'><div style='background:#0072b2;height:0.9em;width:{100 * share:.1f}%'></div></td>"
+            f"<td>{100 * share:.1f} %</td><td>{'true grade' * (number == grade)}</td></tr>"
+            for number, share in enumerate(probabilities)
+        )
+        strip = augmentation_strip(self.data, self.config, image, grade)
+        return markup.shown(f"{strip}<table>{bars}</table>")
+
+    def choose(self) -> ipywidgets.Widget:
+        """Return controls to go through the testing photographs by grade."""
+        grades = ipywidgets.Dropdown(options=[("all grades", None), *((f"grade {g}", g) for g in GRADES)])
+        images = ipywidgets.Select(rows=8, options=sorted(self.predictions.image))
+        shown = ipywidgets.Output()
+
+        def narrow(change: dict) -> None:
+            rows = self.predictions
+            images.options = sorted(rows.image if change["new"] is None else rows[rows.grade == change["new"]].image)
+
+        def show(change: dict) -> None:
+            if change["new"]:
+                shown.clear_output(wait=True)
+                with shown:
+                    display(self.show_photograph(change["new"]))
+
+        grades.observe(narrow, names="value")
+        images.observe(show, names="value")
+        return ipywidgets.VBox([ipywidgets.HBox([grades, images]), shown])
+
+    def _strip(self, title: str, rows: pd.DataFrame) -> str:
+        square = EvalTransform(220).square
+        pictures = "".join(
+            "<figure style='display:inline-block;margin:4px'>"
+            + markup.photograph(square(self.data.photographs.open(row.image)), f"{row.image}, grade {row.grade}")
+            + f"<figcaption>{escape(row.image)}<br>true {row.grade}, answered {row.predicted}</figcaption></figure>"
+            for row in rows.itertuples()
+        )
+        return f"<p><b>{escape(title)}</b></p><div>{pictures}</div>"
+
+
+def _done(folder: RunFolder) -> bool:
+    return folder.read_status()["state"] == "done" and folder.best_checkpoint.exists()
+
+
+def _named_run(experiment: Path, run: str) -> RunFolder:
+    """Return the named run of an experiment, or its first that is done."""
+    done = [folder for folder in Experiment(experiment).runs() if _done(folder)]
+    names = [folder.name for folder in done]
+    if not done or (run and run not in names):
+        there = f"done are: {', '.join(names)}" if names else "no run is done; dr-lab run trains some"
+        raise InputError(f"{experiment}: no finished run {run!r}; {there}")
+    return done[names.index(run) if run else 0]
+
+
+def _latest_run(run: str) -> RunFolder | None:
+    """Return the run (of that name, where given) in ``reports/`` that finished last; None where none has."""
+    folders = [
+        folder
+        for experiment in sorted(REPORTS.glob("*/"))
+        for folder in Experiment(experiment).runs()
+        if _done(folder) and run in ("", folder.name)
+    ]
+    return max(folders, key=lambda folder: folder.status.stat().st_mtime, default=None)
+
+
+def _trained_now() -> RunFolder:
+    return train(RunConfig(resize=72, image_size=64, batch_size=16, epochs=3, learning_rate=0.005))

@@ -1,0 +1,203 @@
+"""Networks: torchvision's classifiers with a head for five grades, their weights, and what is frozen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models import WeightsEnum
+from torchvision.models.resnet import Bottleneck
+
+from dr_lib import GRADES
+from dr_lib.config import nearest
+from dr_lib.errors import InputError
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """Where the starting weights of a network came from, in the words of the report."""
+
+    kind: str
+    """``none``, ``ImageNet``, ``generated`` or ``file``."""
+    name: str
+    description: str
+
+
+def build_model(name: str, *, outputs: int = len(GRADES), version: str = "v1.5") -> nn.Module:
+    """Return torchvision's classifier ``name`` with random weights and a ``Linear(in_features, outputs)`` head.
+
+    ``version="v1"`` moves the stride of each downsampling bottleneck from its 3x3 convolution (v1.5, torchvision's)
+    to its first 1x1 convolution, as in He et al. 2016; networks of basic blocks, such as ResNet18, have no bottleneck
+    and are the same in both. Random values come from torch's global generator. Raises :class:`InputError` for a name
+    that torchvision does not have, a network without a linear head, and v1 of what is no ResNet.
+    """
+    check_model(name, version)
+    model = models.get_model(name, weights=None, **_QUIET.get(name, {}))
+    _drop_auxiliary_heads(model)
+    parent, attribute = _head_place(model, name)
+    setattr(parent, attribute, nn.Linear(getattr(parent, attribute).in_features, outputs))
+    if version == "v1":
+        _stride_in_first_convolution(model)
+    return model
+
+
+# These two initialise slowly by default and warn that they do.
+_QUIET = {"googlenet": {"init_weights": True}, "inception_v3": {"init_weights": True}}
+
+
+def check_model(name: str, version: str = "v1.5") -> None:
+    """Raise :class:`InputError` unless torchvision has a classifier ``name`` that exists in ``version``."""
+    known = models.list_models(module=models)
+    if name not in known:
+        raise InputError(f"model: torchvision has no classifier {name!r}{nearest(name, known)}")
+    if name.startswith("squeezenet"):
+        raise InputError(f"model: {name} ends in a convolution, not in a linear head; choose another, such as resnet18")
+    if version == "v1" and not name.startswith(("resnet", "resnext", "wide_resnet")):
+        raise InputError(f"resnet_version: v1 is a form of ResNet, {name} is none; use v1.5")
+
+
+def head(model: nn.Module) -> nn.Linear:
+    """Return the layer that was replaced: the last linear one."""
+    parent, attribute = _head_place(model, type(model).__name__)
+    return getattr(parent, attribute)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of trainable values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def freeze_backbone(model: nn.Module) -> None:
+    """Let only the head learn; with :func:`train_mode` the rest stays bit-equal."""
+    model.requires_grad_(False)
+    head(model).requires_grad_(True)
+
+
+def unfreeze(model: nn.Module) -> None:
+    """Let all weights learn."""
+    model.requires_grad_(True)
+
+
+def train_mode(model: nn.Module) -> None:
+    """Set training mode on what learns.
+
+    A frozen backbone stays in eval mode: ``requires_grad=False`` alone does not stop BatchNorm's running statistics.
+    """
+    frozen = not all(parameter.requires_grad for parameter in model.parameters())
+    model.train(not frozen)
+    head(model).train()
+
+
+def imagenet_weights(name: str, weights: str) -> WeightsEnum:
+    """Return torchvision's entry for ``DEFAULT``, ``IMAGENET1K_V1``, ...; :class:`InputError` where there is none."""
+    choices = models.get_model_weights(name)
+    if weights not in choices.__members__:
+        known = ", ".join(choices.__members__)
+        raise InputError(
+            f"pretrained_weights: {weights!r} is no weights of {name} (torchvision has {known}), not 'generated', "
+            "and no file of that name exists"
+        )
+    return choices[weights]
+
+
+def fetch_imagenet_weights(name: str, weights: str) -> Path:
+    """Return the path of torchvision's checkpoint, downloading it where it is not cached.
+
+    Raises :class:`InputError` naming the file, where to put it, and the alternatives, where it cannot be had.
+    """
+    entry = imagenet_weights(name, weights)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
+    if not cached.exists():
+        try:
+            entry.get_state_dict(progress=True, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            reason = getattr(error, "reason", error)
+            raise InputError(
+                f"pretrained_weights: {weights} of {name} is not in the cache and cannot be downloaded ({reason}); "
+                f"put {cached.name} from {entry.url} at {cached}, or set pretrained_weights=generated (weights "
+                "learnt on generated photographs, made here) or pretrained_weights=FILE"
+            ) from None
+    return cached
+
+
+def load_imagenet_weights(model: nn.Module, name: str, weights: str) -> WeightsOrigin:
+    """Load torchvision's ImageNet weights into all of ``model`` but its head."""
+    entry = imagenet_weights(name, weights)
+    fetch_imagenet_weights(name, weights)
+    try:
+        state = entry.get_state_dict(progress=False)
+    except Exception as error:  # a damaged cache file can fail in any layer of torch.load
+        cached = fetch_imagenet_weights(name, weights)
+        raise InputError(f"{cached}: not a readable checkpoint ({error}); delete it and run again") from None
+    _load_backbone(model, state, f"weights {entry.name} of {name}")
+    accuracy = next(iter(entry.meta["_metrics"].values()))["acc@1"]
+    return WeightsOrigin(
+        "ImageNet", entry.name, f"torchvision's {name} {entry.name}, trained on ImageNet ({accuracy} % top-1 there)"
+    )
+
+
+def load_weights_file(model: nn.Module, path: Path) -> None:
+    """Load a state dict, or one of our checkpoints, from ``path`` into all of ``model`` but its head."""
+    _load_backbone(model, read_state(path), str(path))
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Return the state dict in ``path``: a plain one, or that of one of our checkpoints."""
+    content = read_checkpoint(path)
+    state = content.get("model", content)
+    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path}: holds no weights; it needs a state dict or a checkpoint of a run")
+    return state
+
+
+def read_checkpoint(path: Path) -> dict:
+    """Return the mapping saved in ``path``, tensors on the CPU; code in the file is refused, never run."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; checkpoints of a run are in its folder checkpoints/")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damaged part of the file provokes
+        raise InputError(f"{path}: not a checkpoint that torch can read safely ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}; it needs a state dict or a checkpoint of a run")
+    return content
+
+
+def _load_backbone(model: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
+    """Load ``state`` without its head; every other tensor must be there and fit."""
+    own = model.state_dict()
+    name = next(name for name, module in model.named_modules() if module is head(model))
+    in_head = lambda key: key.startswith(f"{name}.")  # noqa: E731
+    # Auxiliary classifiers (GoogLeNet, Inception) were dropped from the model; their weights go with them.
+    given = {key: value for key, value in state.items() if not in_head(key) and not key.lower().startswith("aux")}
+    needed = {key for key in own if not in_head(key)}
+    wrong = sorted(needed ^ given.keys()) + [k for k in needed & given.keys() if own[k].shape != given[k].shape]
+    if wrong:
+        raise InputError(f"{source} does not fit the network: {len(wrong)} tensors differ, the first is {wrong[0]!r}")
+    model.load_state_dict(given, strict=False)
+
+
+def _head_place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return the parent module and attribute name of the last linear layer."""
+    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError(f"model: {name} has no linear head to replace; choose another, such as resnet18")
+    parent, _, attribute = linear[-1].rpartition(".")
+    return model.get_submodule(parent), attribute
+
+
+def _drop_auxiliary_heads(model: nn.Module) -> None:
+    """Take away the extra classifiers of GoogLeNet and Inception, which return tuples in training."""
+    if getattr(model, "aux_logits", False):
+        model.aux_logits = False
+        for attribute in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(model, attribute):
+                setattr(model, attribute, None)
+
+
+def _stride_in_first_convolution(model: nn.Module) -> None:
+    for block in model.modules():
+        if isinstance(block, Bottleneck):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride

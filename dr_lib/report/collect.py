@@ -1,0 +1,78 @@
+"""What an experiment folder holds, read once, for the report to show."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dr_lib.errors import InputError
+from dr_lib.files import read_json
+from dr_lib.report.study import Run, Study
+from dr_lib.runs import Experiment, RunFolder
+
+
+def collect(experiment_dir: str | Path) -> Study:
+    """Return what the folder ``experiment_dir`` holds; raises :class:`InputError` where it holds no runs at all."""
+    experiment = Experiment(Path(experiment_dir))
+    runs = tuple(read_run(folder, experiment.path) for folder in experiment.runs())
+    if not runs:
+        raise InputError(
+            f"{experiment.path / 'runs'}: no runs to report; make some with `dr-lab run --out {experiment_dir}`"
+        )
+    models = sorted({run.model for run in runs})
+    pretrainings = {model: _read_pretraining(experiment, model) for model in models}
+    return Study(
+        experiment.path,
+        runs,
+        audit=_read_if_there(experiment.audit),
+        audit_page=_address(experiment.audit_files.page, experiment.path),
+        pretrainings={model: facts for model, facts in pretrainings.items() if facts},
+    )
+
+
+def read_run(folder: RunFolder, home: Path) -> Run:
+    """Return the run in ``folder``; one that claims to be done and lacks a file counts as failed."""
+    status = _read_if_there(folder.status) or {"state": "queued"}
+    common = {
+        "name": folder.name,
+        "config": _read_if_there(folder.config) or {},
+        "status": status,
+        "page": _address(folder.page, home),
+    }
+    if status["state"] != "done":
+        return Run(state=status["state"], reason=status.get("reason") or _how_far(status), **common)
+    for path in (folder.config, folder.metrics, folder.history, folder.predictions):
+        if not path.exists():
+            return Run(state="failed", reason=f"marked as done, but {path.name} is missing", **common)
+    try:
+        return Run(
+            state="done",
+            history=folder.read_history(),
+            predictions=folder.read_predictions(),
+            metrics=read_json(folder.metrics),
+            **common,
+        )
+    except ValueError as error:  # broken JSON or CSV
+        return Run(state="failed", reason=f"marked as done, but its files cannot be read: {error}", **common)
+
+
+def _read_pretraining(experiment: Experiment, model: str) -> dict[str, Any]:
+    folder = experiment.pretraining(model)
+    facts = _read_if_there(folder.facts)
+    return facts | {"page": _address(folder.page, experiment.path)} if facts else {}
+
+
+def _address(page: Path, home: Path) -> str:
+    return quote(page.relative_to(home).as_posix()) if page.exists() else ""
+
+
+def _read_if_there(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _how_far(status: dict[str, Any]) -> str:
+    if status["state"] == "running" and status.get("epochs"):
+        return f"stopped or still at work: epoch {status.get('epoch', 0)} of {status['epochs']}"
+    return ""

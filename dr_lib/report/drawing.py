@@ -1,0 +1,131 @@
+"""Figures as inline SVG that follows the page: its font, its colours in light and dark, its alternative texts."""
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+
+from dr_lib import plots
+
+INK = {
+    plots.TEXT: "--fg",
+    plots.MUTED: "--dim",
+    plots.GRID: "--line",
+    plots.PHASE: "--phase",
+    plots.MAJORITY: "--maj",
+    plots.HEAT: "--heat",
+} | {colour: f"--net{number}" for number, colour in enumerate(plots.NETWORKS)}
+"""The page's name for each colour of the plots; where its style is missing (JupyterLab) the colour itself is seen."""
+
+_FONT = re.compile(r"'DejaVu Sans'[^;\"]*sans-serif")
+_IDS = re.compile(r'\bid="([^"]*)"')
+_REFERENCES = re.compile(r'(?:url\(#|href="#)([^)"]+)')
+
+
+def ink(colour: str) -> str:
+    """Return a plot's colour as CSS that follows the page's colour scheme."""
+    return f"var({INK[colour]}, {colour})"
+
+
+def inline_svg(ax: Axes, label: str) -> str:
+    """Return the figure of ``ax`` as an ``<svg>`` element with ``label`` as its alternative text."""
+    stream = io.StringIO()
+    # Text stays text (searchable, in the page's font); the salt makes the same figure the same bytes.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dr-lab"}):
+        ax.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = _own_ids(svg, hashlib.sha256((svg + label).encode()).hexdigest()[:8])
+    svg = _FONT.sub("var(--font, sans-serif)", svg)
+    for colour in INK:
+        svg = svg.replace(colour, ink(colour))
+    box = re.search(r'viewBox="([^"]*)"', svg)
+    assert box is not None
+    body = svg[svg.index(">") + 1 :]
+    # The line ends that matplotlib asks for in a style sheet, which would hold for the whole page.
+    lines = 'stroke-linejoin="round" stroke-linecap="butt"'
+    return f'<svg viewBox="{box[1]}" {_spoken(label)} {lines} xmlns:xlink="http://www.w3.org/1999/xlink">{body.strip()}'
+
+
+def interval_svg(
+    value: float | None,
+    limits: Sequence[float] | None,
+    reference: float | None,
+    scale: tuple[float, float],
+    label: str,
+    *,
+    css: str = "maj",
+) -> str:
+    """Return a small drawing of a figure and its interval on the common ``scale`` (low, high).
+
+    ``reference``: where the dashed line stands, the majority share (``css`` maj) or zero (``css`` zero).
+    """
+    low, high = scale
+    x = lambda share: 4 + 152 * (share - low) / (high - low)  # noqa: E731
+    parts = ['<line class="rail" x1="4" x2="156" y1="10" y2="10"/>']
+    if reference is not None:
+        parts.append(f'<line class="{css}" x1="{x(reference):.1f}" x2="{x(reference):.1f}" y1="0" y2="20"/>')
+    if limits:
+        left, right = x(limits[0]), x(limits[1])
+        # At least as wide as its tick, so that a very sure interval is still seen.
+        wide = max(right - left, 3)
+        parts.append(
+            f'<rect class="whisk" x="{(left + right - wide) / 2:.1f}" width="{wide:.1f}" y="5" height="10" rx="2"/>'
+        )
+    if value is not None:
+        parts.append(f'<line class="tick" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="3" y2="17"/>')
+    return f'<svg class="ci" viewBox="0 0 160 20" {_spoken(label)}>{"".join(parts)}</svg>'
+
+
+def block_svg(layers: Sequence[str], label: str, *, shortcut: str = "identity", marked: int | None = None) -> str:
+    """Return a drawing of a residual block: ``layers`` top to bottom, and the shortcut around them.
+
+    ``marked``: index of the layer that is set off, such as the one that carries the stride.
+    """
+    step, box_height, width = 62, 34, 320
+    centre, bottom = 128, 44 + step * len(layers)
+    parts = [
+        f'<text class="d-text" x="{centre}" y="15" text-anchor="middle">x</text>',
+        _arrow(centre, 22, centre, 44),
+        f'<path class="d-line d-skip" d="M{centre} 32 H{centre + 118} V{bottom + 4} H{centre + 17}"/>',
+        f'<path class="d-head d-skip-head" d="M{centre + 14} {bottom + 4} l9 -4.5 v9 z"/>',
+        f'<text class="d-text d-accent" x="{centre + 126}" y="{(36 + bottom) / 2:.0f}">{escape(shortcut)}</text>',
+    ]
+    for number, layer in enumerate(layers):
+        y = 44 + step * number
+        kind = "d-box d-marked" if number == marked else "d-box"
+        parts.append(f'<rect class="{kind}" x="{centre - 88}" y="{y}" width="176" height="{box_height}" rx="6"/>')
+        parts.append(f'<text class="d-text" x="{centre}" y="{y + 22}" text-anchor="middle">{escape(layer)}</text>')
+        if number < len(layers) - 1:
+            parts.append(_arrow(centre, y + box_height, centre, y + step))
+            parts.append(f'<text class="d-note" x="{centre + 9}" y="{y + box_height + 18}">ReLU</text>')
+    parts += [
+        _arrow(centre, bottom - step + box_height, centre, bottom - 10),
+        f'<text class="d-note" x="{centre - 9}" y="{bottom - 10}" text-anchor="end">F(x)</text>',
+        f'<circle class="d-box" cx="{centre}" cy="{bottom + 4}" r="13"/>',
+        f'<path class="d-line" d="M{centre - 6} {bottom + 4} h12 M{centre} {bottom - 2} v12"/>',
+        _arrow(centre, bottom + 17, centre, bottom + 42),
+        f'<text class="d-note" x="{centre + 9}" y="{bottom + 34}">ReLU</text>',
+        f'<text class="d-text" x="{centre}" y="{bottom + 58}" text-anchor="middle">F(x) + x</text>',
+    ]
+    return f'<svg class="diagram" viewBox="0 0 {width} {bottom + 66}" {_spoken(label)}>{"".join(parts)}</svg>'
+
+
+def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<path class="d-line" d="M{x1} {y1} L{x2} {y2 - 6}"/><path class="d-head" d="M{x2} {y2} l-4.5 -9 h9 z"/>'
+
+
+def _spoken(label: str) -> str:
+    return f'role="img" aria-label="{escape(label)}"'
+
+
+def _own_ids(svg: str, prefix: str) -> str:
+    """Drop ids that nothing refers to and prefix the others, so that figures of one page do not share any."""
+    used = set(_REFERENCES.findall(svg))
+    svg = _IDS.sub(lambda match: f'id="{prefix}-{match[1]}"' if match[1] in used else "", svg)
+    return _REFERENCES.sub(lambda match: match[0].replace("#", f"#{prefix}-"), svg)

@@ -1,0 +1,102 @@
+"""Pieces of HTML. Every text that comes in is escaped here, except where the name says ``html``."""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from IPython.display import HTML
+from PIL import Image
+
+PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"
+"""The style of tables, figures and drawings, without that of the page around them."""
+
+
+def paragraphs(*texts: str, css: str = "") -> str:
+    """Return one paragraph a text; empty texts are left out."""
+    opening = f'<p class="{css}">' if css else "<p>"
+    return "".join(f"{opening}{escape(text)}</p>" for text in texts if text)
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """Return a list with one item a text; nothing for no texts."""
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts if text)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def table(
+    head: Sequence[str], rows_html: Iterable[Sequence[str]], caption: str, *, numeric: Sequence[int] = (), css: str = ""
+) -> str:
+    """Return a table; cells are HTML, the first of a row is its header, ``numeric`` columns are set right.
+
+    The last cell of a short row spans the columns that are left. With ``css`` cards, each row becomes a card on a
+    narrow screen, where a cell names its column.
+    """
+    heads = "".join(
+        f'<th scope="col"{" class=n" if number in numeric else ""}>{escape(title)}</th>'
+        for number, title in enumerate(head)
+    )
+    body = ""
+    for row in rows_html:
+        cells = f'<th scope="row" role="rowheader">{row[0]}</th>'
+        for number, cell in enumerate(row[1:], 1):
+            css_class = " class=n" if number in numeric else ""
+            inner = f"<div>{cell}</div>" if cell else ""
+            if number == len(row) - 1 < len(head) - 1:
+                cells += f'<td role="cell" class="spanning" colspan="{len(head) - number}">{inner}</td>'
+            else:
+                cells += f'<td role="cell"{css_class} data-label="{escape(head[number])}">{inner}</td>'
+        body += f'<tr role="row">{cells}</tr>'
+    return (
+        f'<table role="table" class="{css}"><caption>{escape(caption)}</caption>'
+        f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead><tbody role="rowgroup">{body}</tbody></table>'
+    )
+
+
+def figure(panels: Iterable[tuple[str, str]], title: str, caption: str, *, css: str = "") -> str:
+    """Return a figure of panels, each a heading and its HTML; ``title`` and ``caption`` say what to see.
+
+    A second line of a heading is set smaller.
+    """
+    body = "".join(f'<div class="panel">{_panel_heading(heading)}{html}</div>' for heading, html in panels)
+    return (
+        f'<figure class="{css}"><div class="panels">{body}</div>'
+        f"<figcaption><b>{escape(title)}</b> {escape(caption)}</figcaption></figure>"
+    )
+
+
+def photograph(image: Image.Image, alternative: str, side: int = 110) -> str:
+    """Return a photograph as an embedded JPEG, ``side`` px square on the page and twice that inside."""
+    square = image.convert("RGB").resize((2 * side, 2 * side), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    square.save(stream, format="JPEG", quality=80, optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    size = f'width="{side}" height="{side}"'
+    return f'<img class="photo" {size} alt="{escape(alternative)}" src="data:image/jpeg;base64,{data}">'
+
+
+def link(address: str, text: str) -> str:
+    """Return a link to ``address``, which is an URL already."""
+    return f'<a href="{escape(address)}">{escape(text)}</a>'
+
+
+def shown(html: str) -> HTML:
+    """Return ``html`` as the value of a notebook cell."""
+    return HTML(f'<div class="dr">{html}</div>')
+
+
+def _panel_heading(heading: str) -> str:
+    title, _, rest = heading.partition("\n")
+    below = f'<span class="sub">{escape(rest)}</span>' if rest else ""
+    return f'<p class="panel-title">{escape(title)}{below}</p>' if heading else ""
+
+
+def style() -> HTML:
+    """Return the look of the report's pieces for JupyterLab, in the colours of its theme."""
+    colours = (
+        "--fg: var(--jp-content-font-color1, #1d2330); --dim: var(--jp-content-font-color2, #5a6375); "
+        "--line: var(--jp-border-color2, #e3e6ec); --card: var(--jp-layout-color2, #f5f6f8); "
+        "--acc: var(--jp-content-link-color, #0b5fa5); --font: var(--jp-content-font-family, sans-serif);"
+    )
+    return HTML(f"<style>.dr {{ {colours} max-width: 46rem; }}\n.dr {{ {PIECES.read_text()} }}</style>")

@@ -1,0 +1,124 @@
+"""What the notebooks of a run and of a pretraining show of it."""
+
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import torch
+from IPython.display import HTML
+from torchvision.transforms.functional import to_pil_image
+
+from dr_lib import plots
+from dr_lib.config import RunConfig
+from dr_lib.data.photographs import open_photographs
+from dr_lib.data.prepare import PreparedData
+from dr_lib.data.transforms import EvalTransform, TrainTransform, denormalise
+from dr_lib.files import read_json
+from dr_lib.report import markup
+from dr_lib.report.drawing import inline_svg
+from dr_lib.runs import Experiment, RunFolder
+
+_LESION_WORDS = {
+    "microaneurysms": "microaneurysms",
+    "haemorrhages": "haemorrhages",
+    "exudates": "hard exudates",
+    "cotton_wool_spots": "cotton-wool spots",
+    "new_vessels": "new vessels",
+}
+
+
+def augmentation(data: PreparedData, config: RunConfig, epochs: int = 6) -> HTML:
+    """Return a training photograph as testing sees it and as the first epochs of training see it."""
+    row = data.split("train").sort_values("grade", kind="stable").iloc[-1]
+    return markup.shown(augmentation_strip(data, config, row.image, row.grade, epochs))
+
+
+def augmentation_strip(data: PreparedData, config: RunConfig, image: str, grade: int, epochs: int = 6) -> str:
+    """Return the HTML of ``image`` as it is tested and as ``epochs`` draws of training see it."""
+    original = data.photographs.open(image)
+    train = TrainTransform(config.resize, config.image_size, config.rotation_degrees)
+    draws = [train(original, torch.Generator().manual_seed(number)) for number in range(epochs)]
+    pictures = {"in testing": EvalTransform(config.image_size)(original)} | {
+        f"in training, draw {number}": tensor for number, tensor in enumerate(draws, 1)
+    }
+    strip = "".join(
+        markup.photograph(to_pil_image(denormalise(tensor)), f"{image}, {when}") for when, tensor in pictures.items()
+    )
+    caption = "As the network sees it: first in testing, then in training with other random crops, turns and flips."
+    return f'<figure><div class="row">{strip}</div><figcaption><b>{escape(image)}, grade {grade}.</b> {caption}</figcaption></figure>'
+
+
+def history(run: RunFolder) -> HTML:
+    """Return the training and testing accuracy of each epoch, the majority, and the epochs in numbers."""
+    config, rows, metrics = read_json(run.config), run.read_history().set_index("epoch"), read_json(run.metrics)
+    majority = metrics["test"]["majority_accuracy"]
+    curves = {"testing": rows.test_accuracy, "training": rows.train_accuracy}
+    model = config["parameters"]["model"]
+    axes = plots.plot_accuracy(
+        curves,
+        colour=plots.network_colours([model])[model],
+        majority=majority,
+        head_only=int((rows.phase == "feature extraction").sum()),
+        chosen={"testing": metrics["chosen_epoch"]},
+        ax=plots.panel(620, 300),
+    )
+    highest = metrics["highest_testing_accuracy"]
+    caption = (
+        f"Dashed red: the majority, {100 * majority:.2f} %. The dot is epoch {metrics['chosen_epoch']}, chosen by "
+        f"{metrics['select_by']}; the highest testing accuracy of all epochs is {100 * highest['accuracy']:.2f} % in "
+        f"epoch {highest['epoch']}."
+    )
+    last = rows.iloc[-1]
+    spoken = (
+        f"Accuracy per epoch: testing ends at {100 * last.test_accuracy:.1f} %, training at "
+        f"{100 * last.train_accuracy:.1f} %, the majority is {100 * majority:.1f} %"
+    )
+    return markup.shown(markup.figure([("", inline_svg(axes, spoken))], "Accuracy per epoch.", caption))
+
+
+def confusion(run: RunFolder) -> HTML:
+    """Return the row-normalised confusion matrix of the testing photographs, with accuracy and kappa in words."""
+    test = read_json(run.metrics)["test"]
+    (low, high), kappa = test["intervals"]["accuracy"], test["kappa"]
+    caption = (
+        f"{test['photographs']:,} photographs of {test['patients']:,} patients. Accuracy {100 * test['accuracy']:.1f} % "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}; majority {100 * test['majority_accuracy']:.1f} %), "
+        f"quadratic weighted kappa {kappa:.3f}."
+    )
+    recall = ", ".join("none" if share is None else f"{100 * share:.0f} %" for share in test["recall"])
+    svg = inline_svg(
+        plots.plot_confusion(test["confusion_matrix"]), f"Confusion matrix; recall of grades 0 to 4: {recall}"
+    )
+    return markup.shown(markup.figure([("", svg)], "Confusion matrix.", caption))
+
+
+def lesion_counts(config: RunConfig, photographs: int = 6) -> HTML:
+    """Return some photographs drawn for pretraining with the numbers that the network learns to tell."""
+    folder = Experiment(Path(config.out_dir)).pretraining_photographs
+    lesions = pd.read_csv(folder / "lesions.csv", dtype={"image": str})
+    rows = lesions.iloc[:: max(1, len(lesions) // photographs)].head(photographs)
+    pictures = open_photographs(folder, rows)
+    square = EvalTransform(220).square
+    panels = [
+        (
+            "",
+            markup.photograph(square(pictures.open(row.image)), f"Generated photograph: {_counts(row)}", 150)
+            + _counts(row),
+        )
+        for row in rows.itertuples()
+    ]
+    return markup.shown(markup.figure(panels, "Photographs drawn to pretrain on,", "with the lesions in them."))
+
+
+def counting(config: RunConfig) -> HTML:
+    """Return how well the pretrained network counts lesions on photographs it has not seen."""
+    facts = read_json(Experiment(Path(config.out_dir)).pretraining(config.model).facts)
+    rows = [[_LESION_WORDS[kind], "undefined" if share is None else f"{share:.2f}"] for kind, share in facts["final_r2"].items()]
+    caption = f"{config.model} after {facts['epochs']} epochs on {facts['photographs']:,} generated photographs."
+    return markup.shown(markup.table(["Lesion", "Variance explained (R²)"], rows, caption, numeric=(1,)))
+
+
+def _counts(row) -> str:
+    return ", ".join(
+        f"{getattr(row, kind)} {words}" for kind, words in _LESION_WORDS.items() if getattr(row, kind)
+    ) or ("no lesions")

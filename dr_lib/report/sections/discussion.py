@@ -1,0 +1,131 @@
+"""Discussion: imbalanced grades, what class weights trade, and batch sizes."""
+
+from collections import defaultdict
+from html import escape
+
+import numpy as np
+from IPython.display import HTML
+
+from dr_lib import GRADE_NAMES
+from dr_lib.data.balance import class_weights as weights_of
+from dr_lib.plots import network_colours, plot_grade_shares, plot_recall_change
+from dr_lib.report import markup
+from dr_lib.report import sentences as say
+from dr_lib.report import wording as words
+from dr_lib.report.comparisons import compare
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.sections.results import confusion_panel
+from dr_lib.report.study import Run, Study
+
+
+def imbalance(study: Study) -> HTML:
+    """Return label counts and shares of the training photographs with their class weights, as in the lab's table."""
+    train = study.splits.get("train")
+    if not train:
+        return markup.shown(markup.paragraphs("Nothing is recorded about the grades of the training photographs."))
+    weights = _loss_weights(study)
+    rows = [
+        [f"Label {grade}: {GRADE_NAMES[grade]}", f"{n:,}", words.percent(share, 2), weights[grade]]
+        for grade, (n, share) in enumerate(zip(train["counts"], train["shares"], strict=True))
+    ]
+    head = ["Grade", "Training photographs", "Share", "Class weight"]
+    table = markup.table(head, rows, "The training photographs by grade.", numeric=(1, 2, 3), css="cards")
+    shares = {
+        name: study.splits[split]["shares"]
+        for split, name in (("train", "training"), ("test", "testing"))
+        if split in study.splits
+    }
+    spoken = "; ".join(
+        f"grade {grade}: " + ", ".join(f"{name} {words.percent(values[grade])}" for name, values in shares.items())
+        for grade in range(5)
+    )
+    figure = markup.figure(
+        [("", inline_svg(plot_grade_shares(shares), f"Share of each grade: {spoken}"))],
+        "Share of each grade.", f"Upper bars {' and lower bars '.join(shares)} photographs.",
+    )  # fmt: skip
+    return markup.shown(table + markup.paragraphs(say.imbalance(train["counts"]), css="says") + figure)
+
+
+def class_weights(study: Study) -> HTML:
+    """Return, for each pair of runs that differ in class weights alone, both matrices and what changed."""
+    colours = network_colours(study.models)
+    html = ""
+    for before, after in sorted(
+        study.pairs("weighted"), key=lambda pair: (not pair[0].pretrained, -pair[0].test["accuracy"])
+    ):
+        html += _weights_figure(before, after, colours[before.model], study.majority)
+    return markup.shown(html or markup.paragraphs("No two finished runs differ in class weights alone."))
+
+
+def batch_sizes(study: Study) -> HTML:
+    """Return which batch sizes and learning rates were used, how fast the runs went and how much their curves shake."""
+    groups: dict[tuple, list[Run]] = defaultdict(list)
+    for run in sorted(study.done, key=lambda run: study.models.index(run.model)):
+        groups[run.network, run.parameters["batch_size"], run.parameters["learning_rate"]].append(run)
+    rows = []
+    for (network, batch_size, rate), runs in groups.items():
+        histories = [run.history for run in runs if run.history is not None]
+        speed = np.median(np.concatenate([history["images_per_second"] for history in histories]))
+        steps = np.concatenate([history["test_accuracy"].diff().abs().dropna() for history in histories])
+        rows.append(
+            [
+                f'<b>{escape(network)}</b><span class="sub">{words.counted(len(runs), "run")}</span>',
+                str(batch_size),
+                f"{rate:g}",
+                f"{1e6 * rate / batch_size:.1f}",
+                f"{speed:,.0f}",
+                f"{100 * steps.mean():.1f} points" if len(steps) else "–",
+            ]
+        )
+    if not rows:
+        return markup.shown(markup.paragraphs("No run has finished."))
+    head = ["Network", "Batch size", "Learning rate", "Rate / batch, millionths", "Photographs a second", "Unrest"]
+    caption = (
+        "Batch sizes, speed in training, and unrest: the mean step of testing accuracy from one epoch to the next. By "
+        "the linear rule the learning rate over the batch size would be the same in every row."
+    )
+    return markup.shown(markup.table(head, rows, caption, numeric=range(1, 6), css="cards"))
+
+
+def _weights_figure(before: Run, after: Run, colour: str, majority: float | None) -> str:
+    change = compare(before, after)
+    name = f"{before.network} {before.weights}"
+    panels = [
+        confusion_panel(before, majority, "Without class weights"),
+        confusion_panel(after, majority, "With class weights"),
+    ]
+    recalls = before.test["recall"], after.test["recall"]
+    spoken = "; ".join(
+        f"grade {grade} {words.percent(start, 0)} to {words.percent(end, 0)}"
+        for grade, (start, end) in enumerate(zip(*recalls, strict=True))
+        if start is not None and end is not None
+    )
+    panels.append(
+        (
+            "Recall without (ring) and with (dot)",
+            inline_svg(
+                plot_recall_change(*recalls, colour=colour), f"Recall of {name} without and with weights: {spoken}"
+            ),
+        )
+    )
+    panels.append(("In words", markup.paragraphs(say.recall_changes(*recalls, change.recall))))
+    figure = markup.figure(panels, f"{name}, without and with class weights.", "Each row of a matrix sums to 1.")
+    said = say.effect(
+        "weighting", name, "without class weights", "with", before.test["accuracy"], after.test["accuracy"],
+        change.accuracy, change.kappa,
+    )  # fmt: skip
+    verdict = say.trade(change.accuracy, change.recall)
+    return f'<h3>{escape(name)}</h3><p class="says"><b>{escape(verdict)}</b> {escape(said)}</p>{figure}'
+
+
+def _loss_weights(study: Study) -> list[str]:
+    """Return the class weights that the weighted runs used, or what n_0/n_c would be."""
+    used = next(
+        (run.config["class_weights"] for run in study.runs if run.weighted and run.config.get("class_weights")), None
+    )
+    if used is None:
+        counts = np.asarray(study.splits["train"]["counts"])
+        if (counts == 0).any():
+            return ["–"] * len(counts)
+        used = weights_of("majority_ratio", counts)
+    return [f"{weight:.4f}" for weight in used]

@@ -1,0 +1,108 @@
+"""Photographs in the report: samples of each grade, and one photograph as training sees it."""
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import torch
+from IPython.display import HTML
+from PIL import Image
+from torchvision.transforms.functional import to_pil_image
+
+from dr_lib import GRADE_NAMES
+from dr_lib.data.labels import read_labels
+from dr_lib.data.photographs import Photographs, open_photographs
+from dr_lib.data.splits import assign_splits
+from dr_lib.data.transforms import EvalTransform, TrainTransform, denormalise
+from dr_lib.errors import InputError
+from dr_lib.report import markup
+from dr_lib.report.study import Study
+
+
+def sample_photographs(study: Study, per_grade: int = 5, side: int = 110) -> HTML:
+    """Return a row of training photographs for each grade, or a sentence where they are out of reach."""
+    found = _photographs(study)
+    if isinstance(found, str):
+        return markup.shown(markup.paragraphs(found, css="note"))
+    train, photographs = found
+    transform = EvalTransform(2 * side)
+    strips = ""
+    for grade, name in enumerate(GRADE_NAMES):
+        opened = islice(_opened(train.loc[train["grade"] == grade, "image"], photographs), per_grade)
+        pictures = "".join(
+            markup.photograph(transform.square(picture), f"Fundus photograph of grade {grade}, {name}: {image}", side)
+            for image, picture in opened
+        )
+        strips += (
+            f'<div class="strip"><div><b>{grade}</b> {escape(name)}</div>'
+            f'<div class="row">{pictures or "no training photograph"}</div></div>'
+        )
+    return markup.shown(
+        f"<figure>{strips}<figcaption><b>Training photographs of each grade.</b> The first ones by name, cropped to "
+        "the square that the network sees.</figcaption></figure>"
+    )
+
+
+def augmented_photographs(study: Study, draws: int = 5, side: int = 110) -> HTML:
+    """Return one training photograph as testing would see it and as several epochs of training see it."""
+    found = _photographs(study)
+    if isinstance(found, str):
+        return markup.shown("")  # the samples above say why
+    (train, photographs), config = found, study.config
+    highest_first = train.sort_values("grade", kind="stable", ascending=False)["image"]  # a high grade shows more
+    image, original = next(_opened(highest_first, photographs), ("", None))
+    if config is None or original is None:
+        return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
+    train_transform = TrainTransform(config.resize, config.image_size, config.rotation_degrees)
+    plain = to_pil_image(denormalise(EvalTransform(config.image_size)(original)))
+    varied = [
+        to_pil_image(denormalise(train_transform(original, torch.Generator().manual_seed(number))))
+        for number in range(draws)
+    ]
+    pictures = markup.photograph(plain, f"{image} as it is tested: resized and cropped", side)
+    more = "".join(
+        markup.photograph(picture, f"{image} as training might see it, draw {number}", side)
+        for number, picture in enumerate(varied, 1)
+    )
+    return markup.shown(
+        f'<figure><div class="strip"><div>testing</div><div class="row">{pictures}</div></div>'
+        f'<div class="strip"><div>training</div><div class="row">{more}</div></div>'
+        "<figcaption><b>One photograph, prepared.</b> Testing always sees the same square; in training each epoch "
+        "draws another crop, rotation and flips.</figcaption></figure>"
+    )
+
+
+def _opened(images: Iterable[str], photographs: Photographs) -> Iterator[tuple[str, Image.Image]]:
+    """Yield name and picture of the photographs that can be opened; the audit tells of those that cannot."""
+    for image in images:
+        try:
+            yield image, photographs.open(image)
+        except (OSError, ValueError):
+            continue
+
+
+def _photographs(study: Study) -> tuple[pd.DataFrame, Photographs] | str:
+    """Return the intact training photographs of the first run's data set, or why they cannot be shown.
+
+    Labels are read again and nothing is decoded: the damaged files are those of the audit.
+    """
+    config = study.config
+    if config is None:
+        return "No photographs are shown: no run has recorded where they are."
+    gone = f"No photographs are shown: those of the runs ({config.data_dir}) are not on this machine."
+    data_dir = Path(config.data_dir).expanduser()
+    if not data_dir.exists():
+        return gone
+    try:
+        labels = read_labels(data_dir, config.labels, config.labels_file)
+        table = assign_splits(
+            labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
+        )
+        photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    except InputError:
+        return gone
+    damaged = {entry["image"] for entry in study.audit["damage"]["files"]} if study.audit else set()
+    train = table[(table["split"] == "train") & ~table["image"].isin(damaged)]
+    return train.sort_values("image"), photographs

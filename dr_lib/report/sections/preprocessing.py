@@ -1,0 +1,69 @@
+"""Preprocessing: how many photographs there are, which files were damaged, and what was done about them."""
+
+from html import escape
+
+from IPython.display import HTML
+
+from dr_lib.report import markup
+from dr_lib.report import sentences as say
+from dr_lib.report import wording as words
+from dr_lib.report.study import Study
+
+SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "testing"}
+MOST_FILES_SHOWN = 60
+
+
+def photographs_table(study: Study) -> HTML:
+    """Return photographs, patients and grades of each split, and whether patients are on both sides."""
+    rows = [
+        [
+            escape(SPLIT_WORDS.get(name, name)),
+            f"{split['photographs']:,}",
+            f"{split['patients']:,}",
+            *(
+                f'{n:,}<span class="sub">{words.percent(share)}</span>'
+                for n, share in zip(split["counts"], split["shares"], strict=True)
+            ),
+        ]
+        for name, split in study.splits.items()
+    ]
+    head = ["Split", "Photographs", "Patients", *(f"Grade {grade}" for grade in range(5))]
+    table = markup.table(head, rows, "Photographs by split and grade.", numeric=range(1, 8), css="cards")
+    said = []
+    if study.audit:
+        said.append(f"The split was {study.audit['split_origin']}." if study.audit.get("split_origin") else "")
+        both = study.audit.get("patients_on_both_sides")
+        said.append(say.leak(both["test_patients"], both["also_in_training"]) if both else "")
+        if study.audit.get("width"):
+            said.append(
+                "Photographs are {} to {} px wide (median {}) and {} to {} px high (median {}).".format(
+                    *(f"{study.audit[side][i]:,}" for side in ("width", "height") for i in (0, 2, 1))
+                )
+            )
+    return markup.shown(table + markup.paragraphs(" ".join(filter(None, said)), css="says"))
+
+
+def damaged_files(study: Study) -> HTML:
+    """Return the damaged files of the audit by name: verdict, rows lost, what was done."""
+    if not study.audit:
+        return markup.shown(markup.paragraphs("There is no audit in this experiment, so the files were not checked."))
+    damage = study.audit["damage"]
+    files = damage["files"]
+    html = markup.paragraphs(say.damage(damage["checked"], files), css="says")
+    if files:
+        rows = [
+            [
+                f"<code>{escape(str(entry['image']))}</code>",
+                escape(entry["verdict"])
+                + (f'<span class="sub">{escape(entry["detail"])}</span>' if entry.get("detail") else ""),
+                words.percent(entry["lost"]),
+                escape(entry["action"]),
+            ]
+            for entry in files[:MOST_FILES_SHOWN]
+        ]
+        rest = len(files) - len(rows)
+        caption = "Damaged files." + (f" {rest:,} more are in audit.json." if rest else "")
+        html += markup.table(["File", "Verdict", "Rows lost", "Action"], rows, caption, numeric=(2,), css="cards")
+    if study.audit_page:
+        html += f'<p class="note">{markup.link(study.audit_page, "The notebook of the audit")}</p>'
+    return markup.shown(html)

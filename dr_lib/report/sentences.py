@@ -1,0 +1,269 @@
+"""What the numbers say, in sentences: numbers in, plain text out, nothing said that an interval does not carry.
+
+Shares come in, per cent and percentage points go out. A difference counts only where its 95% interval excludes zero.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dr_lib import GRADE_NAMES
+from dr_lib.evaluation.intervals import Difference
+from dr_lib.report.wording import between, counted, listed, percent, points, signed, tally
+
+UNPAIRED = "the two were not tested on the same photographs, so no interval can be given for the difference"
+
+
+def change_in_accuracy(cause: str, change: Difference | None) -> str:
+    """Return the clause ``pretraining adds 8.9 points (95% interval 8.0 to 9.8)``, or that it is not told from none."""
+    if change is None:
+        return UNPAIRED
+    if not change.distinguishable:
+        return (
+            f"the difference of {signed(100 * change.value)} points may be chance ({between(change.low, change.high)})"
+        )
+    gain = change if change.value > 0 else -change
+    return f"{cause} {'adds' if change.value > 0 else 'costs'} {points(gain.value)} ({between(gain.low, gain.high)})"
+
+
+def change_in_kappa(change: Difference | None) -> str:
+    """Return the clause on quadratic weighted kappa that follows one on accuracy."""
+    if change is None:
+        return "kappa cannot be compared"
+    if not change.distinguishable:
+        limits = between(change.low, change.high, scale=1, digits=2)
+        return f"kappa does not move measurably ({signed(change.value, 2)}, {limits})"
+    gain = change if change.value > 0 else -change
+    limits = between(gain.low, gain.high, scale=1, digits=2)
+    return f"kappa {'rises' if change.value > 0 else 'falls'} by {gain.value:.2f} ({limits})"
+
+
+def effect(
+    cause: str, subject: str, without: str, with_it: str, before: float, after: float,
+    accuracy: Difference | None, kappa: Difference | None,
+) -> str:  # fmt: skip
+    """Return one sentence on what ``cause`` changes between two runs, testing accuracies ``before`` and ``after``."""
+    return (
+        f"{subject} reaches {percent(after)} {with_it} and {percent(before)} {without}: "
+        f"{change_in_accuracy(cause, accuracy)}; {change_in_kappa(kappa)}."
+    )
+
+
+def verdict(cause: str, changes: Sequence[Difference | None], *, plural: bool = False) -> str:
+    """Return the headline over several comparisons of one cause, such as ``Pretraining raises accuracy.``"""
+    raises, lowers, make = ("raise", "lower", "make") if plural else ("raises", "lowers", "makes")
+    known = [change for change in changes if change is not None]
+    if not known:
+        return f"Nothing can be said about {cause[:1].lower()}{cause[1:]}."
+    directions = {(change.value > 0) - (change.value < 0) if change.distinguishable else 0 for change in known}
+    if directions == {1}:
+        return f"{cause} {raises} accuracy."
+    if directions == {-1}:
+        return f"{cause} {lowers} accuracy."
+    if directions == {0}:
+        return f"{cause} {make} no measurable difference to accuracy."
+    if directions == {0, 1}:
+        return f"{cause} {raises} accuracy in some comparisons, not measurably in others."
+    if directions == {0, -1}:
+        return f"{cause} {lowers} accuracy in some comparisons, not measurably in others."
+    return f"{cause} {'work' if plural else 'works'} in opposite directions in different comparisons."
+
+
+def against_majority(
+    label: str, accuracy: float, limits: Sequence[float] | None, majority: float, majority_grade: int = 0
+) -> str:
+    """Return whether a run does better than always answering the commonest grade."""
+    always = f"always answering “{GRADE_NAMES[majority_grade]}”"
+    said = f"{label} is right for {percent(accuracy)} of the testing photographs"
+    if not limits:
+        return f"{said}; {always} is right for {percent(majority)}."
+    said = f"{said} ({between(*limits)})"
+    if limits[0] > majority:
+        return f"{said} and beats {always} ({percent(majority)})."
+    if limits[1] < majority:
+        return f"{said}, less often than {always} ({percent(majority)})."
+    return f"{said} and cannot be told from {always} ({percent(majority)})."
+
+
+def summary_of_majority(runs: Mapping[str, Sequence[float] | None], majority: float) -> str:
+    """Return how many of ``runs`` (intervals of accuracy by label) beat the majority share."""
+    judged = [limits for limits in runs.values() if limits]
+    above = sum(limits[0] > majority for limits in judged)
+    below = sum(limits[1] < majority for limits in judged)
+    amid = len(judged) - above - below
+    parts = [
+        f"{n} {words}"
+        for n, words in ((above, "above it"), (amid, "not distinguishable from it"), (below, "below it"))
+        if n
+    ]
+    if not parts:
+        return f"Always answering the commonest grade is right for {percent(majority)} of the testing photographs."
+    return (
+        f"Always answering the commonest grade is right for {percent(majority)} of the testing photographs: "
+        f"of {counted(len(judged), 'finished run')}, {listed(parts)}."
+    )
+
+
+def optimism(
+    label: str, highest: float, highest_epoch: int, chosen: float, chosen_epoch: int, select_by: str = "val_kappa"
+) -> str:
+    """Return what looking at the testing accuracy of every epoch adds to the honest figure."""
+    if chosen_on(select_by) == "testing":
+        return (
+            f"{label}: the epoch was itself chosen by its testing accuracy, {percent(chosen)} in epoch {chosen_epoch}; "
+            "there is no honest figure to compare it with."
+        )
+    gain = highest - chosen
+    if highest_epoch == chosen_epoch or abs(gain) < 5e-4:
+        return (
+            f"{label}: the highest testing accuracy of all epochs, {percent(highest)} in epoch {highest_epoch}, is "
+            f"what the epoch chosen on validation ({chosen_epoch}) reaches too."
+        )
+    return (
+        f"{label}: the highest testing accuracy of all epochs is {percent(highest)}, in epoch {highest_epoch}; the "
+        f"epoch chosen on validation ({chosen_epoch}) reaches {percent(chosen)}. Picking the epoch by its testing "
+        f"accuracy flatters the network by {points(gain)}."
+    )
+
+
+def chosen_on(select_by: str) -> str:
+    """Return which photographs chose the epoch: ``validation``, or ``testing``, which flatters."""
+    return "testing" if select_by.startswith("test") else "validation"
+
+
+def kappa_of(value: float, limits: Sequence[float] | None) -> str:
+    """Return ``quadratic weighted kappa is 0.71 (95% interval 0.69 to 0.73)``."""
+    said = f"quadratic weighted kappa is {signed(value, 2)}"
+    return f"{said} ({between(*limits, scale=1, digits=2)})" if limits else said
+
+
+def recall_changes(
+    before: Sequence[float | None], after: Sequence[float | None], changes: Sequence[Difference | None]
+) -> str:
+    """Return for which grades recall rises, falls or stays, by the interval of each grade's difference."""
+    groups: dict[str, list[str]] = {"rises": [], "falls": [], "does not change measurably": [], "is undefined": []}
+    for grade, (start, end, change) in enumerate(zip(before, after, changes, strict=True)):
+        name = f"grade {grade}"
+        if start is None or end is None or change is None:
+            groups["is undefined"].append(name)
+        else:
+            way = (
+                "does not change measurably" if not change.distinguishable else "rises" if change.value > 0 else "falls"
+            )
+            groups[way].append(f"{name} ({percent(start, 0)} to {percent(end, 0)})")
+    parts = [f"{way} for {listed(grades)}" for way, grades in groups.items() if grades]
+    return f"Recall {'; it '.join(parts)}." if parts else ""
+
+
+def trade(accuracy: Difference | None, recalls: Sequence[Difference | None]) -> str:
+    """Return what class weights trade: accuracy against the recall of the grades with disease."""
+    diseased = [change for change in recalls[1:] if change is not None and change.distinguishable]
+    gained = bool(diseased) and all(change.value > 0 for change in diseased)
+    lost = bool(diseased) and all(change.value < 0 for change in diseased)
+    dearer = accuracy is not None and accuracy.distinguishable and accuracy.value < 0
+    cheaper = accuracy is not None and accuracy.distinguishable and accuracy.value > 0
+    if gained and dearer:
+        return "The weights buy recall of the diseased grades with accuracy."
+    if gained:
+        return "The weights buy recall of diseased grades" + (
+            " and accuracy as well." if cheaper else " at no measurable cost in accuracy."
+        )
+    if lost:
+        return "The weights lower the recall of diseased grades, the opposite of what they are for."
+    if diseased:
+        return "The weights help some diseased grades and harm others."
+    return "The weights do not change the recall of any diseased grade measurably" + (
+        ", and cost accuracy." if dearer else "."
+    )
+
+
+def phases(label: str, last_frozen: float | None, first_tuned: float | None, chosen: float) -> str:
+    """Return how testing accuracy moves when fine-tuning begins after feature extraction."""
+    if last_frozen is None or first_tuned is None:
+        return ""
+    jump = chosen - last_frozen
+    if abs(jump) < 0.005:
+        return f"{label}: fine-tuning ends where feature extraction had left off, at {percent(chosen)}."
+    way = "rises" if jump > 0 else "falls"
+    return (
+        f"{label}: testing accuracy {way} from {percent(last_frozen)} at the end of feature extraction to "
+        f"{percent(first_tuned)} after one epoch of fine-tuning and {percent(chosen)} at the chosen epoch."
+    )
+
+
+def generalisation(label: str, training: float, testing: float) -> str:
+    """Return how far training and testing accuracy lie apart at the chosen epoch."""
+    gap = training - testing
+    if abs(gap) < 0.01:
+        return f"{label}: training ({percent(training)}) and testing accuracy ({percent(testing)}) agree."
+    side = "above" if gap > 0 else "below"
+    return (
+        f"{label}: training accuracy, {percent(training)}, is {points(gap)} {side} testing accuracy, "
+        f"{percent(testing)}" + (", a sign of overfitting." if gap > 0.05 else ".")
+    )
+
+
+def confusion(label: str, matrix: Sequence[Sequence[int]]) -> str:
+    """Return which grades a network recognises best and worst, and what the worst is taken for."""
+    rows = {grade: row for grade, row in enumerate(matrix) if sum(row)}
+    if not rows:
+        return f"{label}: no photographs."
+    answers = [grade for grade in range(len(matrix)) if any(row[grade] for row in matrix)]
+    if len(answers) == 1:
+        return f"{label} answers “{GRADE_NAMES[answers[0]]}” for every photograph."
+    recalls = {grade: row[grade] / sum(row) for grade, row in rows.items()}
+    best, worst = max(recalls, key=recalls.get), min(recalls, key=recalls.get)  # type: ignore[arg-type]
+    said = f"{label} recognises grade {best} best ({percent(recalls[best], 0)})"
+    if best == worst or recalls[best] == recalls[worst]:
+        return f"{said}."
+    row = rows[worst]
+    wrong = max((grade for grade in range(len(row)) if grade != worst), key=lambda grade: row[grade])
+    mistaken = f", which it calls grade {wrong} in {percent(row[wrong] / sum(row), 0)} of cases" if row[wrong] else ""
+    return f"{said} and grade {worst} worst ({percent(recalls[worst], 0)}){mistaken}."
+
+
+def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many of the files are damaged, how, and what was done about them."""
+    if not files:
+        return f"Each of {counted(checked, 'photograph')} was decoded to its last row; none is damaged."
+    verdicts = [entry["verdict"] for entry in files]
+    actions = [entry["action"] for entry in files]
+    return (
+        f"Of {counted(checked, 'photograph')}, {len(files)} {'is' if len(files) == 1 else 'are'} damaged: "
+        f"{tally(verdicts)}. Of these, {tally(actions)}."
+    )
+
+
+def leak(test_patients: int, also_in_training: int) -> str:
+    """Return whether patients are on both sides of the split, and what that does to the figures."""
+    if not also_in_training:
+        return f"None of the {counted(test_patients, 'testing patient')} has a photograph among those trained on."
+    return (
+        f"{also_in_training:,} of {counted(test_patients, 'testing patient')} "
+        f"({percent(also_in_training / test_patients)}) have their other eye among the photographs trained on. "
+        "The eyes of one patient resemble each other, so testing figures flatter every network here."
+    )
+
+
+def imbalance(counts: Sequence[int]) -> str:
+    """Return how uneven the grades are among the training photographs."""
+    total = sum(counts)
+    common, rare = max(counts), min(counts)
+    if not total:
+        return "There are no training photographs."
+    if not rare:
+        absent = listed([f"grade {grade}" for grade, n in enumerate(counts) if not n])
+        return f"The training photographs lack {absent}; grade {counts.index(common)} has {percent(common / total)}."
+    if common / rare < 1.5:
+        return f"The grades are about balanced: from {rare:,} to {common:,} training photographs each."
+    return (
+        f"Grade {counts.index(common)} has {percent(common / total)} of the training photographs, grade "
+        f"{counts.index(rare)} has {percent(rare / total)}: {common / rare:.0f} to 1."
+    )
+
+
+def spread(label: str, accuracies: Sequence[float]) -> str:
+    """Return mean, standard deviation and number of runs that differ in their seed alone."""
+    n = len(accuracies)
+    mean = sum(accuracies) / n
+    deviation = (sum((value - mean) ** 2 for value in accuracies) / (n - 1)) ** 0.5
+    return f"{label}: {percent(mean)} ± {100 * deviation:.1f} points (mean and standard deviation of {n} seeds)."

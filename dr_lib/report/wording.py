@@ -1,0 +1,40 @@
+"""Numbers and lists in words, the same way everywhere: shares in, per cent and percentage points out."""
+
+from collections.abc import Sequence
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return ``82.6%`` for 0.826."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return the number with a true minus sign, no sign on what rounds to zero."""
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "" if float(text) == 0 else "−")
+
+
+def between(low: float, high: float, *, scale: float = 100, digits: int = 1) -> str:
+    """Return ``95% interval 8.0 to 9.8``; shares are given in per cent."""
+    return f"95% interval {signed(scale * low, digits)} to {signed(scale * high, digits)}"
+
+
+def points(share: float) -> str:
+    """Return ``8.9 points`` for a difference of 0.089 or of -0.089."""
+    amount = f"{abs(100 * share):.1f}"
+    return f"{amount} point" + "s" * (amount != "1.0")
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def counted(n: int, noun: str) -> str:
+    """Return ``1 photograph`` or ``7,026 photographs``."""
+    return f"{n:,} {noun}" + "s" * (n != 1)
+
+
+def tally(words: Sequence[str]) -> str:
+    """Return how often each word occurs: ``2 repaired and 1 dropped``."""
+    return listed([f"{words.count(word)} {word}" for word in dict.fromkeys(words)])

@@ -1,0 +1,191 @@
+"""The experiment folder and its run folders: the one place that knows the names of their files."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dr_lib.files import read_json, write_json, write_with
+
+HISTORY_COLUMNS = (
+    "epoch", "phase", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_kappa",
+    "test_loss", "test_accuracy", "test_kappa", "seconds", "images_per_second",
+)  # fmt: skip
+"""One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1."""
+
+PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", "p0", "p1", "p2", "p3", "p4")
+"""One row a testing photograph, at the chosen epoch; ``p0``..``p4`` are probabilities."""
+
+STATES = ("queued", "running", "done", "failed")
+
+
+@dataclass(frozen=True)
+class NotebookFiles:
+    """The files that executing one notebook leaves in ``path``, all called ``stem``."""
+
+    path: Path
+    stem: str
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook."""
+        return self.path / f"{self.stem}.ipynb"
+
+    @property
+    def page(self) -> Path:
+        """The executed notebook as HTML."""
+        return self.path / f"{self.stem}.html"
+
+    @property
+    def parameters(self) -> Path:
+        """What papermill was given."""
+        return self.path / f"{self.stem}.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What the process printed."""
+        return self.path / f"{self.stem}.log"
+
+
+@dataclass(frozen=True)
+class RunFolder(NotebookFiles):
+    """The files of one run."""
+
+    stem: str = "run"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """Resolved parameters, versions, device, commit, data fingerprint."""
+        return self.path / "config.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.pt"
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Record the run's state with the time and the writing process; ``facts`` such as ``epoch`` or ``reason``."""
+        if state not in STATES:
+            raise ValueError(f"state {state!r} is none of {STATES}")
+        write_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **facts})
+
+    def read_status(self) -> dict[str, Any]:
+        """Return the last status; a folder without one was queued and never started."""
+        return read_json(self.status) if self.status.exists() else {"state": "queued"}
+
+    def set_results_aside(self) -> Path | None:
+        """Move the results of an earlier run out of the way, beside ``runs``; return where, None if there are none."""
+        results = [self.config, self.history, self.predictions, self.metrics, self.best_checkpoint.parent]
+        present = [path for path in results if path.exists()]
+        if not present:
+            return None
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        aside = self.path.parent.parent / "superseded" / f"{self.name}-{stamp}-{os.getpid()}"
+        aside.mkdir(parents=True)
+        for path in present:
+            path.rename(aside / path.name)
+        return aside
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Write one row an epoch, in the order of :data:`HISTORY_COLUMNS`."""
+        _write_csv(self.history, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)))
+
+    def read_history(self) -> pd.DataFrame:
+        return pd.read_csv(self.history)
+
+    def write_predictions(self, frame: pd.DataFrame) -> None:
+        """Write one row a testing photograph, in the order of :data:`PREDICTION_COLUMNS`."""
+        _write_csv(self.predictions, frame[list(PREDICTION_COLUMNS)])
+
+    def read_predictions(self) -> pd.DataFrame:
+        return pd.read_csv(self.predictions, dtype={"image": str, "patient": str}, keep_default_na=False)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The files of one experiment: its report, its audit, its runs."""
+
+    path: Path
+
+    @property
+    def report(self) -> Path:
+        """The HTML lab report."""
+        return self.path / "index.html"
+
+    @property
+    def report_notebook(self) -> Path:
+        return self.path / "report.ipynb"
+
+    @property
+    def audit(self) -> Path:
+        """What was found in the photographs and their labels."""
+        return self.path / "audit.json"
+
+    @property
+    def audit_files(self) -> NotebookFiles:
+        return NotebookFiles(self.path, "audit")
+
+    def run(self, name: str) -> RunFolder:
+        return RunFolder(self.path / "runs" / name)
+
+    def runs(self) -> Iterator[RunFolder]:
+        """Yield the run folders in order of their names."""
+        for folder in sorted((self.path / "runs").glob("*/")):
+            yield RunFolder(folder)
+
+    @property
+    def pretraining_photographs(self) -> Path:
+        """Folder of the photographs drawn to pretrain on."""
+        return self.path / "pretraining" / "photographs"
+
+    def pretraining(self, model: str) -> "PretrainingFolder":
+        return PretrainingFolder(self.path / "pretraining" / model)
+
+
+@dataclass(frozen=True)
+class PretrainingFolder(NotebookFiles):
+    """The files of one generated pretraining."""
+
+    stem: str = "pretrain"
+
+    @property
+    def weights(self) -> Path:
+        """State dict of the pretrained network."""
+        return self.path / "weights.pt"
+
+    @property
+    def facts(self) -> Path:
+        """What it was trained on and how well it counts."""
+        return self.path / "pretraining.json"
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    # 17 significant digits give every float64 back bit for bit.
+    write_with(path, lambda stream: frame.to_csv(stream, index=False, float_format="%.17g"))

@@ -1,0 +1,170 @@
+"""Pretraining without a network connection: a backbone learns to count lesions on photographs drawn for it."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from dr_lib.config import RunConfig
+from dr_lib.data.dataset import RetinopathyDataset
+from dr_lib.data.generated import LESION_KINDS, make_data
+from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.data.transforms import EvalTransform, TrainTransform
+from dr_lib.files import read_json, write_json, write_with
+from dr_lib.models import build_model
+from dr_lib.progress import Progress
+from dr_lib.runs import Experiment
+from dr_lib.training.device import resolve_device, worker_count
+
+_SEED = 577_215
+"""Far from the seeds that data sets are drawn with: no generated photograph is trained on twice in two roles."""
+
+_BATCH_SIZE = 32
+_LEARNING_RATE = 2e-3
+_HELD_OUT_SHARE = 0.1
+
+
+def pretrain(config: RunConfig) -> Path:
+    """Return the state dict of ``config.model`` pretrained for this experiment, made first where it is missing.
+
+    The network regresses ``log(1 + count)`` of each kind of lesion, standardised, on
+    ``config.pretraining_photographs`` generated photographs with all grades equally frequent. ``pretraining.json``
+    beside the weights records the share of variance explained (R squared) per kind on held-out photographs.
+    """
+    folder = Experiment(Path(config.out_dir)).pretraining(config.model)
+    wanted = _description(config)
+    if folder.facts.exists() and {key: read_json(folder.facts).get(key) for key in wanted} == wanted:
+        return folder.weights
+    began = time.monotonic()
+    with Progress() as progress:
+        photographs = draw_photographs(config, progress)
+        data = prepare_data(_data_config(config, photographs), progress=False)
+        model, r_squared = _learn_to_count(config, data, _targets(photographs / "lesions.csv"), progress)
+    write_with(folder.weights, lambda stream: torch.save(model.state_dict(), stream))
+    write_json(folder.facts, wanted | {"final_r2": r_squared, "seconds": time.monotonic() - began})
+    return folder.weights
+
+
+def draw_photographs(config: RunConfig, progress: Progress) -> Path:
+    """Return the folder of the photographs to pretrain on, drawn where it is missing; all networks share it."""
+    folder = Experiment(Path(config.out_dir)).pretraining_photographs
+    if not folder.exists():
+        make_data(
+            folder,
+            train=config.pretraining_photographs,
+            test=0,
+            size=_photograph_size(config),
+            seed=_SEED,
+            grade_shares=(0.2,) * 5,
+            damage=False,
+            progress=lambda done, total: progress.bar("drawing photographs", done, total),
+        )
+    return folder
+
+
+class _LesionCounts(Dataset):
+    """Photographs of a split with their standardised log counts: float32 (3, H, W) and float32 (kinds,)."""
+
+    def __init__(self, photographs: RetinopathyDataset, targets: pd.DataFrame):
+        self.photographs = photographs
+        self._targets = torch.from_numpy(targets.loc[photographs.table.image].to_numpy(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.photographs[index][0], self._targets[index]
+
+
+def _learn_to_count(
+    config: RunConfig, data: PreparedData, targets: pd.DataFrame, progress: Progress
+) -> tuple[nn.Module, dict[str, float | None]]:
+    """Return the trained network and the share of variance it explains per kind of lesion on held-out photographs."""
+    device = resolve_device(config.device)
+    train, held_out = (
+        _LesionCounts(RetinopathyDataset(data, split, transform, seed=_SEED), targets)
+        for split, transform in (
+            ("train", TrainTransform(config.resize, config.image_size, config.rotation_degrees)),
+            ("test", EvalTransform(config.image_size)),
+        )
+    )
+    torch.manual_seed(_SEED)
+    model = build_model(config.model, outputs=len(LESION_KINDS), version=config.resnet_version)
+    model.to(device, memory_format=torch.channels_last)
+    workers = worker_count(config.num_workers, device)
+    sampler = RandomSampler(train, generator=torch.Generator().manual_seed(_SEED))
+    loader = DataLoader(train, batch_size=_BATCH_SIZE, sampler=sampler, num_workers=workers, drop_last=True)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
+    # Smith & Topin 2017: one cycle reaches in a few epochs what a constant rate needs many for.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, _LEARNING_RATE, epochs=config.pretraining_epochs, steps_per_epoch=len(loader)
+    )
+    for epoch in range(1, config.pretraining_epochs + 1):
+        train.photographs.set_epoch(epoch)
+        model.train()
+        for step, (images, counts) in enumerate(loader, start=1):
+            images = images.to(device, memory_format=torch.channels_last)
+            loss = nn.functional.mse_loss(model(images), counts.to(device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            progress.bar(f"pretraining {config.model}, epoch {epoch}/{config.pretraining_epochs}", step, len(loader))
+        progress.line(f"epoch {epoch}: loss of the last step {loss.item():.3f}")
+    return model, _r_squared(model, DataLoader(held_out, batch_size=_BATCH_SIZE, num_workers=workers), device)
+
+
+def _targets(lesions: Path) -> pd.DataFrame:
+    """Return log(1 + count) per photograph and kind, each kind with mean 0 and deviation 1."""
+    counts = np.log1p(pd.read_csv(lesions, dtype={"image": str}).set_index("image")[list(LESION_KINDS)])
+    return (counts - counts.mean()) / counts.std(ddof=0)
+
+
+@torch.inference_mode()
+def _r_squared(model: nn.Module, loader: DataLoader, device: torch.device) -> dict[str, float | None]:
+    """Return the share of the variance of each kind's log count that the network explains; 0 is the mean's.
+
+    ``None`` for a kind whose count is the same on all photographs.
+    """
+    model.eval()
+    predicted, true = zip(*((model(images.to(device)).cpu(), counts) for images, counts in loader), strict=True)
+    true = torch.cat(true).double()
+    residual = (torch.cat(predicted).double() - true).square().sum(0)
+    total = (true - true.mean(0)).square().sum(0)
+    return {
+        kind: (1 - left / whole).item() if whole > 0 else None
+        for kind, left, whole in zip(LESION_KINDS, residual, total, strict=True)
+    }
+
+
+def _photograph_size(config: RunConfig) -> int:
+    # A little larger than what is cut from it, so that Resize always shrinks, as it does on real photographs.
+    return max(128, int(1.25 * config.resize))
+
+
+def _description(config: RunConfig) -> dict:
+    """Return what decides the weights."""
+    return {
+        "model": config.model,
+        "version": config.resnet_version,
+        "photographs": config.pretraining_photographs,
+        "epochs": config.pretraining_epochs,
+        "size": config.image_size,
+        "resize": config.resize,
+        "seed": _SEED,
+        "lesion_kinds": list(LESION_KINDS),
+    }
+
+
+def _data_config(config: RunConfig, folder: Path) -> RunConfig:
+    """Return the parameters that read the drawn photographs, some of them held out."""
+    return config.model_copy(
+        update={
+            "data_dir": str(folder), "labels": "course", "labels_file": "", "images_dir": "", "limit": 0,
+            "validation_share": 0.0, "test_share": _HELD_OUT_SHARE,
+        }
+    )  # fmt: skip

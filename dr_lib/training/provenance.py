@@ -1,0 +1,61 @@
+"""What a run must say about itself to be repeated: parameters, versions, device, commit, data, weights."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dr_lib.config import RunConfig
+from dr_lib.data.prepare import PreparedData
+from dr_lib.models import WeightsOrigin, parameter_count
+from dr_lib.training.device import describe_device
+
+_PACKAGES = ("torch", "torchvision", "pillow", "numpy")
+
+
+def describe_run(
+    config: RunConfig,
+    data: PreparedData,
+    model: nn.Module,
+    weights: WeightsOrigin,
+    class_weights: np.ndarray,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Return the contents of ``config.json``."""
+    return {
+        "run": config.run_name,
+        "parameters": config.model_dump(),
+        "versions": versions(),
+        "device": describe_device(device),
+        "git_commit": git_commit(),
+        "data": {"fingerprint": data.fingerprint, "splits": data.audit["splits"]},
+        "weights": {"kind": weights.kind, "name": weights.name, "description": weights.description},
+        "network": {
+            "model": config.model,
+            "version": config.resnet_version,
+            "parameters": parameter_count(model),
+        },
+        "class_weights": [float(weight) for weight in class_weights],
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide the numbers."""
+    return {"python": platform.python_version(), "dr_lib": version("dr-lab")} | {name: version(name) for name in _PACKAGES}
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout that the library lies in, ``-dirty`` where files differ; None outside one."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30)
+    except OSError:  # no git on this machine
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

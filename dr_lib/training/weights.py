@@ -1,0 +1,52 @@
+"""The weights that a pretrained run starts from."""
+
+from pathlib import Path
+
+from torch import nn
+
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.files import read_json
+from dr_lib.models import (
+    WeightsOrigin,
+    fetch_imagenet_weights,
+    imagenet_weights,
+    load_imagenet_weights,
+    load_weights_file,
+    read_state,
+)
+from dr_lib.runs import Experiment
+from dr_lib.training.pretrain import pretrain
+
+
+def check_starting_weights(config: RunConfig) -> None:
+    """Raise :class:`InputError` unless the weights of a pretrained run are there, can be fetched, or made here."""
+    if not config.pretrained or config.pretrained_weights == "generated":
+        return
+    if Path(config.pretrained_weights).suffix:
+        read_state(Path(config.pretrained_weights))
+    else:
+        imagenet_weights(config.model, config.pretrained_weights)
+        fetch_imagenet_weights(config.model, config.pretrained_weights)
+
+
+def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
+    """Load what ``pretrained_weights`` names into all of ``model`` but its head, and say what it was."""
+    name = config.pretrained_weights
+    if name == "generated":
+        folder = Experiment(Path(config.out_dir)).pretraining(config.model)
+        weights = pretrain(config)
+        load_weights_file(model, weights)
+        facts = read_json(folder.facts)
+        return WeightsOrigin(
+            "generated",
+            "generated",
+            f"{config.model} taught to count lesions on {facts['photographs']} generated photographs "
+            f"for {facts['epochs']} epochs",
+        )
+    if Path(name).suffix:
+        load_weights_file(model, Path(name))
+        return WeightsOrigin("file", Path(name).name, f"weights from the file {Path(name).name}")
+    if config.resnet_version == "v1":
+        raise InputError("resnet_version: torchvision's ImageNet weights are of v1.5; use v1.5 or pretrained: false")
+    return load_imagenet_weights(model, config.model, name)

@@ -1,0 +1,167 @@
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dr_lib.config import RunConfig, combine, parse_assignment
+from dr_lib.errors import InputError
+
+PARAMS = Path(__file__).parent.parent / "params"
+DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
+RUN_FILES = sorted((PARAMS / "runs").glob("*.yaml"))
+
+
+def refusal(**values):
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_mapping(values)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults_are_the_labs_recipe():
+    config = RunConfig()
+    assert (config.epochs, config.feature_extraction_epochs, config.batch_size) == (25, 5, 64)
+    assert (config.learning_rate, config.momentum, config.weight_decay) == (1e-3, 0.9, 5e-4)
+    assert (config.resize, config.image_size, config.rotation_degrees) == (256, 224, 20)
+    assert combine([PARAMS / "recipes" / "lab.yaml"]) == config
+
+
+def test_unknown_parameter_names_the_nearest_and_the_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("epoch: 3\n")
+    with pytest.raises(InputError, match=r"mine.yaml: unknown parameter 'epoch'; did you mean 'epochs'\?"):
+        combine([file])
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("learning_rate: 1e-3\nweight_decay: 5e-4\n")
+    config = combine([file])
+    assert (config.learning_rate, config.weight_decay) == (0.001, 0.0005)
+
+
+def test_lr_is_understood_and_later_files_win_under_either_spelling(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("lr: 1e-2\n")
+    second.write_text("learning_rate: 1e-4\n")
+    assert combine([first]).learning_rate == 0.01
+    assert combine([first, second]).learning_rate == 0.0001
+    assert combine([second], ["lr=1e-3"]).learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"batch_size": -1}, ["batch_size", "-1", "greater than or equal to 1"]),
+        ({"batch_size": 2.5}, ["batch_size", "2.5"]),
+        ({"batch_size": True}, ["batch_size", "true"]),
+        ({"epochs": "many"}, ["epochs", "many"]),
+        ({"learning_rate": float("nan")}, ["learning_rate"]),
+        ({"learning_rate": 0}, ["learning_rate", "greater than 0"]),
+        ({"device": "gpu"}, ["device", "gpu"]),
+        ({"labels": "csv"}, ["labels", "csv", "course"]),
+        ({"name": "../elsewhere"}, ["name", "../elsewhere"]),
+        ({"class_weights": [1, 2]}, ["class_weights", "five positive"]),
+        ({"class_weights": [1, 2, 3, 4, 0]}, ["class_weights", "five positive"]),
+        ({"class_weights": "heavy"}, ["class_weights", "heavy"]),
+        ({"image_size": 300}, ["image_size 300", "resize 256"]),
+        ({"pretrained": True, "epochs": 3}, ["feature_extraction_epochs 5", "epochs 3"]),
+    ],
+)
+def test_refusals_name_key_value_and_remedy(values, words):
+    message = refusal(**values)
+    assert all(word in message for word in words), message
+
+
+def test_scratch_runs_may_be_shorter_than_the_first_phase():
+    assert RunConfig(epochs=3).epochs == 3
+
+
+@pytest.mark.parametrize("text", ["epochs", "=3", "x=[1"])
+def test_malformed_assignment_is_refused(text):
+    with pytest.raises(InputError, match="--set"):
+        parse_assignment(text)
+
+
+def test_assignments_win_over_files(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("epochs: 3\n")
+    assert combine([file], ["epochs=4", "class_weights=[1, 2, 3, 4, 5]"]).epochs == 4
+    with pytest.raises(InputError, match="--set epochs=0: epochs: 0"):
+        combine([file], ["epochs=0"])
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "epochs: [1\n", "\x00"])
+def test_file_that_is_no_mapping_is_refused(tmp_path, content):
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        combine([file])
+    with pytest.raises(InputError, match=r"none\.yaml.*No such file"):
+        combine([tmp_path / "none.yaml"])
+
+
+def test_yaml_cannot_run_code(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: !!python/object/apply:os.system ['touch gone']\n")
+    with pytest.raises(InputError, match="not YAML"):
+        combine([file])
+
+
+def test_the_eight_run_files_hold_only_what_differs():
+    assert len(RUN_FILES) == 8
+    configs = {path.stem: combine([path]) for path in RUN_FILES}
+    assert {(c.model, c.pretrained, c.class_weights) for c in configs.values()} == {
+        (model, pretrained, weights)
+        for model in ("resnet18", "resnet50")
+        for pretrained in (True, False)
+        for weights in ("none", "majority_ratio")
+    }
+    assert all(config.run_name == name for name, config in configs.items())
+    assert {c.batch_size for c in configs.values() if c.model == "resnet50"} == {16}
+
+
+def parameters_of(notebook):
+    cells = [cell for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(cells) == 1, f"{notebook.name} needs one parameters cell"
+    names = {}
+    exec(cells[0].source, {}, names)
+    return names
+
+
+def test_notebook_and_config_name_the_same_parameters_in_the_same_order():
+    assert list(parameters_of(PARAMS.parent / "notebooks" / "train.ipynb")) == list(RunConfig.model_fields)
+
+
+def test_notebook_runs_on_the_demo_by_default():
+    defaults = RunConfig.from_notebook(parameters_of(PARAMS.parent / "notebooks" / "train.ipynb"))
+    assert defaults == combine([PARAMS / "data" / "demo.yaml"])
+
+
+@pytest.mark.parametrize("data", DATA_FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("run", RUN_FILES, ids=lambda path: path.stem)
+def test_plain_papermill_and_the_command_line_mean_the_same(data, run):
+    """papermill lays the files over the notebook's values, dr-lab over the defaults: the result must agree."""
+    notebook = parameters_of(PARAMS.parent / "notebooks" / "train.ipynb")
+    over_defaults = combine([data, run])
+    given = {name: getattr(over_defaults, name) for name in combine_keys([data, run])}
+    assert RunConfig.from_notebook(notebook | given) == over_defaults
+
+
+def combine_keys(files):
+    from dr_lib.config import read_parameters
+
+    return [key for file in files for key in read_parameters(file)]
+
+
+def test_notebook_refuses_a_parameter_that_papermill_only_warns_about():
+    with pytest.raises(InputError, match="'epoch'; did you mean 'epochs'"):
+        RunConfig.from_notebook({"epochs": 2, "epoch": 3, "In": ["x"], "_i1": "x", "function": print})
+
+
+def test_identity_leaves_out_places_only():
+    here, there = RunConfig(out_dir="a", name="x", cache_dir="b", num_workers=0), RunConfig(out_dir="c")
+    assert here.identity() == there.identity()
+    assert RunConfig(seed=1).identity() != RunConfig().identity()
+    json.dumps(RunConfig().identity())

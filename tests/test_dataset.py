@@ -1,0 +1,83 @@
+import pandas as pd
+import pytest
+import torch
+from data_folders import eyes, write_photographs
+from torch.utils.data import DataLoader
+
+from dr_lib.data.dataset import RetinopathyDataset, photograph_generator
+from dr_lib.data.labels import patient_of
+from dr_lib.data.photographs import open_photographs
+from dr_lib.data.prepare import PreparedData
+from dr_lib.data.transforms import EvalTransform, TrainTransform
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    grades = eyes(range(6))
+    write_photographs(folder, list(grades))
+    rows = [
+        (name, grade, patient_of(name), "train" if i < 8 else "test") for i, (name, grade) in enumerate(grades.items())
+    ]
+    table = pd.DataFrame(rows, columns=["image", "grade", "patient", "split"])
+    return PreparedData(table, open_photographs(folder, table), {}, "")
+
+
+TRAIN = TrainTransform(40, 32)
+
+
+def by_name(data, *, epoch=0, seed=0, order=None, **loader):
+    dataset = RetinopathyDataset(data, "train", TRAIN, seed=seed)
+    dataset.set_epoch(epoch)
+    order = list(order or range(len(dataset)))
+    batches = list(DataLoader(dataset, batch_size=3, sampler=order, **loader))
+    images, grades = torch.cat([images for images, _ in batches]), torch.cat([grades for _, grades in batches])
+    assert grades.tolist() == dataset.table["grade"].iloc[order].tolist()
+    return {dataset.table["image"][index]: image for index, image in zip(order, images, strict=True)}
+
+
+def same(one, other):
+    return all(torch.equal(image, other[name]) for name, image in one.items())
+
+
+def test_item_is_image_and_grade(data):
+    dataset = RetinopathyDataset(data, "test", EvalTransform(32))
+    image, grade = dataset[0]
+    assert len(dataset) == 4 and dataset.table["split"].unique().tolist() == ["test"]
+    assert image.shape == (3, 32, 32) and image.dtype == torch.float32
+    assert isinstance(grade, int) and grade == dataset.table["grade"][0]
+    expected = EvalTransform(32)(data.photographs.open(dataset.table["image"][0]))
+    assert torch.equal(image, expected)
+
+
+def test_draws_do_not_depend_on_workers_or_order(data):
+    alone = by_name(data)
+    assert same(by_name(data, num_workers=2), alone)
+    assert same(by_name(data, order=[5, 2, 7, 0, 1, 6, 3, 4]), alone)
+    assert same(by_name(data, order=[5, 2, 7, 0, 1, 6, 3, 4], num_workers=2), alone)
+
+
+def test_draws_depend_on_epoch_seed_and_photograph(data):
+    first = by_name(data)
+    for other in (by_name(data, epoch=1), by_name(data, seed=1)):
+        assert not any(torch.equal(image, other[name]) for name, image in first.items())
+    names = list(first)
+    states = {bytes(photograph_generator(0, 0, name).get_state().numpy()) for name in names}
+    assert len(states) == len(names)
+    assert photograph_generator(0, 1, "a").initial_seed() != photograph_generator(0, 11, "a").initial_seed()
+    assert photograph_generator(2**31 - 1, 10**6, "x" * 200).initial_seed() < 2**63
+
+
+def test_workers_that_outlive_an_epoch_see_the_next_one(data):
+    dataset = RetinopathyDataset(data, "train", TRAIN)
+    loader = DataLoader(dataset, batch_size=8, num_workers=2, persistent_workers=True)
+    for epoch in (0, 1, 0):
+        dataset.set_epoch(epoch)
+        ((images, _),) = loader
+        expected = by_name(data, epoch=epoch)
+        assert torch.equal(images, torch.stack(list(expected.values())))
+
+
+def test_unknown_split(data):
+    with pytest.raises(ValueError, match="train, validation, test"):
+        RetinopathyDataset(data, "val", TRAIN)

@@ -1,0 +1,94 @@
+"""The bootstrap draws patients, is reproducible and quick, and tells differences from none."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from experiment_factory import photograph_table, simulated_predictions
+
+from dr_lib.evaluation import metrics
+from dr_lib.evaluation.intervals import (
+    Difference,
+    interval,
+    paired_difference,
+    patient_matrices,
+    percentile_interval,
+    resample,
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return photograph_table(800)
+
+
+def test_patients_keep_their_photographs_together():
+    matrices = patient_matrices(["b", "a", "b"], [0, 4, 1], [0, 3, 2])
+    assert matrices.shape == (2, 5, 5)
+    assert matrices[0, 4, 3] == 1 and matrices[0].sum() == 1
+    assert matrices[1, 0, 0] == 1 and matrices[1, 1, 2] == 1
+
+
+def test_resampling_has_the_mean_and_spread_of_drawing_patients(table):
+    predictions = simulated_predictions(table, 1.0)
+    counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
+    drawn = resample(counts, 4000)
+    assert (drawn.sum(axis=(1, 2)) > 0).all()
+    right = np.trace(counts, axis1=1, axis2=2)
+    drawn_right = np.trace(drawn, axis1=1, axis2=2)
+    assert drawn_right.mean() == pytest.approx(right.sum(), rel=0.005)
+    assert drawn_right.std() == pytest.approx(right.std() * np.sqrt(len(right)), rel=0.05)
+
+
+def test_interval_agrees_with_resampling_patients_one_by_one(table):
+    predictions = simulated_predictions(table, 1.0)
+    ours = interval(predictions, metrics.accuracy, resamples=20_000)
+    right = (predictions["grade"] == predictions["predicted"]).groupby(predictions["patient"]).agg(["sum", "count"])
+    drawn = np.random.default_rng(1).integers(len(right), size=(20_000, len(right)))
+    shares = right["sum"].to_numpy()[drawn].sum(axis=1) / right["count"].to_numpy()[drawn].sum(axis=1)
+    assert ours == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])), abs=0.002)
+    assert ours == interval(predictions, metrics.accuracy, resamples=20_000)
+
+
+def test_eyes_that_share_their_fate_widen_the_interval():
+    patients = np.repeat(np.arange(300), 2)
+    right = np.repeat(np.random.default_rng(0).random(300) < 0.7, 2)
+    frame = pd.DataFrame({"patient": patients.astype(str), "grade": 0, "predicted": np.where(right, 0, 1)})
+    alone = frame.assign(patient=[str(i) for i in range(600)])
+    low, high = interval(frame, metrics.accuracy)
+    low_alone, high_alone = interval(alone, metrics.accuracy)
+    assert (high - low) / (high_alone - low_alone) == pytest.approx(np.sqrt(2), rel=0.12)
+
+
+def test_a_clear_difference_is_told_from_none(table):
+    weak, strong = simulated_predictions(table, 0.3, seed=1), simulated_predictions(table, 1.5, seed=2)
+    gain = paired_difference(weak, strong, metrics.accuracy)
+    assert gain.distinguishable and gain.low > 0
+    assert paired_difference(strong, weak, metrics.accuracy).high < 0
+    same = paired_difference(weak, weak.sample(frac=1, random_state=0), metrics.accuracy)
+    assert same == Difference(0, 0, 0) and not same.distinguishable
+
+
+def test_twins_are_not_told_apart(table):
+    first, second = simulated_predictions(table, 1.0, seed=1), simulated_predictions(table, 1.0, seed=2)
+    assert not paired_difference(first, second, metrics.quadratic_weighted_kappa).distinguishable
+
+
+def test_other_photographs_cannot_be_compared(table):
+    predictions = simulated_predictions(table, 1.0)
+    assert paired_difference(predictions, predictions.head(100), metrics.accuracy) is None
+    regraded = predictions.assign(grade=(predictions["grade"] + 1) % 5)
+    assert paired_difference(predictions, regraded, metrics.accuracy) is None
+
+
+def test_undefined_resamples_are_left_out():
+    assert percentile_interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
+    assert percentile_interval(np.array([np.nan])) is None
+
+
+def test_a_large_testing_split_takes_less_than_two_seconds():
+    predictions = simulated_predictions(photograph_table(7026), 1.0)
+    began = time.perf_counter()
+    interval(predictions, metrics.quadratic_weighted_kappa, resamples=2000)
+    assert time.perf_counter() - began < 2

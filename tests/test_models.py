@@ -1,0 +1,177 @@
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from dr_lib.errors import InputError
+from dr_lib.models import (
+    build_model,
+    fetch_imagenet_weights,
+    freeze_backbone,
+    head,
+    imagenet_weights,
+    load_imagenet_weights,
+    load_weights_file,
+    train_mode,
+    unfreeze,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [
+        ("resnet18", 512), ("resnet50", 2048), ("vgg11", 4096), ("densenet121", 1024), ("efficientnet_b0", 1280),
+        ("mobilenet_v3_small", 1024), ("convnext_tiny", 768), ("swin_t", 768), ("googlenet", 1024),
+        ("regnet_y_400mf", 440), ("shufflenet_v2_x0_5", 1024), ("inception_v3", 2048),
+    ],
+)  # fmt: skip
+def test_any_classifier_gets_a_head_for_five_grades(name, features):
+    model = build_model(name)
+    assert isinstance(head(model), nn.Linear)
+    assert (head(model).in_features, head(model).out_features) == (features, 5)
+    model.eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 96, 96)).shape == (1, 5)
+
+
+def test_training_output_is_plain_logits_for_networks_with_auxiliary_heads():
+    assert build_model("googlenet").train()(torch.rand(2, 3, 96, 96)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "message"),
+    [
+        ("resnet19", "v1.5", "no classifier 'resnet19'; did you mean"),
+        ("squeezenet1_0", "v1.5", "ends in a convolution"),
+        ("vgg11", "v1", "v1 is a form of ResNet"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(name, version, message):
+    with pytest.raises(InputError, match=message):
+        build_model(name, version=version)
+
+
+def test_resnet18_is_torchvisions_own_but_for_the_head():
+    torch.manual_seed(0)
+    ours = build_model("resnet18")
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18(weights=None)
+    theirs.fc = nn.Linear(theirs.fc.in_features, 5)
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(ours.eval()(images), theirs.eval()(images))
+
+
+def test_v1_strides_in_the_first_convolution_of_each_downsampling_bottleneck():
+    """Where the stride is, and that shapes and parameters stay the same (He et al. 2016; NVIDIA's note on v1.5)."""
+    strides = {version: build_model("resnet50", version=version) for version in ("v1", "v1.5")}
+    for stage in ("layer2", "layer3", "layer4"):
+        old, new = (getattr(strides[version], stage)[0] for version in ("v1", "v1.5"))
+        assert (old.conv1.stride, old.conv2.stride) == ((2, 2), (1, 1))
+        assert (new.conv1.stride, new.conv2.stride) == ((1, 1), (2, 2))
+    assert strides["v1"](torch.rand(2, 3, 64, 64)).shape == (2, 5)
+    assert not torch.equal(
+        *(build(strides, version) for version in ("v1", "v1.5"))
+    ), "the same weights must give other logits"
+
+
+def build(models, version):
+    models[version].load_state_dict(models["v1.5"].state_dict())
+    return models[version].eval()(torch.ones(1, 3, 64, 64))
+
+
+def one_epoch(model):
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
+    for _ in range(3):
+        train_mode(model)
+        loss = nn.functional.cross_entropy(model(torch.rand(4, 3, 64, 64)), torch.tensor([0, 1, 2, 3]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_frozen_means_bit_equal_buffers_included():
+    model = build_model("resnet18")
+    freeze_backbone(model)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    one_epoch(model)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"fc.weight", "fc.bias"}
+    unfreeze(model)
+    one_epoch(model)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert {"conv1.weight", "bn1.running_mean", "layer4.1.bn2.running_var"} <= changed
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty hub cache, and no network."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def no_network(*args, **kwargs):
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setattr("torch.hub.urlopen", no_network)
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "file"),
+    [
+        ("resnet18", "DEFAULT", "resnet18-f37072fd.pth"),
+        ("resnet50", "IMAGENET1K_V1", "resnet50-0676ba61.pth"),
+        ("resnet50", "IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
+        ("resnet50", "DEFAULT", "resnet50-11ad3fa6.pth"),
+    ],
+)
+def test_multi_weight_names_find_torchvisions_files_in_the_cache(hub, name, weights, file):
+    torch.manual_seed(1)
+    published = torchvision.models.get_model(name, weights=None)
+    torch.save(published.state_dict(), hub / file)
+    model = build_model(name)
+    fresh_head = head(model).weight.clone()
+    origin = load_imagenet_weights(model, name, weights)
+    assert origin.kind == "ImageNet" and origin.name in ("IMAGENET1K_V1", "IMAGENET1K_V2")
+    assert torch.equal(model.layer4[1].conv2.weight, published.layer4[1].conv2.weight)
+    assert torch.equal(head(model).weight, fresh_head)
+
+
+def test_weights_that_cannot_be_had_name_file_place_and_alternatives(hub):
+    with pytest.raises(InputError) as caught:
+        fetch_imagenet_weights("resnet18", "DEFAULT")
+    message = str(caught.value)
+    assert str(hub / "resnet18-f37072fd.pth") in message and "generated" in message and "\n" not in message
+
+
+def test_unknown_weights_name_those_that_exist():
+    with pytest.raises(InputError, match="IMAGENET1K_V1"):
+        imagenet_weights("resnet18", "IMAGENET1K_V2")
+
+
+def test_damaged_file_in_the_cache_says_to_delete_it(hub):
+    (hub / "resnet18-f37072fd.pth").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="delete it"):
+        load_imagenet_weights(build_model("resnet18"), "resnet18", "DEFAULT")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    file = tmp_path / "other.pt"
+    torch.save(build_model("resnet18").state_dict(), file)
+    load_weights_file(build_model("resnet18"), file)
+    with pytest.raises(InputError, match="does not fit"):
+        load_weights_file(build_model("resnet50"), file)
+
+
+class Payload:
+    def __reduce__(self):
+        import os
+
+        return os.system, ("touch /tmp/should-not-exist",)
+
+
+def test_a_checkpoint_is_data_never_code(tmp_path):
+    file = tmp_path / "evil.pt"
+    torch.save({"model": Payload()}, file)
+    with pytest.raises(InputError, match="safely"):
+        load_weights_file(build_model("resnet18"), file)

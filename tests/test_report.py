@@ -1,0 +1,285 @@
+"""The report says what the run folders say, survives what is missing, and escapes what it did not write."""
+
+import re
+import sys
+
+import nbformat
+import pytest
+from experiment_factory import EVIL_NAME, built_report, made_up_audit, photograph_table, write_run
+
+from dr_lib.errors import InputError
+from dr_lib.files import read_json, write_json, write_text
+from dr_lib.report import sections
+from dr_lib.report.collect import collect
+from dr_lib.report.formulas import markdown_to_html, slug
+from dr_lib.report.render import NOTEBOOK, page_of, render_page
+from dr_lib.runs import Experiment
+
+SECTIONS = [
+    getattr(sections, name) for name in sections.__all__ if name not in ("block_figures", "stride_figure", "style")
+]
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return built_report(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def study(experiment):
+    return collect(experiment)
+
+
+@pytest.fixture(scope="module")
+def page(experiment):
+    return Experiment(experiment).report.read_text()
+
+
+def text_of(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+def test_runs_are_found_and_only_finished_ones_count(study):
+    assert len(study.runs) == 10 and len(study.done) == 8
+    assert study.models == ("resnet18", "resnet50")
+    broken = next(run for run in study.runs if run.name == "resnet18-broken")
+    assert broken.metrics is None and broken.history is None
+    accuracies = [run.test["accuracy"] for run in study.done]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_pairs_differ_in_one_thing(study):
+    for without, with_it in study.pairs("pretrained"):
+        assert (without.pretrained, with_it.pretrained) == (False, True)
+        assert (without.model, without.weighted) == (with_it.model, with_it.weighted)
+    assert len(list(study.pairs("pretrained"))) == len(list(study.pairs("weighted"))) == 4
+    assert [(a.network, b.network) for a, b in study.depth_pairs()] == [("ResNet18", "ResNet50")] * 4
+
+
+def test_table_has_every_run_and_the_majority(study):
+    html = sections.runs_table(study).data
+    for run in study.runs:
+        assert run.name in html
+    assert "failed: out of memory &lt;b&gt;" in html and "not finished: stopped or still at work" in html
+    best = study.done[0]
+    low, high = best.test["intervals"]["accuracy"]
+    assert f"{100 * best.test['accuracy']:.1f}%" in html and f"{100 * low:.1f}% to {100 * high:.1f}%" in html
+    assert f"{100 * study.majority:.1f}%" in html
+    assert f"epoch {best.highest['epoch']}" in html
+    assert 'href="runs/resnet50-pretrained/run.html"' in html
+
+
+def test_every_accuracy_figure_and_table_shows_the_majority(study):
+    majority = f"{100 * study.majority:.1f}%"
+    for section in (sections.accuracy_figures, sections.confusion_figures, sections.class_weights):
+        figures = re.findall(r"<figure.*?</figure>", section(study).data, re.DOTALL)
+        assert figures and all(majority in figure for figure in figures)
+    assert majority in sections.runs_table(study).data and majority in sections.highest_accuracies(study).data
+
+
+def test_weights_are_named_wherever_runs_are_called_pretrained(study, tmp_path):
+    for section in SECTIONS:
+        text = text_of(re.sub(r"<svg.*?</svg>", "", section(study).data, flags=re.DOTALL))
+        for match in re.finditer(r"(?<!-)\bpretrained (?!less|runs|network)", text):
+            assert text[match.end() :].startswith("(ImageNet, IMAGENET1K_V2)"), text[
+                match.start() - 40 : match.end() + 40
+            ]
+    write_run(tmp_path, photograph_table(100), pretrained=True, weights_kind="generated")
+    assert "pretrained (generated photographs)" in text_of(sections.runs_table(collect(tmp_path)).data)
+
+
+def test_answer_turns_with_the_numbers(tmp_path):
+    table = photograph_table(600)
+    for folder, skills in (("helps", (0.3, 1.5)), ("hurts", (1.5, 0.3)), ("equal", (1.0, 1.0))):
+        for pretrained, skill in zip((False, True), skills, strict=True):
+            write_run(tmp_path / folder, table, pretrained=pretrained, skill=skill, luck=pretrained)
+    answers = {name: text_of(sections.answer(collect(tmp_path / name)).data) for name in ("helps", "hurts", "equal")}
+    assert "Pretraining raises accuracy." in answers["helps"] and "pretraining adds" in answers["helps"]
+    assert "Pretraining lowers accuracy." in answers["hurts"] and "pretraining costs" in answers["hurts"]
+    assert "Pretraining makes no measurable difference" in answers["equal"]
+    for answer in answers.values():
+        assert "No two finished runs differ in this alone" in answer  # depth, class weights
+
+
+def test_what_differs_beside_the_cause_is_said(study):
+    assert "against ResNet18; batch size 64 → 16" in text_of(sections.depth(study).data)
+    assert "batch size" not in text_of(sections.pretraining(study).data)
+
+
+def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):
+    path = write_run(tmp_path, photograph_table(60))
+    write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "test_accuracy"})
+    study = collect(tmp_path)
+    assert "chosen on the testing photographs" in sections.runs_table(study).data
+    assert "no honest figure" in sections.highest_accuracies(study).data
+    assert "epoch chosen on testing" in sections.accuracy_figures(study).data
+
+
+def test_weighted_runs_alone_have_their_figures(tmp_path):
+    write_run(tmp_path, photograph_table(60), weighted=True)
+    study = collect(tmp_path)
+    assert "ResNet18 with class weights, accuracy per epoch" in sections.accuracy_figures(study).data
+    assert "Confusion matrices with class weights" in sections.confusion_figures(study).data
+
+
+def test_numbers_are_those_of_the_folder(experiment, study):
+    metrics = read_json(Experiment(experiment).run("resnet18-pretrained").metrics)
+    text = text_of(sections.highest_accuracies(study).data)
+    assert f"{100 * metrics['highest_testing_accuracy']['accuracy']:.1f}%" in text
+    assert f"epoch {metrics['highest_testing_accuracy']['epoch']}" in text
+    assert f"{metrics['test']['kappa']:.2f}" in text
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_one_run_alone_makes_every_section(section, tmp_path):
+    write_run(tmp_path, photograph_table(60), epochs=1)
+    html = section(collect(tmp_path)).data
+    assert "nan" not in text_of(html).lower().split() and "None" not in text_of(html)
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_no_finished_run_breaks_no_section(section, tmp_path):
+    write_run(tmp_path, photograph_table(60), state="failed", reason="no photographs")
+    (tmp_path / "runs" / "resnet50-pretrained").mkdir()
+    section(collect(tmp_path))
+
+
+def test_repeated_seeds_are_told_with_their_spread(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, photograph_table(200), seed=seed, luck=seed, name=f"resnet18-seed{seed}")
+    study = collect(tmp_path)
+    assert "mean and standard deviation of 3 seeds" in sections.seeds(study).data
+    assert study.find("resnet18", pretrained=False, weighted=False).seed == 0
+    assert "seed 2" in sections.runs_table(study).data
+
+
+def test_runs_that_claim_too_much_are_not_believed(tmp_path):
+    path = write_run(tmp_path, photograph_table(60))
+    (path / "predictions.csv").unlink()
+    assert collect(tmp_path).runs[0].reason == "marked as done, but predictions.csv is missing"
+    path = write_run(tmp_path, photograph_table(60), name="torn")
+    write_text(path / "metrics.json", '{"test": ')
+    torn = collect(tmp_path).runs[1]
+    assert torn.state == "failed" and "cannot be read" in torn.reason
+
+
+def test_no_runs_are_an_error_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="no runs to report"):
+        collect(tmp_path)
+    with pytest.raises(InputError, match="run it first"):
+        render_page(tmp_path / "no.ipynb", tmp_path / "no.html", title="no")
+
+
+def test_names_of_files_are_text(study, page):
+    assert f"<code>{EVIL_NAME}</code>".replace("<script>", "&lt;script&gt;").replace(
+        "</script>", "&lt;/script&gt;"
+    ) in (sections.damaged_files(study).data)
+    assert EVIL_NAME not in page and "alert(1)" in page
+
+
+def test_damaged_files_are_listed_with_what_was_done(study):
+    text = text_of(sections.damaged_files(study).data)
+    for entry in made_up_audit(photograph_table(700))["damage"]["files"]:
+        assert entry["verdict"] in text and entry["action"] in text
+    assert "6.2%" in text and "3 are damaged" in text
+
+
+def test_hyperparameters_differ_by_network(study):
+    text = text_of(sections.hyperparameters(study).data)
+    assert ".dr {" in sections.style().data and "{%" not in sections.style().data
+    assert "64 ResNet18" in text and "16 ResNet50" in text and "cross entropy" in text
+
+
+@pytest.mark.notebooks
+def test_report_is_one_file_with_all_sections(page):
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+    assert [re.sub("^[0-9] ", "", heading) for heading in headings] == [
+        "All runs", "Introduction", "Set-up", "Preprocessing", "Results", "Discussion", "How to reproduce", "Sources",
+    ]  # fmt: skip
+    assert page.startswith("<!doctype html>") and '<html lang="en">' in page and page.count("<h1") == 1
+    assert page.count("<math") > 15 and "$$" not in text_of(page)
+    for outside in ("cdn", "MathJax", "require.js", "jquery"):
+        assert outside.lower() not in page.lower()
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert links <= set(re.findall(r'\bid="([^"]+)"', page))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.notebooks
+def test_every_picture_has_a_text(page):
+    for tag in re.findall(r"<(?:svg|img)\b[^>]*>", page):
+        assert re.search(r'(?:aria-label|alt)="[^"]{10,}"', tag), tag[:200]
+    assert page.count("<figure") == page.count("<figcaption")
+
+
+@pytest.mark.notebooks
+def test_executed_notebook_is_kept(experiment, page):
+    notebook = nbformat.read(Experiment(experiment).report_notebook, as_version=4)
+    assert any(str(experiment) in cell.source for cell in notebook.cells)
+    assert {path.name for path in experiment.iterdir()} == {"audit.json", "index.html", "report.ipynb", "runs"}
+
+
+def test_notebook_is_thin_and_has_no_outputs():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(code) > 15
+    for cell in code:
+        assert not cell.outputs and cell.execution_count is None
+        assert len(cell.source.splitlines()) <= 5 and not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert [cell.source.partition(" ")[0] for cell in tagged] == ["experiment_dir"]
+
+
+def test_pages_of_other_notebooks_show_code_and_link_back(tmp_path):
+    cell = nbformat.v4.new_code_cell("# A red dot\nplot(1 < 2)")
+    cell.outputs = [
+        nbformat.v4.new_output("stream", text="<b>epoch 1</b>\n"),
+        nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}),
+        nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=["\x1b[31mValueError\x1b[0m: <no>"]),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("## Part one"), cell])
+    nbformat.write(notebook, tmp_path / "run.ipynb")
+    render_page(tmp_path / "run.ipynb", tmp_path / "run.html", title="Run <1>", home="../../index.html")
+    page = (tmp_path / "run.html").read_text()
+    assert "<title>Run &lt;1&gt;</title>" in page and "<h1>Run &lt;1&gt;</h1>" in page
+    assert 'href="../../index.html"' in page and 'href="#part-one"' in page
+    assert "&lt;b&gt;epoch 1&lt;/b&gt;" in page and 'alt="A red dot"' in page and "&lt;no&gt;" in page
+    assert "<details" not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["run.html", "run.ipynb"]
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    write_text(tmp_path / "run.html", "old")
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "run.ipynb")
+    monkeypatch.setattr("dr_lib.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        render_page(tmp_path / "run.ipynb", tmp_path / "run.html", title="x")
+    assert (tmp_path / "run.html").read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_formulas_become_mathml():
+    html = markdown_to_html(r"## A $x_l$" "\n\nThen $a<b$ and\n\n$$\\frac{\\partial a}{\\partial b}$$")
+    assert html.count("<math") == 3 and "<mfrac>" in html and "$" not in html and "&#x0003C;" in html
+    assert slug("5.1 What <b>is</b> it &amp; why?") == "5-1-what-is-it-why"
+
+
+def test_package_carries_its_template():
+    folder = NOTEBOOK.parent.parent / "dr_lib" / "report" / "template" / "page"
+    assert {path.name for path in folder.iterdir()} == {
+        "conf.json",
+        "index.html.j2",
+        "style.css",
+        "pieces.css",
+        "contents.js",
+    }
+    assert "@import" not in (folder / "style.css").read_text() and sys.version_info >= (3, 11)
+    assert page_of(nbformat.v4.new_notebook(), title="empty").count("<h1>empty</h1>") == 1
+
+
+def test_audit_that_is_missing_is_said(tmp_path):
+    write_run(tmp_path, photograph_table(60))
+    assert "no audit" in sections.damaged_files(collect(tmp_path)).data
+    write_json(tmp_path / "audit.json", made_up_audit(photograph_table(60)) | {"patients_on_both_sides": None})
+    assert "their other eye" not in sections.photographs_table(collect(tmp_path)).data

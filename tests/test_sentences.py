@@ -1,0 +1,112 @@
+"""Generated sentences follow the numbers: opposite numbers, opposite text."""
+
+import pytest
+
+from dr_lib.evaluation.intervals import Difference
+from dr_lib.report import sentences as say
+from dr_lib.report import wording as words
+
+UP, DOWN, FLAT = Difference(0.089, 0.080, 0.098), Difference(-0.089, -0.098, -0.080), Difference(0.003, -0.004, 0.010)
+
+
+def effect(accuracy, kappa):
+    return say.effect("pretraining", "ResNet50", "from scratch", "pretrained", 0.737, 0.826, accuracy, kappa)
+
+
+def test_pretraining_adds_costs_or_does_neither():
+    assert "pretraining adds 8.9 points (95% interval 8.0 to 9.8); kappa rises by 0.09" in effect(UP, UP)
+    assert "pretraining costs 8.9 points (95% interval 8.0 to 9.8); kappa falls by 0.09" in effect(DOWN, DOWN)
+    neither = effect(FLAT, FLAT)
+    assert "the difference of 0.3 points may be chance (95% interval −0.4 to 1.0)" in neither
+    assert "kappa does not move measurably" in neither and "adds" not in neither
+    assert say.UNPAIRED in effect(None, None)
+
+
+def test_verdicts():
+    assert say.verdict("Depth", [UP, UP]) == "Depth raises accuracy."
+    assert say.verdict("Depth", [DOWN]) == "Depth lowers accuracy."
+    assert say.verdict("Depth", [FLAT, FLAT]) == "Depth makes no measurable difference to accuracy."
+    assert "not measurably in others" in say.verdict("Depth", [UP, FLAT])
+    assert "opposite directions" in say.verdict("Depth", [UP, DOWN])
+    assert say.verdict("Class weights", [DOWN], plural=True) == "Class weights lower accuracy."
+    assert say.verdict("Class weights", [None], plural=True) == "Nothing can be said about class weights."
+
+
+def test_the_majority_is_beaten_only_when_the_interval_says_so():
+    assert "beats always answering “no DR” (73.4%)" in say.against_majority("It", 0.8, (0.78, 0.82), 0.734)
+    assert "cannot be told from" in say.against_majority("It", 0.74, (0.72, 0.76), 0.734)
+    assert "less often than" in say.against_majority("It", 0.6, (0.58, 0.62), 0.734)
+    runs = {"a": (0.78, 0.82), "b": (0.72, 0.76), "c": (0.5, 0.6), "d": None}
+    assert "1 above it, 1 not distinguishable from it and 1 below it" in say.summary_of_majority(runs, 0.734)
+
+
+def test_optimism_of_the_highest_testing_accuracy():
+    assert "flatters the network by 0.5 points" in say.optimism("It", 0.831, 23, 0.826, 20)
+    assert "no honest figure" in say.optimism("It", 0.826, 20, 0.826, 20, "test_accuracy")
+    assert "reaches too" in say.optimism("It", 0.826, 20, 0.826, 20)
+
+
+def test_recall_is_sorted_by_what_its_intervals_say():
+    text = say.recall_changes([0.99, 0.1, 0.5, None, 0.2], [0.8, 0.3, 0.51, None, 0.25], [DOWN, UP, FLAT, None, FLAT])
+    assert "rises for grade 1 (10% to 30%)" in text
+    assert "falls for grade 0 (99% to 80%)" in text
+    assert "does not change measurably for grade 2 (50% to 51%) and grade 4" in text
+    assert "undefined for grade 3" in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "recalls", "expected"),
+    [
+        (DOWN, [DOWN, UP, FLAT, UP, UP], "buy recall of the diseased grades with accuracy"),
+        (FLAT, [FLAT, UP, UP, UP, UP], "at no measurable cost"),
+        (UP, [FLAT, UP, UP, UP, UP], "and accuracy as well"),
+        (DOWN, [UP, DOWN, DOWN, FLAT, FLAT], "the opposite of what they are for"),
+        (FLAT, [FLAT, UP, DOWN, FLAT, FLAT], "help some diseased grades and harm others"),
+        (DOWN, [DOWN, FLAT, FLAT, FLAT, None], "and cost accuracy"),
+    ],
+)
+def test_what_class_weights_trade(accuracy, recalls, expected):
+    assert expected in say.trade(accuracy, recalls)
+
+
+def test_phases_and_generalisation():
+    assert "rises from 74.0%" in say.phases("It", 0.74, 0.77, 0.82)
+    assert "falls from 74.0%" in say.phases("It", 0.74, 0.70, 0.65)
+    assert "ends where feature extraction had left off" in say.phases("It", 0.74, 0.74, 0.741)
+    assert say.phases("It", None, None, 0.8) == ""
+    assert "overfitting" in say.generalisation("It", 0.95, 0.80)
+    assert "below testing accuracy" in say.generalisation("It", 0.78, 0.80)
+    assert "agree" in say.generalisation("It", 0.801, 0.80)
+
+
+def test_confusion_names_best_worst_and_what_it_is_taken_for():
+    matrix = [[90, 5, 5, 0, 0], [8, 1, 1, 0, 0], [5, 0, 15, 0, 0], [0] * 5, [0, 0, 1, 0, 4]]
+    text = say.confusion("It", matrix)
+    assert "grade 0 best (90%)" in text and "grade 1 worst (10%), which it calls grade 0 in 80%" in text
+    assert "answers “no DR” for every photograph" in say.confusion(
+        "It", [[9, 0, 0, 0, 0], [1, 0, 0, 0, 0]] + [[0] * 5] * 3
+    )
+
+
+def test_damage_and_leak():
+    file = {"verdict": "truncated", "action": "repaired"}
+    assert say.damage(9, []) == "Each of 9 photographs was decoded to its last row; none is damaged."
+    assert "Of 100 photographs, 1 is damaged: 1 truncated. Of these, 1 repaired." in say.damage(100, [file])
+    assert "2 are damaged: 2 truncated" in say.damage(100, [file, file])
+    assert "(88.9%)" in say.leak(6322, 5618) and "flatter" in say.leak(6322, 5618)
+    assert say.leak(10, 0).startswith("None of the 10")
+
+
+def test_imbalance():
+    assert "Grade 0 has 73.5%" in say.imbalance([20656, 1955, 4210, 698, 581])
+    assert "36 to 1" in say.imbalance([20656, 1955, 4210, 698, 581])
+    assert "Grade 3 has" in say.imbalance([10, 20, 30, 400, 50])
+    assert "about balanced" in say.imbalance([100, 101, 99, 100, 100])
+    assert "lack grade 4" in say.imbalance([10, 5, 5, 5, 0])
+
+
+def test_numbers_as_text():
+    assert words.signed(-0.04) == "0.0" and words.signed(-1.26) == "−1.3"
+    assert words.points(-0.01) == "1.0 point" and words.points(0.02) == "2.0 points"
+    assert words.listed(["a", "b", "c"]) == "a, b and c" and words.listed([]) == ""
+    assert "82.0% ± 1.0 points" in say.spread("It", [0.81, 0.82, 0.83])

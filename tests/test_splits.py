@@ -1,0 +1,125 @@
+import numpy as np
+import pandas as pd
+import pytest
+from data_folders import eyes, real_data
+
+from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.splits import assign_splits, limit_splits
+from dr_lib.errors import InputError
+
+LAB_SHARES = (0.7351, 0.0696, 0.1498, 0.0248, 0.0207)
+
+
+def table_of(grades, split=""):
+    rows = [(image, grade, patient_of(image), split) for image, grade in grades.items()]
+    return pd.DataFrame(rows, columns=["image", "grade", "patient", "split"])
+
+
+def lab_like(patients=1000):
+    grades = np.random.default_rng(0).choice(5, size=patients, p=np.array(LAB_SHARES) / sum(LAB_SHARES))
+    return table_of(eyes(range(patients), lambda patient: int(grades[patient])))
+
+
+def split(table, seed=0, validation_share=0.1, test_share=0.2):
+    return assign_splits(table, validation_share=validation_share, test_share=test_share, seed=seed)
+
+
+def patients(table, name):
+    return set(table.loc[table["split"] == name, "patient"])
+
+
+def test_patients_stay_together_and_shares_are_met():
+    table = split(lab_like())
+    train, validation, test = (patients(table, name) for name in ("train", "validation", "test"))
+    assert not train & validation and not train & test and not validation & test
+    assert (len(test), len(validation), len(train)) == (200, 80, 720)  # 10 % of the 800 that are not tested on
+
+
+def test_grades_keep_their_shares():
+    table = split(lab_like())
+    whole = table["grade"].value_counts(normalize=True)
+    for name in ("train", "validation", "test"):
+        part = table.loc[table["split"] == name, "grade"].value_counts(normalize=True)
+        assert (part - whole).abs().max() < 0.01
+
+
+def test_row_order_changes_nothing_and_the_seed_does():
+    table = lab_like(200)
+    shuffled = table.sample(frac=1, random_state=1)
+    once, again, other = split(table), split(shuffled), split(table, seed=1)
+    assert dict(zip(again["image"], again["split"], strict=True)) == dict(
+        zip(once["image"], once["split"], strict=True)
+    )
+    assert again["image"].tolist() == shuffled["image"].tolist()
+    assert (once["split"] != other["split"]).any()
+    assert set(table["split"]) == {""}  # the argument is not changed
+
+
+def test_a_given_split_is_kept_and_validation_comes_from_training():
+    given = pd.concat([table_of(eyes(range(50)), "train"), table_of({"0_x": 1, "3_y": 0}, "test")], ignore_index=True)
+    table = split(given)
+    assert (table["split"] == "test").tolist() == (given["split"] == "test").tolist()
+    assert len(patients(table, "validation")) == 5
+    assert (split(given, validation_share=0)["split"] == given["split"]).all()
+
+
+def test_given_validation_is_kept():
+    given = table_of(eyes(range(6)))
+    given["split"] = ["train", "train", "validation", "test"] * 3
+    assert (split(given, validation_share=0.5)["split"] == given["split"]).all()
+
+
+def test_the_only_patient_of_a_grade_stays_in_training():
+    grades = eyes(range(20), lambda patient: 4 if patient == 7 else 0)
+    for seed in range(20):
+        table = split(table_of(grades), seed, validation_share=0.3, test_share=0.4)
+        assert "7" in patients(table, "train")
+        assert patients(table, "validation") and patients(table, "test")
+
+
+def test_few_patients_still_give_one_to_each_split():
+    table = split(table_of(eyes(range(4), lambda patient: patient % 2)), validation_share=0.1, test_share=0.1)
+    assert [len(patients(table, name)) for name in ("train", "validation", "test")] == [2, 1, 1]
+
+
+def test_a_split_that_stays_empty_is_refused():
+    with pytest.raises(InputError, match=r"'test'.*raise test_share"):
+        split(table_of(eyes(range(10))), test_share=0)
+    with pytest.raises(InputError, match="'train'"):
+        split(table_of(eyes(range(3)), "test"))
+
+
+def test_limit_keeps_shares_and_every_grade():
+    table = split(lab_like())
+    small = limit_splits(table, 60, seed=0)
+    assert small["split"].value_counts().to_dict() == {"train": 60, "validation": 60, "test": 60}
+    train = small.loc[small["split"] == "train", "grade"].value_counts()
+    exact = table.loc[table["split"] == "train", "grade"].value_counts(normalize=True) * 60
+    assert set(train.index) == {0, 1, 2, 3, 4}
+    assert (train - exact).abs().max() <= 1.5
+    assert small["image"].tolist() == [name for name in table["image"] if name in set(small["image"])]
+
+
+@pytest.mark.parametrize("limit", range(1, 12))
+def test_tiny_limits(limit):
+    table = limit_splits(table_of(eyes(range(100), lambda patient: max(patient - 95, 0)), "train"), limit, seed=3)
+    assert len(table) == limit
+    assert table["grade"].nunique() == 5 if limit >= 5 else table["grade"].iloc[0] == 0
+
+
+def test_limit_is_deterministic_and_zero_or_more_than_there_is_keeps_all():
+    table = split(lab_like(100))
+    pd.testing.assert_frame_equal(limit_splits(table, 20, seed=0), limit_splits(table, 20, seed=0))
+    assert set(limit_splits(table, 20, seed=0)["image"]) != set(limit_splits(table, 20, seed=1)["image"])
+    pd.testing.assert_frame_equal(limit_splits(table, 0, seed=0), table)
+    pd.testing.assert_frame_equal(limit_splits(table, 10_000, seed=0), table)
+
+
+@pytest.mark.real
+def test_the_courses_split_is_kept():
+    labels = read_labels(real_data() / "course-csv")
+    table = split(labels)
+    assert (table["split"] == "test").sum() == 7026
+    training = labels[labels["split"] == "train"]["patient"].nunique()
+    assert len(patients(table, "validation")) == round(0.1 * training)
+    assert not patients(table, "train") & patients(table, "validation")
