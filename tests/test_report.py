@@ -12,7 +12,7 @@ from dr_lib.files import read_json, write_json, write_text
 from dr_lib.report import sections
 from dr_lib.report.collect import collect
 from dr_lib.report.formulas import markdown_to_html, slug
-from dr_lib.report.render import NOTEBOOK, page_of, render_page
+from dr_lib.report.render import NOTEBOOK, as_left_on_screen, page_of, render_page
 from dr_lib.runs import Experiment
 
 SECTIONS = [
@@ -248,6 +248,14 @@ def test_pages_of_other_notebooks_show_code_and_link_back(tmp_path):
     assert "&lt;b&gt;epoch 1&lt;/b&gt;" in page and 'alt="A red dot"' in page and "&lt;no&gt;" in page
     assert "<details" not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["run.html", "run.ipynb"]
+
+
+def test_spent_progress_bars_leave_no_trace():
+    assert as_left_on_screen("10%\r20%\rdone\nnext\r\n") == "done\nnext"
+    assert as_left_on_screen("half of a bar\r\x1b[2K") == ""
+    cell = nbformat.v4.new_code_cell("run()")
+    cell.outputs = [nbformat.v4.new_output("stream", text="99%\r\x1b[K")]
+    assert "stream" not in page_of(nbformat.v4.new_notebook(cells=[cell]), title="x").partition("<body>")[2]
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

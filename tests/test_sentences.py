@@ -70,9 +70,10 @@ def test_what_class_weights_trade(accuracy, recalls, expected):
 
 
 def test_phases_and_generalisation():
-    assert "rises from 74.0%" in say.phases("It", 0.74, 0.77, 0.82)
-    assert "falls from 74.0%" in say.phases("It", 0.74, 0.70, 0.65)
-    assert "ends where feature extraction had left off" in say.phases("It", 0.74, 0.74, 0.741)
+    assert "fine-tuning raises it" in say.phases("It", 0.74, 0.70, 0.82)
+    assert "fine-tuning lowers it" in say.phases("It", 0.74, 0.76, 0.65)
+    assert "leaves it where it was" in say.phases("It", 0.74, 0.74, 0.741)
+    assert "lies in feature extraction" in say.phases("It", 0.74, 0.77, 0.80, tuned=False)
     assert say.phases("It", None, None, 0.8) == ""
     assert "overfitting" in say.generalisation("It", 0.95, 0.80)
     assert "below testing accuracy" in say.generalisation("It", 0.78, 0.80)

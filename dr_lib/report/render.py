@@ -25,6 +25,7 @@ NOTEBOOK = Path(dr_lib.__file__).parent.parent / "notebooks" / "report.ipynb"
 
 _CONTENTS_MARK = "<!--contents-->"
 _SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
+_ERASE = re.compile(r"\x1b\[[0-3]?[JK]")
 _TITLE = re.compile(r"^# +(.+)$", re.MULTILINE)
 
 
@@ -35,10 +36,11 @@ class PageExporter(HTMLExporter):
     extra_template_basedirs: ClassVar[list[str]] = [str(Path(__file__).parent / "template")]
 
     def default_filters(self) -> Iterator[tuple[str, Any]]:
-        """Yield nbconvert's filters, with ours for Markdown and for alternative texts."""
+        """Yield nbconvert's filters, with ours for Markdown, alternative texts and progress bars."""
         yield from super().default_filters()
         yield "markdown2html", markdown_to_html
         yield "alternative_text", alternative_text
+        yield "as_left_on_screen", as_left_on_screen
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **options: Any) -> tuple[str, Any]:
         """Return the page and nbconvert's resources.
@@ -124,6 +126,12 @@ def alternative_text(cell: Any) -> str:
     given = cell.metadata.get("alt")
     comments = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
     return given or (comments or cell.source.strip().splitlines()[-1:] or ["figure"])[0]
+
+
+def as_left_on_screen(text: str) -> str:
+    """Return printed text without what carriage returns wrote over or escapes erased: no spent progress bars."""
+    lines = (line.removesuffix("\r").rpartition("\r")[2] for line in _ERASE.sub("\r", text).split("\n"))
+    return "\n".join(lines).strip("\n")
 
 
 @contextmanager

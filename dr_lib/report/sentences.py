@@ -176,17 +176,25 @@ def trade(accuracy: Difference | None, recalls: Sequence[Difference | None]) -> 
     )
 
 
-def phases(label: str, last_frozen: float | None, first_tuned: float | None, chosen: float) -> str:
-    """Return how testing accuracy moves when fine-tuning begins after feature extraction."""
+def phases(
+    label: str, last_frozen: float | None, first_tuned: float | None, chosen: float, *, tuned: bool = True
+) -> str:
+    """Return how testing accuracy moves when fine-tuning begins after feature extraction.
+
+    ``tuned``: whether the chosen epoch is one of fine-tuning. Empty where a run has not both phases.
+    """
     if last_frozen is None or first_tuned is None:
         return ""
-    jump = chosen - last_frozen
-    if abs(jump) < 0.005:
-        return f"{label}: fine-tuning ends where feature extraction had left off, at {percent(chosen)}."
-    way = "rises" if jump > 0 else "falls"
+    if not tuned:
+        return (
+            f"{label}: the chosen epoch ({percent(chosen)}) lies in feature extraction; fine-tuning brought nothing "
+            "better on the photographs that choose the epoch."
+        )
+    gain = chosen - last_frozen
+    way = "leaves it where it was" if abs(gain) < 0.005 else "raises it" if gain > 0 else "lowers it"
     return (
-        f"{label}: testing accuracy {way} from {percent(last_frozen)} at the end of feature extraction to "
-        f"{percent(first_tuned)} after one epoch of fine-tuning and {percent(chosen)} at the chosen epoch."
+        f"{label}: testing accuracy is {percent(last_frozen)} at the end of feature extraction, {percent(first_tuned)} "
+        f"after one epoch of fine-tuning and {percent(chosen)} at the chosen epoch; fine-tuning {way}."
     )
 
 

@@ -79,7 +79,9 @@ def pretraining(study: Study) -> HTML:
     pairs = list(study.pairs("pretrained"))
     finished = [run for run in study.done if not run.weighted]
     said = [
-        say.phases(run.label, *_around_fine_tuning(run), run.test["accuracy"]) for run in finished if run.pretrained
+        say.phases(run.label, *_around_fine_tuning(run), run.test["accuracy"], tuned=_chosen_when_tuned(run))
+        for run in finished
+        if run.pretrained
     ]
     said += [
         say.generalisation(run.label, _at_chosen_epoch(run, "train_accuracy"), run.test["accuracy"]) for run in finished
@@ -123,10 +125,10 @@ def differences_table(
         if change.accuracy is None:
             rows.append([name, moved, "not the same photographs", "–", "–"])
             continue
-        words = say.change_in_accuracy("it", change.accuracy)
+        spoken = say.change_in_accuracy("it", change.accuracy)
         drawing = interval_svg(
             change.accuracy.value, (change.accuracy.low, change.accuracy.high), 0.0, (-1.05 * reach, 1.05 * reach),
-            f"{after.label} against {other(before)}: {words}", css="zero",
+            f"{after.label} against {other(before)}: {spoken}", css="zero",
         )  # fmt: skip
         rows.append(
             [
@@ -239,6 +241,11 @@ def _around_fine_tuning(run: Run) -> tuple[float | None, float | None]:
     if frozen.empty or tuned.empty:
         return None, None
     return float(frozen.iloc[-1]), float(tuned.iloc[0])
+
+
+def _chosen_when_tuned(run: Run) -> bool:
+    assert run.history is not None
+    return run.history.set_index("epoch").loc[run.chosen_epoch, "phase"] == "fine-tuning"
 
 
 def _at_chosen_epoch(run: Run, column: str) -> float:

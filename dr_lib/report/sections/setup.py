@@ -142,7 +142,11 @@ def provenance(study: Study) -> HTML:
 
 def _pretraining_note(network: str, done: dict[str, Any]) -> str:
     """Return how a network was pretrained on generated photographs, with a link to the notebook that did it."""
-    scores = [f"{kind.replace('_', ' ')} {score:.2f}" for kind, score in (done.get("final_r2") or {}).items()]
+    scores = [
+        f"{kind.replace('_', ' ')} {score:.2f}"
+        for kind, score in (done.get("final_r2") or {}).items()
+        if score is not None  # the same count on every held-out photograph
+    ]
     text = (
         f"{network} was pretrained on {done.get('photographs', 0):,} generated photographs in "
         f"{words.counted(done.get('epochs', 0), 'epoch')}, by counting the lesions drawn on them"
