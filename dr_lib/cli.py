@@ -24,17 +24,25 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
-DataFile = Annotated[Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")]
-Assignments = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")]
+DataFile = Annotated[
+    Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")
+]
+Assignments = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")
+]
 
 
 @app.command()
 def run(
     data: DataFile,
-    runs: Annotated[list[Path], typer.Argument(metavar="[RUN.yaml]...", help="default: all of params/runs/")] = None,
-    recipe: Annotated[Path, typer.Option(metavar="FILE", help="params file between data and runs")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN.yaml]...", help="default: all of params/runs/")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="params file between data and runs")] = None,
     assignments: Assignments = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data file's name>")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data file's name>")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="runs at the same time")] = 1,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
@@ -78,7 +86,7 @@ def report(experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")]
 def audit(
     data: DataFile,
     assignments: Assignments = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
 ) -> None:
     """Say what is in a data set: grades, splits, patients on both sides, damaged photographs."""
     from dr_lib import grid
@@ -113,11 +121,14 @@ def evaluate(
     low, high = summary["intervals"]["accuracy"]
     console.print(
         f"{split}: {summary['photographs']} photographs of {summary['patients']} patients\n"
-        f"accuracy                  {100 * summary['accuracy']:.4f} %  (95 % interval {100 * low:.1f} to {100 * high:.1f})\n"
+        f"accuracy                  {100 * summary['accuracy']:.4f} %  "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f})\n"
         f"majority-class accuracy   {100 * summary['majority_accuracy']:.4f} %\n"
         f"quadratic weighted kappa  {summary['kappa']:.4f}"
     )
-    table = Table("true \\ predicted", *map(str, range(5)), box=None, padding=(0, 2, 0, 0), title="confusion matrix, counts")
+    table = Table(
+        "true \\ predicted", *map(str, range(5)), box=None, padding=(0, 2, 0, 0), title="confusion matrix, counts"
+    )
     for grade, row in enumerate(summary["confusion_matrix"]):
         table.add_row(f"{grade} {GRADE_NAMES[grade]}", *map(str, row))
     console.print(table)

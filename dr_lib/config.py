@@ -65,8 +65,8 @@ class RunConfig(BaseModel):
     pretrained_weights: str = Field(
         "DEFAULT", min_length=1, description="DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, generated, or a file"
     )
-    pretraining_photographs: Int = Field(1000, ge=10, description="generated weights: photographs drawn")
-    pretraining_epochs: Int = Field(6, ge=1, description="generated weights: passes over them")
+    pretraining_photographs: Int = Field(800, ge=10, description="generated weights: photographs drawn")
+    pretraining_epochs: Int = Field(5, ge=1, description="generated weights: passes over them")
 
     # What a sample is
     resize: Int = Field(256, ge=16, description="training: shorter side after Resize and side of the centre crop, px")
@@ -95,7 +95,9 @@ class RunConfig(BaseModel):
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
     cache_dir: str = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: verdicts on files")
     out_dir: str = Field("reports/manual", min_length=1, description="experiment folder")
-    name: str = Field("", pattern=r"^[\w.+=-]*$", description="run folder inside out_dir/runs; empty: from the parameters")
+    name: str = Field(
+        "", pattern=r"^[\w.+=-]*$", description="run folder inside out_dir/runs; empty: from the parameters"
+    )
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> "RunConfig":

@@ -22,8 +22,9 @@ def start_notebook(
 ) -> subprocess.Popen:
     """Start papermill on ``notebooks/<name>.ipynb`` and return its process, the leader of its own group.
 
-    The executed notebook, the parameters and all that is printed go to ``files``. The process computes with ``threads`` threads and keeps IPython's files in ``scratch``, so that notebooks that run
-    at the same time do not meet there.
+    The executed notebook, the parameters and all that is printed go to ``files``. The process computes with
+    ``threads`` threads and keeps IPython's files in ``scratch``, so that notebooks that run at the same time do not
+    meet there.
     """
     notebook = NOTEBOOKS / f"{name}.ipynb"
     if not notebook.exists():

@@ -59,9 +59,7 @@ class Exploration:
     def show_samples(self, per_grade: int = 5) -> HTML:
         """Return testing photographs of each grade with the network's answers."""
         rows = self.predictions.sort_values(["grade", "image"])
-        strips = [
-            (f"{grade} {GRADE_NAMES[grade]}", rows[rows.grade == grade].head(per_grade)) for grade in GRADES
-        ]
+        strips = [(f"{grade} {GRADE_NAMES[grade]}", rows[rows.grade == grade].head(per_grade)) for grade in GRADES]
         return markup.shown("".join(self._strip(title, some) for title, some in strips if len(some)))
 
     def show_mistakes(self, count: int = 10) -> HTML:
@@ -95,7 +93,8 @@ class Exploration:
         )
         bars = "".join(
             f"<tr><th scope='row' style='text-align:left'>{number} {GRADE_NAMES[number]}</th>"
-            f"<td style='width:20em;text-align:left'><div style='background:#0072b2;height:0.9em;width:{100 * share:.1f}%'></div></td>"
+            "<td style='width:20em;text-align:left'>"
+            f"<div style='background:#0072b2;height:0.9em;width:{100 * share:.1f}%'></div></td>"
             f"<td>{100 * share:.1f} %</td><td>{'true grade' * (number == grade)}</td></tr>"
             for number, share in enumerate(probabilities)
         )

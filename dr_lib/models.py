@@ -159,7 +159,9 @@ def read_checkpoint(path: Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged part of the file provokes
-        raise InputError(f"{path}: not a checkpoint that torch can read safely ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            f"{path}: not a checkpoint that torch can read safely ({str(error).splitlines()[0]})"
+        ) from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}; it needs a state dict or a checkpoint of a run")
     return content

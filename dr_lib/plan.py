@@ -12,6 +12,7 @@ from dr_lib.training.device import resolve_device
 from dr_lib.training.run import refuse_what_cannot_train
 from dr_lib.training.weights import check_starting_weights
 
+
 def plan_runs(
     data_file: Path, run_files: list[Path], *, recipe: Path | None, assignments: list[str], out_dir: Path
 ) -> list[RunConfig]:

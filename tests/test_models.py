@@ -69,9 +69,9 @@ def test_v1_strides_in_the_first_convolution_of_each_downsampling_bottleneck():
         assert (old.conv1.stride, old.conv2.stride) == ((2, 2), (1, 1))
         assert (new.conv1.stride, new.conv2.stride) == ((1, 1), (2, 2))
     assert strides["v1"](torch.rand(2, 3, 64, 64)).shape == (2, 5)
-    assert not torch.equal(
-        *(build(strides, version) for version in ("v1", "v1.5"))
-    ), "the same weights must give other logits"
+    assert not torch.equal(*(build(strides, version) for version in ("v1", "v1.5"))), (
+        "the same weights must give other logits"
+    )
 
 
 def build(models, version):

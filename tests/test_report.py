@@ -8,11 +8,12 @@ import pytest
 from experiment_factory import EVIL_NAME, built_report, made_up_audit, photograph_table, write_run
 
 from dr_lib.errors import InputError
+from dr_lib.execution import NOTEBOOKS
 from dr_lib.files import read_json, write_json, write_text
 from dr_lib.report import sections
 from dr_lib.report.collect import collect
 from dr_lib.report.formulas import markdown_to_html, slug
-from dr_lib.report.render import NOTEBOOK, as_left_on_screen, page_of, render_page
+from dr_lib.report.render import as_left_on_screen, page_of, render_page
 from dr_lib.runs import Experiment
 
 SECTIONS = [
@@ -222,7 +223,7 @@ def test_executed_notebook_is_kept(experiment, page):
 
 
 def test_notebook_is_thin_and_has_no_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOKS / "report.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert len(code) > 15
     for cell in code:
@@ -274,7 +275,7 @@ def test_formulas_become_mathml():
 
 
 def test_package_carries_its_template():
-    folder = NOTEBOOK.parent.parent / "dr_lib" / "report" / "template" / "page"
+    folder = NOTEBOOKS.parent / "dr_lib" / "report" / "template" / "page"
     assert {path.name for path in folder.iterdir()} == {
         "conf.json",
         "index.html.j2",

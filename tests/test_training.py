@@ -141,9 +141,7 @@ def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     """The first epoch is made the best one; its file must not hold what training did afterwards."""
     monkeypatch.setattr(run_module, "chosen_epoch", lambda history, select_by: 1)
     folder = train(config)
-    best, last = (
-        torch.load(path, weights_only=True) for path in (folder.best_checkpoint, folder.last_checkpoint)
-    )
+    best, last = (torch.load(path, weights_only=True) for path in (folder.best_checkpoint, folder.last_checkpoint))
     assert best["epoch"] == 1
     assert not torch.equal(best["model"]["conv1.weight"], last["model"]["conv1.weight"])
 

@@ -39,6 +39,4 @@ def prediction_table(photographs: pd.DataFrame, logits: np.ndarray) -> pd.DataFr
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     probabilities = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     table = photographs[["image", "patient", "grade"]].reset_index(drop=True)
-    return table.assign(
-        predicted=logits.argmax(axis=1), **{f"p{grade}": probabilities[:, grade] for grade in GRADES}
-    )
+    return table.assign(predicted=logits.argmax(axis=1), **{f"p{grade}": probabilities[:, grade] for grade in GRADES})

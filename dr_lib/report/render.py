@@ -14,14 +14,12 @@ from nbconvert.exporters.html import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbconvert.filters import DataTypeFilter, Highlight2HTML
 
-import dr_lib
 from dr_lib.errors import InputError
+from dr_lib.execution import NOTEBOOKS
 from dr_lib.files import write_text
 from dr_lib.report.collect import collect
 from dr_lib.report.formulas import markdown_to_html
 from dr_lib.runs import Experiment
-
-NOTEBOOK = Path(dr_lib.__file__).parent.parent / "notebooks" / "report.ipynb"
 
 _CONTENTS_MARK = "<!--contents-->"
 _SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
@@ -62,7 +60,7 @@ def build_report(experiment_dir: str | Path) -> Path:
     """
     experiment = Experiment(Path(experiment_dir))
     collect(experiment.path)
-    notebook = execute(NOTEBOOK, {"experiment_dir": str(experiment.path)})
+    notebook = execute(NOTEBOOKS / "report.ipynb", {"experiment_dir": str(experiment.path)})
     write_text(experiment.report_notebook, nbformat.writes(notebook))
     title = f"{_title_of(notebook)} – {experiment.path.resolve().name}"
     write_text(experiment.report, page_of(notebook, title=title, folded=True))

@@ -45,7 +45,8 @@ def augmentation_strip(data: PreparedData, config: RunConfig, image: str, grade:
         markup.photograph(to_pil_image(denormalise(tensor)), f"{image}, {when}") for when, tensor in pictures.items()
     )
     caption = "As the network sees it: first in testing, then in training with other random crops, turns and flips."
-    return f'<figure><div class="row">{strip}</div><figcaption><b>{escape(image)}, grade {grade}.</b> {caption}</figcaption></figure>'
+    title = f"<b>{escape(image)}, grade {grade}.</b>"
+    return f'<figure><div class="row">{strip}</div><figcaption>{title} {caption}</figcaption></figure>'
 
 
 def history(run: RunFolder) -> HTML:
@@ -60,7 +61,6 @@ def history(run: RunFolder) -> HTML:
         majority=majority,
         head_only=int((rows.phase == "feature extraction").sum()),
         chosen={"testing": metrics["chosen_epoch"]},
-        ax=plots.panel(620, 300),
     )
     highest = metrics["highest_testing_accuracy"]
     caption = (
@@ -81,8 +81,8 @@ def confusion(run: RunFolder) -> HTML:
     test = read_json(run.metrics)["test"]
     (low, high), kappa = test["intervals"]["accuracy"], test["kappa"]
     caption = (
-        f"{test['photographs']:,} photographs of {test['patients']:,} patients. Accuracy {100 * test['accuracy']:.1f} % "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}; majority {100 * test['majority_accuracy']:.1f} %), "
+        f"{test['photographs']:,} photographs of {test['patients']:,} patients. "
+        f"Accuracy {100 * test['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}; majority {100 * test['majority_accuracy']:.1f} %), "
         f"quadratic weighted kappa {kappa:.3f}."
     )
     recall = ", ".join("none" if share is None else f"{100 * share:.0f} %" for share in test["recall"])
@@ -113,7 +113,10 @@ def lesion_counts(config: RunConfig, photographs: int = 6) -> HTML:
 def counting(config: RunConfig) -> HTML:
     """Return how well the pretrained network counts lesions on photographs it has not seen."""
     facts = read_json(Experiment(Path(config.out_dir)).pretraining(config.model).facts)
-    rows = [[_LESION_WORDS[kind], "undefined" if share is None else f"{share:.2f}"] for kind, share in facts["final_r2"].items()]
+    rows = [
+        [_LESION_WORDS[kind], "undefined" if share is None else f"{share:.2f}"]
+        for kind, share in facts["final_r2"].items()
+    ]
     caption = f"{config.model} after {facts['epochs']} epochs on {facts['photographs']:,} generated photographs."
     return markup.shown(markup.table(["Lesion", "Variance explained (R²)"], rows, caption, numeric=(1,)))
 

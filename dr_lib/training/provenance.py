@@ -48,7 +48,9 @@ def describe_run(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide the numbers."""
-    return {"python": platform.python_version(), "dr_lib": version("dr-lab")} | {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "dr_lib": version("dr-lab")} | {
+        name: version(name) for name in _PACKAGES
+    }
 
 
 def git_commit() -> str | None:

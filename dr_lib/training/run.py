@@ -36,8 +36,9 @@ _SECONDS_BETWEEN_HEARTBEATS = 2.0
 def train(config: RunConfig, data: PreparedData | None = None) -> RunFolder:
     """Train and test one network as ``config`` says; return the folder with all its results.
 
-    ``data`` is what :func:`dr_lib.data.prepare.prepare_data` gives for ``config``, and is read here without. A run that was interrupted goes on after its last whole epoch. What goes wrong is recorded in ``status.json``
-    before it is raised.
+    ``data`` is what :func:`dr_lib.data.prepare.prepare_data` gives for ``config``, and is read here without. A run
+    that was interrupted goes on after its last whole epoch. What goes wrong is recorded in ``status.json`` before it
+    is raised.
     """
     folder = Experiment(Path(config.out_dir)).run(config.run_name)
     started = time.monotonic()
@@ -49,9 +50,7 @@ def train(config: RunConfig, data: PreparedData | None = None) -> RunFolder:
         reason = " ".join(str(error).split()) or type(error).__name__
         folder.write_status("failed", reason=reason, seconds=time.monotonic() - started)
         raise
-    folder.write_status(
-        "done", epoch=config.epochs, epochs=config.epochs, seconds=time.monotonic() - started
-    )
+    folder.write_status("done", epoch=config.epochs, epochs=config.epochs, seconds=time.monotonic() - started)
     return folder
 
 

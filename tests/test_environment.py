@@ -1,0 +1,74 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distribution, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PROJECT = Path(__file__).parent.parent
+
+
+def pins():
+    lines = (PROJECT / "constraints.txt").read_text().splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert len(requirements) > 50
+    return {canonicalize_name(item.name): str(item.specifier).removeprefix("==") for item in requirements}
+
+
+def needed(name, extra=""):
+    """Return the names of all packages that ``name`` needs on this machine, however indirectly."""
+    found, waiting = set(), [(name, extra)]
+    while waiting:
+        package, extra = waiting.pop()
+        for text in distribution(package).requires or []:
+            item = Requirement(text)
+            if item.marker and not item.marker.evaluate({"extra": extra}):
+                continue
+            key = canonicalize_name(item.name)
+            if key not in found:
+                found.add(key)
+                waiting += [(key, more) for more in ("", *item.extras)]
+    return found
+
+
+def test_everything_that_is_needed_is_pinned_at_the_version_that_is_tested():
+    names = needed("dr-lab") | needed("dr-lab", "test")
+    assert {"torch", "numpy", "pytest", "ipykernel"} <= names
+    names -= {"setuptools", "pip"}  # tools of the installation, not of the laboratory
+    assert {name: version(name) for name in sorted(names)} == {name: pins().get(name) for name in sorted(names)}
+
+
+def test_environment_and_makefile_install_the_same():
+    parts = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    assert parts[-1] == {"pip": ["-c constraints.txt", "-e .[test]"]}
+    assert re.search(r"pip install .*-c constraints.txt -e \"\.\[test\]\"", (PROJECT / "Makefile").read_text())
+    assert "python=3.11" in parts and "python3.11" in (PROJECT / "Makefile").read_text()
+
+
+@pytest.mark.slow
+def test_pip_section_resolves_to_the_pins(tmp_path):
+    """What conda hands to pip, asked of pip itself; nothing is installed. Needs a package index."""
+    for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, tmp_path)
+    shutil.copytree(PROJECT / "dr_lib", tmp_path / "dr_lib")
+    section = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    (tmp_path / "requirements.txt").write_text("\n".join(section) + "\n")
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command += ["--report", "report.json", "-r", "requirements.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    chosen = [item["metadata"] for item in json.loads((tmp_path / "report.json").read_text())["install"]]
+    chosen = {canonicalize_name(item["name"]): item["version"].partition("+")[0] for item in chosen}
+    assert len(chosen) > 50 and "torch" in chosen
+    wrong = {
+        name: found
+        for name, found in chosen.items()
+        if name not in ("dr-lab", "setuptools") and pins().get(name) != found
+    }
+    assert not wrong

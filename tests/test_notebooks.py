@@ -1,0 +1,100 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from data_folders import eyes, write_course, write_photographs
+
+from dr_lib.config import RunConfig
+from dr_lib.files import read_json
+from dr_lib.runs import Experiment
+from dr_lib.training.run import train
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NAMES = {"audit", "explore", "pretrain", "report", "train"}
+
+
+def test_all_five_are_there():
+    assert {path.stem for path in NOTEBOOKS} == NAMES
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_thin_and_hold_no_outputs(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.splitlines():
+        assert "=" in line and "#" in line, f"a parameter needs its value and a comment: {line}"
+    for cell in cells:
+        lines = cell.source.splitlines()
+        assert not any(line.lstrip().startswith(("def ", "class ", "async def ")) for line in lines)
+        assert cell in tagged or len(lines) <= 8
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    training, testing = eyes(range(1, 11)), eyes(range(11, 16))
+    write_course(folder / "course", training, testing)
+    write_photographs(folder / "course", [*training, *testing])
+    return RunConfig(
+        data_dir=str(folder / "course"), cache_dir=str(folder / "cache"), out_dir=str(folder / "experiment"),
+        resize=40, image_size=36, batch_size=8, epochs=1, validation_share=0.2,
+    )  # fmt: skip
+
+
+def outputs(path, kind="text/html"):
+    """Return the outputs of an executed notebook, as one text."""
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    values = [output for cell in cells for output in cell.outputs]
+    return "\n".join(str(value.get("data", {}).get(kind, value.get("text", ""))) for value in values)
+
+
+@pytest.mark.notebooks
+def test_plain_papermill_runs_the_training_notebook_with_params_files(config, tmp_path):
+    """As in the README: the notebook, a file of data, a file of the run; the kernel's folder is the caller's."""
+    data = tmp_path / "data.yaml"
+    given = config.model_dump(include=config.model_fields_set)
+    data.write_text("".join(f"{key}: {value}\n" for key, value in given.items()))
+    run = NOTEBOOKS[0].parent.parent / "params" / "runs" / "resnet18-weighted.yaml"
+    command = [
+        sys.executable, "-m", "papermill", str(NOTEBOOKS[-1]), str(tmp_path / "out.ipynb"), "-f", str(data),
+        "-f", str(run), "--no-progress-bar",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folder = Experiment(Path(config.out_dir)).run("resnet18-weighted")
+    assert folder.read_status()["state"] == "done"
+    assert read_json(folder.config)["class_weights"] == [1.0] * 5
+    text = outputs(tmp_path / "out.ipynb", "text/plain")
+    assert "epoch 1 :\ntraining accuracy: " in text
+    for debris in ("it/s", "%|", "HBox", "FloatProgress"):
+        assert debris not in text, "progress bars leave no trace in a saved notebook"
+    assert "widget-view" not in (tmp_path / "out.ipynb").read_text()
+
+
+@pytest.mark.notebooks
+def test_a_parameter_that_is_none_stops_the_notebook(config, tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="unknown parameter 'epoch'; did you mean 'epochs'"):
+        papermill.execute_notebook(
+            NOTEBOOKS[-1], tmp_path / "out.ipynb", {"epoch": 1}, progress_bar=False, kernel_name="python3"
+        )
+
+
+@pytest.mark.notebooks
+def test_explore_shows_photographs_and_answers(config, tmp_path):
+    run = train(config.model_copy(update={"name": "explored"}))
+    papermill.execute_notebook(
+        NOTEBOOKS[1], tmp_path / "out.ipynb", {"experiment_dir": config.out_dir, "run": "explored", "image": "11_left"},
+        progress_bar=False, kernel_name="python3",
+    )  # fmt: skip
+    html = outputs(tmp_path / "out.ipynb")
+    answered = run.read_predictions().set_index("image").loc["11_left"]
+    assert f"true {answered.grade}, answered {answered.predicted}" in html
+    assert f"{100 * answered[f'p{answered.predicted}']:.1f} %" in html
+    assert html.count("<img") > 10
