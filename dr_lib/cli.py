@@ -56,21 +56,16 @@ def run(
     run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
     configs = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
     prepared = check_runs(configs)
-    stages = [
-        [grid.audit_job(configs[0])],
-        grid.pretraining_jobs(configs),
-        grid.training_jobs(configs, prepared),
-    ]
-    for stage in stages:
-        with Watch(console) as watch:
-            # Networks share the photographs that they are pretrained on; one after another, the first draws them.
-            grid.run_jobs(stage, 1 if stage is stages[1] else jobs, watch)
-    failed = [job for stage in stages for job in stage if job.state == "failed"]
+    work = grid.experiment_jobs(configs, prepared)
+    grid.draw_pretraining_photographs(work)
+    with Watch(console) as watch:
+        grid.run_jobs(work, jobs, watch)
+    failed = [job for job in work if job.state == "failed"]
     report = build_report(out)
-    console.print(f"{len(stages[2])} runs in {duration(time.monotonic() - began)}, {len(failed)} jobs failed")
+    console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
     for job in failed:
         console.print(f"{job.title}: {job.reason} (log: {job.files.log})", style="red", markup=False, soft_wrap=True)
-    console.print(str(report), markup=False, soft_wrap=True)
+    print(report)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -8,15 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dr_lib.config import RunConfig
+from dr_lib.config import DATA_PARAMETERS, RunConfig
 from dr_lib.data.prepare import PreparedData
 from dr_lib.execution import last_line, start_notebook
+from dr_lib.progress import Progress
 from dr_lib.report.render import render_page
 from dr_lib.runs import Experiment, NotebookFiles, RunFolder
+from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, draw_photographs, uses_generated_weights
 from dr_lib.training.run import same_run
 
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_UNTIL_KERNELS_END = 3.0
 
 
 @dataclass
@@ -25,8 +29,10 @@ class Job:
 
     title: str
     notebook: str
-    config: RunConfig
+    parameters: dict[str, Any]
     files: NotebookFiles
+    needs: "Job | None" = None
+    """The job whose results this one starts from."""
     state: str = "queued"
     """``queued``, ``running``, ``done``, ``failed`` or ``skipped`` (was done before)."""
     reason: str = ""
@@ -34,34 +40,50 @@ class Job:
     process: subprocess.Popen | None = field(default=None, repr=False)
 
 
-def training_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> list[Job]:
-    """Return a job per run; those that are done with the same parameters on the same photographs are skipped."""
-    jobs = []
+def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> list[Job]:
+    """Return all that an experiment has to do: its audit, generated pretrainings, and a job per run.
+
+    Runs that are done with the same parameters on the same photographs (``data``, by run name) are skipped.
+    """
+    pretraining = _pretraining_jobs(configs)
+    runs = []
     for config in configs:
         folder = Experiment(Path(config.out_dir)).run(config.run_name)
         done = folder.read_status()["state"] == "done" and same_run(folder, config, data[config.run_name].fingerprint)
-        jobs.append(Job(config.run_name, "train", config, folder, state="skipped" if done else "queued"))
-    return jobs
-
-
-def pretraining_jobs(configs: list[RunConfig]) -> list[Job]:
-    """Return a job per network that some run wants generated weights of and that has none yet."""
-    jobs = {}
-    for config in configs:
-        if config.pretrained and config.pretrained_weights == "generated" and config.model not in jobs:
-            folder = Experiment(Path(config.out_dir)).pretraining(config.model)
-            jobs[config.model] = Job(f"pretraining {config.model}", "pretrain", config, folder)
-    return list(jobs.values())
+        needs = pretraining.get(config.model) if uses_generated_weights(config) else None
+        state = "skipped" if done else "queued"
+        runs.append(Job(config.run_name, "train", config.model_dump(), folder, needs=needs, state=state))
+    wanted = [job for job in pretraining.values() if any(run.needs is job and run.state == "queued" for run in runs)]
+    return [audit_job(configs[0]), *wanted, *runs]
 
 
 def audit_job(config: RunConfig) -> Job:
     """Return the job that writes the audit of the experiment's photographs."""
     experiment = Experiment(Path(config.out_dir))
-    return Job("audit", "audit", config, experiment.audit_files)
+    parameters = config.model_dump(include={*DATA_PARAMETERS, "out_dir"})
+    return Job("audit", "audit", parameters, experiment.audit_files)
+
+
+def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:
+    """Return by network the job that makes its generated weights."""
+    jobs = {}
+    for config in filter(uses_generated_weights, configs):
+        folder = Experiment(Path(config.out_dir)).pretraining(config.model)
+        parameters = config.model_dump(include=set(PRETRAINING_PARAMETERS))
+        jobs.setdefault(config.model, Job(f"pretraining {config.model}", "pretrain", parameters, folder))
+    return jobs
+
+
+def draw_pretraining_photographs(jobs: list[Job]) -> None:
+    """Draw what the pretraining jobs share before any starts; side by side, each would draw all of it."""
+    with Progress() as progress:
+        for job in jobs:
+            if job.notebook == "pretrain" and job.state == "queued":
+                draw_photographs(RunConfig.from_mapping(job.parameters), progress)
 
 
 def run_jobs(jobs: list[Job], parallel: int, watch: Callable[[list[Job]], None]) -> None:
-    """Execute what is queued, ``parallel`` at a time; a job that fails does not stop the others.
+    """Execute what is queued, ``parallel`` at a time; a job that fails stops only those that need it.
 
     ``watch`` is called twice a second with all jobs. On an interrupt the running processes are ended and marked.
     """
@@ -70,22 +92,25 @@ def run_jobs(jobs: list[Job], parallel: int, watch: Callable[[list[Job]], None])
         try:
             while any(job.state in ("queued", "running") for job in jobs):
                 running = [job for job in jobs if job.state == "running"]
-                waiting = [job for job in jobs if job.state == "queued"]
-                for job in waiting[: parallel - len(running)]:
-                    _start(job, threads, Path(scratch))
                 for job in running:
                     if job.process.poll() is not None:
                         _finish(job)
+                for job in jobs:
+                    if job.state == "queued" and job.needs and job.needs.state == "failed":
+                        _fail(job, f"{job.needs.title} failed, which it starts from")
+                free = parallel - sum(job.state == "running" for job in jobs)
+                for job in [job for job in jobs if _can_start(job)][:free]:
+                    _start(job, threads, Path(scratch))
                 watch(jobs)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         except BaseException:
-            for job in jobs:
-                if job.state == "running":
-                    os.killpg(job.process.pid, signal.SIGTERM)
-                    job.process.wait()
-                    _fail(job, "interrupted; the same command goes on after its last whole epoch")
+            _end([job for job in jobs if job.state == "running"])
             raise
     watch(jobs)
+
+
+def _can_start(job: Job) -> bool:
+    return job.state == "queued" and (job.needs is None or job.needs.state == "done")
 
 
 def _start(job: Job, threads: int, scratch: Path) -> None:
@@ -95,7 +120,7 @@ def _start(job: Job, threads: int, scratch: Path) -> None:
     job.process = start_notebook(
         job.notebook,
         job.files,
-        job.config.model_dump(),
+        job.parameters,
         threads=threads,
         scratch=scratch / job.title.replace(" ", "-"),
     )
@@ -103,23 +128,33 @@ def _start(job: Job, threads: int, scratch: Path) -> None:
 
 
 def _finish(job: Job) -> None:
-    """Judge a job whose process has ended, by its own files first: papermill's word is not enough."""
-    if isinstance(job.files, RunFolder):
-        status = job.files.read_status()
-        ended_well = status["state"] == "done"
-        reason = status.get("reason")
-    else:
-        ended_well, reason = job.process.returncode == 0, None
-    if ended_well:
+    """Judge a job whose process has ended by the run's own record too: papermill's word is not enough."""
+    status = job.files.read_status() if isinstance(job.files, RunFolder) else {"state": "done"}
+    if job.process.returncode == 0 and status["state"] == "done":
         job.state = "done"
     else:
-        _fail(job, reason or f"its process ended with status {job.process.returncode}: {last_line(job.files.log)}")
+        ended = f"its process ended with status {job.process.returncode}: {last_line(job.files.log)}"
+        _fail(job, status.get("reason") or ended)
     if job.files.notebook.exists():
-        depth = "../" * len(job.files.path.relative_to(job.config.out_dir).parts)
+        depth = "../" * len(job.files.path.relative_to(job.parameters["out_dir"]).parts)
         render_page(job.files.notebook, job.files.page, title=job.title, home=f"{depth}index.html")
+
+
+def _end(running: list[Job]) -> None:
+    """Stop jobs that are under way, and say so in their folders."""
+    for job in running:
+        os.killpg(job.process.pid, signal.SIGTERM)
+    for job in running:
+        job.process.wait()
+    # A kernel is in a session of its own; it looks once a second whether papermill is still there, and ends itself.
+    # What it writes until then must not be the last word.
+    time.sleep(_SECONDS_UNTIL_KERNELS_END)
+    for job in running:
+        _fail(job, "interrupted; the same command goes on after its last whole epoch")
 
 
 def _fail(job: Job, reason: str) -> None:
     job.state, job.reason = "failed", reason
+    job.files.path.mkdir(parents=True, exist_ok=True)
     if isinstance(job.files, RunFolder):
         job.files.write_status("failed", reason=reason)

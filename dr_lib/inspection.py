@@ -25,7 +25,7 @@ def class_table(data: PreparedData) -> pd.DataFrame:
         columns[split] = [*found["counts"], found["photographs"]]
         shares = [*found["shares"], sum(found["shares"])]
         columns[f"{split} %"] = [f"{100 * share:.2f}" for share in shares]
-    return pd.DataFrame(columns).set_index("grade")
+    return pd.DataFrame(columns).set_index("grade").rename_axis(None)
 
 
 def patients_table(data: PreparedData) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def patients_table(data: PreparedData) -> pd.DataFrame:
         photographs = data.audit["splits"][split]["photographs"]
         rows.append((split, photographs, len(own), len(own & elsewhere)))
     columns = ["split", "photographs", "patients", "of them also in another split"]
-    return pd.DataFrame(rows, columns=columns).set_index("split")
+    return pd.DataFrame(rows, columns=columns).set_index("split").rename_axis(None)
 
 
 def describe(data: PreparedData) -> HTML:

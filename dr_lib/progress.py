@@ -20,7 +20,8 @@ class Progress:
         self._lines: list[str] = []
         self._label = ""
         self._bar_since = self._drawn = 0.0
-        self._display = _notebook_display()
+        self._shell = _notebook_shell()
+        self._display = None
 
     def __enter__(self) -> "Progress":
         return self
@@ -28,16 +29,15 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._draw("")
+        if self._drawn:
+            self._draw("")
 
     def line(self, text: str) -> None:
         """Add ``text`` for good, and take the bar away."""
         self._lines.append(text)
-        if self._display is None:
-            self._draw("")
+        self._draw("")
+        if self._shell is None:
             print(text, flush=True)
-        else:
-            self._draw("")
 
     def bar(self, label: str, done: int, total: int) -> None:
         """Show how far the work under ``label`` is; drawn at most three times a second."""
@@ -45,15 +45,24 @@ class Progress:
         if label != self._label or done <= 1:
             self._label, self._bar_since = label, now
         if now - self._drawn >= _SECONDS_BETWEEN_DRAWINGS:
-            self._drawn = now
             self._draw(tqdm.format_meter(done, total, now - self._bar_since, ncols=88, prefix=label))
 
     def _draw(self, bar: str) -> None:
-        if self._display is not None:
-            self._display.update(_Text("\n".join([*self._lines, bar] if bar else self._lines)))
+        self._drawn = time.monotonic()
+        if self._shell is not None:
+            self._show(_Text("\n".join([*self._lines, bar] if bar else self._lines)))
         elif sys.stderr.isatty():
             # Carriage return and erase-to-end-of-line: the bar is redrawn, or removed, in place.
             print(f"\r\x1b[K{bar}", end="", file=sys.stderr, flush=True)
+
+    def _show(self, text: "_Text") -> None:
+        """Put ``text`` into the cell's output; the output is made when there is something to say."""
+        from IPython.display import display
+
+        if self._display is None:
+            self._display = display(text, display_id=True)
+        else:
+            self._display.update(text)
 
 
 class _Text:
@@ -66,13 +75,9 @@ class _Text:
         return self._text
 
 
-def _notebook_display():
-    """Return an updatable output of the running Jupyter cell, or None outside a kernel."""
+def _notebook_shell():
+    """Return IPython's shell where it runs in a Jupyter kernel, else None."""
     # Looked up, not imported: outside Jupyter, IPython costs a third of a second.
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return None
-    from IPython.display import display
-
-    return display(_Text(""), display_id=True)
+    return shell if hasattr(shell, "kernel") else None

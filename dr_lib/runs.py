@@ -160,10 +160,9 @@ class Experiment:
         for folder in sorted((self.path / "runs").glob("*/")):
             yield RunFolder(folder)
 
-    @property
-    def pretraining_photographs(self) -> Path:
-        """Folder of the photographs drawn to pretrain on."""
-        return self.path / "pretraining" / "photographs"
+    def pretraining_photographs(self, count: int, size: int) -> Path:
+        """Folder of ``count`` photographs, ``size`` px wide, drawn to pretrain on."""
+        return self.path / "pretraining" / f"photographs-{count}-{size}px"
 
     def pretraining(self, model: str) -> "PretrainingFolder":
         return PretrainingFolder(self.path / "pretraining" / model)

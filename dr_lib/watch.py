@@ -68,7 +68,7 @@ def _facts(job: Job) -> dict[str, str]:
     history = job.files.read_history() if job.files.history.exists() and job.state != "failed" else None
     if job.state == "running":
         facts["phase"] = status.get("phase", "")
-        facts["epoch"] = f"{status.get('epoch', 0)}/{status.get('epochs', job.config.epochs)}"
+        facts["epoch"] = f"{status.get('epoch', 0)}/{status.get('epochs', job.parameters['epochs'])}"
     elif history is not None:
         facts["epoch"] = f"{len(history)}/{len(history)}"
     if history is not None and len(history):
@@ -77,7 +77,7 @@ def _facts(job: Job) -> dict[str, str]:
         facts["kappa"] = f"{last.test_kappa:.3f}"
         if job.state == "running":
             # The last epoch's time: epochs of the first phase are shorter than those that follow.
-            facts["left"] = duration((job.config.epochs - len(history)) * last.seconds)
+            facts["left"] = duration((job.parameters["epochs"] - len(history)) * last.seconds)
     return facts
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dr_lib.config import RunConfig, combine, parse_assignment
+from dr_lib.config import DATA_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
 from dr_lib.errors import InputError
+from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
 
 PARAMS = Path(__file__).parent.parent / "params"
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
@@ -134,6 +135,13 @@ def test_notebook_and_config_name_the_same_parameters_in_the_same_order():
     assert list(parameters_of(PARAMS.parent / "notebooks" / "train.ipynb")) == list(RunConfig.model_fields)
 
 
+def test_the_other_notebooks_name_what_their_work_uses():
+    notebooks = PARAMS.parent / "notebooks"
+    assert set(parameters_of(notebooks / "audit.ipynb")) == {*DATA_PARAMETERS, "out_dir"}
+    assert set(parameters_of(notebooks / "pretrain.ipynb")) == set(PRETRAINING_PARAMETERS)
+    assert {*DATA_PARAMETERS, *PRETRAINING_PARAMETERS} <= set(RunConfig.model_fields)
+
+
 def test_notebook_runs_on_the_demo_by_default():
     defaults = RunConfig.from_notebook(parameters_of(PARAMS.parent / "notebooks" / "train.ipynb"))
     assert defaults == combine([PARAMS / "data" / "demo.yaml"])
@@ -150,8 +158,6 @@ def test_plain_papermill_and_the_command_line_mean_the_same(data, run):
 
 
 def combine_keys(files):
-    from dr_lib.config import read_parameters
-
     return [key for file in files for key in read_parameters(file)]
 
 

@@ -17,6 +17,7 @@ from dr_lib.files import read_json
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.training.pretrain import photographs_folder
 
 _LESION_WORDS = {
     "microaneurysms": "microaneurysms",
@@ -82,8 +83,8 @@ def confusion(run: RunFolder) -> HTML:
     (low, high), kappa = test["intervals"]["accuracy"], test["kappa"]
     caption = (
         f"{test['photographs']:,} photographs of {test['patients']:,} patients. "
-        f"Accuracy {100 * test['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}; majority {100 * test['majority_accuracy']:.1f} %), "
-        f"quadratic weighted kappa {kappa:.3f}."
+        f"Accuracy {100 * test['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}; "
+        f"majority {100 * test['majority_accuracy']:.1f} %), quadratic weighted kappa {kappa:.3f}."
     )
     recall = ", ".join("none" if share is None else f"{100 * share:.0f} %" for share in test["recall"])
     svg = inline_svg(
@@ -94,7 +95,7 @@ def confusion(run: RunFolder) -> HTML:
 
 def lesion_counts(config: RunConfig, photographs: int = 6) -> HTML:
     """Return some photographs drawn for pretraining with the numbers that the network learns to tell."""
-    folder = Experiment(Path(config.out_dir)).pretraining_photographs
+    folder = photographs_folder(config)
     lesions = pd.read_csv(folder / "lesions.csv", dtype={"image": str})
     rows = lesions.iloc[:: max(1, len(lesions) // photographs)].head(photographs)
     pictures = open_photographs(folder, rows)

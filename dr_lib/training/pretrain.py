@@ -1,6 +1,7 @@
 """Pretraining without a network connection: a backbone learns to count lesions on photographs drawn for it."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,23 @@ from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
 from dr_lib.training.device import resolve_device, worker_count
 
+PRETRAINING_PARAMETERS = (
+    "out_dir", "model", "resnet_version", "pretraining_photographs", "pretraining_epochs", "resize", "image_size",
+    "rotation_degrees", "device", "num_workers", "cache_dir",
+)  # fmt: skip
+"""The parameters that :func:`pretrain` uses."""
+
 _SEED = 577_215
 """Far from the seeds that data sets are drawn with: no generated photograph is trained on twice in two roles."""
 
 _BATCH_SIZE = 32
 _LEARNING_RATE = 2e-3
 _HELD_OUT_SHARE = 0.1
+
+
+def uses_generated_weights(config: RunConfig) -> bool:
+    """Tell whether a run starts from weights made here."""
+    return config.pretrained and config.pretrained_weights == "generated"
 
 
 def pretrain(config: RunConfig) -> Path:
@@ -51,19 +63,27 @@ def pretrain(config: RunConfig) -> Path:
 
 def draw_photographs(config: RunConfig, progress: Progress) -> Path:
     """Return the folder of the photographs to pretrain on, drawn where it is missing; all networks share it."""
-    folder = Experiment(Path(config.out_dir)).pretraining_photographs
+    folder = photographs_folder(config)
     if not folder.exists():
-        make_data(
-            folder,
-            train=config.pretraining_photographs,
-            test=0,
-            size=_photograph_size(config),
-            seed=_SEED,
-            grade_shares=(0.2,) * 5,
-            damage=False,
-            progress=lambda done, total: progress.bar("drawing photographs", done, total),
-        )
+        # Another process may draw the same ones meanwhile; the folder appears only when it is whole.
+        with suppress(FileExistsError):
+            make_data(
+                folder,
+                train=config.pretraining_photographs,
+                test=0,
+                size=_photograph_size(config),
+                seed=_SEED,
+                grade_shares=(0.2,) * 5,
+                damage=False,
+                progress=lambda done, total: progress.bar("drawing photographs", done, total),
+            )
     return folder
+
+
+def photographs_folder(config: RunConfig) -> Path:
+    """Return the folder of the photographs to pretrain on, named after what decides them."""
+    experiment = Experiment(Path(config.out_dir))
+    return experiment.pretraining_photographs(config.pretraining_photographs, _photograph_size(config))
 
 
 class _LesionCounts(Dataset):
@@ -155,6 +175,7 @@ def _description(config: RunConfig) -> dict:
         "epochs": config.pretraining_epochs,
         "size": config.image_size,
         "resize": config.resize,
+        "rotation_degrees": config.rotation_degrees,
         "seed": _SEED,
         "lesion_kinds": list(LESION_KINDS),
     }

@@ -16,12 +16,12 @@ from dr_lib.models import (
     read_state,
 )
 from dr_lib.runs import Experiment
-from dr_lib.training.pretrain import pretrain
+from dr_lib.training.pretrain import pretrain, uses_generated_weights
 
 
 def check_starting_weights(config: RunConfig) -> None:
     """Raise :class:`InputError` unless the weights of a pretrained run are there, can be fetched, or made here."""
-    if not config.pretrained or config.pretrained_weights == "generated":
+    if not config.pretrained or uses_generated_weights(config):
         return
     if Path(config.pretrained_weights).suffix:
         read_state(Path(config.pretrained_weights))
@@ -33,7 +33,7 @@ def check_starting_weights(config: RunConfig) -> None:
 def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
     """Load what ``pretrained_weights`` names into all of ``model`` but its head, and say what it was."""
     name = config.pretrained_weights
-    if name == "generated":
+    if uses_generated_weights(config):
         folder = Experiment(Path(config.out_dir)).pretraining(config.model)
         weights = pretrain(config)
         load_weights_file(model, weights)
