@@ -90,7 +90,7 @@ def audit(
     from dr_lib.watch import Watch
 
     config = combine([data], assignments, fixed={"out_dir": str(out or Path("reports") / data.stem)})
-    prepare_data(config)
+    prepare_data(config, strict=False)
     job = grid.audit_job(config)
     with Watch(console) as watch:
         grid.run_jobs([job], 1, watch)

@@ -14,14 +14,12 @@ from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
+from dr_lib.latest import latest_experiment
 from dr_lib.report import markup
 from dr_lib.report.run_page import augmentation_strip
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.trained import grade_probabilities
 from dr_lib.training.checkpoint import load_trained
-from dr_lib.training.run import train
-
-REPORTS = Path("reports")
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,10 @@ class Exploration:
     def open(cls, experiment_dir: str = "", run: str = "") -> "Exploration":
         """Return a run of an experiment: the named one, or the first that is done.
 
-        With ``experiment_dir`` empty it is the latest experiment in ``reports/``; where there is none, a ResNet18 is
-        trained there on the demo's photographs first, which takes about a minute. Raises :class:`InputError` for a
-        run or an experiment that is not there.
+        With ``experiment_dir`` empty it is the latest experiment in ``reports/``; where there is none, a small network
+        is trained first. Raises :class:`InputError` for a run or an experiment that is not there.
         """
-        folder = _named_run(Path(experiment_dir), run) if experiment_dir else (_latest_run(run) or _trained_now())
+        folder = _finished_run(Path(experiment_dir) if experiment_dir else latest_experiment(), run)
         model, config = load_trained(folder.best_checkpoint)
         return cls(folder, config, model, prepare_data(config), folder.read_predictions())
 
@@ -132,30 +129,11 @@ class Exploration:
         return f"<p><b>{escape(title)}</b></p><div>{pictures}</div>"
 
 
-def _done(folder: RunFolder) -> bool:
-    return folder.read_status()["state"] == "done" and folder.best_checkpoint.exists()
-
-
-def _named_run(experiment: Path, run: str) -> RunFolder:
+def _finished_run(experiment: Path, run: str) -> RunFolder:
     """Return the named run of an experiment, or its first that is done."""
-    done = [folder for folder in Experiment(experiment).runs() if _done(folder)]
+    done = [folder for folder in Experiment(experiment).runs() if folder.done]
     names = [folder.name for folder in done]
     if not done or (run and run not in names):
         there = f"done are: {', '.join(names)}" if names else "no run is done; dr-lab run trains some"
         raise InputError(f"{experiment}: no finished run {run!r}; {there}")
     return done[names.index(run) if run else 0]
-
-
-def _latest_run(run: str) -> RunFolder | None:
-    """Return the run (of that name, where given) in ``reports/`` that finished last; None where none has."""
-    folders = [
-        folder
-        for experiment in sorted(REPORTS.glob("*/"))
-        for folder in Experiment(experiment).runs()
-        if _done(folder) and run in ("", folder.name)
-    ]
-    return max(folders, key=lambda folder: folder.status.stat().st_mtime, default=None)
-
-
-def _trained_now() -> RunFolder:
-    return train(RunConfig(resize=72, image_size=64, batch_size=16, epochs=3, learning_rate=0.005))

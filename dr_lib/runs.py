@@ -100,6 +100,11 @@ class RunFolder(NotebookFiles):
         """Return the last status; a folder without one was queued and never started."""
         return read_json(self.status) if self.status.exists() else {"state": "queued"}
 
+    @property
+    def done(self) -> bool:
+        """Whether the run has finished and its network is there."""
+        return self.read_status()["state"] == "done" and self.best_checkpoint.exists()
+
     def set_results_aside(self) -> Path | None:
         """Move the results of an earlier run out of the way, beside ``runs``; return where, None if there are none."""
         results = [self.config, self.history, self.predictions, self.metrics, self.best_checkpoint.parent]

@@ -122,11 +122,10 @@ def test_bad_settings_are_refused_in_one_line(folder, capsys, arguments, words):
     assert all(word in line for word in words), line
 
 
-def test_a_file_that_is_no_image_is_named_and_dropped_or_refused(folder, capsys):
+@pytest.mark.parametrize("settings", [[], ["--set", "on_damage=fail"]])
+def test_a_file_that_is_no_image_is_refused_with_its_name(folder, capsys, settings):
     (folder / "course" / "1_left.jpeg").write_text("this is no image")
-    line = refused(
-        capsys, "run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", "--set", "on_damage=fail"
-    )
+    line = refused(capsys, "run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", *settings)
     assert "1_left" in line and "on_damage" in line
 
 
@@ -182,8 +181,8 @@ def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
     """The whole way, in processes of its own: audit, pretraining, two runs, one of which is broken first, report."""
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     command = [
-        sys.executable, "-m", "dr_lib.cli", "run", "--data", "data.yaml", "--out", "out",
-        "params/runs/resnet18.yaml", "params/runs/resnet18-pretrained.yaml", "--jobs", "2",
+        sys.executable, "-m", "dr_lib.cli", "run", "--data", "data.yaml", "--out", "out", "--jobs", "2",
+        "params/runs/resnet18.yaml", "params/runs/resnet18-pretrained.yaml",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -203,4 +202,16 @@ def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
     before = {run: (out / "runs" / run / "status.json").read_text() for run in ("resnet18", "resnet18-pretrained")}
     again = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert again.returncode == 0 and "skipped" in again.stdout
+    assert (out / "index.html").is_file()
     assert before == {run: (out / "runs" / run / "status.json").read_text() for run in before}
+
+    # One that fails does not stop the other, has its place in the report, and makes the exit status honest.
+    (folder / "broken.yaml").write_text("model: resnet18\nlearning_rate: 1e30\n")
+    (folder / "sound.yaml").write_text("model: resnet18\nseed: 1\n")
+    command = [*command[:10], "broken.yaml", "sound.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    status = json.loads((out / "runs" / "broken" / "status.json").read_text())
+    assert status["state"] == "failed" and "lower learning_rate" in status["reason"]
+    assert json.loads((out / "runs" / "sound" / "status.json").read_text())["state"] == "done"
+    assert "lower learning_rate" in (out / "index.html").read_text()

@@ -18,14 +18,14 @@ TRAIN, TEST = eyes(range(10)), eyes(range(20, 25))
 
 @pytest.fixture
 def folder(tmp_path):
-    """A course folder: ``20_left`` without end marker, ``21_left`` cut in half, ``22_left`` no image."""
+    """A course folder: ``20_left`` without end marker, ``21_left`` cut in half, ``22_left`` without image data."""
     folder = tmp_path / "data"
     write_course(folder, TRAIN, TEST)
     write_photographs(folder / "images", [*TRAIN, *TEST])
     for name, damage_it in (
         ("20_left", lambda data: data[:-2]),
         ("21_left", lambda data: data[: 600 + (len(data) - 600) // 2]),
-        ("22_left", lambda data: b"hello"),
+        ("22_left", lambda data: data[:100]),
     ):
         path = folder / "images" / f"{name}.jpeg"
         path.write_bytes(damage_it(path.read_bytes()))
@@ -163,6 +163,13 @@ def test_split_made_here(prepare, folder):
 def test_same_fields_same_fingerprint_other_seed_another(prepare):
     marks = [prepare(split_seed=seed, validation_share=0.5).fingerprint for seed in (0, 0, 1, 2)]
     assert marks[0] == marks[1] and len(set(marks)) == 3
+
+
+def test_a_file_that_is_no_image_is_refused_unless_dropped(prepare, folder):
+    (folder / "images" / "1_left.jpeg").write_text("<html>404 not found</html>")
+    message = refusal(prepare)
+    assert str(folder / "images" / "1_left.jpeg") in message and "no image" in message and "on_damage=drop" in message
+    assert "1_left" not in set(prepare(on_damage="drop").table["image"])
 
 
 def test_one_grade_only_is_refused(prepare, folder):

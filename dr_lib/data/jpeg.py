@@ -17,6 +17,10 @@ from dr_lib.data.jpeg_structure import EOI, Structure, read_structure
 
 INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE = "intact", "end marker missing", "truncated", "unreadable"
 JPEG_FORMATS = ("JPEG", "MPO")
+SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*")
+"""First bytes of JPEG, PNG and TIFF files."""
+NO_IMAGE = "no image: its first bytes are those of another kind of file"
+"""Detail of an unreadable file that never was a photograph."""
 SMALL = 2**18
 """Pixels up to which decoding is cheap enough to be exact."""
 
@@ -51,6 +55,11 @@ def ends_with_marker(data: bytes) -> bool:
     return data.endswith(EOI)
 
 
+def is_begun_image(data: bytes) -> bool:
+    """Return whether ``data`` is, as far as it goes, the beginning of a photograph; nothing at all counts as one."""
+    return any(data[: len(signature)] == signature[: len(data)] for signature in SIGNATURES)
+
+
 def repair(data: bytes) -> bytes:
     """Return ``data`` with its end marker, which Pillow then reads without complaint.
 
@@ -70,7 +79,7 @@ def check(data: bytes) -> Verdict:
         with Image.open(BytesIO(data)) as image:
             (width, height), kind = image.size, image.format
     except Exception as error:
-        return Verdict(UNREADABLE, 1.0, _reason(error), 0, 0)
+        return Verdict(UNREADABLE, 1.0, _reason(error) if is_begun_image(data) else NO_IMAGE, 0, 0)
     if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
         detail = f"{width} x {height} px is beyond Pillow's limit of {Image.MAX_IMAGE_PIXELS} px"
         return Verdict(UNREADABLE, 1.0, detail, width, height)

@@ -13,7 +13,7 @@ from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.data.audit import GIVEN, MADE_HERE, audit_labels, audit_photographs, fingerprint
 from dr_lib.data.damage import check_files
 from dr_lib.data.damage_rule import Decision, decide
-from dr_lib.data.jpeg import INTACT, Verdict
+from dr_lib.data.jpeg import INTACT, NO_IMAGE, Verdict
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.splits import assign_splits, limit_splits
@@ -42,11 +42,13 @@ class PreparedData:
         return self.table[self.table["split"] == name].reset_index(drop=True)
 
 
-def prepare_data(config: RunConfig, progress: bool = True) -> PreparedData:
+def prepare_data(config: RunConfig, progress: bool = True, *, strict: bool = True) -> PreparedData:
     """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
 
     The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
-    ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used.
+    ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used, a file that is no image
+    among them unless ``on_damage`` is ``drop``; with ``strict`` off, which is for looking at a data set, such files
+    are left out instead.
     """
     data_dir = Path(config.data_dir).expanduser()
     if config.data_dir == DEMO_DIR:
@@ -60,6 +62,8 @@ def prepare_data(config: RunConfig, progress: bool = True) -> PreparedData:
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
 
     verdicts = _find_verdicts(photographs, table, data_dir, config, progress)
+    if strict and config.on_damage != "drop":
+        _refuse_what_is_no_image(verdicts, photographs)
     decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
     table, photographs = _apply(decisions, table, photographs)
     _refuse_unusable(table, data_dir, decisions)
@@ -112,6 +116,17 @@ def _find_verdicts(
     paths = {image: photographs.path(image) for image in images}
     cache_dir = Path(config.cache_dir).expanduser()
     return check_files(paths, data_dir=data_dir, cache_dir=cache_dir, progress=progress)
+
+
+def _refuse_what_is_no_image(verdicts: Mapping[str, Verdict], photographs: Photographs) -> None:
+    """Raise :class:`InputError` for files of another kind: no damage to a photograph, but a mistake in the folder."""
+    wrong = [image for image, found in verdicts.items() if found.detail == NO_IMAGE]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise InputError(
+            f"{photographs.path(wrong[0])}: {NO_IMAGE}{more}; put the photograph there, "
+            "take its line out of the labels, or leave such files out with on_damage=drop"
+        )
 
 
 def _apply(

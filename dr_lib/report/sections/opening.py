@@ -82,7 +82,7 @@ def runs_table(study: Study) -> HTML:
                 f"{words.percent(test['accuracy'])}{_sub(f'epoch {chosen}')}",
                 f'<span style="--key:{ink(colours[run.model])}">{drawing}</span>'
                 + _sub(f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"),
-                f"{test['kappa']:.2f}{_sub(_range(test['intervals']['kappa']))}",
+                f"{words.signed(test['kappa'], 2)}{_sub(_range(test['intervals']['kappa']))}",
                 f"{words.percent(highest['accuracy'])}{_sub('epoch ' + str(highest['epoch']))}",
             ]
         )

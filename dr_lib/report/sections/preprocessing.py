@@ -37,7 +37,7 @@ def photographs_table(study: Study) -> HTML:
         if study.audit.get("width"):
             said.append(
                 "Photographs are {} to {} px wide (median {}) and {} to {} px high (median {}).".format(
-                    *(f"{study.audit[side][i]:,}" for side in ("width", "height") for i in (0, 2, 1))
+                    *(f"{study.audit[side][i]:,.0f}" for side in ("width", "height") for i in (0, 2, 1))
                 )
             )
     return markup.shown(table + markup.paragraphs(" ".join(filter(None, said)), css="says"))

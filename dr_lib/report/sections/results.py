@@ -33,7 +33,7 @@ def highest_accuracies(study: Study) -> HTML:
                 f'<b>{escape(best.network)}</b><span class="sub">{escape(best.configuration)}</span>',
                 f'{words.percent(best.highest["accuracy"])}<span class="sub">epoch {best.highest["epoch"]}</span>',
                 f'{words.percent(best.test["accuracy"])}<span class="sub">epoch {chosen}, {honest}</span>',
-                f"{best.test['kappa']:.2f}",
+                words.signed(best.test["kappa"], 2),
                 words.percent(study.majority) if study.majority is not None else "–",
             ]
         )

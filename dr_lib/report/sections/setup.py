@@ -70,7 +70,7 @@ def networks(study: Study) -> HTML:
         row["versions"][network.get("version", "not recorded")] = None
         if network.get("parameters"):
             row["parameters"][f"{network['parameters'] / 1e6:.1f} million"] = None
-        row["weights"][run.weights] = run.config.get("weights", {}).get("description", "")
+        row["weights"][run.weights] = None
     rows = [
         [
             f"<b>{escape(name)}</b>",
@@ -83,13 +83,17 @@ def networks(study: Study) -> HTML:
     table = markup.table(
         ["Network", "Version", "Parameters", "Initial weights"], rows, "The networks of this experiment.", css="cards"
     )
+    # Generated weights have notes of their own, with how well they count lesions.
     described = {
-        weights: text
-        for row in facts.values()
-        for weights, text in row["weights"].items()
-        if text and weights != "from scratch"
+        run.weights: run.config["weights"].get("description", "")
+        for run in study.runs
+        if run.pretrained and run.config.get("weights", {}).get("kind") in ("ImageNet", "file")
     }
-    notes = [escape(f"{weights[:1].upper()}{weights[1:]}: {text.rstrip('.')}.") for weights, text in described.items()]
+    notes = [
+        escape(f"{weights[:1].upper()}{weights[1:]}: {text.rstrip('.')}.")
+        for weights, text in described.items()
+        if text
+    ]
     notes += [_pretraining_note(network_name(model), done) for model, done in study.pretrainings.items()]
     items = "".join(f"<li>{note}</li>" for note in notes)
     return markup.shown(table + (f"<ul>{items}</ul>" if items else ""))
@@ -143,7 +147,7 @@ def provenance(study: Study) -> HTML:
 def _pretraining_note(network: str, done: dict[str, Any]) -> str:
     """Return how a network was pretrained on generated photographs, with a link to the notebook that did it."""
     scores = [
-        f"{kind.replace('_', ' ')} {score:.2f}"
+        f"{kind.replace('_', ' ')} {words.signed(score, 2)}"
         for kind, score in (done.get("final_r2") or {}).items()
         if score is not None  # the same count on every held-out photograph
     ]
