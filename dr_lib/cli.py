@@ -13,7 +13,8 @@ from rich.table import Table
 from dr_lib import GRADE_NAMES
 from dr_lib.errors import InputError
 
-# The heavy imports (torch, matplotlib) happen inside the commands: `dr-lab --help` answers at once.
+# The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
+# most mistakes are answered at once.
 
 app = typer.Typer(
     help="Grade diabetic retinopathy (0-4) from fundus photographs with ResNets, and report it honestly.",
@@ -46,15 +47,18 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="runs at the same time")] = 1,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
-    from dr_lib import grid
-    from dr_lib.plan import check_runs, plan_runs
-    from dr_lib.report.render import build_report
-    from dr_lib.watch import Watch, duration
+    from dr_lib.plan import plan_runs
 
     began = time.monotonic()
     out = out or Path("reports") / data.stem
     run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
     configs = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
+
+    from dr_lib import grid
+    from dr_lib.preflight import check_runs
+    from dr_lib.report.render import build_report
+    from dr_lib.watch import Watch, duration
+
     prepared = check_runs(configs)
     work = grid.experiment_jobs(configs, prepared)
     grid.draw_pretraining_photographs(work)
@@ -84,12 +88,14 @@ def audit(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
 ) -> None:
     """Say what is in a data set: grades, splits, patients on both sides, damaged photographs."""
-    from dr_lib import grid
     from dr_lib.config import combine
+
+    config = combine([data], assignments, fixed={"out_dir": str(out or Path("reports") / data.stem)})
+
+    from dr_lib import grid
     from dr_lib.data.prepare import prepare_data
     from dr_lib.watch import Watch
 
-    config = combine([data], assignments, fixed={"out_dir": str(out or Path("reports") / data.stem)})
     prepare_data(config, strict=False)
     job = grid.audit_job(config)
     with Watch(console) as watch:
@@ -182,9 +188,11 @@ def check(
 ) -> None:
     """Say whether params files are sound together, and what they come to."""
     from dr_lib.config import RunConfig, combine
-    from dr_lib.models import check_model
 
     config = combine(files, assignments)
+
+    from dr_lib.models import check_model
+
     check_model(config.model, config.resnet_version)
     defaults = RunConfig()
     for name in RunConfig.model_fields:

@@ -16,7 +16,7 @@ from dr_lib.progress import Progress
 
 log = logging.getLogger("dr_lib.data")
 
-METHOD = 2
+METHOD = 3
 """Raise when :func:`dr_lib.data.jpeg.check` finds something else, so that older verdicts are found again."""
 
 

@@ -1,0 +1,30 @@
+"""All that can be known to go wrong before a run starts: network, device, data, weights."""
+
+from dr_lib.config import DATA_PARAMETERS, RunConfig
+from dr_lib.data.balance import class_counts, class_weights
+from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.models import check_model
+from dr_lib.training.device import resolve_device
+from dr_lib.training.run import refuse_what_cannot_train
+from dr_lib.training.weights import check_starting_weights
+
+
+def check_runs(configs: list[RunConfig]) -> dict[str, PreparedData]:
+    """Return the data of each run by its name, having checked everything, the quick and local things first.
+
+    Runs on the same photographs share them. Raises :class:`InputError` for the first thing that is wrong.
+    """
+    for config in configs:
+        check_model(config.model, config.resnet_version)
+        resolve_device(config.device)
+    prepared, by_name = {}, {}
+    for config in configs:
+        key = tuple(getattr(config, parameter) for parameter in DATA_PARAMETERS)
+        if key not in prepared:
+            prepared[key] = prepare_data(config)
+        by_name[config.run_name] = prepared[key]
+        class_weights(config.class_weights, class_counts(prepared[key].split("train").grade))
+        refuse_what_cannot_train(config, prepared[key])
+    for config in configs:
+        check_starting_weights(config)
+    return by_name
