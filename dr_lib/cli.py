@@ -57,7 +57,8 @@ def run(
     from dr_lib import grid
     from dr_lib.preflight import check_runs
     from dr_lib.report.render import build_report
-    from dr_lib.watch import Watch, duration
+    from dr_lib.report.wording import duration
+    from dr_lib.watch import Watch
 
     prepared = check_runs(configs)
     work = grid.experiment_jobs(configs, prepared)

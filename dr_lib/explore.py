@@ -16,7 +16,7 @@ from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
 from dr_lib.latest import latest_experiment
 from dr_lib.report import markup
-from dr_lib.report.run_page import augmentation_strip
+from dr_lib.report.run_page import prepared_figure
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.trained import grade_probabilities
 from dr_lib.training.checkpoint import load_trained
@@ -84,10 +84,8 @@ class Exploration:
         row = self.predictions[self.predictions.image == image]
         if row.empty:
             raise InputError(f"image {image!r} is no testing photograph of this run; its predictions.csv has the names")
-        grade = int(row.grade.iloc[0])
-        probabilities = grade_probabilities(
-            self.model, EvalTransform(self.config.image_size), self.data.photographs.open(image)
-        )
+        grade, original = int(row.grade.iloc[0]), self.data.photographs.open(image)
+        probabilities = grade_probabilities(self.model, EvalTransform(self.config.image_size), original)
         bars = "".join(
             f"<tr><th scope='row' style='text-align:left'>{number} {GRADE_NAMES[number]}</th>"
             "<td style='width:20em;text-align:left'>"
@@ -95,8 +93,7 @@ class Exploration:
             f"<td>{100 * share:.1f} %</td><td>{'true grade' * (number == grade)}</td></tr>"
             for number, share in enumerate(probabilities)
         )
-        strip = augmentation_strip(self.data, self.config, image, grade)
-        return markup.shown(f"{strip}<table>{bars}</table>")
+        return markup.shown(f"{prepared_figure(image, grade, original, self.config)}<table>{bars}</table>")
 
     def choose(self) -> ipywidgets.Widget:
         """Return controls to go through the testing photographs by grade."""

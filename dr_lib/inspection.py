@@ -10,8 +10,8 @@ from dr_lib import GRADE_NAMES
 from dr_lib.data.jpeg import TRUNCATED, UNREADABLE, repair
 from dr_lib.data.photographs import decode
 from dr_lib.data.prepare import PreparedData
-from dr_lib.data.transforms import resize_and_crop
 from dr_lib.report import markup
+from dr_lib.report.strips import grade_strips
 
 MOST_FILES_SHOWN = 40
 LOST = (217, 58, 48)
@@ -78,19 +78,16 @@ def damaged_photographs(data: PreparedData) -> HTML:
     return markup.shown(markup.table(head, rows, caption, css="cards"))
 
 
-def sample_photographs(data: PreparedData, per_grade: int = 5, side: int = 120) -> HTML:
+def sample_photographs(data: PreparedData, per_grade: int = 5) -> HTML:
     """Return a row of training photographs for each grade, cropped to the square that a network sees."""
-    train, strips = data.split("train"), ""
-    for grade, name in enumerate(GRADE_NAMES):
-        pictures = "".join(
-            markup.photograph(resize_and_crop(data.photographs.open(image), 2 * side), f"{image}, grade {grade}", side)
+    train = data.split("train")
+    rows = grade_strips(
+        lambda grade: (
+            (image, data.photographs.open(image))
             for image in train.loc[train["grade"] == grade, "image"].head(per_grade)
         )
-        strips += (
-            f'<div class="strip"><div><b>{grade}</b> {escape(name)}</div>'
-            f'<div class="row">{pictures or "no training photograph"}</div></div>'
-        )
-    return markup.shown(f"<figure>{strips}</figure>")
+    )
+    return markup.shown(f"<figure>{rows}</figure>")
 
 
 def _span(spread: list[int | float]) -> str:

@@ -5,7 +5,7 @@ from dr_lib.data.balance import class_counts, class_weights
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.models import check_model
 from dr_lib.training.device import resolve_device
-from dr_lib.training.run import refuse_what_cannot_train
+from dr_lib.training.loaders import refuse_what_cannot_train
 from dr_lib.training.weights import check_starting_weights
 
 

@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.table import Table
 
 from dr_lib.grid import Job
+from dr_lib.report.wording import duration
 from dr_lib.runs import RunFolder
 
 _STYLES = {"queued": "dim", "running": "bold", "done": "green", "failed": "red", "skipped": "green dim"}
@@ -79,11 +80,3 @@ def _facts(job: Job) -> dict[str, str]:
             # The last epoch's time: epochs of the first phase are shorter than those that follow.
             facts["left"] = duration((job.parameters["epochs"] - len(history)) * last.seconds)
     return facts
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: ``48 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from dr_lib import grid
 from dr_lib.grid import Job, run_jobs
+from dr_lib.report.wording import duration
 from dr_lib.runs import Experiment, RunFolder
-from dr_lib.watch import Watch, duration, job_table
+from dr_lib.watch import Watch, job_table
 
 PRETENDED_RUN = """
 import sys, time

@@ -33,7 +33,9 @@ def test_notebooks_are_thin_and_hold_no_outputs(path):
     for cell in cells:
         lines = cell.source.splitlines()
         assert not any(line.lstrip().startswith(("def ", "class ", "async def ")) for line in lines)
-        assert cell in tagged or len(lines) <= 8
+        # Imports and parameters are lists; all else is one sentence's worth of calls.
+        listing = {"setup", "parameters"} & set(cell.metadata.get("tags", []))
+        assert listing or len(lines) <= 5
 
 
 @pytest.fixture(scope="module")

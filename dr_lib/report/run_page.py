@@ -4,18 +4,18 @@ from html import escape
 from pathlib import Path
 
 import pandas as pd
-import torch
 from IPython.display import HTML
-from torchvision.transforms.functional import to_pil_image
+from PIL import Image
 
 from dr_lib import plots
 from dr_lib.config import RunConfig
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.prepare import PreparedData
-from dr_lib.data.transforms import EvalTransform, TrainTransform, denormalise
+from dr_lib.data.transforms import EvalTransform
 from dr_lib.files import read_json
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.strips import prepared_strips
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.pretrain import photographs_folder
 
@@ -28,26 +28,17 @@ _LESION_WORDS = {
 }
 
 
-def augmentation(data: PreparedData, config: RunConfig, epochs: int = 6) -> HTML:
-    """Return a training photograph as testing sees it and as the first epochs of training see it."""
+def augmentation(data: PreparedData, config: RunConfig) -> HTML:
+    """Return a training photograph of a high grade as testing sees it and as training might."""
     row = data.split("train").sort_values("grade", kind="stable").iloc[-1]
-    return markup.shown(augmentation_strip(data, config, row.image, row.grade, epochs))
+    return markup.shown(prepared_figure(row.image, row.grade, data.photographs.open(row.image), config))
 
 
-def augmentation_strip(data: PreparedData, config: RunConfig, image: str, grade: int, epochs: int = 6) -> str:
-    """Return the HTML of ``image`` as it is tested and as ``epochs`` draws of training see it."""
-    original = data.photographs.open(image)
-    train = TrainTransform(config.resize, config.image_size, config.rotation_degrees)
-    draws = [train(original, torch.Generator().manual_seed(number)) for number in range(epochs)]
-    pictures = {"in testing": EvalTransform(config.image_size)(original)} | {
-        f"in training, draw {number}": tensor for number, tensor in enumerate(draws, 1)
-    }
-    strip = "".join(
-        markup.photograph(to_pil_image(denormalise(tensor)), f"{image}, {when}") for when, tensor in pictures.items()
-    )
-    caption = "As the network sees it: first in testing, then in training with other random crops, turns and flips."
+def prepared_figure(image: str, grade: int, original: Image.Image, config: RunConfig) -> str:
+    """Return the HTML of a photograph as the network sees it, with its name and grade."""
     title = f"<b>{escape(image)}, grade {grade}.</b>"
-    return f'<figure><div class="row">{strip}</div><figcaption>{title} {caption}</figcaption></figure>'
+    caption = "As the network sees it: always the same square in testing, another crop, turn and flip in each epoch."
+    return f"<figure>{prepared_strips(image, original, config)}<figcaption>{title} {caption}</figcaption></figure>"
 
 
 def history(run: RunFolder) -> HTML:

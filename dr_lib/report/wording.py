@@ -38,3 +38,11 @@ def counted(n: int, noun: str) -> str:
 def tally(words: Sequence[str]) -> str:
     """Return how often each word occurs: ``2 repaired and 1 dropped``."""
     return listed([f"{words.count(word)} {word}" for word in dict.fromkeys(words)])
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``48 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

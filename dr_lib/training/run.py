@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 
 from dr_lib.config import RunConfig
 from dr_lib.data.balance import class_counts, class_weights
-from dr_lib.data.dataset import RetinopathyDataset
 from dr_lib.data.prepare import PreparedData, prepare_data
-from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
 from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import predict, prediction_table
@@ -24,7 +22,8 @@ from dr_lib.models import WeightsOrigin, build_model, freeze_backbone, read_chec
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import save_checkpoint
-from dr_lib.training.device import resolve_device, worker_count
+from dr_lib.training.device import resolve_device
+from dr_lib.training.loaders import build_loaders, refuse_what_cannot_train
 from dr_lib.training.loop import train_epoch
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.recipe import FEATURE_EXTRACTION, build_loss, build_optimizer, phase_of
@@ -84,7 +83,7 @@ class _Run:
         model.to(device, memory_format=torch.channels_last)
         write_json(folder.config, describe_run(config, data, model, origin, weights, device))
         criterion = build_loss(weights, device)
-        return cls(config, folder, progress, device, data, model, criterion, _loaders(config, data, device))
+        return cls(config, folder, progress, device, data, model, criterion, build_loaders(config, data, device))
 
     def complete(self) -> None:
         """Train the epochs that are missing, then test the chosen one."""
@@ -222,46 +221,6 @@ def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
     """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier."""
     loss = select_by.partition("_")[0] + "_loss"
     return max(history, key=lambda row: (row[select_by], -row[loss], -row["epoch"]))["epoch"]
-
-
-def _loaders(config: RunConfig, data: PreparedData, device: torch.device) -> dict[str, DataLoader]:
-    """Return the loaders of the splits that have photographs."""
-    transforms = {
-        "train": TrainTransform(config.resize, config.image_size, config.rotation_degrees),
-        "validation": EvalTransform(config.image_size),
-        "test": EvalTransform(config.image_size),
-    }
-    loaders = {}
-    for split, transform in transforms.items():
-        dataset = RetinopathyDataset(data, split, transform, seed=config.seed)
-        if len(dataset) == 0:
-            continue
-        shuffled = RandomSampler(dataset, generator=torch.Generator()) if split == "train" else None
-        loaders[split] = DataLoader(
-            dataset,
-            batch_size=config.batch_size,
-            sampler=shuffled,
-            num_workers=worker_count(config.num_workers, device),
-            pin_memory=device.type == "cuda",
-        )
-    return loaders
-
-
-def refuse_what_cannot_train(config: RunConfig, data: PreparedData) -> None:
-    """Raise :class:`InputError` for data and parameters that do not go together."""
-    train, validation, test = (len(data.split(name)) for name in ("train", "validation", "test"))
-    if test == 0:
-        raise InputError(f"{config.data_dir}: no photographs to test on; set test_share above 0")
-    if validation == 0 and config.select_by.startswith("val_"):
-        raise InputError(
-            f"select_by: {config.select_by} needs validation photographs and there are none; set validation_share "
-            "above 0, or select_by=test_accuracy as the lab report does"
-        )
-    if train % config.batch_size == 1 and config.image_size <= 32:
-        raise InputError(
-            f"batch_size: {config.batch_size} leaves one of {train} photographs for the last step, and BatchNorm "
-            f"cannot train on one photograph of {config.image_size} px; choose another batch_size"
-        )
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -32,7 +32,7 @@ def byline(study: Study) -> HTML:
         parts.append(words.listed(sorted(map(str, machines))))
     seconds = sum(run.status.get("seconds") or 0 for run in study.done)
     if seconds:
-        parts.append(duration(seconds))
+        parts.append(words.duration(seconds))
     dates = sorted(run.config["started"][:10] for run in study.runs if run.config.get("started"))
     if dates:
         parts.append(dates[-1])
@@ -104,14 +104,6 @@ def runs_table(study: Study) -> HTML:
         intervals = {run.name: run.test["intervals"]["accuracy"] for run in study.done}
         html += markup.paragraphs(say.summary_of_majority(intervals, study.majority), css="says")
     return markup.shown(html)
-
-
-def duration(seconds: float) -> str:
-    """Return ``6 h 12 min``, ``12 min`` or ``40 s``."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
 def main_pairs(study: Study, differing: str) -> list[tuple[Run, Run]]:

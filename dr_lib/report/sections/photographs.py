@@ -1,51 +1,38 @@
 """Photographs in the report: samples of each grade, and one photograph as training sees it."""
 
 from collections.abc import Iterable, Iterator
-from html import escape
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
-import torch
 from IPython.display import HTML
 from PIL import Image
-from torchvision.transforms.functional import to_pil_image
 
-from dr_lib import GRADE_NAMES
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import Photographs, open_photographs
 from dr_lib.data.splits import assign_splits
-from dr_lib.data.transforms import EvalTransform, TrainTransform, denormalise
 from dr_lib.errors import InputError
 from dr_lib.report import markup
+from dr_lib.report.strips import grade_strips, prepared_strips
 from dr_lib.report.study import Study
 
 
-def sample_photographs(study: Study, per_grade: int = 5, side: int = 110) -> HTML:
+def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
     """Return a row of training photographs for each grade, or a sentence where they are out of reach."""
     found = _photographs(study)
     if isinstance(found, str):
         return markup.shown(markup.paragraphs(found, css="note"))
     train, photographs = found
-    transform = EvalTransform(2 * side)
-    strips = ""
-    for grade, name in enumerate(GRADE_NAMES):
-        opened = islice(_opened(train.loc[train["grade"] == grade, "image"], photographs), per_grade)
-        pictures = "".join(
-            markup.photograph(transform.square(picture), f"Fundus photograph of grade {grade}, {name}: {image}", side)
-            for image, picture in opened
-        )
-        strips += (
-            f'<div class="strip"><div><b>{grade}</b> {escape(name)}</div>'
-            f'<div class="row">{pictures or "no training photograph"}</div></div>'
-        )
+    rows = grade_strips(
+        lambda grade: islice(_opened(train.loc[train["grade"] == grade, "image"], photographs), per_grade)
+    )
     return markup.shown(
-        f"<figure>{strips}<figcaption><b>Training photographs of each grade.</b> The first ones by name, cropped to "
+        f"<figure>{rows}<figcaption><b>Training photographs of each grade.</b> The first ones by name, cropped to "
         "the square that the network sees.</figcaption></figure>"
     )
 
 
-def augmented_photographs(study: Study, draws: int = 5, side: int = 110) -> HTML:
+def augmented_photographs(study: Study, draws: int = 5) -> HTML:
     """Return one training photograph as testing would see it and as several epochs of training see it."""
     found = _photographs(study)
     if isinstance(found, str):
@@ -55,20 +42,8 @@ def augmented_photographs(study: Study, draws: int = 5, side: int = 110) -> HTML
     image, original = next(_opened(highest_first, photographs), ("", None))
     if config is None or original is None:
         return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
-    train_transform = TrainTransform(config.resize, config.image_size, config.rotation_degrees)
-    plain = to_pil_image(denormalise(EvalTransform(config.image_size)(original)))
-    varied = [
-        to_pil_image(denormalise(train_transform(original, torch.Generator().manual_seed(number))))
-        for number in range(draws)
-    ]
-    pictures = markup.photograph(plain, f"{image} as it is tested: resized and cropped", side)
-    more = "".join(
-        markup.photograph(picture, f"{image} as training might see it, draw {number}", side)
-        for number, picture in enumerate(varied, 1)
-    )
     return markup.shown(
-        f'<figure><div class="strip"><div>testing</div><div class="row">{pictures}</div></div>'
-        f'<div class="strip"><div>training</div><div class="row">{more}</div></div>'
+        f"<figure>{prepared_strips(image, original, config, draws)}"
         "<figcaption><b>One photograph, prepared.</b> Testing always sees the same square; in training each epoch "
         "draws another crop, rotation and flips.</figcaption></figure>"
     )
