@@ -11,6 +11,7 @@ from dr_lib.data.jpeg import TRUNCATED, UNREADABLE, repair
 from dr_lib.data.photographs import decode
 from dr_lib.data.prepare import PreparedData
 from dr_lib.report import markup
+from dr_lib.report.sentences import leak
 from dr_lib.report.strips import grade_strips
 
 MOST_FILES_SHOWN = 40
@@ -50,7 +51,7 @@ def describe(data: PreparedData) -> HTML:
     return markup.shown(
         markup.bullets([
             f"Labels of form {found['form']}{header}; split {found['split_origin']}.",
-            f"{both['also_in_training']:,} of the {both['test_patients']:,} testing patients are also in training.",
+            leak(both["test_patients"], both["also_in_training"], both["named"]),
             f"Always answering with the commonest training grade would be right for {100 * majority:.2f} % in testing.",
             f"{damage['intact']:,} of {damage['checked']:,} photographs are intact; they are {' and '.join(sizes)}.",
         ])

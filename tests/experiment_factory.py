@@ -108,6 +108,7 @@ def made_up_audit(table: pd.DataFrame) -> dict[str, Any]:
         "patients_on_both_sides": {
             "test_patients": splits["test"]["patients"],
             "also_in_training": splits["test"]["patients"] // 8,
+            "named": True,
         },
         "damage": {
             "checked": 35126,
@@ -171,7 +172,7 @@ def write_run(
             "parameters": config.model_dump(),
             "versions": {"python": "3.11.2", "torch": "2.14.1", "torchvision": "0.29.1", "dr_lib": "0.1.0"},
             "device": {"type": "cpu", "name": "AMD EPYC", "threads": 2},
-            "git_commit": "0123abc",
+            "git_commit": "3f9f91690c2f7d6f7b9f4f1e2a3b4c5d6e7f8091-dirty",
             "data": {"fingerprint": "0" * 64, "splits": made_up_audit(table)["splits"]},
             "weights": weights if pretrained else random,
             "network": {"model": model, "version": "v1.5", "parameters": 11_179_077 if "18" in model else 23_518_277},

@@ -42,7 +42,7 @@ def test_labels_alone():
     assert found["splits"]["test"]["patients"] == 3
     assert found["majority_accuracy"] == 0.5  # grade 0 is the commonest in training
     # 2 is in training and 4 in validation; both are leaks, 5 is none.
-    assert found["patients_on_both_sides"] == {"test_patients": 3, "also_in_training": 2}
+    assert found["patients_on_both_sides"] == {"test_patients": 3, "also_in_training": 2, "named": True}
     assert (found["form"], found["header"], found["split_origin"]) == ("course", False, "given")
 
 
@@ -119,6 +119,6 @@ def test_the_courses_leak():
     found = audit_labels(table)
     assert time.process_time() - started < 5
     assert [found["splits"][split]["photographs"] for split in ("train", "validation", "test")] == [28097, 0, 7026]
-    assert found["patients_on_both_sides"] == {"test_patients": 6322, "also_in_training": 5618}
+    assert found["patients_on_both_sides"] == {"test_patients": 6322, "also_in_training": 5618, "named": True}
     # Three rows fewer than in the lab report's table (28100): the published files have shrunk since.
     assert found["splits"]["train"]["counts"] == [20655, 1954, 4209, 698, 581]

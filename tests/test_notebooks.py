@@ -72,7 +72,9 @@ def test_plain_papermill_runs_the_training_notebook_with_params_files(config, tm
     assert done.returncode == 0, done.stderr
     folder = Experiment(Path(config.out_dir)).run("resnet18-weighted")
     assert folder.read_status()["state"] == "done"
-    assert read_json(folder.config)["class_weights"] == [1.0] * 5
+    recorded = read_json(folder.config)
+    counts = recorded["data"]["splits"]["train"]["counts"]
+    assert recorded["class_weights"] == [counts[0] / count for count in counts]
     text = outputs(tmp_path / "out.ipynb", "text/plain")
     assert "epoch 1 :\ntraining accuracy: " in text
     for debris in ("it/s", "%|", "HBox", "FloatProgress"):

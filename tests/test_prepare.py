@@ -156,7 +156,7 @@ def test_split_made_here(prepare, folder):
         (folder / name).unlink()
     data = prepare(labels="course", test_share=0.3)
     assert data.audit["split_origin"] == "made here by patient"
-    assert data.audit["patients_on_both_sides"] == {"test_patients": 3, "also_in_training": 0}
+    assert data.audit["patients_on_both_sides"] == {"test_patients": 3, "also_in_training": 0, "named": True}
     assert "test_share" in refusal(prepare, labels="course", test_share=0)
 
 

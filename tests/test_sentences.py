@@ -96,6 +96,7 @@ def test_damage_and_leak():
     assert "2 are damaged: 2 truncated" in say.damage(100, [file, file])
     assert "(88.9%)" in say.leak(6322, 5618) and "flatter" in say.leak(6322, 5618)
     assert say.leak(10, 0).startswith("None of the 10")
+    assert "is not known" in say.leak(10, 0, named=False)
 
 
 def test_imbalance():

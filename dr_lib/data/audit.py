@@ -21,7 +21,8 @@ def audit_labels(
 
     ``splits``: photographs, patients, counts and shares of the grades in each. ``majority_accuracy``: share of the
     commonest training grade in the test split, which a network must beat (None without test photographs).
-    ``patients_on_both_sides``: patients of the test split, and how many of them are in training or validation too.
+    ``patients_on_both_sides``: patients of the test split, and how many of them are in training or validation too;
+    ``named``: whether the labels say which photographs are of the same patient.
     """
     parts = {split: table[table["split"] == split] for split in SPLITS}
     test_counts, train_counts = class_counts(parts["test"]["grade"]), class_counts(parts["train"]["grade"])
@@ -36,6 +37,7 @@ def audit_labels(
         "patients_on_both_sides": {
             "test_patients": len(test_patients),
             "also_in_training": len(test_patients & training_patients),
+            "named": bool((table["patient"] != table["image"]).any()),
         },
     }
 

@@ -241,8 +241,16 @@ def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def leak(test_patients: int, also_in_training: int) -> str:
-    """Return whether patients are on both sides of the split, and what that does to the figures."""
+def leak(test_patients: int, also_in_training: int, named: bool = True) -> str:
+    """Return whether patients are on both sides of the split, and what that does to the figures.
+
+    ``named``: whether the labels say which photographs are of the same patient.
+    """
+    if not named:
+        return (
+            "The labels do not say which photographs are of the same patient: each counts as one of its own, and "
+            "whether a patient is on both sides of the split is not known."
+        )
     if not also_in_training:
         return f"None of the {counted(test_patients, 'testing patient')} has a photograph among those trained on."
     return (

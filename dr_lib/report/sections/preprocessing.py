@@ -33,7 +33,7 @@ def photographs_table(study: Study) -> HTML:
     if study.audit:
         said.append(f"The split was {study.audit['split_origin']}." if study.audit.get("split_origin") else "")
         both = study.audit.get("patients_on_both_sides")
-        said.append(say.leak(both["test_patients"], both["also_in_training"]) if both else "")
+        said.append(say.leak(both["test_patients"], both["also_in_training"], both["named"]) if both else "")
         if study.audit.get("width"):
             said.append(
                 "Photographs are {} to {} px wide (median {}) and {} to {} px high (median {}).".format(
