@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from data_folders import eyes, write_course, write_photographs
+from data_folders import eyes, real_data, write_course, write_photographs
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -271,3 +271,20 @@ def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
 
 def test_auto_device_is_there():
     assert resolve_device("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("folder", "changes"),
+    [("eyepacs-64", {"labels": "course"}), (".", {"labels": "medmnist"}), ("eyepacs-1024", {"labels": "kaggle"})],
+    ids=["course", "medmnist", "kaggle"],
+)
+def test_real_photographs_go_all_the_way(folder, changes, tmp_path):
+    config = RunConfig(
+        data_dir=str(real_data() / folder), limit=40, resize=72, image_size=64, batch_size=8, epochs=1,
+        validation_share=0.2, cache_dir=str(tmp_path / "cache"), out_dir=str(tmp_path / "out"), **changes,
+    )  # fmt: skip
+    run = train(config)
+    predictions = run.read_predictions()
+    assert len(predictions) == 40 and predictions.grade.nunique() > 2
+    assert read_json(run.metrics)["test"]["photographs"] == 40
