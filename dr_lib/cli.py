@@ -63,8 +63,12 @@ def run(
     prepared = check_runs(configs)
     work = grid.experiment_jobs(configs, prepared)
     grid.draw_pretraining_photographs(work)
-    with Watch(console) as watch:
-        grid.run_jobs(work, jobs, watch)
+    try:
+        with Watch(console) as watch:
+            grid.run_jobs(work, jobs, watch)
+    except KeyboardInterrupt:
+        print("dr-lab: interrupted; the same command goes on after the last whole epochs", file=sys.stderr)
+        raise typer.Exit(130) from None
     failed = [job for job in work if job.state == "failed"]
     report = build_report(out)
     console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
@@ -210,8 +214,6 @@ def main() -> None:
     except InputError as error:
         print(f"dr-lab: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":
