@@ -11,6 +11,9 @@ JOBS ?= 2
 OUT ?= reports/$(basename $(notdir $(DATA)))
 TESTS ?= -m "not slow"
 
+# Threads of torch that wait for each other sleep: spinning, they starve whatever else runs on the same cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: report test lab lint clean
 .DEFAULT_GOAL := report
 
