@@ -75,9 +75,10 @@ def test_phases_and_generalisation():
     assert "leaves it where it was" in say.phases("It", 0.74, 0.74, 0.741)
     assert "lies in feature extraction" in say.phases("It", 0.74, 0.77, 0.80, tuned=False)
     assert say.phases("It", None, None, 0.8) == ""
-    assert "overfitting" in say.generalisation("It", 0.95, 0.80)
-    assert "below testing accuracy" in say.generalisation("It", 0.78, 0.80)
-    assert "agree" in say.generalisation("It", 0.801, 0.80)
+    assert "overfitting" in say.generalisation("It", 0.95, 0.80, majority=0.74)
+    assert "overfitting" not in say.generalisation("It", 0.70, 0.20, majority=0.74)
+    assert "below testing accuracy" in say.generalisation("It", 0.78, 0.80, majority=0.74)
+    assert "agree" in say.generalisation("It", 0.801, 0.80, majority=0.74)
 
 
 def test_confusion_names_best_worst_and_what_it_is_taken_for():
@@ -87,6 +88,14 @@ def test_confusion_names_best_worst_and_what_it_is_taken_for():
     assert "answers “no DR” for every photograph" in say.confusion(
         "It", [[9, 0, 0, 0, 0], [1, 0, 0, 0, 0]] + [[0] * 5] * 3
     )
+
+
+def test_a_study_in_which_nothing_was_learnt_says_so():
+    slight, fair, unsure = (-0.02, 0.08), (0.25, 0.40), (-0.1, 0.3)
+    assert "No run here grades" in say.nothing_learnt([(0.71, 0.76), (0.1, 0.2)], [slight, slight], 0.739)
+    assert say.nothing_learnt([(0.71, 0.76), (0.75, 0.79)], [slight, slight], 0.739) == ""
+    assert say.nothing_learnt([(0.71, 0.76), (0.1, 0.2)], [slight, fair], 0.739) == ""
+    assert say.nothing_learnt([(0.71, 0.76)], [unsure], 0.739) == ""
 
 
 def test_damage_and_leak():

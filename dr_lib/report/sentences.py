@@ -198,15 +198,32 @@ def phases(
     )
 
 
-def generalisation(label: str, training: float, testing: float) -> str:
-    """Return how far training and testing accuracy lie apart at the chosen epoch."""
+def nothing_learnt(accuracies: Sequence[Sequence[float]], kappas: Sequence[Sequence[float]], majority: float) -> str:
+    """Return a warning where no run can be said to grade at all, else an empty string.
+
+    From intervals over patients: no accuracy lies above the majority, and no kappa may exceed 0.2, up to which Landis
+    & Koch (Biometrics 1977) call agreement slight.
+    """
+    if any(low > majority for low, _ in accuracies) or any(high > 0.2 for _, high in kappas):
+        return ""
+    return (
+        "No run here grades: none is better than always giving the commonest answer, and every kappa is below 0.2, "
+        "slight agreement at most. Differences in accuracy only say how often a network gives that answer."
+    )
+
+
+def generalisation(label: str, training: float, testing: float, majority: float) -> str:
+    """Return how far training and testing accuracy lie apart at the chosen epoch.
+
+    A network that has not learnt its training photographs beyond the ``majority`` cannot have overfitted them.
+    """
     gap = training - testing
     if abs(gap) < 0.01:
         return f"{label}: training ({percent(training)}) and testing accuracy ({percent(testing)}) agree."
     side = "above" if gap > 0 else "below"
     return (
         f"{label}: training accuracy, {percent(training)}, is {points(gap)} {side} testing accuracy, "
-        f"{percent(testing)}" + (", a sign of overfitting." if gap > 0.05 else ".")
+        f"{percent(testing)}" + (", a sign of overfitting." if gap > 0.05 and training > majority else ".")
     )
 
 

@@ -49,8 +49,15 @@ def answer(study: Study) -> HTML:
     stands = say.against_majority(
         f"The best run, {best.label},", best.test["accuracy"], accuracy, study.majority or 0, study.majority_grade
     )
+    intervals = [run.test["intervals"] for run in study.done]
+    warning = say.nothing_learnt(
+        [found["accuracy"] for found in intervals if found["accuracy"]],
+        [found["kappa"] for found in intervals if found["kappa"]],
+        study.majority or 0,
+    )
     parts = [
         f"<p>{escape(stands)} Its {escape(say.kappa_of(best.test['kappa'], kappa))}.</p>",
+        f"<p><b>{escape(warning)}</b></p>" if warning else "",
         finding("Pretraining", "pretraining", main_pairs(study, "pretrained"), lambda run: run.weights),
         finding("Depth", "depth", main_pairs(study, "model"), lambda run: f"as {run.network}"),
         finding(

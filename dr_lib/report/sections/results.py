@@ -84,7 +84,10 @@ def pretraining(study: Study) -> HTML:
         if run.pretrained
     ]
     said += [
-        say.generalisation(run.label, _at_chosen_epoch(run, "train_accuracy"), run.test["accuracy"]) for run in finished
+        say.generalisation(
+            run.label, _at_chosen_epoch(run, "train_accuracy"), run.test["accuracy"], study.majority or 0
+        )
+        for run in finished
     ]
     caption = "What pretraining changes: pretrained less from scratch."
     verdict = say.verdict("Pretraining", [compare(*pair).accuracy for pair in pairs])
