@@ -36,7 +36,6 @@ class Job:
     state: str = "queued"
     """``queued``, ``running``, ``done``, ``failed`` or ``skipped`` (was done before)."""
     reason: str = ""
-    started: float = 0.0
     process: subprocess.Popen | None = field(default=None, repr=False)
 
 
@@ -124,7 +123,7 @@ def _start(job: Job, threads: int, scratch: Path) -> None:
         threads=threads,
         scratch=scratch / job.title.replace(" ", "-"),
     )
-    job.state, job.started = "running", time.monotonic()
+    job.state = "running"
 
 
 def _finish(job: Job) -> None:

@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from rich.console import Console
@@ -124,7 +123,7 @@ def running(tmp_path):
     folder = RunFolder(tmp_path / "runs" / "resnet50")
     folder.write_history([history_row(1, 20), history_row(2, 30)])
     folder.write_status("running", epoch=3, epochs=25, phase="fine-tuning")
-    return Job("resnet50", "train", {"epochs": 25}, folder, state="running", started=time.monotonic())
+    return Job("resnet50", "train", {"epochs": 25}, folder, state="running")
 
 
 def drawn(table):
