@@ -55,12 +55,14 @@ def run(
     configs = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
 
     from dr_lib import grid
+    from dr_lib.audit import write_audit
     from dr_lib.preflight import check_runs
     from dr_lib.report.render import build_report
     from dr_lib.report.wording import duration
     from dr_lib.watch import Watch
 
     prepared = check_runs(configs)
+    write_audit(configs[0])
     work = grid.experiment_jobs(configs, prepared)
     grid.draw_pretraining_photographs(work)
     try:
@@ -92,21 +94,19 @@ def audit(
     assignments: Assignments = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
 ) -> None:
-    """Say what is in a data set: grades, splits, patients on both sides, damaged photographs."""
+    """Say what is in a data set: grades, splits, patients on both sides, duplicates, damaged photographs.
+
+    Where the photographs are missing, it says what their labels tell.
+    """
+    from dr_lib.audit import write_audit
     from dr_lib.config import combine
+    from dr_lib.report.audit_text import audit_text
+    from dr_lib.runs import Experiment
 
-    config = combine([data], assignments, fixed={"out_dir": str(out or Path("reports") / data.stem)})
-
-    from dr_lib import grid
-    from dr_lib.data.prepare import prepare_data
-    from dr_lib.watch import Watch
-
-    prepare_data(config, strict=False)
-    job = grid.audit_job(config)
-    with Watch(console) as watch:
-        grid.run_jobs([job], 1, watch)
-    print(job.files.page)
-    raise typer.Exit(1 if job.state == "failed" else 0)
+    out = out or Path("reports") / data.stem
+    found = write_audit(combine([data], assignments, fixed={"out_dir": str(out)})).found
+    console.print(audit_text(found), markup=False, soft_wrap=True)
+    print(Experiment(out).audit_page)
 
 
 @app.command()

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from dr_lib.data.augmentations import LAB_AUGMENTATIONS, check_augmentations
+from dr_lib.data.preprocessing import check_preprocessing
 from dr_lib.errors import InputError
 
 DEMO_DIR = "data/demo"
@@ -71,7 +73,21 @@ class RunConfig(BaseModel):
     # What a sample is
     resize: Int = Field(256, ge=16, description="training: shorter side after Resize and side of the centre crop, px")
     image_size: Int = Field(224, ge=16, description="side of what the network sees, px")
-    rotation_degrees: Float = Field(20, ge=0, le=180, description="training: rotation drawn from -this to +this")
+    augmentations: list[str | dict[str, Any]] = Field(
+        list(LAB_AUGMENTATIONS), description="training: what each epoch draws anew, by torchvision's names, in order"
+    )
+    test_time_augmentation: Literal["none", "Flips", "FiveCrop", "TenCrop"] = Field(
+        "none", description="testing: views of each photograph whose logits are averaged"
+    )
+    preprocessing: list[str | dict[str, Any]] = Field(
+        [], description="steps on every photograph, in order: CropToRetina, SubtractLocalMean"
+    )
+    normalisation: Literal["imagenet", "featurewise", "samplewise", "zca"] = Field(
+        "imagenet", description="by ImageNet's figures, the training set's, each photograph's own, or ZCA whitening"
+    )
+    fast_decode: bool = Field(
+        False, description="decode JPEGs at a fraction of their size: faster, off by a few levels"
+    )
 
     # How it learns
     batch_size: Int = Field(64, ge=1, description="photographs per step")
@@ -93,7 +109,8 @@ class RunConfig(BaseModel):
     # The machine, and where results go
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: CUDA where there is one")
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
-    cache_dir: str = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: verdicts on files")
+    pixel_store: bool = Field(True, description="keep decoded squares in cache_dir; else decode in every epoch")
+    cache_dir: str = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: facts and squares")
     out_dir: str = Field("reports/manual", min_length=1, description="experiment folder")
     name: str = Field(
         "", pattern=r"^[\w.+=-]*$", description="run folder inside out_dir/runs; empty: from the parameters"
@@ -110,6 +127,8 @@ class RunConfig(BaseModel):
             )
         if isinstance(self.class_weights, list) and (len(self.class_weights) != 5 or min(self.class_weights) <= 0):
             raise ValueError(f"class_weights needs five positive numbers, has {self.class_weights}")
+        check_augmentations(self.augmentations)
+        check_preprocessing(self.preprocessing)
         return self
 
     @classmethod
@@ -158,14 +177,17 @@ class RunConfig(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that decide the numbers: all but places, names and the number of workers."""
-        return self.model_dump(exclude={"cache_dir", "out_dir", "name", "num_workers"})
+        return self.model_dump(exclude={"cache_dir", "pixel_store", "out_dir", "name", "num_workers"})
 
 
 DATA_PARAMETERS = (
     "data_dir", "labels", "labels_file", "images_dir", "limit", "validation_share", "test_share", "split_seed",
     "on_damage", "max_lost_share", "generated_train", "generated_test", "generated_size", "cache_dir",
 )  # fmt: skip
-"""The parameters that decide which photographs there are, as :func:`dr_lib.data.prepare.prepare_data` uses them."""
+"""The parameters that decide which photographs there are."""
+
+SQUARE_PARAMETERS = ("resize", "image_size", "test_time_augmentation", "preprocessing", "fast_decode", "pixel_store")
+"""The parameters that decide what is made of them once; with those above all that preparing the data uses."""
 
 
 def nearest(name: str, known: Any) -> str:

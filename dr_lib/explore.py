@@ -7,19 +7,17 @@ from pathlib import Path
 import ipywidgets
 import pandas as pd
 from IPython.display import HTML, display
-from torch import nn
 
 from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData, prepare_data
-from dr_lib.data.transforms import EvalTransform
+from dr_lib.data.squares import SquareRecipe
 from dr_lib.errors import InputError
 from dr_lib.latest import latest_experiment
 from dr_lib.report import markup
 from dr_lib.report.run_page import prepared_figure
 from dr_lib.runs import Experiment, RunFolder
-from dr_lib.trained import grade_probabilities
-from dr_lib.training.checkpoint import load_trained
+from dr_lib.training.checkpoint import TrainedNetwork, load_trained
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Exploration:
 
     run: RunFolder
     config: RunConfig
-    model: nn.Module
+    network: TrainedNetwork
     data: PreparedData
     predictions: pd.DataFrame
 
@@ -40,8 +38,8 @@ class Exploration:
         is trained first. Raises :class:`InputError` for a run or an experiment that is not there.
         """
         folder = _finished_run(Path(experiment_dir) if experiment_dir else latest_experiment(), run)
-        model, config = load_trained(folder.best_checkpoint)
-        return cls(folder, config, model, prepare_data(config), folder.read_predictions())
+        network = load_trained(folder.best_checkpoint)
+        return cls(folder, network.config, network, prepare_data(network.config), folder.read_predictions())
 
     def describe(self) -> HTML:
         """Return what is looked at, in a sentence."""
@@ -84,8 +82,8 @@ class Exploration:
         row = self.predictions[self.predictions.image == image]
         if row.empty:
             raise InputError(f"image {image!r} is no testing photograph of this run; its predictions.csv has the names")
-        grade, original = int(row.grade.iloc[0]), self.data.photographs.open(image)
-        probabilities = grade_probabilities(self.model, EvalTransform(self.config.image_size), original)
+        grade, original = int(row.grade.iloc[0]), self.data.photographs.pixels(image)
+        probabilities = self.network.probabilities(original)
         bars = "".join(
             f"<tr><th scope='row' style='text-align:left'>{number} {GRADE_NAMES[number]}</th>"
             "<td style='width:20em;text-align:left'>"
@@ -116,10 +114,10 @@ class Exploration:
         return ipywidgets.VBox([ipywidgets.HBox([grades, images]), shown])
 
     def _strip(self, title: str, rows: pd.DataFrame) -> str:
-        square = EvalTransform(220).square
+        square = SquareRecipe(220).make
         pictures = "".join(
             "<figure style='display:inline-block;margin:4px'>"
-            + markup.photograph(square(self.data.photographs.open(row.image)), f"{row.image}, grade {row.grade}")
+            + markup.photograph(square(self.data.photographs.pixels(row.image)), f"{row.image}, grade {row.grade}")
             + f"<figcaption>{escape(row.image)}<br>true {row.grade}, answered {row.predicted}</figcaption></figure>"
             for row in rows.itertuples()
         )

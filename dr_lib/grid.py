@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dr_lib.config import DATA_PARAMETERS, RunConfig
+from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData
 from dr_lib.execution import last_line, start_notebook
 from dr_lib.progress import Progress
@@ -40,7 +40,7 @@ class Job:
 
 
 def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> list[Job]:
-    """Return all that an experiment has to do: its audit, generated pretrainings, and a job per run.
+    """Return all that an experiment has to do: generated pretrainings, and a job per run.
 
     Runs that are done with the same parameters on the same photographs (``data``, by run name) are skipped.
     """
@@ -53,14 +53,7 @@ def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> 
         state = "skipped" if done else "queued"
         runs.append(Job(config.run_name, "train", config.model_dump(), folder, needs=needs, state=state))
     wanted = [job for job in pretraining.values() if any(run.needs is job and run.state == "queued" for run in runs)]
-    return [audit_job(configs[0]), *wanted, *runs]
-
-
-def audit_job(config: RunConfig) -> Job:
-    """Return the job that writes the audit of the experiment's photographs."""
-    experiment = Experiment(Path(config.out_dir))
-    parameters = config.model_dump(include={*DATA_PARAMETERS, "out_dir"})
-    return Job("audit", "audit", parameters, experiment.audit_files)
+    return [*wanted, *runs]
 
 
 def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:

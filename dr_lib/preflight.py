@@ -1,6 +1,8 @@
 """All that can be known to go wrong before a run starts: network, device, data, weights."""
 
-from dr_lib.config import DATA_PARAMETERS, RunConfig
+import json
+
+from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig
 from dr_lib.data.balance import class_counts, class_weights
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.models import check_model
@@ -19,7 +21,7 @@ def check_runs(configs: list[RunConfig]) -> dict[str, PreparedData]:
         resolve_device(config.device)
     prepared, by_name = {}, {}
     for config in configs:
-        key = tuple(getattr(config, parameter) for parameter in DATA_PARAMETERS)
+        key = json.dumps(config.model_dump(include={*DATA_PARAMETERS, *SQUARE_PARAMETERS}))
         if key not in prepared:
             prepared[key] = prepare_data(config)
         by_name[config.run_name] = prepared[key]

@@ -154,8 +154,9 @@ class Experiment:
         return self.path / "audit.json"
 
     @property
-    def audit_files(self) -> NotebookFiles:
-        return NotebookFiles(self.path, "audit")
+    def audit_page(self) -> Path:
+        """The same as a page to read."""
+        return self.path / "audit.html"
 
     def run(self, name: str) -> RunFolder:
         return RunFolder(self.path / "runs" / name)

@@ -3,16 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import nn
 from torch.utils.data import DataLoader
 
 from dr_lib.config import DATA_PARAMETERS, combine, read_parameters
-from dr_lib.data.dataset import RetinopathyDataset
-from dr_lib.data.jpeg import INTACT, NO_END_MARKER, check, repair
-from dr_lib.data.photographs import decode
+from dr_lib.data.dataset import RetinopathyDataset, whole
+from dr_lib.data.jpeg import INTACT, NO_END_MARKER, judge
 from dr_lib.data.prepare import prepare_data
 from dr_lib.data.splits import SPLITS
 from dr_lib.data.transforms import EvalTransform
@@ -22,6 +18,7 @@ from dr_lib.evaluation.summary import summarise
 from dr_lib.progress import Progress
 from dr_lib.training.checkpoint import load_trained
 from dr_lib.training.device import resolve_device, worker_count
+from dr_lib.training.loaders import Batches
 
 
 def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str], split: str) -> dict[str, Any]:
@@ -32,23 +29,22 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
     """
     if split not in SPLITS:
         raise InputError(f"--split {split}: needs one of {', '.join(SPLITS)}")
-    model, trained = load_trained(checkpoint)
+    trained = load_trained(checkpoint)
     combine([data_file])  # refuses what is not sound with the file's name
     where = {key: value for key, value in read_parameters(data_file).items() if key in DATA_PARAMETERS}
-    config = combine([], assignments, base=trained.model_dump() | where)
+    config = combine([], assignments, base=trained.config.model_dump() | where)
     device = resolve_device(config.device)
     data = prepare_data(config)
-    photographs = RetinopathyDataset(data, split, EvalTransform(config.image_size))
+    photographs = RetinopathyDataset(data, split, EvalTransform.of(config))
     if not len(photographs):
         raise InputError(f"{data_file}: no {split} photographs; choose another --split, or set {split}_share above 0")
     # The run's own batch size: sums of floats depend on the shapes that they are computed in.
     workers = worker_count(config.num_workers, device)
-    loader = DataLoader(photographs, batch_size=config.batch_size, num_workers=workers)
+    loader = DataLoader(photographs, batch_size=config.batch_size, collate_fn=whole, num_workers=workers)
     with Progress() as progress:
         logits, _ = predict(
-            model.to(device, memory_format=torch.channels_last),
-            loader,
-            device,
+            trained.model.to(device, memory_format=torch.channels_last),
+            Batches(loader, trained.normalisation.to(device), device),
             lambda seen: progress.bar(f"evaluating {split}", seen, len(photographs)),
         )
     return summarise(prediction_table(photographs.table, logits), data.split("train").grade)
@@ -63,23 +59,13 @@ def predict_files(checkpoint: Path, images: list[Path]) -> list[dict[str, Any]]:
     for path in images:
         if not path.is_file():
             raise InputError(f"{path}: no such file; give the paths of photographs")
-    model, config = load_trained(checkpoint)
-    transform = EvalTransform(config.image_size)
+    network = load_trained(checkpoint)
     rows = []
     for path in images:
-        data = path.read_bytes()
-        found = check(data)
-        row = {"image": str(path), "verdict": found.verdict, "grade": None, "probabilities": None}
-        if found.verdict in (INTACT, NO_END_MARKER):
-            whole = repair(data) if found.verdict == NO_END_MARKER else data
-            probabilities = grade_probabilities(model, transform, decode(whole))
+        found = judge(path.read_bytes())
+        row = {"image": str(path), "verdict": found.verdict.verdict, "grade": None, "probabilities": None}
+        if found.verdict.verdict in (INTACT, NO_END_MARKER):
+            probabilities = network.probabilities(found.pixels)
             row |= {"grade": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
         rows.append(row)
     return rows
-
-
-@torch.inference_mode()
-def grade_probabilities(model: nn.Module, transform: EvalTransform, image: Image.Image) -> np.ndarray:
-    """Return the probability of each grade of one RGB photograph, float64 (5,)."""
-    logits = model.eval()(transform(image)[None])[0]
-    return torch.softmax(logits.double(), dim=0).numpy()

@@ -1,16 +1,33 @@
 import hashlib
+import json
+import subprocess
+import sys
 import time
+from functools import partial
 
 import pandas as pd
 import pytest
-from data_folders import real_data
+from data_folders import real_data, write_course
 
-from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
+from dr_lib.data.appearance import BRIGHT, DARK
+from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint, header_loss, patients_apart
 from dr_lib.data.damage_rule import Decision, decide
-from dr_lib.data.jpeg import INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
+from dr_lib.data.examine import Facts
+from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
 from dr_lib.data.labels import patient_of, read_labels
 from dr_lib.errors import InputError
 from dr_lib.files import write_json
+
+usual = partial(
+    Facts,
+    verdict=Verdict(INTACT, 0.0, "", 100, 80),
+    format="JPEG",
+    mode="RGB",
+    brightness=0.4,
+    contrast=0.1,
+    retina=(0.5, 0.5, 0.4),
+)
+"""Facts of a file with which nothing is wrong, and what a test changes of them."""
 
 
 def table_of(**splits):
@@ -31,55 +48,189 @@ VERDICTS = {
     "c": Verdict(TRUNCATED, 0.1, "10.0 % of the rows are lost", 120, 90),
     "d": Verdict(TRUNCATED, 0.2, "20.0 % of the rows are lost", 120, 90),
     "e": Verdict(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0),
+    "f": Verdict(CORRUPT, 0.1, "libjpeg: corrupt data", 120, 90),
 }
 
 
+def look_at(facts, table=None, **options):
+    """Return the audit of photographs with these facts, all in training and of grade 0 unless ``table`` says else."""
+    if table is None:
+        table = table_of(train=dict.fromkeys(facts, 0))
+    decisions = decide({image: one.verdict for image, one in facts.items()}, on_damage="repair", max_lost_share=0.1)
+    return audit_photographs(table, facts, decisions, **options)
+
+
+def names(entries):
+    return [entry["image"] for entry in entries]
+
+
 def test_labels_alone():
-    found = audit_labels(TABLE, form="course", header=False)
+    table = TABLE.copy()
+    table.attrs.update(form="course", header=False, split_origin="made here by patient")
+    found = audit_labels(table)
     assert found["splits"]["train"] == {
         "photographs": 4, "patients": 3, "counts": [3, 0, 0, 0, 1], "shares": [0.75, 0, 0, 0, 0.25],
     }  # fmt: skip
     assert found["splits"]["test"]["patients"] == 3
     assert found["majority_accuracy"] == 0.5  # grade 0 is the commonest in training
     # 2 is in training and 4 in validation; both are leaks, 5 is none.
-    assert found["patients_on_both_sides"] == {"test_patients": 3, "also_in_training": 2, "named": True}
-    assert (found["form"], found["header"], found["split_origin"]) == ("course", False, "given")
+    assert found["patients_on_both_sides"] == {
+        "test_patients": 3, "also_in_training": 2, "named": True, "patients": ["2", "4"],
+    }  # fmt: skip
+    assert (found["form"], found["header"], found["split_origin"]) == ("course", False, "made here by patient")
+    assert found["samples"] == [["1_left", "2_left"], [], [], [], ["3_left"]]
 
 
 def test_the_majority_is_that_of_training():
     found = audit_labels(table_of(train={"1": 2, "2": 2, "3": 0}, test={"4": 0, "5": 0, "6": 2, "7": 0}))
     assert found["majority_accuracy"] == 0.25
+    assert not found["patients_on_both_sides"]["named"]
 
 
 def test_empty_splits_are_zeros_that_json_can_hold(tmp_path):
     found = audit_labels(table_of(train={"1": 0}))
     assert found["splits"]["test"] == {"photographs": 0, "patients": 0, "counts": [0] * 5, "shares": [0] * 5}
     assert found["majority_accuracy"] is None
-    write_json(tmp_path / "audit.json", found | audit_photographs([], []))
+    write_json(tmp_path / "audit.json", found | look_at({}))
 
 
-def test_photographs():
-    decisions = decide(VERDICTS, on_damage="repair", max_lost_share=0.1)
-    found = audit_photographs(decisions, [(100, 80), (110, 80), (120, 90), (130, 90)])
-    assert found["width"] == [100, 115, 130] and found["height"] == [80, 85, 90]
+@pytest.mark.parametrize("both", [True, False])
+def test_pandas_default_loses_the_first_photograph_of_each_pair(tmp_path, both):
+    train, test = {"9_left": 3, "10_left": 0, "10_right": 1}, {"7_right": 2, "7_left": 0}
+    write_course(tmp_path, train, test)
+    if not both:
+        (tmp_path / "test_img.csv").unlink()
+        (tmp_path / "test_label.csv").unlink()
+    lost = header_loss(read_labels(tmp_path, "course"))
+    for number, prefix in enumerate(["train", "test"][: 1 + both]):
+        image, grade = (pd.read_csv(tmp_path / f"{prefix}_{part}.csv").columns[0] for part in ("img", "label"))
+        assert lost[number] == {
+            "image_file": f"{prefix}_img.csv", "grade_file": f"{prefix}_label.csv", "image": image, "grade": int(grade),
+        }  # fmt: skip
+    assert len(lost) == 1 + both
+
+
+def test_nothing_is_lost_where_there_is_a_header(tmp_path):
+    write_course(tmp_path / "course", {"9_left": 3}, {"7_right": 2}, header=True)
+    assert header_loss(read_labels(tmp_path / "course")) == []
+    (tmp_path / "kaggle").mkdir()
+    (tmp_path / "kaggle" / "trainLabels.csv").write_text("image,level\n1_left,0\n")
+    assert header_loss(read_labels(tmp_path / "kaggle")) == []
+
+
+def test_patients_apart():
+    found = patients_apart(
+        table_of(
+            train={"1_left": 0, "1_right": 2, "2_left": 1, "2_right": 2, "10_right": 0, "4_left": 4, "5_left": 1},
+            test={"3_left": 3, "3_right": 3, "10_left": 4},
+        )
+    )
+    assert (found["patients"], found["by_difference"]) == (4, [1, 1, 1, 0, 1])
+    assert [(patient["patient"], patient["difference"]) for patient in found["apart"]] == [("10", 4), ("1", 2)]
+    assert found["apart"][0]["photographs"] == [
+        {"image": "10_left", "grade": 4, "split": "test"},
+        {"image": "10_right", "grade": 0, "split": "train"},
+    ]
+
+
+def test_nobody_is_apart_where_each_patient_has_one_photograph():
+    assert patients_apart(table_of(train={"1": 0, "2": 4})) == {"patients": 0, "by_difference": [0] * 5, "apart": []}
+
+
+def test_damage_and_sizes():
+    found = look_at({image: usual(verdict=verdict) for image, verdict in VERDICTS.items()})
+    assert found["width"] == [100, 120, 120] and found["height"] == [80, 90, 90]
+    assert found["sizes"][0] == {"width": 120, "height": 90, "photographs": 3}
     damage = found["damage"]
-    assert (damage["checked"], damage["intact"], len(damage["files"])) == (5, 1, 4)
+    assert (damage["checked"], damage["intact"]) == (6, 1)
+    assert damage["kinds"] == {"truncated": 2, "intact": 1, "end marker missing": 1, "unreadable": 1, "corrupt": 1}
+    assert names(damage["files"]) == ["b", "c", "d", "e", "f"]
     assert damage["files"][1] == {
-        "image": "c",
-        "verdict": "truncated",
-        "lost": 0.1,
-        "action": "repaired",
-        "detail": "10.0 % of the rows are lost",
+        "image": "c", "grade": 0, "patient": "c", "split": "train", "verdict": "truncated", "lost": 0.1,
+        "action": "repaired", "detail": "10.0 % of the rows are lost",
+    }  # fmt: skip
+
+
+def test_kinds_of_files():
+    found = look_at({
+        "1": usual(format="JPEG", mode="RGB", orientation=0, camera="Canon CR-1"),
+        "2": usual(format="PNG", mode="L", orientation=6),
+        "3": usual(format="PNG", mode="L", orientation=6),
+        "4": usual(verdict=VERDICTS["e"], format="", mode=""),
+    })  # fmt: skip
+    assert found["formats"] == {"PNG": 2, "JPEG": 1} and found["modes"] == {"L": 2, "RGB": 1}
+    assert list(found["orientations"].items()) == [("6", 2), ("0", 1)]
+    assert found["cameras"] == {"": 2, "Canon CR-1": 1}
+
+
+def test_missing_and_unlabelled_files_are_named():
+    found = look_at({"1": usual()}, missing=["2", "3"], unlabelled=["x"])
+    assert found["files"] == {"missing": ["2", "3"], "unlabelled": ["x"]}
+
+
+def test_unusual_photographs_in_order_of_brightness():
+    found = look_at({
+        "usual": usual(), "limits": usual(brightness=DARK), "limit": usual(brightness=BRIGHT),
+        "dark": usual(brightness=DARK - 0.01), "black": usual(brightness=0.0, retina=None),
+        "white": usual(brightness=0.95, retina=None), "gone": usual(verdict=VERDICTS["e"], brightness=0.0, retina=None),
+    })  # fmt: skip
+    assert names(found["dark"]) == ["black", "dark"]
+    assert names(found["bright"]) == ["white"]
+    assert names(found["no_retina"]) == ["black", "white"]  # what is unreadable is damaged, and no more
+
+
+def test_duplicates_within_and_across_splits():
+    rng_hash = hashlib.sha256(b"one").hexdigest()
+    near_hash = f"{int(rng_hash, 16) ^ 0b1011:064x}"
+    other_hash = hashlib.sha256(b"other").hexdigest()
+    table = table_of(train={"1_left": 0, "2_left": 0, "3_left": 4, "5_left": 1}, test={"4_left": 0, "6_left": 2})
+    found = look_at(
+        {
+            "1_left": usual(digest="aa", phash=rng_hash),
+            "2_left": usual(digest="aa", phash=rng_hash),
+            "3_left": usual(digest="bb", phash=other_hash),
+            "4_left": usual(digest="bb", phash=other_hash),
+            "5_left": usual(digest="cc", phash=near_hash),
+            "6_left": usual(digest="dd", phash=hashlib.sha256(b"alone").hexdigest()),
+        },
+        table,
+    )["duplicates"]
+    first, second = found["exact"]
+    assert (names(first["photographs"]), first["across_splits"], first["grades_differ"]) == (["1_left", "2_left"], 0, 0)
+    assert (names(second["photographs"]), second["across_splits"], second["grades_differ"]) == (
+        ["3_left", "4_left"],
+        1,
+        1,
+    )
+    (near,) = found["near"]  # of the first two, which are the same file, one stands for both
+    assert (names(near["photographs"]), near["distance"]) == (["1_left", "5_left"], 3)
+    assert (near["across_splits"], near["grades_differ"]) == (False, True)
+    assert near["photographs"][1] == {"image": "5_left", "grade": 1, "patient": "5", "split": "train"}
+
+
+def test_files_that_are_dropped_are_nobodys_duplicates():
+    empty = usual(verdict=VERDICTS["e"], digest="00")
+    grey = usual(verdict=VERDICTS["d"], digest="11", phash="f" * 64)
+    found = look_at({"1": empty, "2": empty, "3": grey, "4": grey})["duplicates"]
+    assert found == {"exact": [], "near": []}
+
+
+def test_all_of_it_is_json(tmp_path):
+    table = TABLE.copy()
+    facts = {
+        image: usual(verdict=VERDICTS["abcdef"[number % 6]], digest="aa") for number, image in enumerate(table["image"])
     }
+    found = audit_labels(table) | look_at(facts, table)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 @pytest.mark.parametrize(
     ("on_damage", "max_lost_share", "actions"),
     [
-        ("repair", 0.1, ["", "repaired", "repaired", "dropped", "dropped"]),
-        ("repair", 0.0, ["", "repaired", "dropped", "dropped", "dropped"]),
-        ("repair", 0.99, ["", "repaired", "repaired", "repaired", "dropped"]),
-        ("drop", 0.99, ["", "repaired", "dropped", "dropped", "dropped"]),
+        ("repair", 0.1, ["", "repaired", "repaired", "dropped", "dropped", "kept"]),
+        ("repair", 0.0, ["", "repaired", "dropped", "dropped", "dropped", "dropped"]),
+        ("repair", 0.99, ["", "repaired", "repaired", "repaired", "dropped", "kept"]),
+        ("drop", 0.99, ["", "repaired", "dropped", "dropped", "dropped", "dropped"]),
     ],
 )
 def test_rule(on_damage, max_lost_share, actions):
@@ -90,7 +241,7 @@ def test_rule(on_damage, max_lost_share, actions):
 
 def test_fail_names_the_files_and_lets_a_missing_marker_pass():
     with pytest.raises(
-        InputError, match=r"3 photographs are damaged: c \(10.0 % of rows lost\), d .*, e \(unreadable\)"
+        InputError, match=r"4 photographs are damaged: c \(truncated, 10.0 % of rows lost\), d .*, e \(unreadable\), f "
     ):
         decide(VERDICTS, on_damage="fail", max_lost_share=0.99)
     passed = decide({name: VERDICTS[name] for name in "ab"}, on_damage="fail", max_lost_share=0)
@@ -112,13 +263,28 @@ def test_fingerprint_is_over_rows_and_sizes_in_any_order():
     assert fingerprint(TABLE, {**sizes, "1_left": 1}.get) != mark
 
 
+def test_the_audit_of_labels_loads_nothing_heavy():
+    heavy = ("torch", "torchvision", "matplotlib", "scipy", "sklearn", "papermill", "nbconvert", "numba")
+    code = f"import sys, dr_lib.data.audit, dr_lib.report.audit_text; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.real
-def test_the_courses_leak():
+def test_the_courses_labels():
     started = time.process_time()
     table = read_labels(real_data() / "course-csv")
+    table.attrs["header_loss"] = header_loss(table)
     found = audit_labels(table)
     assert time.process_time() - started < 5
     assert [found["splits"][split]["photographs"] for split in ("train", "validation", "test")] == [28097, 0, 7026]
-    assert found["patients_on_both_sides"] == {"test_patients": 6322, "also_in_training": 5618, "named": True}
+    both = found["patients_on_both_sides"]
+    assert (both["test_patients"], both["also_in_training"], both["named"]) == (6322, 5618, True)
     # Three rows fewer than in the lab report's table (28100): the published files have shrunk since.
     assert found["splits"]["train"]["counts"] == [20655, 1954, 4209, 698, 581]
+    assert [(lost["image"], lost["grade"]) for lost in found["header_loss"]] == [("2576_right", 0), ("3798_left", 0)]
+
+    eyes = table.assign(eye=table["image"].str.rpartition("_")[2]).pivot(index="patient", columns="eye", values="grade")
+    steps = (eyes["left"] - eyes["right"]).abs().dropna().astype(int)
+    assert found["patients_apart"]["by_difference"] == [int((steps == step).sum()) for step in range(5)]
+    assert {patient["patient"] for patient in found["patients_apart"]["apart"]} == set(steps[steps >= 2].index)

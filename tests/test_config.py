@@ -4,7 +4,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dr_lib.config import DATA_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
+from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
 from dr_lib.errors import InputError
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
 
@@ -24,7 +24,10 @@ def test_defaults_are_the_labs_recipe():
     config = RunConfig()
     assert (config.epochs, config.feature_extraction_epochs, config.batch_size) == (25, 5, 64)
     assert (config.learning_rate, config.momentum, config.weight_decay) == (1e-3, 0.9, 5e-4)
-    assert (config.resize, config.image_size, config.rotation_degrees) == (256, 224, 20)
+    assert (config.resize, config.image_size) == (256, 224)
+    assert config.augmentations == [
+        "RandomCrop", {"RandomRotation": {"degrees": 20}}, "RandomHorizontalFlip", "RandomVerticalFlip",
+    ]  # fmt: skip
     assert combine([PARAMS / "recipes" / "lab.yaml"]) == config
 
 
@@ -137,7 +140,7 @@ def test_notebook_and_config_name_the_same_parameters_in_the_same_order():
 
 def test_the_other_notebooks_name_what_their_work_uses():
     notebooks = PARAMS.parent / "notebooks"
-    assert set(parameters_of(notebooks / "audit.ipynb")) == {*DATA_PARAMETERS, "out_dir"}
+    assert set(parameters_of(notebooks / "audit.ipynb")) == {*DATA_PARAMETERS, *SQUARE_PARAMETERS, "out_dir"}
     assert set(parameters_of(notebooks / "pretrain.ipynb")) == set(PRETRAINING_PARAMETERS)
     assert {*DATA_PARAMETERS, *PRETRAINING_PARAMETERS} <= set(RunConfig.model_fields)
 

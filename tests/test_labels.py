@@ -30,7 +30,7 @@ def test_course_files_without_header_keep_the_first_photograph(tmp_path):
     table = read_labels(tmp_path)
     assert list(table.columns) == ["image", "grade", "patient", "split"]
     assert rows(table) == [("10_left", 2, "10", "train"), ("10_right", 0, "10", "train"), ("7_left", 4, "7", "test")]
-    assert table.attrs == {"form": "course", "header": False}
+    assert table.attrs == {"form": "course", "header": False, "headers": {"train": False, "test": False}}
     assert table["grade"].dtype == np.int64
 
 

@@ -6,7 +6,8 @@ import pytest
 from data_folders import jpeg, picture, pixels, write_photographs
 from PIL import Image
 
-from dr_lib.data.photographs import decode, open_photographs
+from dr_lib.data.decoding import decode_rgb
+from dr_lib.data.photographs import find_photographs, open_photographs
 from dr_lib.errors import InputError
 
 
@@ -73,7 +74,8 @@ def test_repaired_in_memory_and_never_on_the_disk(tmp_path):
     with pytest.raises(OSError, match="truncated"):
         photographs.open("a")
     repaired = photographs.with_repaired({"a"})
-    assert repaired.read("a") == whole and repaired.read("b") == whole
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(repaired.pixels(name), pixels(whole))
     np.testing.assert_array_equal(np.asarray(repaired.open("a")), pixels(whole))
     assert (tmp_path / "a.jpeg").read_bytes() == whole[:-2]
     assert repaired.size("a") == len(whole) - 2
@@ -102,7 +104,7 @@ def test_medmnist(tmp_path):
     photographs = open_photographs(tmp_path, table_of("train_0003", "val_0001", form="medmnist"))
     for copy in (photographs, pickle.loads(pickle.dumps(photographs))):
         np.testing.assert_array_equal(np.asarray(copy.open("train_0003")), arrays["train_images"][3])
-        np.testing.assert_array_equal(np.asarray(decode(copy.read("val_0001"))), arrays["val_images"][1])
+        np.testing.assert_array_equal(decode_rgb(copy.read_as_is("val_0001")), arrays["val_images"][1])
     assert photographs.path("val_0001") == tmp_path / "retinamnist.npz"
     assert photographs.size("val_0001") == 28 * 28 * 3
     assert len(pickle.dumps(photographs)) < 1000
@@ -121,3 +123,12 @@ def test_open_gives_what_the_lab_report_opens(tmp_path):
     with Image.open(tmp_path / "a.jpg") as image:
         expected = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(np.asarray(open_photographs(tmp_path, table_of("a")).open("a")), expected)
+
+
+def test_missing_photographs_and_files_without_a_row_are_found(tmp_path):
+    write_photographs(tmp_path / "images", ["a", "b", "c"])
+    write_photographs(tmp_path / "elsewhere", ["e"])  # no folder that photographs are looked for in
+    (tmp_path / "images" / "notes.txt").write_text("no photograph")
+    search = find_photographs(tmp_path, table_of("a", "d", "b"))
+    assert (search.missing, search.unlabelled) == (["d"], ["images/c.jpeg"])
+    assert search.photographs.open("b").size == (96, 80)

@@ -1,5 +1,3 @@
-import json
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,9 +6,10 @@ import pytest
 from data_folders import eyes, jpeg, picture, pixels, real_data, write_course, write_photographs
 
 from dr_lib.config import RunConfig
-from dr_lib.data import damage
 from dr_lib.data.audit import fingerprint
+from dr_lib.data.jpeg import Verdict
 from dr_lib.data.prepare import prepare_data
+from dr_lib.data.squares import recipe_for_testing, recipe_for_training
 from dr_lib.errors import InputError
 
 TRAIN, TEST = eyes(range(10)), eyes(range(20, 25))
@@ -52,30 +51,27 @@ def contents(folder):
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_audit_has_the_agreed_form(prepare, folder):
+def damaged(data):
+    return {decision.image: decision for decision in data.decisions if decision.action}
+
+
+def test_the_table_keeps_what_is_known_of_the_labels(prepare, folder):
     data = prepare()
-    found = json.loads(json.dumps(data.audit, allow_nan=False))
-    assert set(found) == {
-        "data_dir", "form", "header", "fingerprint", "splits", "split_origin", "majority_accuracy",
-        "patients_on_both_sides", "damage", "width", "height",
-    }  # fmt: skip
-    assert (found["data_dir"], found["form"], found["header"]) == (str(folder), "course", False)
-    assert [found["splits"][split]["photographs"] for split in ("train", "validation", "test")] == [18, 2, 8]
-    assert found["fingerprint"] == data.fingerprint == fingerprint(data.table, data.photographs.size)
-    assert (found["split_origin"], found["width"], found["height"]) == ("given", [96, 96, 96], [80, 80, 80])
+    assert data.table.attrs | {"form": "course", "header": False, "split_origin": "given"} == data.table.attrs
+    assert [len(data.split(split)) for split in ("train", "validation", "test")] == [18, 2, 8]
+    assert data.fingerprint == fingerprint(data.table, data.photographs.size)
 
 
 def test_damaged_photographs_are_decided_on_and_listed(prepare, folder, caplog):
     before = contents(folder)
     data = prepare()
-    files = {entry.pop("image"): entry for entry in data.audit["damage"]["files"]}
-    assert {name: (entry["verdict"], entry["action"]) for name, entry in files.items()} == {
+    files = damaged(data)
+    assert {name: (entry.verdict.verdict, entry.action) for name, entry in files.items()} == {
         "20_left": ("end marker missing", "repaired"),
         "21_left": ("truncated", "dropped"),
         "22_left": ("unreadable", "dropped"),
     }
-    assert 0.2 < files["21_left"]["lost"] < 0.9
-    assert (data.audit["damage"]["checked"], data.audit["damage"]["intact"]) == (30, 27)
+    assert 0.2 < files["21_left"].verdict.lost < 0.9 and len(data.decisions) == 30
     assert {"21_left", "22_left"}.isdisjoint(data.table["image"]) and "20_left" in set(data.table["image"])
     whole = jpeg(picture([*TRAIN, *TEST].index("20_left")))
     np.testing.assert_array_equal(np.asarray(data.photographs.open("20_left")), pixels(whole))
@@ -93,33 +89,33 @@ def test_other_rules_for_truncated_photographs(prepare):
     assert "21_left" in message and "22_left" in message and "20_left" not in message
 
 
-def test_verdicts_are_found_once(prepare, folder, monkeypatch):
-    checked = []
-    real_check = damage.check
-    monkeypatch.setattr(damage, "check", lambda data: checked.append(len(data)) or real_check(data))
+def test_a_changed_file_is_judged_anew(prepare, folder):
     first = prepare()
-    assert len(checked) == 30
+    (folder / "images" / "21_left.jpeg").write_bytes(jpeg(picture(3)))
     second = prepare()
-    assert len(checked) == 30 and second.audit == first.audit
-    path = folder / "images" / "21_left.jpeg"
-    path.write_bytes(jpeg(picture(3)))
-    third = prepare()
-    assert len(checked) == 31 and "21_left" in set(third.table["image"])
-    assert third.fingerprint != first.fingerprint
-    os.utime(path, ns=(1, 1))
-    prepare()
-    assert len(checked) == 32
+    assert "21_left" in set(second.table["image"]) and set(damaged(second)) == {"20_left", "22_left"}
+    assert second.fingerprint != first.fingerprint
 
 
-def test_a_broken_cache_is_not_believed_and_an_unwritable_one_does_not_stop(prepare, tmp_path, caplog):
-    first = prepare()
-    (cache,) = (tmp_path / "cache" / "verdicts").iterdir()
-    for text in ("{", "[]", '{"method": 0}', f'{{"method": {damage.METHOD}}}'):
-        cache.write_text(text)
-        assert prepare().audit == first.audit
+def test_a_cache_that_cannot_be_written_is_an_error(prepare, tmp_path):
     (tmp_path / "a file").write_text("")
-    assert prepare(cache_dir=str(tmp_path / "a file")).audit == first.audit
-    assert "cannot be written" in caplog.text
+    assert "cache_dir" in refusal(prepare, cache_dir=str(tmp_path / "a file"))
+
+
+def test_squares_are_in_the_store_or_decoded_each_time(prepare, tmp_path):
+    stored, decoded = prepare(image_size=32, resize=40), prepare(image_size=32, resize=40, pixel_store=False)
+    config = RunConfig(image_size=32, resize=40)
+    for split, recipe in (("train", recipe_for_training(config)), ("test", recipe_for_testing(config))):
+        images = stored.split(split)["image"]
+        one, other = stored.squares(recipe, images), decoded.squares(recipe, images)
+        for image in images:
+            np.testing.assert_array_equal(one.read(image), other.read(image))
+    assert len(list((tmp_path / "cache").glob("*/squares-*/pixels.npy"))) == 2
+
+
+def test_without_the_store_no_pixels_are_written(prepare, tmp_path):
+    prepare(pixel_store=False)
+    assert list((tmp_path / "cache").rglob("*.npy")) == []
 
 
 def test_several_at_once_agree(prepare):
@@ -128,26 +124,9 @@ def test_several_at_once_agree(prepare):
     assert len({data.fingerprint for data in several}) == 1
 
 
-def test_an_interrupted_check_keeps_what_it_found(prepare, tmp_path, monkeypatch):
-    real_check, checked = damage.check, []
-
-    def interrupted(data):
-        checked.append(data)
-        if len(checked) == 20:
-            raise KeyboardInterrupt
-        return real_check(data)
-
-    monkeypatch.setattr(damage, "check", interrupted)
-    monkeypatch.setattr(damage, "_cores", lambda: 1)
-    with pytest.raises(KeyboardInterrupt):
-        prepare()
-    prepare()
-    assert len(checked) < 45
-
-
 def test_limit_comes_before_the_check(prepare):
     data = prepare(limit=5)
-    assert data.audit["damage"]["checked"] == 12  # 5 + the 2 of validation + 5
+    assert len(data.decisions) == 12  # 5 + the 2 of validation + 5
     assert data.table["split"].value_counts()["train"] == 5
 
 
@@ -155,8 +134,9 @@ def test_split_made_here(prepare, folder):
     for name in ("test_img.csv", "test_label.csv"):
         (folder / name).unlink()
     data = prepare(labels="course", test_share=0.3)
-    assert data.audit["split_origin"] == "made here by patient"
-    assert data.audit["patients_on_both_sides"] == {"test_patients": 3, "also_in_training": 0, "named": True}
+    assert data.table.attrs["split_origin"] == "made here by patient"
+    test, train = (set(data.split(split)["patient"]) for split in ("test", "train"))
+    assert len(test) == 3 and not test & train
     assert "test_share" in refusal(prepare, labels="course", test_share=0)
 
 
@@ -199,9 +179,8 @@ def test_medmnist(prepare, folder):
         arrays[f"{split}_labels"] = np.arange(10, dtype=np.uint8).reshape(-1, 1) % 5
     np.savez_compressed(folder / "retinamnist.npz", **arrays)
     data = prepare(labels="medmnist")
-    assert (data.audit["form"], data.audit["header"], data.audit["split_origin"]) == ("medmnist", None, "given")
-    assert data.audit["damage"] == {"checked": 30, "intact": 30, "files": []}
-    assert data.audit["width"] == [28, 28, 28]
+    assert (data.table.attrs["form"], data.table.attrs["header"]) == ("medmnist", None)
+    assert {decision.verdict for decision in data.decisions} == {Verdict("intact", 0.0, "", 28, 28)}
     assert len(prepare(labels="medmnist", limit=5).table) == 15
     assert "zenodo.org" in refusal(prepare, labels="medmnist", data_dir=str(folder / "none"))
 
@@ -210,7 +189,7 @@ def test_photographs_are_drawn_where_the_demo_folder_is_missing(prepare, tmp_pat
     monkeypatch.chdir(tmp_path)
     fields = {"data_dir": "data/demo", "generated_train": 40, "generated_test": 10, "generated_size": 96}
     data = prepare(**fields)
-    assert data.audit["damage"]["checked"] == 50
+    assert len(data.decisions) == 50
     again = prepare(**fields)
     assert again.fingerprint == data.fingerprint and "used as it is" not in caplog.text
     prepare(**fields | {"generated_train": 60})
@@ -224,16 +203,14 @@ def test_no_other_folder_is_drawn(prepare, tmp_path):
 @pytest.mark.real
 def test_real_photographs(prepare):
     data = prepare(data_dir=str(real_data() / "eyepacs-1024"))
-    splits = data.audit["splits"]
-    assert splits["train"]["photographs"] + splits["validation"]["photographs"] == 775
-    assert splits["test"]["photographs"] == 185
-    assert data.audit["damage"] == {"checked": 960, "intact": 960, "files": []}
+    assert len(data.split("train")) + len(data.split("validation")) == 775 and len(data.split("test")) == 185
+    assert len(data.decisions) == 960 and damaged(data) == {}
 
 
 @pytest.mark.real
 def test_real_retinamnist(prepare, tmp_path):
     (tmp_path / "mnist").mkdir()
     shutil.copy(real_data() / "retinamnist.npz", tmp_path / "mnist")
-    splits = prepare(data_dir=str(tmp_path / "mnist")).audit["splits"]
-    assert [splits[split]["photographs"] for split in ("train", "validation", "test")] == [1080, 120, 400]
-    assert splits["train"]["counts"] == [486, 128, 206, 194, 66]
+    data = prepare(data_dir=str(tmp_path / "mnist"))
+    assert [len(data.split(split)) for split in ("train", "validation", "test")] == [1080, 120, 400]
+    assert data.split("train")["grade"].value_counts().sort_index().tolist() == [486, 128, 206, 194, 66]

@@ -58,7 +58,7 @@ def test_a_run_leaves_everything_the_contract_names(config):
     recorded = read_json(folder.config)
     assert RunConfig.from_mapping(recorded["parameters"]) == config
     assert recorded["weights"]["kind"] == "none" and recorded["network"]["parameters"] == 11_179_077
-    assert {"python", "torch", "torchvision", "pillow", "numpy", "dr_lib"} == set(recorded["versions"])
+    assert {"python", "torch", "torchvision", "pillow", "simplejpeg", "numpy", "dr_lib"} == set(recorded["versions"])
     # Figures against scikit-learn, and the chosen epoch's row against the predictions of the saved weights.
     test = metrics["test"]
     assert test["accuracy"] == pytest.approx(accuracy_score(predictions.grade, predictions.predicted), abs=1e-12)
@@ -109,7 +109,7 @@ def test_an_interrupted_run_ends_as_one_never_interrupted(config, tmp_path, monk
     assert "going on after epoch 1" in capsys.readouterr().out
     pd.testing.assert_frame_equal(without_times(folder), without_times(whole), check_exact=True)
     assert folder.predictions.read_bytes() == whole.predictions.read_bytes()
-    ours, theirs = (load_trained(f.best_checkpoint)[0].state_dict() for f in (folder, whole))
+    ours, theirs = (load_trained(f.best_checkpoint).model.state_dict() for f in (folder, whole))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
@@ -128,7 +128,7 @@ def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(co
     changes = {"pretrained": True, "pretrained_weights": str(file), "feature_extraction_epochs": 1, "epochs": 1}
     config = config.model_copy(update=changes)
     folder = train(config)
-    trained = load_trained(folder.best_checkpoint)[0].state_dict()
+    trained = load_trained(folder.best_checkpoint).model.state_dict()
     assert {key for key in trained if not torch.equal(trained[key], backbone[key])} == {"fc.weight", "fc.bias"}
     longer = train(config.model_copy(update={"epochs": 2, "out_dir": str(tmp_path / "longer")}))
     assert list(longer.read_history().phase) == ["feature extraction", "fine-tuning"]
@@ -225,8 +225,7 @@ def test_an_epoch_does_what_the_labs_loop_does():
     for model, epoch in ((ours, train_epoch), (theirs, the_labs_loop)):
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
         criterion = nn.CrossEntropyLoss(weights)
-        more = (torch.device("cpu"),) if epoch is train_epoch else ()
-        figures.append(epoch(model, loader, criterion, optimizer, *more))
+        figures.append(epoch(model, loader, criterion, optimizer))
     assert figures[0][1] == figures[1]
     for key, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-9, atol=1e-9)
@@ -236,15 +235,13 @@ def test_a_loss_that_is_not_finite_stops_the_epoch():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
     loader = DataLoader(TensorDataset(torch.full((4, 3, 2, 2), float("inf")), torch.zeros(4, dtype=int)), batch_size=2)
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        train_epoch(
-            model, loader, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=1.0), torch.device("cpu")
-        )
+        train_epoch(model, loader, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=1.0))
 
 
 def test_predictions_come_in_order_with_every_photograph_once():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
     images, grades = torch.rand(7, 3, 2, 2), torch.arange(7) % 5
-    logits, seen = predict(model, DataLoader(TensorDataset(images, grades), batch_size=3), torch.device("cpu"))
+    logits, seen = predict(model, DataLoader(TensorDataset(images, grades), batch_size=3))
     assert logits.shape == (7, 5) and seen.tolist() == grades.tolist()
     np.testing.assert_allclose(logits, model(images).detach().numpy(), rtol=1e-6)
 
@@ -262,7 +259,7 @@ def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
     facts = json.loads(pretraining.facts.read_text())
     assert facts["photographs"] == 40 and set(facts["final_r2"]) == set(facts["lesion_kinds"])
     start = torch.load(pretraining.weights, weights_only=True)
-    trained = load_trained(folder.best_checkpoint)[0].state_dict()
+    trained = load_trained(folder.best_checkpoint).model.state_dict()
     assert torch.equal(trained["layer4.1.conv2.weight"], start["layer4.1.conv2.weight"])
     assert read_json(folder.config)["weights"]["kind"] == "generated"
     pretrain(config.model_copy(update={"pretraining_epochs": 2}))

@@ -1,11 +1,21 @@
+"""The whole path, file to what the network is given, against the lab report's own torchvision transforms."""
+
+import random
+from io import BytesIO
+
+import numpy as np
 import pytest
 import torch
 from data_folders import jpeg, picture, real_data
 from PIL import Image
 from torchvision import transforms
 
-from dr_lib.data.photographs import decode
-from dr_lib.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, TrainTransform, denormalise, normalise
+from dr_lib.config import RunConfig
+from dr_lib.data.decoding import decode_rgb
+from dr_lib.data.normalisation import Normalisation
+from dr_lib.data.transforms import EvalTransform, TrainTransform
+
+IMAGENET = Normalisation.fit("imagenet", [], 224)
 
 
 def lab_train(resize=256, image_size=224, degrees=20):
@@ -30,32 +40,40 @@ def lab_test(size=224):
     ])  # fmt: skip
 
 
-def assert_same_draws(image, seeds=range(4), **sizes):
-    resize, size, degrees = sizes.get("resize", 256), sizes.get("image_size", 224), sizes.get("rotation_degrees", 20)
-    ours, lab = TrainTransform(resize, size, degrees), lab_train(resize, size, degrees)
+def normalised(view):
+    return IMAGENET(torch.from_numpy(np.array(view))[None])[0]
+
+
+def assert_as_in_the_lab(data, seeds=range(4), resize=256, image_size=224, degrees=20):
+    """Hold our path from the bytes of a file against the lab's ``Image.open(path).convert("RGB")`` and Compose."""
+    augmentations = ["RandomCrop", {"RandomRotation": {"degrees": degrees}}, "RandomHorizontalFlip", "RandomVerticalFlip"]  # fmt: skip
+    config = RunConfig(resize=resize, image_size=image_size, augmentations=augmentations)
+    train, test = TrainTransform.of(config), EvalTransform.of(config)
+    pixels = decode_rgb(data)
+    with Image.open(BytesIO(data)) as file:
+        image = file.convert("RGB")
+    square = train.recipe.make(pixels)
     for seed in seeds:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            expected = lab(image)
-            state = torch.random.get_rng_state()
-        generator = torch.Generator().manual_seed(seed)
-        assert torch.equal(ours(image, generator), expected)
-        assert torch.equal(generator.get_state(), state)  # not one draw more, nor one less
-    assert torch.equal(EvalTransform(size)(image), lab_test(size)(image))
+            expected = lab_train(resize, image_size, degrees)(image)
+        assert torch.equal(normalised(train(square, seed)), expected)
+    assert torch.equal(normalised(test(test.recipe.make(pixels))), lab_test(image_size)(image))
 
 
 PICTURES = {
-    "landscape": picture(0, (500, 333)),
-    "portrait": picture(1, (301, 455)),
-    "square": picture(2, (256, 256)),
-    "small": picture(3, (28, 28)),
-    "narrow": picture(4, (40, 900)),
+    "landscape": (500, 333),
+    "portrait": (301, 455),
+    "square": (256, 256),
+    "small": (28, 28),
+    "narrow": (40, 900),
+    "large": (1600, 1201),
 }
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_draw_for_draw_the_labs_transforms(name):
-    assert_same_draws(PICTURES[name])
+    assert_as_in_the_lab(jpeg(picture(len(name), PICTURES[name])))
 
 
 @pytest.mark.parametrize(
@@ -63,12 +81,12 @@ def test_draw_for_draw_the_labs_transforms(name):
     [
         {"resize": 64, "image_size": 56},
         {"resize": 64, "image_size": 64},
-        {"rotation_degrees": 0},
-        {"rotation_degrees": 180},
+        {"degrees": 0},
+        {"degrees": 180},
     ],
 )
 def test_sizes_and_rotation_are_parameters(sizes):
-    assert_same_draws(PICTURES["landscape"], **sizes)
+    assert_as_in_the_lab(jpeg(picture(0, (500, 333))), **sizes)
 
 
 def exif_rotated() -> bytes:
@@ -77,56 +95,57 @@ def exif_rotated() -> bytes:
     return jpeg(picture(5, (300, 200)), exif=exif)
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "LA", "1", "exif"])
-def test_other_kinds_of_files_become_rgb_as_in_the_lab_report(tmp_path, mode):
-    path = tmp_path / ("a.jpg" if mode in ("L", "CMYK", "exif") else "a.png")
-    if mode == "exif":
-        path.write_bytes(exif_rotated())
-    else:
-        picture(6, (300, 200)).convert("RGB").convert(mode if mode != "LA" else "L").convert(mode).save(path)
-    with Image.open(path) as image:
-        lab = image.convert("RGB")
-    assert_same_draws(decode(path.read_bytes()), seeds=[0])
-    assert lab.size == (300, 200)
-    assert torch.equal(EvalTransform()(decode(path.read_bytes())), lab_test()(lab))
+@pytest.mark.parametrize("kind", ["L", "CMYK", "progressive", "exif", "4:4:4", "4:2:2"])
+def test_kinds_of_jpeg(kind):
+    image = picture(6, (300, 200))
+    data = {
+        "L": lambda: jpeg(image.convert("L")),
+        "CMYK": lambda: jpeg(image.convert("CMYK")),
+        "progressive": lambda: jpeg(image, progressive=True),
+        "exif": exif_rotated,
+        "4:4:4": lambda: jpeg(image, subsampling=0),
+        "4:2:2": lambda: jpeg(image, subsampling=1),
+    }[kind]()
+    assert_as_in_the_lab(data, seeds=[0])
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1", "L", "I;16"])
+def test_other_files_become_rgb_as_in_the_lab_report(tmp_path, mode):
+    path = tmp_path / "a.png"
+    image = picture(6, (300, 200))
+    {"LA": image.convert("L"), "I;16": image.convert("L").convert("I")}.get(mode, image).convert(mode).save(path)
+    assert_as_in_the_lab(path.read_bytes(), seeds=[0])
 
 
 def test_the_aspect_is_not_squeezed():
     image = Image.new("RGB", (400, 200))
     image.paste((255, 255, 255), (150, 50, 250, 150))  # a square of half the height
-    white = EvalTransform(100).square(image).point(lambda value: 255 * (value > 127)).getbbox()
+    square = EvalTransform.of(RunConfig(image_size=100)).recipe.make(np.asarray(image))
+    white = Image.fromarray(square).point(lambda value: 255 * (value > 127)).getbbox()
     assert white == (25, 25, 75, 75)
 
 
-def test_square_and_variation_add_up_to_the_whole():
-    transform, image = TrainTransform(64, 48), PICTURES["portrait"]
-    square = transform.square(image)
-    assert square.size == (64, 64) and square.mode == "RGB"
-    in_parts = normalise(transform.vary(square, torch.Generator().manual_seed(3)))
-    assert torch.equal(in_parts, transform(image, torch.Generator().manual_seed(3)))
+def test_test_time_views_are_torchvisions():
+    config = RunConfig(resize=64, image_size=48, test_time_augmentation="TenCrop")
+    transform = EvalTransform.of(config)
+    image = picture(2, (300, 200))
+    views = transform(transform.recipe.make(np.asarray(image)))
+    lab = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64), transforms.TenCrop(48)])
+    np.testing.assert_array_equal(views, np.stack([np.asarray(view) for view in lab(image)]))
 
 
-def test_values_are_normalised_and_come_back():
-    image = Image.new("RGB", (10, 10), (255, 128, 0))
-    tensor = normalise(image)
-    assert tensor.shape == (3, 10, 10) and tensor.dtype == torch.float32
-    for channel, value in enumerate((1, 128 / 255, 0)):
-        expected = (value - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel]
-        torch.testing.assert_close(tensor[channel, 0, 0], torch.tensor(expected))
-    torch.testing.assert_close(denormalise(tensor)[:, 0, 0], torch.tensor([1, 128 / 255, 0]))
-    assert denormalise(torch.stack([tensor, tensor])).shape == (2, 3, 10, 10)
-
-
-def test_the_global_generator_is_left_alone():
-    before = torch.random.get_rng_state()
-    TrainTransform()(PICTURES["square"], torch.Generator().manual_seed(0))
-    assert torch.equal(torch.random.get_rng_state(), before)
+def test_the_global_generators_are_left_alone():
+    mixed = {"RandomOrder": {"transforms": ["RandomHorizontalFlip", {"ColorJitter": {"brightness": 0.5}}]}}
+    train = TrainTransform.of(RunConfig(augmentations=["RandomCrop", mixed]))
+    before, python = torch.random.get_rng_state(), random.getstate()
+    train(np.zeros((256, 256, 3), np.uint8), 0)
+    assert torch.equal(torch.random.get_rng_state(), before) and random.getstate() == python
 
 
 @pytest.mark.real
 def test_real_photographs():
     files = sorted((real_data() / "eyepacs-1024" / "images").iterdir())[:12]
-    files += sorted((real_data() / "eyepacs-full" / "images").iterdir())[:2]
-    assert len(files) == 14
+    files += sorted((real_data() / "eyepacs-full" / "images").iterdir())[:4]
+    assert len(files) == 16
     for file in files:
-        assert_same_draws(decode(file.read_bytes()), seeds=[0, 1])
+        assert_as_in_the_lab(file.read_bytes(), seeds=[0, 1])

@@ -1,62 +1,189 @@
-"""What a data set holds, what is wrong with it, and a fingerprint of it, in numbers for ``audit.json``."""
+"""What a data set holds and what is wrong with it, in names and numbers for ``audit.json``, and a fingerprint of it."""
+
+from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from dr_lib import GRADES
+from dr_lib.data.appearance import BRIGHT, DARK
 from dr_lib.data.balance import class_counts, class_shares
 from dr_lib.data.damage_rule import Decision
+from dr_lib.data.duplicates import exact_duplicates, near_duplicates
+from dr_lib.data.jpeg import INTACT, UNREADABLE
 from dr_lib.data.splits import SPLITS
+
+if TYPE_CHECKING:
+    from dr_lib.data.examine import Facts  # brings numba, which labels alone do without
 
 GIVEN, MADE_HERE = "given", "made here by patient"
 
+APART = 2
+"""Grades between two photographs of one patient from which on they are worth a second look."""
 
-def audit_labels(
-    table: pd.DataFrame, *, form: str = "", header: bool | None = None, split_origin: str = GIVEN
-) -> dict[str, Any]:
+SAMPLES = 5
+"""Training photographs of each grade that are named, to be looked at."""
+
+
+def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
     """Return what the labels alone tell; the photographs need not be there.
 
-    ``splits``: photographs, patients, counts and shares of the grades in each. ``majority_accuracy``: share of the
-    commonest training grade in the test split, which a network must beat (None without test photographs).
-    ``patients_on_both_sides``: patients of the test split, and how many of them are in training or validation too;
-    ``named``: whether the labels say which photographs are of the same patient.
+    ``form``, ``header``, ``header_loss`` (see :func:`header_loss`) and ``split_origin`` are those of the table's
+    ``attrs``. ``splits``: photographs, patients, counts and shares of the grades in each. ``majority_accuracy``:
+    share of the commonest training grade in the test split, which a network must beat (None without test
+    photographs). ``patients_on_both_sides``: patients of the test split, how many of them are in training or
+    validation too, and which; ``named``: whether the labels say which photographs are of the same patient.
+    ``patients_apart``: see :func:`patients_apart`. ``samples``: training photographs of grade 0 to 4, of
+    different patients, the first by name.
     """
     parts = {split: table[table["split"] == split] for split in SPLITS}
-    test_counts, train_counts = class_counts(parts["test"]["grade"]), class_counts(parts["train"]["grade"])
-    test_patients = set(parts["test"]["patient"])
-    training_patients = set(parts["train"]["patient"]) | set(parts["validation"]["patient"])
+    train, test = parts["train"], parts["test"]
+    test_counts, train_counts = class_counts(test["grade"]), class_counts(train["grade"])
+    test_patients = set(test["patient"])
+    leaked = test_patients & (set(train["patient"]) | set(parts["validation"]["patient"]))
     return {
-        "form": form or table.attrs.get("form", ""),
-        "header": header,
+        "form": table.attrs.get("form", ""),
+        "header": table.attrs.get("header"),
+        "header_loss": table.attrs.get("header_loss", []),
         "splits": {split: _describe(part) for split, part in parts.items()},
-        "split_origin": split_origin,
+        "split_origin": table.attrs.get("split_origin", GIVEN),
         "majority_accuracy": float(class_shares(test_counts)[train_counts.argmax()]) if test_counts.sum() else None,
         "patients_on_both_sides": {
             "test_patients": len(test_patients),
-            "also_in_training": len(test_patients & training_patients),
+            "also_in_training": len(leaked),
             "named": bool((table["patient"] != table["image"]).any()),
+            "patients": sorted(leaked, key=_by_number),
         },
+        "patients_apart": patients_apart(table),
+        "samples": [_samples(train[train["grade"] == grade]) for grade in GRADES],
     }
 
 
-def audit_photographs(decisions: Iterable[Decision], sizes: Iterable[tuple[int, int]]) -> dict[str, Any]:
-    """Return what decoding told: files not intact by name, and smallest, median and largest ``width`` and ``height``.
+def header_loss(labels: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the photographs that are lost to who reads the course's files with pandas' default, ``header=0``.
 
-    ``decisions``: one a photograph checked. ``sizes``: width and height in px of every photograph that is readable.
+    ``labels``: the table as :func:`dr_lib.data.labels.read_labels` returned it, its ``attrs`` and its order as they
+    were. One entry a pair of files: ``image_file``, ``grade_file``, and the ``image`` and ``grade`` of their first
+    line. Empty where that line is a header, as it always is in the other forms.
     """
-    decisions = list(decisions)
-    widths, heights = np.array(list(sizes), dtype=np.int64).reshape(-1, 2).T
+    headers = labels.attrs.get("headers", {})
+    return [
+        {
+            "image_file": f"{row.split or 'train'}_img.csv",
+            "grade_file": f"{row.split or 'train'}_label.csv",
+            "image": row.image,
+            "grade": int(row.grade),
+        }
+        for row in labels.drop_duplicates("split").itertuples()
+        if headers.get(row.split) is False
+    ]
+
+
+def patients_apart(table: pd.DataFrame) -> dict[str, Any]:
+    """Return how far the grades of one patient's photographs, as a rule of the two eyes, lie apart.
+
+    ``patients``: those with two photographs or more. ``by_difference``: how many of them have a largest difference of
+    0 to 4 grades. ``apart``: the patients with :data:`APART` or more, the farthest first: ``patient``, ``difference``,
+    ``photographs`` (image, grade, split).
+    """
+    grades = table.groupby("patient")["grade"].agg(["size", "min", "max"])
+    several = grades[grades["size"] > 1]
+    difference = several["max"] - several["min"]
+    far = difference[difference >= APART]
+    photographs: dict[str, list[dict[str, Any]]] = {patient: [] for patient in far.index}
+    for row in table[table["patient"].isin(far.index)].sort_values("image").itertuples():
+        photographs[row.patient].append({"image": row.image, "grade": int(row.grade), "split": row.split})
     return {
+        "patients": len(several),
+        "by_difference": np.bincount(difference, minlength=len(GRADES)).tolist(),
+        "apart": [
+            {"patient": patient, "difference": int(far[patient]), "photographs": photographs[patient]}
+            for patient in sorted(far.index, key=lambda patient: (-far[patient], _by_number(patient)))
+        ],
+    }
+
+
+def audit_photographs(
+    table: pd.DataFrame,
+    facts: Mapping[str, Facts],
+    decisions: Sequence[Decision],
+    *,
+    unlabelled: Sequence[str] = (),
+    missing: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return what decoding the photographs told. Lists are complete; text and page show their beginnings.
+
+    ``table``: rows of all photographs looked at, those that are dropped among them. ``facts``: by photograph.
+    ``decisions``: one a photograph. ``unlabelled``: files that no row names; ``missing``: rows without a file.
+
+    ``files``: the last two. ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by verdict), and
+    ``files``: one entry a damaged one, the decision and the label. ``formats``, ``modes``, ``orientations``,
+    ``cameras``: photographs by value, the commonest first, an empty or 0 one where the file says nothing; ``sizes``:
+    the same as width, height, photographs. ``width``, ``height`` in px, ``brightness`` and ``contrast``: smallest,
+    median and largest. ``duplicates``: see :func:`find_duplicates`. ``dark``, ``bright``, ``no_retina``: photographs,
+    of those that are used, whose brightness is extreme or on which no round retina was found, with their brightness.
+    """
+    labels = _labels_of(table)
+    found = [one for one in facts.values() if one.verdict.verdict != UNREADABLE]
+    sizes = Counter((one.verdict.width, one.verdict.height) for one in found)
+    used = {decision.image: facts[decision.image] for decision in decisions if decision.action != "dropped"}
+
+    def listed(wanted: Callable[[Facts], bool]) -> list[dict[str, Any]]:
+        names = sorted((image for image, one in used.items() if wanted(one)), key=lambda image: used[image].brightness)
+        return [labels[image] | {"brightness": used[image].brightness} for image in names]
+
+    return {
+        "files": {"missing": list(missing), "unlabelled": list(unlabelled)},
         "damage": {
             "checked": len(decisions),
-            "intact": sum(decision.action == "" for decision in decisions),
-            "files": [decision.as_json() for decision in decisions if decision.action],
+            "intact": sum(decision.verdict.verdict == INTACT for decision in decisions),
+            "kinds": _counted(decision.verdict.verdict for decision in decisions),
+            "files": [
+                labels[decision.image] | decision.as_json()
+                for decision in decisions
+                if decision.verdict.verdict != INTACT
+            ],
         },
-        "width": _spread(widths),
-        "height": _spread(heights),
+        "formats": _counted(one.format for one in found),
+        "modes": _counted(one.mode for one in found),
+        "orientations": _counted(str(one.orientation) for one in found),
+        "cameras": _counted(one.camera for one in found),
+        "sizes": [
+            {"width": width, "height": height, "photographs": count} for (width, height), count in sizes.most_common()
+        ],
+        "width": _spread([one.verdict.width for one in found]),
+        "height": _spread([one.verdict.height for one in found]),
+        "brightness": _spread([one.brightness for one in found]),
+        "contrast": _spread([one.contrast for one in found]),
+        "duplicates": find_duplicates(used, labels),
+        "dark": listed(lambda one: one.brightness < DARK),
+        "bright": listed(lambda one: one.brightness > BRIGHT),
+        "no_retina": listed(lambda one: one.retina is None),
+    }
+
+
+def find_duplicates(
+    facts: Mapping[str, Facts], labels: Mapping[str, dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return ``exact`` duplicates, files of the same bytes, in groups, and ``near`` ones, much the same picture.
+
+    ``facts``: of the photographs that are used; what is dropped, half grey or empty, would be all alike. ``labels``:
+    what a group tells of its ``photographs`` (image, grade, patient, split), beside ``across_splits`` and
+    ``grades_differ``. A near group is a pair, with the ``distance`` of its hashes in bits. Of exact duplicates only the
+    first is compared with other photographs.
+    """
+    exact = exact_duplicates({image: one.digest for image, one in facts.items()})
+    repeats = {image for group in exact for image in group[1:]}
+    near = near_duplicates({image: one.phash for image, one in facts.items() if image not in repeats})
+    return {
+        "exact": [_group([labels[image] for image in images]) for images in exact],
+        "near": [_group([labels[pair.first], labels[pair.second]]) | {"distance": pair.distance} for pair in near],
     }
 
 
@@ -79,7 +206,34 @@ def _describe(part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _spread(values: np.ndarray) -> list[int | float]:
-    if not values.size:
+def _samples(part: pd.DataFrame) -> list[str]:
+    in_order = part.sort_values("image", key=lambda images: images.map(_by_number))
+    return in_order.drop_duplicates("patient")["image"].head(SAMPLES).tolist()
+
+
+def _labels_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return image, grade, patient and split by image."""
+    return {row["image"]: row for row in table[["image", "grade", "patient", "split"]].to_dict("records")}
+
+
+def _group(photographs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "photographs": photographs,
+        "across_splits": len({one["split"] for one in photographs}) > 1,
+        "grades_differ": len({one["grade"] for one in photographs}) > 1,
+    }
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _spread(values: Sequence[int | float]) -> list[int | float]:
+    if not values:
         return [0, 0, 0]
-    return [int(values.min()), float(np.median(values)), int(values.max())]
+    return [min(values), float(np.median(values)), max(values)]
+
+
+def _by_number(name: str) -> tuple[list[int], str]:
+    """Return what sorts names by the numbers in them: ``9_left`` before ``10_left``."""
+    return [int(digits) for digits in re.findall(r"\d+", name)], name

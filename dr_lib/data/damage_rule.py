@@ -1,16 +1,24 @@
-"""What is done with a damaged photograph: repaired, dropped or refused."""
+"""What is done with a damaged photograph: repaired, kept, dropped or refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dr_lib.data.jpeg import INTACT, NO_END_MARKER, TRUNCATED, Verdict
+from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
 from dr_lib.errors import InputError
+
+
+ACTIONS = {
+    "repaired": "used with its end marker appended in memory; rows that are lost are the decoder's grey",
+    "kept": "used as the decoder reads it",
+    "dropped": "left out of training, validation and testing",
+}
+"""What may be done with a damaged photograph, and what it means. Files are never changed."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A photograph, what is the matter with it, and what is done: ``repaired``, ``dropped``, or nothing (empty)."""
+    """A photograph, what is the matter with it, and what is done: one of :data:`ACTIONS`, or nothing (empty)."""
 
     image: str
     verdict: Verdict
@@ -31,9 +39,10 @@ class Decision:
 def decide(verdicts: Mapping[str, Verdict], *, on_damage: str, max_lost_share: float) -> list[Decision]:
     """Return what is done with each photograph, in the given order.
 
-    A missing end marker is always repaired, which loses nothing. A truncated photograph is repaired when at most
-    ``max_lost_share`` of its rows is lost, else dropped; with ``on_damage`` ``drop`` it is always dropped. What is
-    unreadable is dropped. With ``fail``, truncated and unreadable ones raise :class:`InputError` with their names.
+    A missing end marker is always repaired, which loses nothing. A truncated photograph is repaired, and a corrupt
+    one kept, when at most ``max_lost_share`` of its rows is lost, else dropped; with ``on_damage`` ``drop`` they are
+    always dropped. What is unreadable is dropped. With ``fail``, all but a missing end marker raise
+    :class:`InputError` with their names.
     """
     if on_damage == "fail":
         _refuse([(image, found) for image, found in verdicts.items() if found.verdict not in (INTACT, NO_END_MARKER)])
@@ -45,8 +54,9 @@ def _action(found: Verdict, on_damage: str, max_lost_share: float) -> str:
         return ""
     if found.verdict == NO_END_MARKER:
         return "repaired"
-    repairable = found.verdict == TRUNCATED and found.lost <= max_lost_share
-    return "repaired" if repairable and on_damage != "drop" else "dropped"
+    if found.verdict not in (TRUNCATED, CORRUPT) or found.lost > max_lost_share or on_damage == "drop":
+        return "dropped"
+    return "repaired" if found.verdict == TRUNCATED else "kept"
 
 
 def _refuse(bad: list[tuple[str, Verdict]]) -> None:
@@ -60,4 +70,5 @@ def _refuse(bad: list[tuple[str, Verdict]]) -> None:
 
 
 def _describe(found: Verdict) -> str:
-    return f"{100 * found.lost:.1f} % of rows lost" if found.verdict == TRUNCATED else found.verdict
+    lost = f"{100 * found.lost:.1f} % of rows lost"
+    return found.verdict if found.verdict == UNREADABLE else f"{found.verdict}, {lost}"

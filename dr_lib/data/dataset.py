@@ -1,41 +1,41 @@
 """Photographs of one split as a torch data set."""
 
 import hashlib
-from collections.abc import Callable
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from dr_lib.data.prepare import PreparedData
 from dr_lib.data.splits import SPLITS
+from dr_lib.data.transforms import EvalTransform, TrainTransform
 
 
 class RetinopathyDataset(Dataset):
-    """``(image, grade)`` of the photographs of ``split``: float32 (3, H, W) normalised, int 0-4.
+    """``(image, grade)`` of the photographs of ``split``: uint8 (H, W, 3), or (views, H, W, 3), and int 0-4.
 
-    What ``transform`` draws for a photograph is a function of (``seed``, epoch, name of the photograph) alone: the
-    number of workers, the order and the rest of the data set change nothing.
+    A loader gets whole batches (:meth:`__getitems__`), so it must leave them as they are (:func:`whole`). What ``transform`` draws for a photograph is a function of (``seed``, epoch, name of the photograph) alone: the
+    number of workers, the order and the rest of the data set change nothing. Normalising is left to the device, once
+    a batch (:class:`dr_lib.data.normalisation.Normalisation`).
     """
 
     def __init__(
         self,
         data: PreparedData,
         split: str,
-        transform: Callable[[Image.Image, torch.Generator], Tensor],
+        transform: TrainTransform | EvalTransform,
         seed: int = 0,
     ):
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
         self.table = data.split(split)
-        self.photographs = data.photographs
         self.transform = transform
         self.seed = seed
-        # In shared memory, so that workers that outlive an epoch (persistent_workers) see the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._images = self.table["image"].tolist()
         self._grades = self.table["grade"].tolist()
+        self.squares = data.squares(transform.recipe, self._images)
+        # In shared memory, so that workers that outlive an epoch (persistent_workers) see the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next draws those of ``epoch``."""
@@ -45,12 +45,25 @@ class RetinopathyDataset(Dataset):
         return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self._images[index]
-        generator = photograph_generator(self.seed, int(self._epoch), image)
-        return self.transform(self.photographs.open(image), generator), self._grades[index]
+        images, grades = self.__getitems__([index])
+        return images[0], int(grades[0])
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Return a batch, each photograph written where it belongs in it: uint8 (B, ...) and int64 (B,)."""
+        batch = torch.empty((len(indices), *self.transform.shape), dtype=torch.uint8)
+        epoch, places = int(self._epoch), batch.numpy()
+        for place, index in enumerate(indices):
+            image = self._images[index]
+            self.transform(self.squares.read(image), draw_seed(self.seed, epoch, image), places[place])
+        return batch, torch.tensor([self._grades[index] for index in indices])
 
 
-def photograph_generator(seed: int, epoch: int, image: str) -> torch.Generator:
-    """Return a generator that depends on nothing but these three."""
+def whole(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return a batch as it is: the ``collate_fn`` of loaders over data sets that make whole batches."""
+    return batch
+
+
+def draw_seed(seed: int, epoch: int, image: str) -> int:
+    """Return a seed that depends on nothing but these three."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{image}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)  # 63 bits: what manual_seed takes
+    return int.from_bytes(digest) >> 1  # 63 bits: what torch's manual_seed takes

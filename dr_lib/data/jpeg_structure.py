@@ -11,9 +11,13 @@ MARKER = re.compile(rb"\xff[^\x00\xff]")
 
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+ARITHMETIC = frozenset(range(0xC9, 0xD0)) - {0xCC}
 START_OF_SCAN, DEFINE_RESTART = 0xDA, 0xDD
-STANDALONE = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
-"""Markers without a segment: TEM, SOI, RST0..RST7."""
+RESTARTS = range(0xD0, 0xD8)
+STANDALONE = frozenset({0x01, *RESTARTS})
+"""Markers without a segment: TEM, RST0..RST7."""
+OUT_OF_PLACE = frozenset({*range(0x02, 0xC0), SOI[1], 0xDE, 0xDF, *range(0xF0, 0xFE)})
+"""Markers at which libjpeg gives up: reserved ones, and a second SOI. A flipped bit makes one of FE 3C, for example."""
 
 ZERO_TAIL = 16
 """So many zero bytes at the end are space that was never written (a broken download), not data."""
@@ -23,54 +27,86 @@ ZERO_TAIL = 16
 class Structure:
     """What the markers of a JPEG say.
 
-    ``usable``: bytes that are sound, up to the end marker or to where one belongs. ``ended``: the end marker is
-    there. ``progressive``: several scans bring each block, coarse to fine. ``scans``: scans begun. ``complete``: with
-    those, every coefficient of every component has come in full precision, if the data of the last one is all there.
-    ``next_restart``: number (0-7) of the restart marker due next, None where the scan has none.
+    ``usable``: bytes that can be decoded, up to the end marker or to where one belongs. ``ended``: the end marker is
+    there. ``bits``: bits a sample, 0 without a frame. ``arithmetic``: coded so, not by Huffman. ``block_rows``: rows
+    of pixels that a row of coded blocks brings. ``scans``: scans begun. ``complete``: with those, every coefficient
+    of every component has come in full precision, if the data of the last one is all there. ``pieces``: start and
+    end of what is coded on its own, a scan or what lies between two restart markers. ``next_restart``: number (0-7)
+    of the restart marker due next, None where the scan has none. ``litter``: something that is no segment lies
+    before the first scan.
     """
 
     usable: int
     ended: bool
-    progressive: bool
+    bits: int
+    arithmetic: bool
+    block_rows: int
     scans: int
     complete: bool
+    pieces: tuple[tuple[int, int], ...]
     next_restart: int | None
+    litter: bool
 
 
 def read_structure(data: bytes) -> Structure:
     """Return the structure of ``data``, which begins like a JPEG; garbage between segments is passed over."""
     end = len(data)
     precision: dict[int, list[int | None]] = {}
-    progressive, interval, scans, restarts, at = False, 0, 0, 0, 2
-    ended, cut_segment = False, False
+    pieces: list[tuple[int, int]] = []
+    frame, piece_start = (0, b""), None
+    interval, scans, restarts, at = 0, 0, 0, 2
+    ended, stopped, litter = False, False, False
     while marker := MARKER.search(data, at):
-        code, start, at = data[marker.start() + 1], marker.start(), marker.end()
+        code, start = data[marker.start() + 1], marker.start()
+        litter |= not scans and bool(data[at:start].strip(b"\xff"))
+        at = marker.end()
+        if piece_start is not None and (code == EOI[1] or code in RESTARTS or code not in STANDALONE):
+            pieces.append((piece_start, start))
+            piece_start = at if code in RESTARTS else None
         if code == EOI[1]:
             end, ended = start, True
             break
         if code in STANDALONE:
-            restarts += 0xD0 <= code <= 0xD7
+            restarts += code in RESTARTS
             continue
-        length = int.from_bytes(data[at : at + 2])
-        if at + max(length, 2) > len(data):
-            end, cut_segment = start, True
+        length = max(int.from_bytes(data[at : at + 2]), 2)
+        if code in OUT_OF_PLACE or at + length > len(data):
+            end, stopped = start, True
             break
         segment = data[at + 2 : at + length]
-        at += max(length, 2)
+        at += length
         if code in START_OF_FRAME and len(segment) >= 6:
-            progressive = code in PROGRESSIVE
+            frame = code, segment
             precision = {component: [None] * 64 for component in segment[6::3][: segment[5]]}
         elif code == DEFINE_RESTART and len(segment) >= 2:
             interval = int.from_bytes(segment[:2])
         elif code == START_OF_SCAN:
-            scans, restarts = scans + 1, 0
-            _note_scan(precision, segment, progressive)
-    if not ended and not cut_segment:
+            scans, restarts, piece_start = scans + 1, 0, at
+            _note_scan(precision, segment, frame[0] in PROGRESSIVE)
+    if not ended and not stopped:
         end = _end_of_data(data)
     # An FF left at the end fills up before a marker, or is half of a marker or of a data byte (FF 00).
     end = len(data[:end].rstrip(b"\xff"))
-    complete = bool(precision) and all(bits == 0 for component in precision.values() for bits in component)
-    return Structure(end, ended, progressive, scans, complete, restarts % 8 if interval else None)
+    if piece_start is not None:
+        pieces.append((min(piece_start, end), end))
+    code, segment = frame
+    return Structure(
+        usable=end,
+        ended=ended,
+        bits=segment[0] if segment else 0,
+        arithmetic=code in ARITHMETIC,
+        block_rows=_block_rows(segment),
+        scans=scans,
+        complete=bool(precision) and all(bits == 0 for component in precision.values() for bits in component),
+        pieces=tuple(pieces),
+        next_restart=restarts % 8 if interval else None,
+        litter=litter,
+    )
+
+
+def _block_rows(frame: bytes) -> int:
+    vertical = [sampling & 15 for sampling in frame[7::3]]
+    return 8 * max(vertical) if len(vertical) > 1 else 8  # the blocks of a single component are never grouped
 
 
 def _note_scan(precision: dict[int, list[int | None]], segment: bytes, progressive: bool) -> None:

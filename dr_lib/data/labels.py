@@ -34,7 +34,7 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
     ``kaggle`` (``trainLabels.csv``: image, level), ``aptos`` (``train.csv``: id_code, diagnosis), ``table`` (any CSV
     with image and grade columns), ``medmnist`` (``retinamnist*.npz``) or ``auto`` (by the files that are there).
     ``attrs`` of the table holds ``form`` (never ``auto``) and ``header`` (whether the first line was one; None where
-    a form has no lines). Raises :class:`InputError` naming file and line.
+    a form has no lines); for the course's files also ``headers``, the same for each split. Raises :class:`InputError` naming file and line.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
@@ -122,11 +122,11 @@ def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
         pairs["test"] = "test"
     else:
         pairs["train"] = ""
-    rows, headers = _Rows(), []
+    rows, headers = _Rows(), {}
     for prefix, split in pairs.items():
         image_path, grade_path = data_dir / f"{prefix}_img.csv", data_dir / f"{prefix}_label.csv"
         images, grades, header = read_course_column(image_path, grade_path)
-        headers.append(header)
+        headers[split] = header
         if len(images) != len(grades):
             raise InputError(
                 f"{image_path.name} has {len(images)} names and {grade_path.name} {len(grades)} grades "
@@ -136,7 +136,9 @@ def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
             raise InputError(f"{image_path}: no photographs in it; needs one name a line")
         for image, grade in zip(images, grades, strict=True):
             rows.add(image, grade, split=split)
-    return rows.table(), all(headers)
+    table = rows.table()
+    table.attrs["headers"] = headers
+    return table, all(headers.values())
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -1,22 +1,23 @@
-"""From a configuration to photographs that can be trained on: labels, splits, damage, audit, in this order."""
+"""From a configuration to photographs that can be trained on: labels, splits, damage, squares, in this order."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
-from dr_lib.data.audit import GIVEN, MADE_HERE, audit_labels, audit_photographs, fingerprint
-from dr_lib.data.damage import check_files
+from dr_lib.data.audit import GIVEN, MADE_HERE, fingerprint, header_loss
 from dr_lib.data.damage_rule import Decision, decide
-from dr_lib.data.jpeg import INTACT, NO_IMAGE, Verdict
+from dr_lib.data.examine import Facts
+from dr_lib.data.jpeg import NO_IMAGE
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.splits import assign_splits, limit_splits
+from dr_lib.data.squares import DecodedSquares, SquareRecipe, Squares, recipe_for_testing, recipe_for_training
+from dr_lib.data.survey import Survey
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.progress import Progress
@@ -29,17 +30,27 @@ class PreparedData:
     """What every run of an experiment shares.
 
     ``table``: one row a usable photograph, ``image, grade, patient, split``. ``photographs``: their pixels, repaired
-    where decided so. ``audit``: contents of ``audit.json``. ``fingerprint``: SHA-256 of the table and file sizes.
+    where decided so. ``decisions``: what became of each photograph that the labels name. ``fingerprint``: SHA-256 of
+    the table and file sizes. ``survey``: where facts and squares come from; without ``stored`` squares are decoded
+    whenever they are asked for.
     """
 
     table: pd.DataFrame
     photographs: Photographs
-    audit: dict[str, Any]
+    decisions: list[Decision]
     fingerprint: str
+    survey: Survey
+    stored: bool = True
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the rows of one split, counted from 0: ``train``, ``validation`` or ``test``."""
         return self.table[self.table["split"] == name].reset_index(drop=True)
+
+    def squares(self, recipe: SquareRecipe, images: Iterable[str]) -> Squares:
+        """Return the squares of photographs by ``recipe``, from the pixel store or decoded each time."""
+        if self.stored:
+            return self.survey.squares(recipe, images)
+        return DecodedSquares(self.photographs, recipe)
 
 
 def prepare_data(config: RunConfig, progress: bool = True, *, strict: bool = True) -> PreparedData:
@@ -50,6 +61,27 @@ def prepare_data(config: RunConfig, progress: bool = True, *, strict: bool = Tru
     among them unless ``on_damage`` is ``drop``; with ``strict`` off, which is for looking at a data set, such files
     are left out instead.
     """
+    table = read_table(config, progress)
+    data_dir = Path(config.data_dir).expanduser()
+    photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    survey = Survey(photographs, data_dir, Path(config.cache_dir).expanduser(), progress)
+    facts = survey.facts(table["image"], wanted_squares(config, table))
+    if strict and config.on_damage != "drop":
+        _refuse_what_is_no_image(facts, photographs)
+    verdicts = {image: found.verdict for image, found in facts.items()}
+    decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
+    table, photographs = _apply(decisions, table, photographs)
+    _refuse_unusable(table, data_dir, decisions)
+    mark = fingerprint(table, photographs.size)
+    return PreparedData(table, photographs, decisions, mark, survey, config.pixel_store)
+
+
+def read_table(config: RunConfig, progress: bool = True) -> pd.DataFrame:
+    """Return the labels with every photograph in a split; nothing is known of the files yet.
+
+    ``attrs`` holds ``form`` and ``header`` as :func:`read_labels` gives them, ``split_origin``, and ``header_loss``,
+    which photographs a reader that takes the first line for a header would lose.
+    """
     data_dir = Path(config.data_dir).expanduser()
     if config.data_dir == DEMO_DIR:
         _draw_if_missing(config, data_dir, progress)
@@ -59,24 +91,19 @@ def prepare_data(config: RunConfig, progress: bool = True, *, strict: bool = Tru
         labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
     )
     table = limit_splits(table, config.limit, config.split_seed)
-    photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    table.attrs.update(labels.attrs, split_origin=split_origin, header_loss=header_loss(labels))
+    return table
 
-    verdicts = _find_verdicts(photographs, table, data_dir, config, progress)
-    if strict and config.on_damage != "drop":
-        _refuse_what_is_no_image(verdicts, photographs)
-    decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
-    table, photographs = _apply(decisions, table, photographs)
-    _refuse_unusable(table, data_dir, decisions)
 
-    readable = table["image"].tolist()
-    mark = fingerprint(table, photographs.size)
-    found = {
-        "data_dir": str(data_dir),
-        "fingerprint": mark,
-        **audit_labels(table, form=labels.attrs["form"], header=labels.attrs["header"], split_origin=split_origin),
-        **audit_photographs(decisions, ((verdicts[image].width, verdicts[image].height) for image in readable)),
-    }
-    return PreparedData(table, photographs, found, mark)
+def wanted_squares(config: RunConfig, table: pd.DataFrame) -> dict[SquareRecipe, list[str]]:
+    """Return which squares a run of ``config`` reads; none where it decodes in every epoch."""
+    if not config.pixel_store:
+        return {}
+    wanted: dict[SquareRecipe, list[str]] = {}
+    for split, images in table.groupby("split")["image"]:
+        recipe = recipe_for_training(config) if split == "train" else recipe_for_testing(config)
+        wanted.setdefault(recipe, []).extend(images)
+    return wanted
 
 
 def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
@@ -106,21 +133,9 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
             raise InputError(f"data_dir {data_dir}: photographs cannot be drawn there ({error.strerror})") from None
 
 
-def _find_verdicts(
-    photographs: Photographs, table: pd.DataFrame, data_dir: Path, config: RunConfig, progress: bool
-) -> Mapping[str, Verdict]:
-    images = table["image"].tolist()
-    if not isinstance(photographs, FolderPhotographs):
-        # Plain pixels in one file, which is read whole or not at all.
-        return {image: Verdict(INTACT, 0.0, "", *photographs.open(image).size) for image in images}
-    paths = {image: photographs.path(image) for image in images}
-    cache_dir = Path(config.cache_dir).expanduser()
-    return check_files(paths, data_dir=data_dir, cache_dir=cache_dir, progress=progress)
-
-
-def _refuse_what_is_no_image(verdicts: Mapping[str, Verdict], photographs: Photographs) -> None:
+def _refuse_what_is_no_image(facts: Mapping[str, Facts], photographs: Photographs) -> None:
     """Raise :class:`InputError` for files of another kind: no damage to a photograph, but a mistake in the folder."""
-    wrong = [image for image, found in verdicts.items() if found.detail == NO_IMAGE]
+    wrong = [image for image, found in facts.items() if found.verdict.detail == NO_IMAGE]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise InputError(
@@ -133,7 +148,7 @@ def _apply(
     decisions: list[Decision], table: pd.DataFrame, photographs: Photographs
 ) -> tuple[pd.DataFrame, Photographs]:
     """Log every damaged file, take the dropped ones out of the table, and have the others repaired when read."""
-    by_action = {"": set(), "repaired": set(), "dropped": set()}
+    by_action = {"": set(), "repaired": set(), "kept": set(), "dropped": set()}
     lines = []
     for decision in decisions:
         by_action[decision.action].add(decision.image)

@@ -1,34 +1,40 @@
 """Predict first, score afterwards: arrays out of a network and a loader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
 from dr_lib import GRADES
 
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, loader: DataLoader, device: torch.device, on_step: Callable[[int], None] = lambda seen: None
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], on_step: Callable[[int], None] = lambda seen: None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``(logits, grades)``: float32 (N, 5) and int64 (N,), in the loader's order.
+    """Return ``(logits, grades)``: float32 (N, 5) and int64 (N,), in the order of ``batches``.
 
-    ``on_step`` hears how many photographs are done.
+    ``batches``: images and grades on the network's device. ``on_step`` hears how many photographs are done.
     """
     model.eval()
     logits, grades, seen = [], [], 0
-    for images, batch_grades in loader:
-        images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    for images, batch_grades in batches:
         # Kept on the device: fetching every batch would wait for it.
-        logits.append(model(images).float())
+        logits.append(logits_of(model, images))
         grades.append(batch_grades)
         seen += len(batch_grades)
         on_step(seen)
-    return torch.cat(logits).cpu().numpy(), torch.cat(grades).numpy()
+    return torch.cat(logits).cpu().numpy(), torch.cat(grades).cpu().numpy()
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Return float32 logits (N, 5) of images (N, 3, H, W), or the mean over the views of (N, views, 3, H, W)."""
+    if images.ndim == 4:
+        return model(images).float()
+    views = model(images.flatten(0, 1).contiguous(memory_format=torch.channels_last)).float()
+    return views.unflatten(0, images.shape[:2]).mean(dim=1)
 
 
 def prediction_table(photographs: pd.DataFrame, logits: np.ndarray) -> pd.DataFrame:

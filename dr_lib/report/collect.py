@@ -24,7 +24,7 @@ def collect(experiment_dir: str | Path) -> Study:
         experiment.path,
         runs,
         audit=_read_if_there(experiment.audit),
-        audit_page=_address(experiment.audit_files.page, experiment.path),
+        audit_page=_address(experiment.audit_page, experiment.path),
         pretrainings={model: facts for model, facts in pretrainings.items() if facts},
     )
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from IPython.display import HTML
+import numpy as np
 from PIL import Image
 
 PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"
@@ -66,9 +67,13 @@ def figure(panels: Iterable[tuple[str, str]], title: str, caption: str, *, css: 
     )
 
 
-def photograph(image: Image.Image, alternative: str, side: int = 110) -> str:
-    """Return a photograph as an embedded JPEG, ``side`` px square on the page and twice that inside."""
-    square = image.convert("RGB").resize((2 * side, 2 * side), Image.Resampling.LANCZOS)
+def photograph(image: Image.Image | np.ndarray, alternative: str, side: int = 110) -> str:
+    """Return a photograph as an embedded JPEG, ``side`` px square on the page and twice that inside.
+
+    ``image``: a Pillow image, or uint8 (H, W, 3).
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    square = picture.convert("RGB").resize((2 * side, 2 * side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     square.save(stream, format="JPEG", quality=80, optimize=True)
     data = base64.b64encode(stream.getvalue()).decode()

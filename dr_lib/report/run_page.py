@@ -3,15 +3,16 @@
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML
-from PIL import Image
 
-from dr_lib import plots
+from dr_lib import GRADE_NAMES, GRADES, plots
 from dr_lib.config import RunConfig
+from dr_lib.data.audit import audit_labels
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.prepare import PreparedData
-from dr_lib.data.transforms import EvalTransform
+from dr_lib.data.squares import SquareRecipe
 from dr_lib.files import read_json
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
@@ -28,13 +29,23 @@ _LESION_WORDS = {
 }
 
 
+def class_table(data: PreparedData) -> pd.DataFrame:
+    """Return photographs and per cent of each grade in each split, as in the lab report's table."""
+    columns = {"grade": [*map(str, GRADES), "all"], "name": [*GRADE_NAMES, ""]}
+    for split, found in audit_labels(data.table)["splits"].items():
+        columns[split] = [*found["counts"], found["photographs"]]
+        shares = [*found["shares"], sum(found["shares"])]
+        columns[f"{split} %"] = [f"{100 * share:.2f}" for share in shares]
+    return pd.DataFrame(columns).set_index("grade").rename_axis(None)
+
+
 def augmentation(data: PreparedData, config: RunConfig) -> HTML:
     """Return a training photograph of a high grade as testing sees it and as training might."""
     row = data.split("train").sort_values("grade", kind="stable").iloc[-1]
-    return markup.shown(prepared_figure(row.image, row.grade, data.photographs.open(row.image), config))
+    return markup.shown(prepared_figure(row.image, row.grade, data.photographs.pixels(row.image), config))
 
 
-def prepared_figure(image: str, grade: int, original: Image.Image, config: RunConfig) -> str:
+def prepared_figure(image: str, grade: int, original: np.ndarray, config: RunConfig) -> str:
     """Return the HTML of a photograph as the network sees it, with its name and grade."""
     title = f"<b>{escape(image)}, grade {grade}.</b>"
     caption = "As the network sees it: always the same square in testing, another crop, turn and flip in each epoch."
@@ -90,11 +101,11 @@ def lesion_counts(config: RunConfig, photographs: int = 6) -> HTML:
     lesions = pd.read_csv(folder / "lesions.csv", dtype={"image": str})
     rows = lesions.iloc[:: max(1, len(lesions) // photographs)].head(photographs)
     pictures = open_photographs(folder, rows)
-    square = EvalTransform(220).square
+    square = SquareRecipe(220).make
     panels = [
         (
             "",
-            markup.photograph(square(pictures.open(row.image)), f"Generated photograph: {_counts(row)}", 150)
+            markup.photograph(square(pictures.pixels(row.image)), f"Generated photograph: {_counts(row)}", 150)
             + _counts(row),
         )
         for row in rows.itertuples()

@@ -3,22 +3,21 @@
 from collections.abc import Callable, Iterable
 from html import escape
 
-import torch
-from PIL import Image
-from torchvision.transforms.functional import to_pil_image
+import numpy as np
 
 from dr_lib import GRADE_NAMES
 from dr_lib.config import RunConfig
-from dr_lib.data.transforms import EvalTransform, TrainTransform, denormalise
+from dr_lib.data.squares import SquareRecipe
+from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.report import markup
 
 SIDE = 110
 """Side of a photograph on the page, px."""
 
 
-def grade_strips(samples: Callable[[int], Iterable[tuple[str, Image.Image]]]) -> str:
-    """Return one row a grade as HTML; ``samples`` gives names and pictures of a grade."""
-    square = EvalTransform(2 * SIDE).square
+def grade_strips(samples: Callable[[int], Iterable[tuple[str, np.ndarray]]]) -> str:
+    """Return one row a grade as HTML; ``samples`` gives names and pixels, uint8 (H, W, 3), of a grade."""
+    square = SquareRecipe(2 * SIDE).make
     rows = []
     for grade, name in enumerate(GRADE_NAMES):
         pictures = "".join(
@@ -29,12 +28,18 @@ def grade_strips(samples: Callable[[int], Iterable[tuple[str, Image.Image]]]) ->
     return "".join(rows)
 
 
-def prepared_strips(image: str, original: Image.Image, config: RunConfig, draws: int = 5) -> str:
+def prepared_strips(image: str, original: np.ndarray, config: RunConfig, draws: int = 5) -> str:
     """Return a photograph as it is tested, and as ``draws`` epochs of training might see it, as HTML."""
-    train = TrainTransform(config.resize, config.image_size, config.rotation_degrees)
-    tested = _photograph(EvalTransform(config.image_size)(original), f"{image} as it is tested: resized and cropped")
+    test, train = EvalTransform.of(config), TrainTransform.of(config)
+    seen = test(test.recipe.make(original))
+    seen = seen if seen.ndim == 4 else seen[None]
+    tested = "".join(
+        markup.photograph(view, f"{image} as it is tested" + f", view {number}" * (len(seen) > 1), SIDE)
+        for number, view in enumerate(seen, start=1)
+    )
+    square = train.recipe.make(original)
     trained = "".join(
-        _photograph(train(original, torch.Generator().manual_seed(draw)), f"{image} as training might see it, {draw}")
+        markup.photograph(train(square, draw), f"{image} as training might see it, {draw}", SIDE)
         for draw in range(1, draws + 1)
     )
     return strip("testing", tested) + strip("training", trained)
@@ -43,7 +48,3 @@ def prepared_strips(image: str, original: Image.Image, config: RunConfig, draws:
 def strip(label_html: str, pictures_html: str) -> str:
     """Return a labelled row of pictures."""
     return f'<div class="strip"><div>{label_html}</div><div class="row">{pictures_html}</div></div>'
-
-
-def _photograph(tensor: torch.Tensor, alternative: str) -> str:
-    return markup.photograph(to_pil_image(denormalise(tensor)), alternative, SIDE)

@@ -1,32 +1,29 @@
 """One pass over the training photographs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
 from dr_lib.models import train_mode
 
 
 def train_epoch(
     model: nn.Module,
-    loader: DataLoader,
+    batches: Iterable[tuple[Tensor, Tensor]],
     criterion: nn.Module,
     optimizer: torch.optim.Optimizer,
-    device: torch.device,
     on_step: Callable[[int], None] = lambda seen: None,
 ) -> tuple[float, float]:
     """Return ``(loss, accuracy)`` per photograph over one pass, as it went: augmented, with the weights of the moment.
 
-    ``on_step`` hears how many photographs are done. Raises :class:`FloatingPointError` on a loss that is not finite.
+    ``batches``: images and grades on the network's device. ``on_step`` hears how many photographs are done. Raises
+    :class:`FloatingPointError` on a loss that is not finite.
     """
     train_mode(model)
     # Summed on the device: reading a value back would wait for every step.
-    sums, seen = torch.zeros(2, dtype=torch.float64, device=device), 0
-    for images, grades in loader:
-        images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
-        grades = grades.to(device, non_blocking=True)
+    sums, seen = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device), 0
+    for images, grades in batches:
         logits = model(images)
         loss = criterion(logits, grades)
         optimizer.zero_grad(set_to_none=True)

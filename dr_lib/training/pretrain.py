@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from dr_lib.config import RunConfig
-from dr_lib.data.dataset import RetinopathyDataset
+from dr_lib.data.dataset import RetinopathyDataset, whole
 from dr_lib.data.generated import LESION_KINDS, make_data
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.transforms import EvalTransform, TrainTransform
@@ -20,10 +20,12 @@ from dr_lib.models import build_model
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
 from dr_lib.training.device import resolve_device, worker_count
+from dr_lib.training.loaders import Batches, fit_normalisation
 
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "pretraining_photographs", "pretraining_epochs", "resize", "image_size",
-    "rotation_degrees", "device", "num_workers", "cache_dir",
+    "augmentations", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device", "num_workers",
+    "cache_dir",
 )  # fmt: skip
 """The parameters that :func:`pretrain` uses."""
 
@@ -87,7 +89,7 @@ def photographs_folder(config: RunConfig) -> Path:
 
 
 class _LesionCounts(Dataset):
-    """Photographs of a split with their standardised log counts: float32 (3, H, W) and float32 (kinds,)."""
+    """Photographs of a split with their standardised log counts: uint8 (B, H, W, 3) and float32 (B, kinds)."""
 
     def __init__(self, photographs: RetinopathyDataset, targets: pd.DataFrame):
         self.photographs = photographs
@@ -96,8 +98,8 @@ class _LesionCounts(Dataset):
     def __len__(self) -> int:
         return len(self.photographs)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.photographs[index][0], self._targets[index]
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.photographs.__getitems__(indices)[0], self._targets[indices]
 
 
 def _learn_to_count(
@@ -105,11 +107,12 @@ def _learn_to_count(
 ) -> tuple[nn.Module, dict[str, float | None]]:
     """Return the trained network and the share of variance it explains per kind of lesion on held-out photographs."""
     device = resolve_device(config.device)
+    normalisation = fit_normalisation(config, data).to(device)
     train, held_out = (
         _LesionCounts(RetinopathyDataset(data, split, transform, seed=_SEED), targets)
         for split, transform in (
-            ("train", TrainTransform(config.resize, config.image_size, config.rotation_degrees)),
-            ("test", EvalTransform(config.image_size)),
+            ("train", TrainTransform.of(config)),
+            ("test", EvalTransform.of(config)),
         )
     )
     torch.manual_seed(_SEED)
@@ -117,25 +120,25 @@ def _learn_to_count(
     model.to(device, memory_format=torch.channels_last)
     workers = worker_count(config.num_workers, device)
     sampler = RandomSampler(train, generator=torch.Generator().manual_seed(_SEED))
-    loader = DataLoader(train, batch_size=_BATCH_SIZE, sampler=sampler, num_workers=workers, drop_last=True)
+    common = {"batch_size": _BATCH_SIZE, "collate_fn": whole, "num_workers": workers}
+    batches = Batches(DataLoader(train, sampler=sampler, drop_last=True, **common), normalisation, device)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
     # Smith & Topin 2017: one cycle reaches in a few epochs what a constant rate needs many for.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _LEARNING_RATE, epochs=config.pretraining_epochs, steps_per_epoch=len(loader)
+        optimizer, _LEARNING_RATE, epochs=config.pretraining_epochs, steps_per_epoch=len(batches)
     )
     for epoch in range(1, config.pretraining_epochs + 1):
         train.photographs.set_epoch(epoch)
         model.train()
-        for step, (images, counts) in enumerate(loader, start=1):
-            images = images.to(device, memory_format=torch.channels_last)
-            loss = nn.functional.mse_loss(model(images), counts.to(device))
+        for step, (images, counts) in enumerate(batches, start=1):
+            loss = nn.functional.mse_loss(model(images), counts)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            progress.bar(f"pretraining {config.model}, epoch {epoch}/{config.pretraining_epochs}", step, len(loader))
+            progress.bar(f"pretraining {config.model}, epoch {epoch}/{config.pretraining_epochs}", step, len(batches))
         progress.line(f"epoch {epoch}: loss of the last step {loss.item():.3f}")
-    return model, _r_squared(model, DataLoader(held_out, batch_size=_BATCH_SIZE, num_workers=workers), device)
+    return model, _r_squared(model, Batches(DataLoader(held_out, **common), normalisation, device))
 
 
 def _targets(lesions: Path) -> pd.DataFrame:
@@ -145,13 +148,13 @@ def _targets(lesions: Path) -> pd.DataFrame:
 
 
 @torch.inference_mode()
-def _r_squared(model: nn.Module, loader: DataLoader, device: torch.device) -> dict[str, float | None]:
+def _r_squared(model: nn.Module, batches: Batches) -> dict[str, float | None]:
     """Return the share of the variance of each kind's log count that the network explains; 0 is the mean's.
 
     ``None`` for a kind whose count is the same on all photographs.
     """
     model.eval()
-    predicted, true = zip(*((model(images.to(device)).cpu(), counts) for images, counts in loader), strict=True)
+    predicted, true = zip(*((model(images).cpu(), counts.cpu()) for images, counts in batches), strict=True)
     true = torch.cat(true).double()
     residual = (torch.cat(predicted).double() - true).square().sum(0)
     total = (true - true.mean(0)).square().sum(0)
@@ -175,7 +178,10 @@ def _description(config: RunConfig) -> dict:
         "epochs": config.pretraining_epochs,
         "size": config.image_size,
         "resize": config.resize,
-        "rotation_degrees": config.rotation_degrees,
+        "augmentations": config.augmentations,
+        "preprocessing": config.preprocessing,
+        "normalisation": config.normalisation,
+        "fast_decode": config.fast_decode,
         "seed": _SEED,
         "lesion_kinds": list(LESION_KINDS),
     }
@@ -186,6 +192,6 @@ def _data_config(config: RunConfig, folder: Path) -> RunConfig:
     return config.model_copy(
         update={
             "data_dir": str(folder), "labels": "course", "labels_file": "", "images_dir": "", "limit": 0,
-            "validation_share": 0.0, "test_share": _HELD_OUT_SHARE,
+            "validation_share": 0.0, "test_share": _HELD_OUT_SHARE, "test_time_augmentation": "none",
         }
     )  # fmt: skip

@@ -12,17 +12,20 @@ import torch
 from torch import nn
 
 from dr_lib.config import RunConfig
+from dr_lib.data.audit import audit_labels
+from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.prepare import PreparedData
 from dr_lib.models import WeightsOrigin, parameter_count
 from dr_lib.training.device import describe_device
 
-_PACKAGES = ("torch", "torchvision", "pillow", "numpy")
+_PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "numpy")
 
 
 def describe_run(
     config: RunConfig,
     data: PreparedData,
     model: nn.Module,
+    normalisation: Normalisation,
     weights: WeightsOrigin,
     class_weights: np.ndarray,
     device: torch.device,
@@ -34,7 +37,8 @@ def describe_run(
         "versions": versions(),
         "device": describe_device(device),
         "git_commit": git_commit(),
-        "data": {"fingerprint": data.fingerprint, "splits": data.audit["splits"]},
+        "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.table)["splits"]},
+        "normalisation": normalisation.describe(),
         "weights": {"kind": weights.kind, "name": weights.name, "description": weights.description},
         "network": {
             "model": config.model,

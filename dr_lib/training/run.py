@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from dr_lib.config import RunConfig
 from dr_lib.data.balance import class_counts, class_weights
+from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.errors import InputError
 from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
@@ -23,7 +23,7 @@ from dr_lib.progress import Progress
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import save_checkpoint
 from dr_lib.training.device import resolve_device
-from dr_lib.training.loaders import build_loaders, refuse_what_cannot_train
+from dr_lib.training.loaders import Batches, build_loaders, fit_normalisation, refuse_what_cannot_train
 from dr_lib.training.loop import train_epoch
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.recipe import FEATURE_EXTRACTION, build_loss, build_optimizer, phase_of
@@ -64,7 +64,8 @@ class _Run:
     data: PreparedData
     model: nn.Module
     criterion: nn.Module
-    loaders: dict[str, DataLoader]
+    normalisation: Normalisation
+    batches: dict[str, Batches]
     history: list[dict[str, Any]] = field(default_factory=list)
     _beat: float = 0.0
 
@@ -81,9 +82,11 @@ class _Run:
         model = build_model(config.model, version=config.resnet_version)
         origin = load_starting_weights(model, config) if config.pretrained else WeightsOrigin("none", "none", "random")
         model.to(device, memory_format=torch.channels_last)
-        write_json(folder.config, describe_run(config, data, model, origin, weights, device))
+        normalisation = fit_normalisation(config, data).to(device)
+        write_json(folder.config, describe_run(config, data, model, normalisation, origin, weights, device))
         criterion = build_loss(weights, device)
-        return cls(config, folder, progress, device, data, model, criterion, build_loaders(config, data, device))
+        batches = build_loaders(config, data, normalisation, device)
+        return cls(config, folder, progress, device, data, model, criterion, normalisation, batches)
 
     def complete(self) -> None:
         """Train the epochs that are missing, then test the chosen one."""
@@ -103,12 +106,12 @@ class _Run:
         """Train and evaluate one epoch; write its row, its weights where they are the best, and the checkpoint."""
         # Everything drawn in an epoch depends on (seed, epoch) alone, so that a resumed run repeats it.
         torch.manual_seed(_epoch_seed(self.config.seed, epoch))
-        loader = self.loaders["train"]
-        loader.sampler.generator.manual_seed(_epoch_seed(self.config.seed, epoch))
-        loader.dataset.set_epoch(epoch)
+        batches = self.batches["train"]
+        batches.loader.sampler.generator.manual_seed(_epoch_seed(self.config.seed, epoch))
+        batches.dataset.set_epoch(epoch)
         began = time.monotonic()
         train_loss, train_accuracy = train_epoch(
-            self.model, loader, self.criterion, optimizer, self.device, self._on_step(epoch, phase, "train")
+            self.model, batches, self.criterion, optimizer, self._on_step(epoch, phase, "train")
         )
         seconds = time.monotonic() - began
         row = {
@@ -120,7 +123,7 @@ class _Run:
             **self._evaluate("validation", "val", epoch, phase),
             **self._evaluate("test", "test", epoch, phase),
             "seconds": time.monotonic() - began,
-            "images_per_second": len(loader.dataset) / seconds,
+            "images_per_second": len(batches.dataset) / seconds,
         }
         self.history.append(row)
         self.folder.write_history(self.history)
@@ -129,12 +132,13 @@ class _Run:
             f"testing accuracy: {100 * row['test_accuracy']:.4f}"
         )
         if chosen_epoch(self.history, self.config.select_by) == epoch:
-            save_checkpoint(self.folder.best_checkpoint, self.model, self.config, epoch=epoch)
+            save_checkpoint(self.folder.best_checkpoint, self.model, self.normalisation, self.config, epoch=epoch)
             self.progress.line(f"epoch {epoch} save weights")
         # Written last: what it says is done has its row and its weights on the disk.
         save_checkpoint(
             self.folder.last_checkpoint,
             self.model,
+            self.normalisation,
             self.config,
             optimizer=optimizer.state_dict(),
             history=self.history,
@@ -142,9 +146,9 @@ class _Run:
 
     def _evaluate(self, split: str, prefix: str, epoch: int, phase: str) -> dict[str, float | None]:
         """Return loss, accuracy and kappa on a split under the names of ``history.csv``; empty for an empty split."""
-        if split not in self.loaders:
+        if split not in self.batches:
             return {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa")}
-        logits, grades = predict(self.model, self.loaders[split], self.device, self._on_step(epoch, phase, split))
+        logits, grades = predict(self.model, self.batches[split], self._on_step(epoch, phase, split))
         with torch.no_grad():
             loss = self.criterion(
                 torch.from_numpy(logits).to(self.device), torch.from_numpy(grades).to(self.device)
@@ -159,7 +163,7 @@ class _Run:
     def _test_chosen(self) -> None:
         """Test the weights that were saved for the chosen epoch, as they stand on the disk, and write the figures."""
         self.model.load_state_dict(read_checkpoint(self.folder.best_checkpoint)["model"])
-        logits, _ = predict(self.model, self.loaders["test"], self.device)
+        logits, _ = predict(self.model, self.batches["test"])
         self.folder.write_predictions(prediction_table(self.data.split("test"), logits))
         highest = max(self.history, key=lambda row: row["test_accuracy"])
         metrics = {
@@ -190,7 +194,7 @@ class _Run:
 
     def _on_step(self, epoch: int, phase: str, split: str):
         """Return the callback that draws the bar and keeps the heartbeat."""
-        total = len(self.loaders[split].dataset)
+        total = len(self.batches[split].dataset)
 
         def report(seen: int) -> None:
             self.progress.bar(f"epoch {epoch}/{self.config.epochs} {split}", seen, total)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML
-from PIL import Image
 
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import Photographs, open_photographs
@@ -49,11 +49,11 @@ def augmented_photographs(study: Study, draws: int = 5) -> HTML:
     )
 
 
-def _opened(images: Iterable[str], photographs: Photographs) -> Iterator[tuple[str, Image.Image]]:
-    """Yield name and picture of the photographs that can be opened; the audit tells of those that cannot."""
+def _opened(images: Iterable[str], photographs: Photographs) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and pixels of the photographs that can be opened; the audit tells of those that cannot."""
     for image in images:
         try:
-            yield image, photographs.open(image)
+            yield image, photographs.pixels(image)
         except (OSError, ValueError):
             continue
 

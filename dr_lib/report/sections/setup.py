@@ -14,7 +14,7 @@ from dr_lib.report.study import Study, network_name
 
 HYPERPARAMETERS = (
     "batch_size", "learning_rate", "epochs", "feature_extraction_epochs", "momentum", "weight_decay", "class_weights",
-    "resize", "image_size", "rotation_degrees", "validation_share", "select_by", "seed",
+    "resize", "image_size", "augmentations", "preprocessing", "normalisation", "validation_share", "select_by", "seed",
 )  # fmt: skip
 """In the order of the lab report, then the rest; the optimiser (SGD) and the loss (cross entropy) are fixed."""
 

@@ -1,0 +1,73 @@
+"""The audit of a data folder: labels alone where photographs are missing, one decoding of each where they are there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from dr_lib.config import RunConfig
+from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
+from dr_lib.data.damage_rule import decide
+from dr_lib.data.photographs import Photographs, find_photographs
+from dr_lib.data.prepare import read_table, wanted_squares
+from dr_lib.data.splits import limit_splits
+from dr_lib.data.survey import Survey
+from dr_lib.files import write_json, write_text
+from dr_lib.runs import Experiment
+
+
+@dataclass(frozen=True)
+class Audit:
+    """``found``: the contents of ``audit.json``. ``photographs``: those that the labels name and that are there."""
+
+    found: dict[str, Any]
+    photographs: Photographs
+
+    def thumbnail(self, image: str) -> Image.Image | None:
+        """Return a photograph as it is used, its larger side at most 480 px; None where there is nothing to see."""
+        try:
+            picture = self.photographs.open(image)
+        except (KeyError, OSError, ValueError):
+            return None
+        picture.thumbnail((480, 480))
+        return picture
+
+
+def audit_data(config: RunConfig, progress: bool = True) -> Audit:
+    """Return what is in the data of ``config``, whatever state it is in.
+
+    Missing photographs, unreadable ones and files of other kinds are findings here, not errors; only labels that
+    cannot be read raise :class:`InputError`. Each photograph is decoded once, in the pass that fills the pixel store.
+    """
+    table = read_table(config.model_copy(update={"limit": 0}), progress)
+    data_dir = Path(config.data_dir).expanduser()
+    search = find_photographs(data_dir, table, config.images_dir, config.labels_file)
+    found = {"data_dir": str(data_dir), **audit_labels(table)}
+    there = _rows_with_files(table, search.missing, config)
+    if there.empty:
+        return Audit(found, search.photographs)
+    survey = Survey(search.photographs, data_dir, Path(config.cache_dir).expanduser(), progress)
+    facts = survey.facts(there["image"], wanted_squares(config, there))
+    verdicts = {image: fact.verdict for image, fact in facts.items()}
+    rule = "repair" if config.on_damage == "fail" else config.on_damage
+    decisions = decide(verdicts, on_damage=rule, max_lost_share=config.max_lost_share)
+    found |= audit_photographs(there, facts, decisions, unlabelled=search.unlabelled, missing=search.missing)
+    return Audit(found | {"fingerprint": fingerprint(there, search.photographs.size)}, search.photographs)
+
+
+def write_audit(config: RunConfig, progress: bool = True) -> Audit:
+    """Audit the data of ``config`` and write ``audit.json`` and ``audit.html`` into its experiment folder."""
+    from dr_lib.report.audit_page import audit_page
+
+    experiment = Experiment(Path(config.out_dir))
+    audit = audit_data(config, progress)
+    write_json(experiment.audit, audit.found)
+    write_text(experiment.audit_page, audit_page(audit.found, audit.thumbnail))
+    return audit
+
+
+def _rows_with_files(table: pd.DataFrame, missing: list[str], config: RunConfig) -> pd.DataFrame:
+    there = table[~table["image"].isin(missing)].reset_index(drop=True)
+    return limit_splits(there, config.limit, config.split_seed)

@@ -1,0 +1,140 @@
+"""From a file's bytes to its pixels, the same to the bit as ``Image.open(file).convert("RGB")``, and faster.
+
+JPEGs go through simplejpeg (libjpeg-turbo's own interface): straight into a packed array, and, other than Pillow, it
+tells when libjpeg has something to complain of. Whatever it does not take without complaint goes through Pillow.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import ExifTags, Image
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
+"""What is opened, whatever the file's name says. Pillow knows forty more; one of them, EPS, starts Ghostscript."""
+
+JPEG_FORMATS = ("JPEG", "MPO")
+"""Pillow's names of a JPEG; MPO is one that further pictures follow."""
+
+MARGIN = 2
+"""How many times as large as needed a reduced decoding is at least; Pillow's ``thumbnail`` keeps the same margin."""
+
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before its pixels: Pillow's names of its ``format`` and ``mode``, and its size in px.
+
+    ``orientation``: EXIF's 1-8, 0 where there is none. ``camera``: EXIF's make and model, empty where there are none.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    orientation: int
+    camera: str
+
+
+def read_header(data: bytes) -> Header:
+    """Return the header of an image in one of :data:`FORMATS`; no pixel is decoded, nothing of their size allocated.
+
+    Raises what Pillow raises: ``UnidentifiedImageError`` or another ``OSError``, ``DecompressionBombError`` from
+    twice ``Image.MAX_IMAGE_PIXELS`` on, and now and then something else, on files that are broken on purpose.
+    """
+    with _opened(data) as image:
+        return Header(image.format, image.mode, *image.size, *_exif(image))
+
+
+def decode_rgb(data: bytes, at_least: int = 0) -> np.ndarray:
+    """Return the pixels of an image file: uint8 (H, W, 3), writable. EXIF does not turn a JPEG or a PNG.
+
+    With ``at_least`` (px, 0: off) a sound JPEG may come at a half, a quarter or an eighth of its size, its shorter
+    side still at least twice ``at_least``; a square made from it differs by up to four levels. Raises what Pillow
+    raises.
+    """
+    with _opened(data) as image:
+        if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
+            try:
+                return _decode_turbo(data, image.size, at_least)
+            except ValueError:
+                pass  # a complaint that Pillow may know nothing of, or a kind of JPEG that TurboJPEG does not take
+        return _to_array(image)
+
+
+def decode_strictly(data: bytes, header: Header, at_least: int = 0) -> np.ndarray:
+    """Return what :func:`decode_rgb` returns for a JPEG, or raise ``ValueError`` with libjpeg's first complaint.
+
+    Where there is none, all that the decoder asked for was there. ``header``: that of ``data``.
+    """
+    if header.mode in ("RGB", "L"):
+        return _decode_turbo(data, (header.width, header.height), at_least)
+    # Pillow has its own way from four inks to RGB; the complaint is had by decoding the inks alone.
+    simplejpeg.decode_jpeg(data, header.mode, strict=True)
+    return decode_rgb(data, at_least)
+
+
+def decode_as_stored(data: bytes, header: Header) -> np.ndarray:
+    """Return the channels that a JPEG holds, uint8 (H, W, C); what is missing or corrupt is made up by libjpeg.
+
+    Raises ``OSError`` where it cannot go on. ``header``: that of ``data``.
+    """
+    try:
+        return simplejpeg.decode_jpeg(data, {"L": "GRAY"}.get(header.mode, header.mode), strict=False)
+    except ValueError as error:
+        try:
+            with _opened(data) as image:
+                return np.array(image).reshape(image.height, image.width, -1)
+        except OSError:
+            raise OSError(str(error)) from None  # these words say more than Pillow's
+
+
+def _decode_turbo(data: bytes, size: tuple[int, int], at_least: int) -> np.ndarray:
+    width, height = size
+    fits = min(size) // (MARGIN * at_least) if at_least else 1
+    shrink = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
+    return simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // shrink), min_width=-(-width // shrink))
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    image.load()
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _ROWS_AT_ONCE):  # else three copies of a large image are held at once
+        bottom = min(top + _ROWS_AT_ONCE, image.height)
+        pixels[top:bottom] = image.crop((0, top, image.width, bottom)).convert("RGB")
+    return pixels
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    # Pillow warns of odd metadata and of large images. The filters are the whole process's, so in a process of many
+    # threads a warning of another thread may get lost meanwhile; data sets are decoded in processes of one thread.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            yield image
+
+
+def _exif(image: Image.Image) -> tuple[int, str]:
+    """Return orientation and camera; metadata that cannot be read are none."""
+    if "exif" not in image.info and image.format != "TIFF":
+        return 0, ""  # Pillow would decode a whole PNG to look for them behind its pixels
+    try:
+        exif = image.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation)
+        make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
+    except Exception:
+        return 0, ""
+    camera = model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 0, camera
+
+
+def _text(value: Any) -> str:
+    text = value.partition("\0")[0] if isinstance(value, str) else ""
+    return " ".join("".join(letter for letter in text if letter.isprintable()).split())[:60]

@@ -1,0 +1,77 @@
+"""All that one decoding of a photograph's file tells: damage, facts for the audit, and its squares."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dr_lib.data.appearance import appearance
+from dr_lib.data.jpeg import UNREADABLE, Verdict, judge
+from dr_lib.data.retina import find_retina
+from dr_lib.data.squares import SquareRecipe, largest
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one file.
+
+    ``format`` and ``mode``: Pillow's names, empty where unreadable. ``orientation``: EXIF's 1-8, 0 where there is
+    none. ``camera``: EXIF make and model. ``digest``: BLAKE2b (16 bytes, hex) of the file. ``phash``, ``brightness``
+    and ``contrast``: see :mod:`dr_lib.data.appearance`. ``retina``: centre x, centre y and radius of the lit circle
+    as shares of width, height and width; None where there is no such circle.
+    """
+
+    verdict: Verdict
+    format: str = ""
+    mode: str = ""
+    orientation: int = 0
+    camera: str = ""
+    digest: str = ""
+    phash: str = ""
+    brightness: float = 0.0
+    contrast: float = 0.0
+    retina: tuple[float, float, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, for a journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Facts":
+        """Return what :meth:`as_json` wrote."""
+        circle = values["retina"]
+        return cls(**values | {"verdict": Verdict(**values["verdict"]), "retina": tuple(circle) if circle else None})
+
+    @classmethod
+    def unreadable(cls, detail: str) -> "Facts":
+        """Return the facts of a file that could not even be looked at."""
+        return cls(Verdict(UNREADABLE, 1.0, detail, 0, 0))
+
+
+def examine(data: bytes, recipes: Sequence[SquareRecipe] = ()) -> tuple[Facts, list[np.ndarray]]:
+    """Return the facts of a file's bytes and its square by each recipe; no squares where it is unreadable.
+
+    A file without its end marker, or with rows missing, is examined as it is repaired; whether it is used is decided
+    later. With recipes that are all fast the file is decoded at a fraction of its size.
+    """
+    found = judge(data, at_least=largest(recipes))
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    if found.pixels is None:
+        return Facts(found.verdict, found.format, found.mode, found.orientation, found.camera, digest), []
+    height, width = found.pixels.shape[:2]
+    look, circle = appearance(found.pixels), find_retina(found.pixels)
+    facts = Facts(
+        found.verdict,
+        found.format,
+        found.mode,
+        found.orientation,
+        found.camera,
+        digest,
+        look.phash,
+        look.brightness,
+        look.contrast,
+        (circle.x / width, circle.y / height, circle.radius / width) if circle else None,
+    )
+    return facts, [recipe.make(found.pixels) for recipe in recipes]

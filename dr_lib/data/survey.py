@@ -1,0 +1,275 @@
+"""One pass over the photographs: each file is decoded once, for its facts and for its squares in the pixel store."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+from PIL import features
+
+from dr_lib.data.examine import Facts, examine
+from dr_lib.data.isolation import Died, isolated
+from dr_lib.data.journal import Journal
+from dr_lib.data.jpeg import UNREADABLE
+from dr_lib.data.photographs import Photographs
+from dr_lib.data.squares import SquareRecipe
+from dr_lib.data.store import PixelStore, Row, StoredSquares, is_full, no_room, require_room, write_row
+from dr_lib.errors import InputError
+from dr_lib.files import write_text
+from dr_lib.progress import Progress
+
+log = logging.getLogger("dr_lib.data")
+
+METHOD = 4
+"""Raise when :func:`dr_lib.data.examine.examine` finds something else, so that older facts are found again."""
+
+SECONDS_A_FILE = 120
+"""A decoder that has not answered by then hangs; the largest photographs take well under a second."""
+
+_SECONDS_BETWEEN_NOTES = 1.0
+_FILES_BETWEEN_NOTES = 256
+
+Wanted = Mapping[SquareRecipe, Iterable[str]]
+"""Which photographs' squares are needed, by recipe."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of the photographs of one data folder, kept in ``cache_dir`` from one process to the next.
+
+    Facts and squares hold as long as a file's size and time of change stay, and as long as the libraries that decode
+    are of the same versions. Of several processes that miss something one finds it, the others wait for it.
+    """
+
+    photographs: Photographs
+    data_dir: Path
+    cache_dir: Path
+    progress: bool = True
+
+    def facts(self, images: Iterable[str], squares: Wanted | None = None) -> dict[str, Facts]:
+        """Return the facts of ``images``, and see to it that the ``squares`` named are in the store.
+
+        Raises :class:`InputError` where the disk has no room for the squares, before anything is written.
+        """
+        images, squares = list(images), {recipe: list(names) for recipe, names in (squares or {}).items()}
+        work = self._missing(images, squares)
+        if work:
+            with self._only_one():
+                work = self._missing(images, squares)  # another process may have found them meanwhile
+                if work:
+                    self._find(work)
+        known = self._known()
+        return {image: known[self.photographs.key(image)] for image in images}
+
+    def squares(self, recipe: SquareRecipe, images: Iterable[str]) -> StoredSquares:
+        """Return the stored squares of photographs, each checked against its checksum, made first where missing.
+
+        Raises :class:`InputError` for a photograph that cannot be read.
+        """
+        images = list(images)
+        keys = {image: self.photographs.key(image) for image in images}
+        store = self._store(recipe)
+        rows = self._rows_of(store, images)
+        if len(rows) < len(images):
+            self.facts(images, {recipe: images})
+            rows = self._rows_of(store, images)
+        damaged = set(rows) - store.sound(rows)
+        if damaged:
+            log.warning(
+                "%s: %d of %d squares do not fit their checksums; they are made again",
+                store.pixels, len(damaged), len(rows),
+            )  # fmt: skip
+            with self._only_one():
+                self._find({image: [recipe] for image in images if keys[image] in damaged})
+            rows = self._rows_of(store, images)
+        lost = [image for image in images if keys[image] not in rows]
+        if lost:
+            raise InputError(f"{self.photographs.path(lost[0])}: cannot be read; the audit says more (dr-lab audit)")
+        return StoredSquares(store, {image: rows[keys[image]].number for image in images})
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where all that is known of ``data_dir`` is kept."""
+        digest = hashlib.blake2b(str(self.data_dir.resolve()).encode(), digest_size=4).hexdigest()
+        return self.cache_dir / f"{self.data_dir.resolve().name}-{digest}"
+
+    @cached_property
+    def _facts_journal(self) -> Journal:
+        return Journal(self.folder / "facts.jsonl", {"method": METHOD, "data_dir": str(self.data_dir.resolve())})
+
+    def _store(self, recipe: SquareRecipe) -> PixelStore:
+        return PixelStore(self.folder / f"squares-{recipe.key}", recipe, _decoders())
+
+    def _known(self) -> dict[str, Facts]:
+        return {key: Facts.from_json(entry["facts"]) for key, entry in self._facts_journal.read().items()}
+
+    def _rows_of(self, store: PixelStore, images: list[str]) -> dict[str, Row]:
+        """Return the rows of ``images`` that were made from the files as they are now."""
+        rows = store.rows()
+        keys = {self.photographs.key(image): image for image in images}
+        return {key: rows[key] for key, image in keys.items() if key in rows and rows[key].stamp == self._stamp(image)}
+
+    def _missing(self, images: list[str], squares: Mapping[SquareRecipe, list[str]]) -> dict[str, list[SquareRecipe]]:
+        """Return the photographs to decode, with the squares to make of each."""
+        entries = self._facts_journal.read()
+        work: dict[str, list[SquareRecipe]] = {}
+        unreadable = set()
+        for image in {*images, *(image for names in squares.values() for image in names)}:
+            entry = entries.get(self.photographs.key(image))
+            if entry is None or entry["stamp"] != self._stamp(image):
+                work[image] = []
+            elif entry["facts"]["verdict"]["verdict"] == UNREADABLE:
+                unreadable.add(image)
+        for recipe, names in squares.items():
+            there = self._rows_of(self._store(recipe), names)
+            for image in names:
+                if self.photographs.key(image) not in there and image not in unreadable:
+                    work.setdefault(image, []).append(recipe)
+        return work
+
+    def _find(self, work: Mapping[str, list[SquareRecipe]]) -> None:
+        """Decode photographs in processes of their own, and enter what they tell."""
+        recipes = {recipe for wanted in work.values() for recipe in wanted}
+        stores = {recipe: self._store(recipe) for recipe in recipes}
+        counts = {recipe: sum(recipe in wanted for wanted in work.values()) for recipe in recipes}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        require_room([(stores[recipe], counts[recipe]) for recipe in recipes], self.cache_dir)
+        try:
+            free = {recipe: stores[recipe].reserve(counts[recipe]) for recipe in recipes}
+            items = []
+            # In order of the names: what lies together on the disk is read together.
+            for image in sorted(work):
+                places = []
+                for recipe in work[image]:
+                    places.append((recipe, stores[recipe].pixels, free[recipe]))
+                    free[recipe] += 1
+                items.append((image, tuple(places)))
+            self._examine(items, stores)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            needed = sum(stores[recipe].row_bytes * counts[recipe] for recipe in recipes)
+            status = os.statvfs(self.cache_dir)
+            raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
+
+    def _examine(self, items: list["_Item"], stores: Mapping[SquareRecipe, PixelStore]) -> None:
+        stamps = {image: self._stamp(image) for image, _ in items}
+        notes, noted = _Notes(self._facts_journal, stores), time.monotonic()
+        label = "decoding photographs" if stores else "checking photographs"
+        answers = isolated(
+            _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE,
+            initializer=_remember, initargs=(self.photographs,),
+        )  # fmt: skip
+        with Progress() if self.progress else nullcontext() as show:
+            try:
+                for done, ((image, places), answer) in enumerate(answers, start=1):
+                    facts, crcs = (Facts.unreadable(answer.reason), []) if isinstance(answer, Died) else answer
+                    notes.add(self.photographs.key(image), stamps[image], facts, places, crcs)
+                    if show:
+                        show.bar(label, done, len(items))
+                    if done % _FILES_BETWEEN_NOTES == 0 or time.monotonic() - noted > _SECONDS_BETWEEN_NOTES:
+                        notes.write()
+                        noted = time.monotonic()
+            finally:  # an interrupted pass has not been for nothing
+                answers.close()
+                notes.write()
+
+    def _stamp(self, image: str) -> list[int]:
+        return self.photographs.stamp(image)
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        """Hold the folder's lock, which the system lets go of when its holder dies; wait for another holder."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "lock").touch()
+        except OSError as error:
+            raise InputError(
+                f"cache_dir {self.cache_dir}: cannot be written ({error.strerror}); set cache_dir to a folder of yours"
+            ) from None
+        path = self.folder / "lock"
+        with path.open("a+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.seek(0)
+                log.warning("process %s decodes these photographs; waiting for it", stream.read().strip() or "another")
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.seek(0)
+            stream.truncate()
+            stream.write(str(os.getpid()))
+            stream.flush()
+            _say_what_it_is(self.folder, self.data_dir)
+            yield
+
+
+_Place = tuple[SquareRecipe, Path, int]
+_Item = tuple[str, tuple[_Place, ...]]
+
+
+class _Notes:
+    """What was found and is not in the journals yet: rows first, so that facts never promise a square."""
+
+    def __init__(self, facts: Journal, stores: Mapping[SquareRecipe, PixelStore]):
+        self._journal, self._stores = facts, stores
+        self._clear()
+
+    def _clear(self) -> None:
+        self._facts: dict[str, dict] = {}
+        self._rows: dict[SquareRecipe, dict[str, Row]] = {recipe: {} for recipe in self._stores}
+
+    def add(self, key: str, stamp: list[int], facts: Facts, places: tuple[_Place, ...], crcs: list[int]) -> None:
+        self._facts[key] = {"stamp": stamp, "facts": facts.as_json()}
+        for (recipe, _, number), crc in zip(places, crcs, strict=False):  # an unreadable file has no squares
+            self._rows[recipe][key] = Row(number, stamp, crc)
+
+    def write(self) -> None:
+        for recipe, rows in self._rows.items():
+            if rows:
+                self._stores[recipe].note(rows)
+        if self._facts:
+            self._journal.append(self._facts)
+        self._clear()
+
+
+_photographs: Photographs
+
+
+def _remember(photographs: Photographs) -> None:
+    """Keep in a worker what all its items need."""
+    global _photographs
+    _photographs = photographs
+
+
+def _examine_one(item: _Item) -> tuple[Facts, list[int]]:
+    """Examine one photograph in a worker, write its squares, and return its facts and the squares' checksums."""
+    image, places = item
+    try:
+        data = _photographs.read_as_is(image)
+    except OSError as error:
+        return Facts.unreadable(f"cannot be read: {error.strerror}"), []
+    facts, squares = examine(data, [recipe for recipe, _, _ in places])
+    return facts, [write_row(path, number, square) for (_, path, number), square in zip(places, squares, strict=False)]
+
+
+def _decoders() -> dict[str, str]:
+    """Return the versions of all that decides the pixels of a square."""
+    names = ("pillow", "simplejpeg", "numpy")
+    return {name: version(name) for name in names} | {"libjpeg_turbo": features.version("libjpeg_turbo") or ""}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say_what_it_is(folder: Path, data_dir: Path) -> None:
+    note = folder / "README"
+    if not note.exists():
+        write_text(note, f"What dr-lab keeps of the photographs in {data_dir.resolve()}. It may be deleted.\n")

@@ -1,0 +1,295 @@
+"""The audit of a data set as a page: what deserves a look first, then numbers and pictures.
+
+Each section is a function that takes the audit and gives back what a notebook cell shows; the page is made of the same.
+``thumbnail`` gives the picture of a photograph by its name, the whole frame as it is used, a few hundred pixels wide;
+None where there is none.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import nbformat
+from IPython.display import HTML
+from PIL import Image, ImageDraw, ImageOps
+
+from dr_lib import GRADE_NAMES
+from dr_lib.data.audit import APART
+from dr_lib.data.damage_rule import ACTIONS
+from dr_lib.data.duplicates import MAX_DISTANCE
+from dr_lib.data.jpeg import UNREADABLE, VERDICT_MEANINGS
+from dr_lib.report import audit_text as say
+from dr_lib.report import markup, sentences
+from dr_lib.report.audit_text import SPLIT_WORDS
+from dr_lib.report.render import page_of
+from dr_lib.report.wording import counted, percent
+
+Thumbnail = Callable[[str], Image.Image | None]
+
+MOST_SHOWN = 24
+"""Pictures, or groups of them, that a section shows; the others are in ``audit.json``."""
+
+MOST_NAMED = 60
+"""Names that a list shows."""
+
+LOST = (217, 58, 48)
+"""Colour of the line above the rows that are lost."""
+
+SIDE = 110
+"""Side of a picture on the page, px."""
+
+LOOK = f"""
+.shots {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0; }}
+.shot {{ width: {SIDE}px; font-size: .84rem; line-height: 1.35; overflow-wrap: anywhere; }}
+.dr .shot .photo {{ width: 100%; height: auto; aspect-ratio: 1; margin-bottom: .25rem; }}
+"""
+"""The style of pictures with a few words below, beside that of the report."""
+
+
+def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+    """Return the audit as one HTML page in the look of the report, which needs no network."""
+    sections = {
+        "grades": ("Grades", grades(audit, thumbnail)),
+        "patients": ("Patients", patients(audit)),
+        "eyes": ("Eyes of one patient", eyes(audit, thumbnail)),
+    }
+    if "damage" in audit:
+        sections |= {
+            "files": ("Files", files(audit)),
+            "damage": ("Damage", damage(audit, thumbnail)),
+            "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
+            "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
+        }
+    parts = [f"<style>{LOOK}</style>", answer(audit).data]
+    parts += [f'<h2 id="{ident}">{title}</h2>{shown.data}' for ident, (title, shown) in sections.items()]
+    cells = [nbformat.v4.new_raw_cell(part, metadata={"raw_mimetype": "text/html"}) for part in parts]
+    title = f"Audit of {say.plain(audit.get('data_dir') or 'a data set')}"
+    return page_of(nbformat.v4.new_notebook(cells=cells), title=title)
+
+
+def style() -> HTML:
+    """Return the look of all pieces for JupyterLab."""
+    return HTML(f"{markup.style().data}<style>{LOOK}</style>")
+
+
+def answer(audit: Mapping[str, Any]) -> HTML:
+    """Return how much there is, and what deserves a look."""
+    found = say.findings(audit)
+    items = "".join(f"<li>{escape(finding.text)}</li>" for finding in found)
+    head = f"<b>{counted(len(found), 'thing')} to look at</b>" if found else "<b>Nothing wrong found.</b>"
+    listed = f"<ol>{items}</ol>" if found else ""
+    return markup.shown(f'<p class="by">{escape(say.overview(audit))}</p><div class="answer">{head}{listed}</div>')
+
+
+def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+    """Return the photographs of each grade in each split, and samples of each grade."""
+    splits = {name: split for name, split in audit["splits"].items() if split["photographs"]}
+    rows = [
+        [
+            f"<b>{grade}</b> {escape(name)}",
+            *(
+                f'{split["counts"][grade]:,}<span class="sub">{percent(split["shares"][grade])}</span>'
+                for split in splits.values()
+            ),
+        ]
+        for grade, name in enumerate(GRADE_NAMES)
+    ]
+    rows.append(["all", *(f"{split['photographs']:,}" for split in splits.values())])
+    head = ["Grade", *(SPLIT_WORDS[name].capitalize() for name in splits)]
+    table = markup.table(head, rows, "Photographs by grade and split.", numeric=range(1, len(head)))
+    strips = "".join(
+        f'<div class="strip"><div><b>{grade}</b> {escape(GRADE_NAMES[grade])}</div>{shots}</div>'
+        for grade, images in enumerate(audit["samples"])
+        if (shots := _samples(images, grade, thumbnail))
+    )
+    caption = "<figcaption><b>Training photographs of each grade.</b> The first ones by name, of different patients."
+    figure = f"<figure>{strips}{caption}</figcaption></figure>" if strips else ""
+    return markup.shown(table + markup.paragraphs(say.majority(audit), css="says") + figure)
+
+
+def patients(audit: Mapping[str, Any]) -> HTML:
+    """Return photographs and patients of each split, and who is on both sides."""
+    rows = [
+        [SPLIT_WORDS[name], f"{split['photographs']:,}", f"{split['patients']:,}"]
+        for name, split in audit["splits"].items()
+        if split["photographs"]
+    ]
+    table = markup.table(["Split", "Photographs", "Patients"], rows, "Patients by split.", numeric=(1, 2))
+    both = audit["patients_on_both_sides"]
+    names = both["patients"]
+    listed = f"On both sides: {say.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
+    leak = sentences.leak(both["test_patients"], both["also_in_training"], both["named"])
+    return markup.shown(table + markup.paragraphs(leak, css="says") + markup.paragraphs(listed, css="note"))
+
+
+def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+    """Return how far the grades of one patient's photographs lie apart, and the pictures of those farthest apart."""
+    apart = audit["patients_apart"]
+    if not apart["patients"]:
+        return markup.shown(markup.paragraphs("No patient is known to have more than one photograph."))
+    rows = [
+        [f"{step}", f"{count:,}", percent(count / apart["patients"])]
+        for step, count in enumerate(apart["by_difference"])
+    ]
+    caption = f"{counted(apart['patients'], 'patient')} with more than one photograph, by the largest difference."
+    table = markup.table(["Grades apart", "Patients", "Share"], rows, caption, numeric=(1, 2))
+    groups = [
+        (f"Patient {patient['patient']}: {patient['difference']} grades apart", patient["photographs"])
+        for patient in apart["apart"]
+    ]
+    return markup.shown(table + _groups(groups, thumbnail, f"Patients with grades {APART} or more steps apart"))
+
+
+def files(audit: Mapping[str, Any]) -> HTML:
+    """Return what kind of files there are, and the names of those missing from the folder or from the labels."""
+    sizes = {f"{size['width']} × {size['height']}": size["photographs"] for size in audit["sizes"]}
+    values = {
+        "Format": say.values_of(audit["formats"], most=MOST_SHOWN),
+        "Mode": say.values_of(audit["modes"], most=MOST_SHOWN),
+        "Size, px": say.values_of(sizes, most=MOST_SHOWN),
+        "EXIF orientation": say.values_of(audit["orientations"], nothing="0", most=MOST_SHOWN),
+        "EXIF camera": say.values_of(audit["cameras"], most=MOST_SHOWN),
+    }
+    rows = [[escape(name), escape(text)] for name, text in values.items()]
+    caption = "The readable files; in brackets the number of photographs."
+    table = markup.table(["Property", "Values"], rows, caption, css="cards")
+    lists = ""
+    for title, names in (
+        ("Photographs of the labels without a file", audit["files"]["missing"]),
+        ("Files without a row in the labels", audit["files"]["unlabelled"]),
+    ):
+        if names:
+            lists += f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(say.some(names, MOST_NAMED))
+    return markup.shown(table + lists)
+
+
+def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+    """Return how many files are damaged and how, and what is left of each; a red line where its rows end."""
+    found = audit["damage"]
+    rows = [
+        [escape(kind.capitalize()), f"{count:,}", escape(VERDICT_MEANINGS.get(kind, ""))]
+        for kind, count in found["kinds"].items()
+    ]
+    table = markup.table(
+        ["Verdict", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
+    )
+    worst_first = sorted(found["files"], key=lambda entry: -entry["lost"])
+    shots = [
+        _shot(
+            entry["image"],
+            [f"{entry['verdict']}, {say.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
+            _marked(thumbnail(entry["image"]), entry["lost"]),
+            f"{entry['verdict']}, {say.rows_lost(entry)}",
+        )
+        for entry in worst_first[:MOST_SHOWN]
+    ]
+    actions = dict.fromkeys(entry["action"] for entry in found["files"])
+    said = markup.bullets(f"{action.capitalize()}: {ACTIONS[action]}." for action in actions)
+    note = "Below the red line rows are lost. The files themselves are never changed." if shots else ""
+    return markup.shown(table + said + markup.paragraphs(note) + _shots(shots) + _and_more(worst_first))
+
+
+def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+    """Return the photographs that are there twice, side by side with their grades; the harmful ones first."""
+    found = audit["duplicates"]
+    html = ""
+    for kind, title in (("exact", "Byte for byte the same"), ("near", "Pictures much the same")):
+        groups = sorted(found[kind], key=lambda group: not (group["across_splits"] or group["grades_differ"]))
+        html += _groups([(_harm(group), group["photographs"]) for group in groups], thumbnail, title)
+    if not html:
+        return markup.shown(markup.paragraphs("No photograph is there twice."))
+    said = (
+        "A photograph that is trained on and tested on makes testing easier than it should be; one with two grades "
+        f"teaches a contradiction. Much the same are pictures whose perceptual hashes differ in at most {MAX_DISTANCE} "
+        "of 256 bits: as a rule copies, scaled or compressed anew. Mirrored copies are not found."
+    )
+    return markup.shown(markup.paragraphs(said) + html)
+
+
+def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+    """Return the photographs that are very dark or bright, or show no round retina."""
+    html = markup.paragraphs(
+        f"Brightness of what is lit, black 0 and white 1: {say.spread_of(audit['brightness'])}. "
+        f"Its standard deviation, the contrast: {say.spread_of(audit['contrast'])}."
+    )
+    for kind, title in (("dark", "Very dark"), ("bright", "Very bright"), ("no_retina", "No round retina found")):
+        entries = audit[kind]
+        if kind == "no_retina" and say.no_retina_is_usual(audit):
+            html += markup.paragraphs(
+                f"On {len(entries):,} photographs no round retina was found on a dark ground, so they are cut closely."
+            )
+        elif entries:
+            shots = [
+                _shot(
+                    entry["image"],
+                    [_label(entry), f"brightness {entry['brightness']:.2f}"],
+                    thumbnail(entry["image"]),
+                    f"grade {entry['grade']}, {title.lower()}",
+                )
+                for entry in entries[:MOST_SHOWN]
+            ]
+            html += f"<h3>{title}: {len(entries):,}</h3>{_shots(shots)}{_and_more(entries)}"
+    return markup.shown(html)
+
+
+def _samples(images: Sequence[str], grade: int, thumbnail: Thumbnail) -> str:
+    pictures = {image: picture for image in images if (picture := thumbnail(image))}
+    return _shots([_shot(image, [], picture, f"grade {grade}") for image, picture in pictures.items()])
+
+
+def _harm(group: Mapping[str, Any]) -> str:
+    """Return how much alike the photographs of a group are, and what is the matter with that."""
+    said = [f"{group['distance']} bits apart"] if "distance" in group else []
+    said += ["on both sides of a split"] * group["across_splits"] + ["different grades"] * group["grades_differ"]
+    return ", ".join(said).capitalize() or "Same split, same grade"
+
+
+def _groups(groups: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], thumbnail: Thumbnail, title: str) -> str:
+    """Return photographs that belong together, each group under a line of its own."""
+    if not groups:
+        return ""
+    panels = "".join(
+        f'<div class="panel"><p class="panel-title">{escape(line)}</p>'
+        + _shots(
+            _shot(one["image"], [_label(one)], thumbnail(one["image"]), _label(one)) for one in photographs[:MOST_SHOWN]
+        )
+        + "</div>"
+        for line, photographs in groups[:MOST_SHOWN]
+    )
+    return f'<h3>{title}: {len(groups):,}</h3><div class="panels">{panels}</div>{_and_more(groups)}'
+
+
+def _label(entry: Mapping[str, Any]) -> str:
+    return f"grade {entry['grade']}, {SPLIT_WORDS[entry['split']]}"
+
+
+def _shot(image: str, lines: Iterable[str], picture: Image.Image | None, seen: str) -> str:
+    """Return a picture with its name and ``lines`` below; ``seen`` says to those who do not see it what it shows."""
+    square = ImageOps.pad(picture.convert("RGB"), (2 * SIDE, 2 * SIDE)) if picture else None
+    html = markup.photograph(square, f"{say.plain(image)}, {seen}", SIDE) if square else ""
+    below = "".join(f'<span class="sub">{escape(line)}</span>' for line in lines if line)
+    return f'<div class="shot">{html}{escape(say.plain(image))}{below}</div>'
+
+
+def _shots(shots: Iterable[str]) -> str:
+    html = "".join(shots)
+    return f'<div class="shots">{html}</div>' if html else ""
+
+
+def _why_unreadable(entry: Mapping[str, Any]) -> str:
+    return entry["detail"] if entry["verdict"] == UNREADABLE else ""  # of the others the share of rows says all
+
+
+def _marked(picture: Image.Image | None, lost: float) -> Image.Image | None:
+    """Return a copy of the picture with a line above the share of its rows that is lost."""
+    if picture is None or not 0 < lost < 1:
+        return picture
+    marked = picture.convert("RGB")
+    row, width = round((1 - lost) * marked.height), max(2, marked.height // 80)
+    ImageDraw.Draw(marked).line([(0, row), (marked.width, row)], fill=LOST, width=width)
+    return marked
+
+
+def _and_more(entries: Sequence[Any]) -> str:
+    rest = len(entries) - MOST_SHOWN
+    return markup.paragraphs(f"And {rest:,} more in audit.json.", css="note") if rest > 0 else ""

@@ -1,0 +1,238 @@
+"""The audit of a data set in words: what deserves a look first, then the numbers, as ``dr-lab audit`` prints them."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dr_lib import GRADE_NAMES
+from dr_lib.data.audit import APART
+from dr_lib.report import sentences as say
+from dr_lib.report.wording import counted, listed, percent
+
+SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "testing"}
+WIDTH = 110
+SHOWN = 4
+"""Names, rows or values of a list that the text shows; the others are in ``audit.json``."""
+
+
+class Finding(NamedTuple):
+    """Something worth a look: the section of the page that shows it, and a sentence or two."""
+
+    section: str
+    text: str
+
+
+def audit_text(audit: Mapping[str, Any]) -> str:
+    """Return what ``audit.json`` holds as text, 60 lines or so of at most :data:`WIDTH` columns; long lists are cut."""
+    found = findings(audit)
+    lines = [f"Audit of {plain(audit.get('data_dir') or 'a data set')}", *_wrapped(overview(audit)), ""]
+    lines += [f"{counted(len(found), 'thing')} to look at:" if found else "Nothing wrong found."]
+    for number, finding in enumerate(found, start=1):
+        lines += _wrapped(finding.text, f"{number:3}. ")
+    lines += ["", *_grades(audit), "", *_eyes(audit["patients_apart"])]
+    if "damage" in audit:
+        lines += ["", *_files(audit), "", *_damage(audit["damage"]), *_duplicates(audit["duplicates"])]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def overview(audit: Mapping[str, Any]) -> str:
+    """Return how much there is, how it is labelled, and who is on both sides of the split where nobody is."""
+    header = {True: " with a header", False: " without a header", None: ""}[audit["header"]]
+    form = f" of form {audit['form']}{header}" if audit["form"] else ""
+    photographs = counted(sum(part["photographs"] for part in audit["splits"].values()), "photograph")
+    said = [f"{photographs}, labels{form}; the split is {audit['split_origin']}."]
+    both = audit["patients_on_both_sides"]
+    if both["test_patients"] and both["named"] and not both["also_in_training"]:
+        said.append(say.leak(both["test_patients"], 0))
+    if "damage" not in audit:
+        said.append("The photographs themselves were not looked at.")
+    elif not audit["damage"]["files"]:
+        said.append(say.damage(audit["damage"]["checked"], []))
+    return " ".join(said)
+
+
+def majority(audit: Mapping[str, Any]) -> str:
+    """Return the accuracy of always answering the commonest training grade; empty without testing photographs."""
+    if audit["majority_accuracy"] is None:
+        return ""
+    counts = audit["splits"]["train"]["counts"]
+    answer = GRADE_NAMES[counts.index(max(counts))]
+    return f"Always answering “{answer}” is right for {percent(audit['majority_accuracy'])} in testing."
+
+
+def findings(audit: Mapping[str, Any]) -> list[Finding]:
+    """Return what is worth a look, in the order of the page's sections; empty where nothing is."""
+    found = list(_in_labels(audit))
+    if "damage" in audit:
+        found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
+    return found
+
+
+def no_retina_is_usual(audit: Mapping[str, Any]) -> bool:
+    """Return whether most photographs show no round retina: tightly cropped ones, say, with which nothing is wrong."""
+    return len(audit["no_retina"]) > (audit["damage"]["checked"]) / 2
+
+
+def plain(text: Any) -> str:
+    """Return text for one line: what a terminal would obey or not print, as in names from a file, becomes ``?``."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
+
+
+def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    if lost := audit["header_loss"]:
+        names = listed([f"{plain(row['image'])} (grade {row['grade']}) of {row['image_file']}" for row in lost])
+        yield Finding(
+            "grades",
+            "The label files have no header. Who reads them with pandas' default, header=0, loses the first line of "
+            f"each: {names}. Here they are kept.",
+        )
+    for name, split in audit["splits"].items():
+        absent = [str(grade) for grade, count in enumerate(split["counts"]) if not count]
+        if split["photographs"] and absent:
+            yield Finding("grades", f"No {SPLIT_WORDS[name]} photograph is of grade {listed(absent)}.")
+    both, apart = audit["patients_on_both_sides"], audit["patients_apart"]
+    if both["also_in_training"] or not both["named"]:
+        yield Finding("patients", say.leak(both["test_patients"], both["also_in_training"], both["named"]))
+    if far := apart["apart"]:
+        share = percent(len(far) / apart["patients"])
+        yield Finding(
+            "eyes",
+            f"Grades of one patient {APART} or more steps apart: {len(far):,} of {apart['patients']:,} patients with "
+            f"more than one photograph ({share}). They are worth grading again.",
+        )
+
+
+def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    missing, unlabelled = audit["files"]["missing"], audit["files"]["unlabelled"]
+    turned = sum(count for value, count in audit["orientations"].items() if value not in ("0", "1"))
+    if missing:
+        yield Finding("files", f"Without a file: {counted(len(missing), 'photograph')} ({some(missing)}).")
+    if unlabelled:
+        yield Finding("files", f"Without a row in the labels: {counted(len(unlabelled), 'file')} ({some(unlabelled)}).")
+    if turned:
+        photographs = counted(turned, "photograph")
+        yield Finding("files", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
+    if audit["damage"]["files"]:
+        yield Finding("damage", say.damage(audit["damage"]["checked"], audit["damage"]["files"]))
+
+
+def _in_duplicates(duplicates: Mapping[str, Any]) -> Iterator[Finding]:
+    if exact := duplicates["exact"]:
+        names = sum(len(group["photographs"]) for group in exact)
+        photographs = counted(len(exact), "photograph")
+        yield Finding("duplicates", f"Byte for byte the same: {photographs} under {names:,} names{_reach(exact)}.")
+    if near := duplicates["near"]:
+        yield Finding("duplicates", f"Pictures much the same: {counted(len(near), 'pair')}{_reach(near)}.")
+
+
+def _reach(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Return what makes duplicates worse than a waste of time: they are tested on, or their grades contradict."""
+    across, differ = (sum(group[key] for group in groups) for key in ("across_splits", "grades_differ"))
+    said = [f"{across:,} on both sides of a split"] * bool(across) + [f"{differ:,} with different grades"] * bool(
+        differ
+    )
+    return f"; {listed(said)}" if said else ""
+
+
+def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    kinds = {"dark": "Very dark", "bright": "Very bright", "no_retina": "No round retina found"}
+    for kind, words in kinds.items():
+        images = [entry["image"] for entry in audit[kind]]
+        if images and not (kind == "no_retina" and no_retina_is_usual(audit)):
+            yield Finding("unusual", f"{words}: {counted(len(images), 'photograph')} ({some(images)}).")
+
+
+def some(names: Sequence[str], most: int = SHOWN) -> str:
+    """Return the first names of a list, and how many more there are."""
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(plain, names[:most])) + rest
+
+
+def values_of(counts: Mapping[str, int], *, nothing: str = "", most: int = SHOWN) -> str:
+    """Return values with the number of photographs of each in brackets; ``nothing`` is the value of those without."""
+    cells = [f"{plain(value) if value != nothing else 'none'} ({count:,})" for value, count in counts.items()]
+    return ", ".join(cells[:most]) + (f", and {len(cells) - most:,} more" if len(cells) > most else "")
+
+
+def spread_of(values: Sequence[float]) -> str:
+    """Return smallest, largest and median of a share."""
+    low, median, high = values
+    return f"{low:.2f} to {high:.2f}, median {median:.2f}"
+
+
+def rows_lost(entry: Mapping[str, Any]) -> str:
+    """Return how much of a damaged photograph is gone."""
+    some_or_none = f"{percent(entry['lost'])} of its rows lost" if entry["lost"] else "no row lost"
+    return "all rows lost" if entry["lost"] == 1 else some_or_none
+
+
+def _grades(audit: Mapping[str, Any]) -> Iterator[str]:
+    splits = {name: split for name, split in audit["splits"].items() if split["photographs"]}
+    yield f"{'GRADES':20}" + "".join(f"{SPLIT_WORDS[name]:>16}" for name in splits)
+    for grade, name in enumerate(GRADE_NAMES):
+        cells = (f"{split['counts'][grade]:>9,}{percent(split['shares'][grade]):>7}" for split in splits.values())
+        yield f"  {grade} {name:16}" + "".join(cells)
+    for row in ("photographs", "patients"):
+        yield f"  {row:18}" + "".join(f"{split[row]:>9,}{'':7}" for split in splits.values())
+    yield f"  {majority(audit)}"
+
+
+def _eyes(apart: Mapping[str, Any]) -> Iterator[str]:
+    yield "EYES OF ONE PATIENT"
+    if not apart["patients"]:
+        yield "  No patient is known to have more than one photograph."
+        return
+    steps = [f"{count:,} by {step}" for step, count in enumerate(apart["by_difference"]) if count and step]
+    agree = f"{apart['by_difference'][0]:,} of {apart['patients']:,} patients have one grade for all photographs"
+    yield f"  {agree}{'; apart ' + ', '.join(steps) if steps else ''}"
+    for patient in apart["apart"][:SHOWN]:
+        eyes = ", ".join(f"{plain(one['image'])} grade {one['grade']}" for one in patient["photographs"][:SHOWN])
+        yield f"  {patient['difference']} apart  {eyes}"
+    yield from _and_more(apart["apart"])
+
+
+def _files(audit: Mapping[str, Any]) -> Iterator[str]:
+    sizes = {f"{size['width']} x {size['height']}": size["photographs"] for size in audit["sizes"]}
+    (narrow, _, wide), (low, _, high) = audit["width"], audit["height"]
+    yield "FILES"
+    yield f"  {'format':18}{values_of(audit['formats'])}"
+    yield f"  {'mode':18}{values_of(audit['modes'])}"
+    yield f"  {'size, px':18}{values_of(sizes)}"
+    if len(sizes) > 1:
+        yield f"  {'':18}{narrow} to {wide} px wide, {low} to {high} px high"
+    yield f"  {'EXIF orientation':18}{values_of(audit['orientations'], nothing='0')}"
+    yield f"  {'EXIF camera':18}{values_of(audit['cameras'])}"
+    for look in ("brightness", "contrast"):
+        yield f"  {look:18}{spread_of(audit[look])}"
+
+
+def _damage(damage: Mapping[str, Any]) -> Iterator[str]:
+    yield "DAMAGE"
+    yield "  " + ", ".join(f"{kind} {count:,}" for kind, count in damage["kinds"].items())
+    worst = sorted(damage["files"], key=lambda entry: -entry["lost"])
+    for entry in worst[:SHOWN]:
+        yield f"  {plain(entry['image']):20} {entry['verdict']}, {rows_lost(entry)}: {entry['action']}"
+    yield from _and_more(worst)
+
+
+def _duplicates(duplicates: Mapping[str, Any]) -> Iterator[str]:
+    groups = [("same bytes", group) for group in duplicates["exact"]]
+    groups += [(f"{group['distance']} bits apart", group) for group in duplicates["near"]]
+    if groups:
+        yield from ("", "DUPLICATES")
+    # Those that mislead come first: on both sides of a split, or with contradicting grades.
+    groups.sort(key=lambda entry: not (entry[1]["across_splits"] or entry[1]["grades_differ"]))
+    for how, group in groups[:SHOWN]:
+        ones = (
+            f"{plain(one['image'])} ({SPLIT_WORDS[one['split']]}, grade {one['grade']})" for one in group["photographs"]
+        )
+        yield f"  {how:14} {' = '.join(list(ones)[:SHOWN])}"
+    yield from _and_more(groups)
+
+
+def _and_more(rows: Sequence[Any]) -> Iterable[str]:
+    return [f"  and {len(rows) - SHOWN:,} more in audit.json"] if len(rows) > SHOWN else []
+
+
+def _wrapped(text: str, first: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_long_words=False)

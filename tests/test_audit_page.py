@@ -1,0 +1,297 @@
+"""The audit as text and as a page, against the numbers it was made from."""
+
+import base64
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_folders import picture, real_data
+from PIL import Image
+
+from dr_lib.data.audit import audit_labels, audit_photographs, header_loss
+from dr_lib.data.damage_rule import decide
+from dr_lib.data.examine import Facts
+from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
+from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.report import audit_page as pages
+from dr_lib.report.audit_page import audit_page
+from dr_lib.report.audit_text import SHOWN, WIDTH, audit_text, findings
+
+CHROMIUM = Path("/usr/bin/chromium")
+EVIL = "<script>alert(1)</script>_left"
+SOUND = Verdict(INTACT, 0.0, "", 96, 80)
+
+
+def phash(seed):
+    return hashlib.sha256(f"{seed}".encode()).hexdigest()
+
+
+def facts_of(number, verdict=SOUND, **changes):
+    usual = {"brightness": 0.4, "contrast": 0.1, "retina": (0.5, 0.5, 0.4), "digest": f"{number}"}
+    return Facts(verdict, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
+
+
+def sound_audit(patients=20):
+    """Return the audit of a data set with which nothing is wrong, and its table and facts."""
+    rows = [
+        (f"{patient}_{eye}", patient % 5, f"{patient}", "test" if patient % 4 == 0 else "train")
+        for patient in range(1, patients + 1)
+        for eye in ("left", "right")
+    ]
+    table = pd.DataFrame(rows, columns=["image", "grade", "patient", "split"])
+    table.attrs.update(form="course", header=True, split_origin="given")
+    facts = {image: facts_of(number) for number, image in enumerate(table["image"])}
+    return audit_of(table, facts), table, facts
+
+
+def audit_of(table, facts, **options):
+    verdicts = {image: one.verdict for image, one in facts.items()}
+    decisions = decide(verdicts, on_damage="repair", max_lost_share=0.1)
+    return {"data_dir": "/photos"} | audit_labels(table) | audit_photographs(table, facts, decisions, **options)
+
+
+def add(table, image, grade, split):
+    row = pd.DataFrame([(image, grade, patient_of(image), split)], columns=table.columns)
+    longer = pd.concat([table, row], ignore_index=True)
+    longer.attrs.update(table.attrs)
+    return longer
+
+
+@pytest.fixture(scope="module")
+def troubled():
+    """An audit that finds something of every kind, names that are no names among it."""
+    _, table, facts = sound_audit()
+    table = add(table, EVIL, 4, "train")
+    table = add(table, "77_left\x1b[31m", 0, "test")
+    table.loc[table["image"] == "2_left", "grade"] = 0
+    table.loc[table["image"] == "2_right", "split"] = "test"
+    table.attrs.update(header=False, headers={"train": False, "test": False})
+    table.attrs["header_loss"] = header_loss(table)
+    facts |= {
+        "1_left": facts_of(101, Verdict(TRUNCATED, 0.25, "25.0 % of the rows are lost", 96, 80)),
+        "1_right": facts_of(102, Verdict(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
+        "3_left": facts_of(103, Verdict(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0), phash=""),
+        "3_right": facts_of(104, Verdict(CORRUPT, 0.05, "corrupt data", 96, 80)),
+        "5_left": facts_of(105, digest="same", camera="Canon CR-1"),
+        "8_left": facts_of(106, digest="same"),
+        "6_left": facts_of(107, phash="a" * 64, brightness=0.03),
+        "7_left": facts_of(108, phash="b" + "a" * 63, brightness=0.95),
+        EVIL: facts_of(109, retina=None),
+        "77_left\x1b[31m": facts_of(110, brightness=0.01),
+    }
+    return audit_of(table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabelled=["stray"])
+
+
+class Page(HTMLParser):
+    """What a page holds: the texts outside of scripts, tags with their attributes."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self._inside = [], "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag in ("script", "style"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in ("script", "style"):
+            self._inside.pop()
+
+    def handle_data(self, data):
+        if not self._inside:
+            self.text += data
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def thumbnail(image):
+    return picture(len(image), (96, 80))
+
+
+def nothing(image):
+    return None
+
+
+def test_nothing_wrong_is_said_first():
+    audit, _, _ = sound_audit()
+    text = audit_text(audit)
+    assert findings(audit) == []
+    assert text.splitlines()[0] == "Audit of /photos"
+    assert "Nothing wrong found." in text.split("\n\n")[1]
+    assert "None of the 5 testing patients has a photograph among those trained on." in " ".join(text.split())
+    assert "Nothing wrong found." in Page(audit_page(audit, thumbnail)).text
+
+
+def test_every_kind_of_trouble_is_found(troubled):
+    said = [finding.text for finding in findings(troubled)]
+    for part in (
+        "loses the first line of each: 1_left (grade 1) of train_img.csv and 2_right (grade 2) of test_img.csv",
+        "1 of 7 testing patients (14.3%) have their other eye",
+        "2 or more steps apart: 1 of 20 patients with more than one photograph (5.0%)",
+        "Without a file: 7 photographs (90_left, 91_left, 92_left, 93_left and 3 more)",
+        "Without a row in the labels: 1 file (stray)",
+        "To be turned, says EXIF: 1 photograph",
+        "Of 42 photographs, 4 are damaged: 1 truncated, 1 end marker missing, 1 unreadable and 1 corrupt",
+        "Byte for byte the same: 1 photograph under 2 names; 1 on both sides of a split and 1 with different grades",
+        "Pictures much the same: 1 pair; 1 with different grades",
+        "Very dark: 2 photographs (77_left?[31m, 6_left)",
+        "Very bright: 1 photograph (7_left)",
+        f"No round retina found: 1 photograph ({EVIL})",
+    ):
+        assert sum(part in text for text in said) == 1, part
+    assert len(said) == 12
+
+
+def test_an_absent_grade_and_unnamed_patients_are_found():
+    table = pd.DataFrame({"image": ["a", "b"], "grade": [0, 1], "patient": ["a", "b"], "split": ["train", "test"]})
+    said = [finding.text for finding in findings(audit_labels(table))]
+    assert said[0] == "No training photograph is of grade 1, 2, 3 and 4."
+    assert said[1] == "No testing photograph is of grade 0, 2, 3 and 4."
+    assert said[2].startswith("The labels do not say which photographs are of the same patient")
+
+
+def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
+    text = audit_text(troubled)
+    lines = text.splitlines()
+    assert lines[3] == "12 things to look at:"
+    assert max(map(len, lines)) <= WIDTH and len(lines) <= 66
+    assert all(character.isprintable() or character == "\n" for character in text)
+    counts = troubled["splits"]["train"]["counts"]
+    assert [int(line.split()[-4]) for line in lines if re.match(r"  \d (no DR|mild|moder|sev|prolif)", line)] == counts
+
+
+def test_a_big_data_set_fills_no_more_lines():
+    _, table, facts = sound_audit(patients=400)
+    worst = {
+        image: facts_of(
+            number, Verdict(TRUNCATED, 0.2 + number / 2000, "", 50 + number, 80), digest=f"{number // 3}",
+            camera=f"camera {number}", orientation=number % 9,
+        )
+        for number, image in enumerate(facts)
+    }  # fmt: skip
+    dark = {image: facts_of(number, digest=f"{number // 3}", brightness=0.0) for number, image in enumerate(facts)}
+    for trouble in (worst, dark):
+        text = audit_text(audit_of(table, trouble, missing=list(facts), unlabelled=list(facts)))
+        assert len(text.splitlines()) <= 66 and max(map(len, text.splitlines())) <= WIDTH
+        assert f"and {800 - SHOWN} more" in text
+
+
+def test_labels_alone_make_a_text_and_a_page():
+    _, table, _ = sound_audit()
+    audit = audit_labels(table)
+    assert "The photographs themselves were not looked at." in " ".join(audit_text(audit).split())
+    page = Page(audit_page(audit, nothing))
+    assert [attributes["id"] for attributes in page.of("h2")] == ["grades", "patients", "eyes"]
+    assert page.of("img") == []
+
+
+def test_page_has_a_section_for_each_finding_and_stands_alone(troubled):
+    page = Page(audit_page(troubled, thumbnail))
+    sections = {attributes["id"] for attributes in page.of("h2")}
+    assert {finding.section for finding in findings(troubled)} <= sections
+    assert {attributes["href"] for attributes in page.of("a")} >= {f"#{section}" for section in sections}
+    for finding in findings(troubled):
+        assert finding.text in page.text
+    for tag, attributes in page.tags:
+        for name in ("src", "href"):
+            assert attributes.get(name, "data:").startswith(("data:", "#")), (tag, attributes[name][:80])
+    assert len(page.of("script")) == 1  # that of the contents
+    assert page.of("details") == []  # no code
+
+
+def test_names_are_text(troubled):
+    html = audit_page(troubled, thumbnail)
+    assert "<script>alert" not in html and EVIL in Page(html).text
+    assert f"{EVIL}, grade 4" in " ".join(attributes["alt"] for attributes in Page(html).of("img"))
+
+
+def test_every_picture_says_what_it_shows(troubled):
+    alternatives = [attributes["alt"] for attributes in Page(audit_page(troubled, thumbnail)).of("img")]
+    assert all(alternatives)
+    assert "1_left, truncated, 25.0% of its rows lost" in alternatives
+    assert any(text.startswith("8_left, grade 3") and "testing" in text for text in alternatives)
+
+
+def test_a_line_stands_where_rows_are_lost(troubled):
+    white = Image.new("RGB", (220, 220), "white")
+    html = pages.damage(troubled, lambda image: white if image == "1_left" else None).data
+    (shown,) = Page(html).of("img")
+    with Image.open(io.BytesIO(base64.b64decode(shown["src"].partition(",")[2]))) as image:
+        row_is_red = (np.asarray(image).astype(int)[..., 1] < 160).mean(axis=1) > 0.9
+    assert abs(np.flatnonzero(row_is_red).mean() - 0.75 * 220) < 2
+    assert np.asarray(white).min() == 255  # the picture itself is not drawn on
+
+
+def test_what_cannot_be_shown_is_named(troubled):
+    assert "3_left" in pages.damage(troubled, nothing).data
+    assert "no image format that Pillow knows" in pages.damage(troubled, nothing).data
+    assert "<img" not in audit_page(troubled, nothing)
+
+
+def test_long_lists_are_cut_and_say_so():
+    _, table, facts = sound_audit(patients=40)
+    dark = {image: facts_of(number, brightness=0.0) for number, image in enumerate(facts)}
+    html = pages.unusual(audit_of(table, dark), thumbnail).data
+    assert html.count("<img") == pages.MOST_SHOWN
+    assert f"And {80 - pages.MOST_SHOWN} more in audit.json." in html
+
+
+def test_no_retina_anywhere_is_no_finding():
+    _, table, facts = sound_audit()
+    audit = audit_of(table, {image: facts_of(number, retina=None) for number, image in enumerate(facts)})
+    assert findings(audit) == []
+    assert "On 40 photographs no round retina was found" in pages.unusual(audit, thumbnail).data
+
+
+def test_sections_are_what_a_notebook_shows(troubled):
+    page = audit_page(troubled, thumbnail)
+    for section in (pages.grades, pages.eyes, pages.damage, pages.duplicates, pages.unusual):
+        assert section(troubled, thumbnail).data in page
+    for section in (pages.answer, pages.patients, pages.files):
+        assert section(troubled).data in page
+    assert pages.LOOK in pages.style().data
+
+
+@pytest.mark.real
+def test_the_courses_audit_in_words():
+    table = read_labels(real_data() / "course-csv")
+    table.attrs["header_loss"] = header_loss(table)
+    text = " ".join(audit_text(audit_labels(table)).split())
+    assert "3 things to look at" in text
+    assert "2576_right (grade 0) of train_img.csv and 3798_left (grade 0) of test_img.csv" in text
+    assert "5,618 of 6,322 testing patients (88.9%)" in text
+    assert "Always answering “no DR” is right for 73.4% in testing." in text
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="/usr/bin/chromium is missing: apt-get install chromium")
+def test_page_opens_without_complaint_and_never_scrolls_sideways(troubled, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    file = tmp_path / "audit.html"
+    file.write_text(audit_page(troubled | {"data_dir": "/photos/" + 30 * "long"}, thumbnail))
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)
+        for width in (1280, 390):
+            page = chromium.new_page(viewport={"width": width, "height": 844})
+            complaints, requests = [], []
+            page.on("console", lambda message, to=complaints: to.append(message.text))
+            page.on("pageerror", lambda error, to=complaints: to.append(str(error)))
+            page.on("dialog", lambda dialog, to=complaints: to.append(dialog.message))
+            page.on("request", lambda sent, to=requests: to.append(sent.url))
+            page.goto(file.as_uri())
+            assert complaints == []
+            assert [url for url in requests if not url.startswith("data:")] == [file.as_uri()]
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            sides = "[...document.querySelectorAll('.shot img')].map(e => e.getBoundingClientRect())"
+            assert page.evaluate(f"Math.min(...{sides}.map(box => Math.min(box.width, box.height)))") >= 100
+        chromium.close()

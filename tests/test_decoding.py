@@ -1,0 +1,208 @@
+import itertools
+import warnings
+from io import BytesIO
+
+import numpy as np
+import pytest
+from data_folders import jpeg, picture, real_data
+from PIL import Image, ImageFile
+
+from dr_lib.data.decoding import Header, decode_as_stored, decode_rgb, decode_strictly, read_header
+
+SIZES = [(1, 1), (2, 3), (7, 5), (8, 8), (9, 17), (33, 16), (65, 63), (100, 99), (255, 1), (1, 255), (333, 217)]
+OPTIONS = [
+    {"mode": mode, "progressive": progressive, "quality": quality} | sampling | restarts
+    for mode, sampling, progressive, quality, restarts in itertools.product(
+        ("RGB", "L", "CMYK"),
+        ({"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"subsampling": "4:1:1"}, {"keep_rgb": True}),
+        (False, True),
+        (30, 95),
+        ({}, {"restart_marker_blocks": 3}),
+    )
+    if mode == "RGB" or "keep_rgb" not in sampling
+]
+
+
+def grainy(seed, size, mode="RGB"):
+    """Return a picture with fine detail, which tells decoders apart."""
+    smooth = np.asarray(picture(seed, size), np.int16)
+    grain = np.random.default_rng(seed).integers(-30, 30, smooth.shape)
+    return Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def encode(form, size=(70, 45), mode="RGB", **options):
+    stream = BytesIO()
+    grainy(2, size, mode).save(stream, form, **options)
+    return stream.getvalue()
+
+
+def by_pillow(data, draft=0):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(BytesIO(data)) as image:
+            if draft:
+                image.draft(None, (draft, draft))
+            return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_jpegs_of_all_kinds_come_as_from_pillow(size):
+    for seed, options in enumerate(OPTIONS):
+        options = dict(options)
+        data = jpeg(grainy(seed, size, options.pop("mode")), **options)
+        pixels = decode_rgb(data)
+        np.testing.assert_array_equal(pixels, by_pillow(data), str(options))
+        assert pixels.dtype == np.uint8 and pixels.flags.writeable and pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("at_least", [1, 5, 20, 100])
+def test_reduced_jpegs_come_as_from_pillow(at_least):
+    for size in SIZES:
+        for seed, options in enumerate(OPTIONS[::5]):
+            options = dict(options)
+            data = jpeg(grainy(seed, size, options.pop("mode")), **options)
+            pixels = decode_rgb(data, at_least)
+            draft = 0 if read_header(data).mode == "CMYK" else 2 * at_least
+            np.testing.assert_array_equal(pixels, by_pillow(data, draft), str(options))
+            assert min(pixels.shape[:2]) >= min(*size, 2 * at_least)
+
+
+def test_a_large_jpeg_is_reduced_as_far_as_it_may():
+    data = jpeg(picture(0, (1000, 800)))
+    shapes = {at_least: decode_rgb(data, at_least).shape[:2] for at_least in (0, 401, 400, 201, 200, 101, 100, 50, 1)}
+    assert shapes == {
+        0: (800, 1000), 401: (800, 1000), 400: (800, 1000), 201: (800, 1000), 200: (400, 500),
+        101: (400, 500), 100: (200, 250), 50: (100, 125), 1: (100, 125),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "options"),
+    [
+        ("png", "RGB", {}),
+        ("png", "RGBA", {}),
+        ("png", "LA", {}),
+        ("png", "P", {}),
+        ("png", "P", {"transparency": 3}),
+        ("png", "1", {}),
+        ("png", "I;16", {}),
+        ("tiff", "RGB", {}),
+        ("tiff", "CMYK", {}),
+        ("tiff", "I;16", {}),
+        ("tiff", "F", {}),
+        ("tiff", "RGB", {"compression": "tiff_lzw"}),
+        ("tiff", "RGB", {"compression": "jpeg"}),
+        ("bmp", "RGB", {}),
+        ("gif", "P", {}),
+        ("webp", "RGB", {"lossless": True}),
+    ],
+)
+def test_other_formats_come_as_from_pillow(form, mode, options):
+    data = encode(form, (70, 300), mode, **options)
+    for at_least in (0, 4):
+        pixels = decode_rgb(data, at_least)
+        np.testing.assert_array_equal(pixels, by_pillow(data))
+        assert pixels.dtype == np.uint8 and pixels.shape == (300, 70, 3) and pixels.flags.writeable
+
+
+def test_of_several_pictures_the_first_is_decoded():
+    stream = BytesIO()
+    grainy(1, (40, 30)).save(stream, "mpo", save_all=True, append_images=[grainy(2, (40, 30))])
+    assert read_header(stream.getvalue()).format == "MPO"
+    np.testing.assert_array_equal(decode_rgb(stream.getvalue()), by_pillow(stream.getvalue()))
+
+
+def test_exif_does_not_turn_the_image():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0110] = 6, "CANON  INC\0junk", "Canon CR-2"
+    for form in ("jpeg", "png", "webp", "tiff"):
+        data = encode(form, exif=exif)
+        header = read_header(data)
+        assert (header.orientation, header.camera) == (6, "CANON INC Canon CR-2"), form
+        turned = form == "tiff"  # by Pillow itself
+        assert decode_rgb(data).shape == (header.height, header.width, 3) == ((70, 45, 3) if turned else (45, 70, 3))
+    assert read_header(encode("jpeg")) == Header("JPEG", "RGB", 70, 45, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "camera"),
+    [
+        ("Canon", "Canon EOS 5D", "Canon EOS 5D"),
+        ("TOPCON", "", "TOPCON"),
+        ("", "CR6-45NM", "CR6-45NM"),
+        ("a\x1b[31mb\n", "<script>", "a[31mb <script>"),
+        ("x" * 500, "", "x" * 60),
+    ],
+)
+def test_the_camera_in_few_words(make, model, camera):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0112] = make, model, 9
+    header = read_header(encode("jpeg", exif=exif))
+    assert (header.camera, header.orientation) == (camera, 0)
+
+
+def test_broken_metadata_are_none_and_raise_no_warning():
+    data = encode("jpeg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x03\x01\x0f\0\x02\0\0\x7f\xff\0\0\xff\xff")
+    header = read_header(data)
+    assert (header.orientation, header.camera) == (0, "")
+    np.testing.assert_array_equal(decode_rgb(data), by_pillow(data))
+
+
+def test_what_pillow_refuses_is_refused():
+    whole = encode("jpeg")
+    for data in (b"", b"hello", whole[:100], whole[:-300], whole[:-2], encode("png")[:-300], encode("tiff")[:300]):
+        with pytest.raises(OSError):
+            by_pillow(data)
+        with pytest.raises(OSError):
+            decode_rgb(data)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def test_a_format_that_would_start_a_program_is_not_opened(monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    data = encode("eps")
+    with Image.open(BytesIO(data)) as image:
+        assert image.format == "EPS"
+    with pytest.raises(Image.UnidentifiedImageError):
+        decode_rgb(data)
+
+
+def test_strict_decoding_says_what_pillow_does_not():
+    for mode in ("RGB", "L", "CMYK"):
+        whole = encode("jpeg", mode=mode)
+        header = read_header(whole)
+        np.testing.assert_array_equal(decode_strictly(whole, header), by_pillow(whole))
+        grey_below = whole[: len(whole) - 500] + b"\xff\xd9"
+        with pytest.raises(ValueError, match="premature end of data segment"):
+            decode_strictly(grey_below, header)
+        np.testing.assert_array_equal(decode_rgb(grey_below), by_pillow(grey_below))  # Pillow is content with it
+        stored = decode_as_stored(grey_below, header)
+        assert stored.shape == (45, 70, {"RGB": 3, "L": 1, "CMYK": 4}[mode])
+        if mode == "RGB":
+            np.testing.assert_array_equal(stored, by_pillow(grey_below))
+
+
+@pytest.mark.real
+def test_real_and_odd_files_come_as_from_pillow(capfd):
+    folder = real_data()
+    files = [path for path in sorted((folder / "odd-jpegs").rglob("*")) if path.is_file()]
+    files += sorted((folder / "eyepacs-full" / "images").iterdir())[::4]
+    files += sorted((folder / "eyepacs-1024" / "images").iterdir())[::20]
+    opened = 0
+    for path in files:
+        data = path.read_bytes()
+        try:
+            expected = by_pillow(data)
+        except Exception as error:
+            with pytest.raises(type(error)):
+                decode_rgb(data)
+            continue
+        opened += 1
+        np.testing.assert_array_equal(decode_rgb(data), expected, str(path))
+        if "odd-jpegs" not in path.parts:
+            np.testing.assert_array_equal(decode_rgb(data, 100), by_pillow(data, 200), str(path))
+        assert min(decode_rgb(data, 100).shape[:2]) >= min(*expected.shape[:2], 200)
+    assert opened > 200
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,234 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from data_folders import real_data
+from torchvision import transforms as T
+
+from dr_lib.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, KINDS, ZCA_EPSILON, Normalisation
+from dr_lib.errors import InputError
+
+
+def squares(count=10, side=9, seed=0):
+    """Return noise whose channels differ in mean and spread."""
+    noise = np.random.default_rng(seed).normal((150, 90, 40), (40, 25, 10), (count, side, side, 3))
+    return noise.clip(0, 255).astype(np.uint8)
+
+
+def batch(pixels):
+    return torch.from_numpy(np.array(pixels))
+
+
+def all_levels():
+    """Return a square in which each channel has all 256 levels."""
+    levels = np.arange(256, dtype=np.uint8)
+    return np.stack([levels, levels[::-1], np.roll(levels, 100)], axis=1).reshape(16, 16, 3)
+
+
+def test_imagenet_is_torchvisions_to_the_bit():
+    transform = T.Compose([T.ToTensor(), T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
+    pixels = np.stack([all_levels(), np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)])
+    normalised = Normalisation.fit("imagenet", [], 16)(batch(pixels))
+    assert torch.equal(normalised, torch.stack([transform(square) for square in pixels]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shape_memory_and_input(kind):
+    pixels = batch(squares(5, 8))
+    before = pixels.clone()
+    normalised = Normalisation.fit(kind, squares(20, 8), 8)(pixels)
+    assert normalised.shape == (5, 3, 8, 8)
+    assert normalised.dtype == torch.float32
+    assert normalised.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize("kind", ["imagenet", "featurewise", "samplewise"])
+def test_pictures_need_not_be_square_nor_contiguous(kind):
+    pixels = batch(squares(3, 12))[:, ::2, 1:]
+    assert not pixels.is_contiguous()
+    normalisation = Normalisation.fit(kind, squares(), 12)
+    assert torch.equal(normalisation(pixels), normalisation(pixels.contiguous()))
+
+
+def test_featurewise_is_the_training_sets_mean_and_deviation():
+    pixels = squares(30)
+    normalisation = Normalisation.fit("featurewise", iter(pixels), 9)
+    np.testing.assert_allclose(normalisation.mean, (pixels / 255).mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(normalisation.std, (pixels / 255).std((0, 1, 2)), rtol=1e-6)
+    normalised = normalisation(batch(pixels))
+    np.testing.assert_allclose(normalised.mean((0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(normalised.std((0, 2, 3), correction=0), 1, atol=1e-5)
+    another = Normalisation.fit("featurewise", pixels[::-1], 9)
+    assert torch.equal(another.mean, normalisation.mean)
+    assert torch.equal(another.std, normalisation.std)
+
+
+def test_samplewise_is_each_photographs_own():
+    pixels = squares(6)
+    normalised = Normalisation.fit("samplewise", [], 9)(batch(pixels))
+    values = pixels.astype(np.float64)  # Keras: mean and std of the whole sample, all axes
+    expected = (values - values.mean((1, 2, 3), keepdims=True)) / values.std((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(normalised, expected.transpose(0, 3, 1, 2), atol=2e-6)
+
+
+def test_samplewise_does_not_depend_on_the_batch():
+    pixels = batch(np.random.default_rng(1).integers(0, 256, (17, 50, 50, 3), np.uint8))
+    normalisation = Normalisation.fit("samplewise", [], 50)
+    together = normalisation(pixels)
+    for number in range(len(pixels)):
+        assert torch.equal(normalisation(pixels[number : number + 1])[0], together[number])
+
+
+def test_a_photograph_of_one_level_becomes_zero():
+    pixels = np.full((2, 9, 9, 3), 77, np.uint8)
+    pixels[1, 0, 0, 0] = 78  # a deviation below 1/sqrt(n), which is what divides
+    normalised = Normalisation.fit("samplewise", [], 9)(batch(pixels))
+    assert torch.equal(normalised[0], torch.zeros(3, 9, 9))
+    deviation = 1 - 1 / 243
+    np.testing.assert_allclose(normalised[1, 0, 0, 0], deviation * np.sqrt(243), rtol=1e-5)
+
+
+def correlated(count, side):
+    """Return squares in which neighbours are alike and channels follow each other."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 1, (count, side, side, 3))
+    values = values + 0.3 * np.roll(values, 1, axis=1) + 0.15 * np.roll(values, 1, axis=2) + 0.15 * values[..., ::-1]
+    return (120 + 40 * values).clip(0, 255).astype(np.uint8)
+
+
+def test_zca_whitens():
+    pixels = correlated(2000, 4)
+    normalisation = Normalisation.fit("zca", pixels, 4)
+    covariance = lambda images: np.cov(images.flatten(1).numpy(), rowvar=False, bias=True)  # noqa: E731
+    raw = batch(pixels).permute(0, 3, 1, 2) / 255
+    variances = np.linalg.eigvalsh(covariance(raw))
+    assert variances[0] > 30 * ZCA_EPSILON  # so that epsilon hardly matters
+    white = covariance(normalisation(batch(pixels)))
+    np.testing.assert_allclose(np.diag(white), 1, atol=0.05)
+    np.testing.assert_allclose(white - np.diag(np.diag(white)), 0, atol=0.05)
+    assert np.abs(covariance(raw / raw.std()) - np.eye(48)).max() > 0.25  # as it was not before
+    # Of all whitenings ZCA's matrix alone is symmetric, so pictures stay pictures.
+    matrix = normalisation.transformation_matrix
+    torch.testing.assert_close(matrix, matrix.T)
+    unseen = covariance(normalisation(batch(correlated(4000, 4)[2000:])))
+    np.testing.assert_allclose(unseen, np.eye(48), atol=0.25)
+
+
+def test_zca_is_torchvisions_linear_transformation():
+    pixels = correlated(200, 4)
+    normalisation = Normalisation.fit("zca", pixels, 4)
+    linear = T.LinearTransformation(normalisation.transformation_matrix, normalisation.mean_vector)
+    expected = torch.stack([linear(T.ToTensor()(square)) for square in pixels])
+    torch.testing.assert_close(normalisation(batch(pixels)), expected, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(normalisation.mean_vector, (pixels / 255).mean(0).transpose(2, 0, 1).ravel(), rtol=1e-6)
+
+
+def test_zca_is_fitted_to_the_centre_that_the_network_sees():
+    pixels = correlated(100, 9)
+    fitted = Normalisation.fit("zca", pixels, 4)
+    expected = Normalisation.fit("zca", [np.asarray(T.CenterCrop(4)(T.ToPILImage()(square))) for square in pixels], 4)
+    assert torch.equal(fitted.transformation_matrix, expected.transformation_matrix)
+
+
+def test_fewer_photographs_than_pixels_can_be_whitened():
+    normalised = Normalisation.fit("zca", correlated(10, 6), 6)(batch(correlated(40, 6)))
+    assert normalised.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [33, 224])
+def test_zca_is_refused_beyond_what_a_matrix_can_hold(size):
+    with pytest.raises(InputError, match=f"zca at image_size {size} would need .* set image_size to 32 or less"):
+        Normalisation.fit("zca", [], size)
+
+
+def test_an_unknown_kind():
+    with pytest.raises(InputError, match="'layerwise' is none of imagenet, featurewise"):
+        Normalisation.fit("layerwise", squares(), 9)
+
+
+@pytest.mark.parametrize("kind", ["featurewise", "zca"])
+def test_nothing_to_fit_to(kind):
+    with pytest.raises(InputError, match="there are none"):
+        Normalisation.fit(kind, [], 8)
+
+
+def test_a_channel_without_variation_has_no_featurewise():
+    pixels = squares()
+    pixels[..., 2] = 5
+    with pytest.raises(InputError, match="all the same"):
+        Normalisation.fit("featurewise", pixels, 9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_brings_it_back(kind):
+    normalisation = Normalisation.fit(kind, squares(20, 8), 8)
+    stream = io.BytesIO()
+    torch.save(normalisation.state(), stream)
+    stream.seek(0)
+    restored = Normalisation.from_state(torch.load(stream, weights_only=True))
+    pixels = batch(squares(4, 8, seed=1))
+    assert torch.equal(restored(pixels), normalisation(pixels))
+    assert restored.describe() == normalisation.describe()
+    if kind != "imagenet":
+        assert not torch.equal(restored(pixels), Normalisation.fit("imagenet", [], 8)(pixels))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_are_no_parameters(kind):
+    normalisation = Normalisation.fit(kind, squares(20, 8), 8)
+    assert not list(normalisation.parameters())
+    assert not normalisation(batch(squares(2, 8))).requires_grad
+
+
+@pytest.mark.parametrize("kind", ["imagenet", "featurewise", "zca"])
+def test_pictures_come_back(kind):
+    normalisation = Normalisation.fit(kind, squares(200, 6), 6)
+    pixels = batch(squares(3, 6, seed=2))
+    back = normalisation.denormalise(normalisation(pixels))
+    np.testing.assert_allclose(back, pixels.permute(0, 3, 1, 2) / 255, atol=1e-4)
+
+
+def test_samplewise_pictures_come_back_at_full_contrast():
+    pixels = batch(np.stack([all_levels(), all_levels()]))
+    normalisation = Normalisation.fit("samplewise", [], 16)
+    back = normalisation.denormalise(normalisation(pixels // 2))
+    np.testing.assert_allclose(back, (pixels // 2).permute(0, 3, 1, 2) / 127, atol=1e-5)
+    flat = normalisation.denormalise(normalisation(torch.full((1, 4, 4, 3), 9, dtype=torch.uint8)))
+    assert torch.equal(flat, torch.zeros(1, 3, 4, 4))
+
+
+def test_descriptions_hold_the_figures():
+    imagenet = Normalisation.fit("imagenet", [], 224).describe()
+    assert all(f"{value:.3f}" in imagenet for value in (*IMAGENET_MEAN, *IMAGENET_STD))
+    pixels = squares(12)
+    featurewise = Normalisation.fit("featurewise", pixels, 9).describe()
+    assert all(f"{value:.3f}" in featurewise for value in (pixels / 255).mean((0, 1, 2)))
+    assert "12 training photographs" in featurewise
+    zca = Normalisation.fit("zca", pixels, 4).describe()
+    assert "4 x 4 px" in zca
+    assert "12 training photographs" in zca
+    assert f"{ZCA_EPSILON:g}" in zca
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_on_a_gpu(kind):
+    normalisation = Normalisation.fit(kind, squares(20, 8), 8)
+    pixels = batch(squares(4, 8, seed=1))
+    expected = normalisation(pixels)
+    found = normalisation.to("cuda")(pixels.to("cuda")).cpu()
+    if kind == "zca":
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    else:
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.real
+def test_whitening_spreads_unseen_photographs_little_wider():
+    data = np.load(real_data() / "retinamnist.npz")
+    small = lambda name: np.ascontiguousarray(data[name][:, 6:22, 6:22])  # noqa: E731
+    normalisation = Normalisation.fit("zca", small("train_images"), 16)
+    seen, unseen = (normalisation(batch(small(name))).std() for name in ("train_images", "test_images"))
+    assert seen < unseen < 1.5 * seen

@@ -1,0 +1,240 @@
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_folders import jpeg, picture, pixels, write_photographs
+from PIL import Image
+from torchvision.transforms import functional as F
+
+from dr_lib.data import survey as survey_module
+from dr_lib.data.photographs import open_photographs
+from dr_lib.data.squares import DecodedSquares, SquareRecipe
+from dr_lib.data.survey import Survey
+from dr_lib.errors import InputError
+
+NAMES = [f"{patient}_{eye}" for patient in range(6) for eye in ("left", "right")]
+RECIPE, OTHER = SquareRecipe(48), SquareRecipe(32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_photographs(tmp_path / "photographs", NAMES)
+    return tmp_path / "photographs"
+
+
+@pytest.fixture
+def survey(tmp_path, folder):
+    return new_survey(folder, tmp_path / "cache")
+
+
+def new_survey(folder, cache):
+    photographs = open_photographs(folder, pd.DataFrame({"image": NAMES}))
+    return Survey(photographs, folder, cache, progress=False)
+
+
+def lab_square(data, side):
+    image = Image.fromarray(pixels(data)).convert("RGB")
+    return np.asarray(F.center_crop(F.resize(image, side), [side, side]))
+
+
+def count_decodings(monkeypatch):
+    decoded = []
+    examine = survey_module.Survey._examine
+
+    def counted(self, items, stores):
+        decoded.extend(image for image, _ in items)
+        return examine(self, items, stores)
+
+    monkeypatch.setattr(survey_module.Survey, "_examine", counted)
+    return decoded
+
+
+def test_squares_are_the_labs_and_each_file_is_decoded_once(survey, folder, monkeypatch):
+    decoded = count_decodings(monkeypatch)
+    facts = survey.facts(NAMES, {RECIPE: NAMES[:8], OTHER: NAMES[4:]})
+    assert list(facts) == NAMES and decoded == sorted(NAMES)
+    for recipe, names in ((RECIPE, NAMES[:8]), (OTHER, NAMES[4:])):
+        squares = survey.squares(recipe, names)
+        for name in names:
+            expected = lab_square((folder / f"{name}.jpeg").read_bytes(), recipe.side)
+            np.testing.assert_array_equal(squares.read(name), expected)
+            np.testing.assert_array_equal(DecodedSquares(survey.photographs, recipe).read(name), expected)
+    assert len(decoded) == len(NAMES)
+    survey.squares(RECIPE, NAMES)  # four more photographs, and only those
+    assert decoded[len(NAMES) :] == sorted(NAMES[8:])
+
+
+def test_what_is_known_is_kept_and_a_changed_file_is_looked_at_again(survey, folder, tmp_path, monkeypatch):
+    survey.facts(NAMES, {RECIPE: NAMES})
+    decoded = count_decodings(monkeypatch)
+    again = new_survey(folder, tmp_path / "cache")
+    assert again.facts(NAMES, {RECIPE: NAMES}) == survey.facts(NAMES) and decoded == []
+    before = again.squares(RECIPE, ["3_left"])
+    old = before.read("3_left").copy()
+    (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
+    np.testing.assert_array_equal(
+        again.squares(RECIPE, NAMES).read("3_left"), lab_square(jpeg(picture(99)), RECIPE.side)
+    )
+    assert decoded == ["3_left"]
+    np.testing.assert_array_equal(before.read("3_left"), old)  # a run that reads is not disturbed
+    os.utime(folder / "3_left.jpeg", ns=(1, 1))
+    again.facts(NAMES)
+    assert decoded == ["3_left", "3_left"]
+
+
+def test_an_unreadable_file_has_facts_and_no_square(survey, folder, monkeypatch):
+    (folder / "2_left.jpeg").write_bytes(b"no photograph at all")
+    facts = survey.facts(NAMES, {RECIPE: NAMES})
+    assert facts["2_left"].verdict.verdict == "unreadable" and facts["2_left"].phash == ""
+    decoded = count_decodings(monkeypatch)
+    survey.facts(NAMES, {RECIPE: NAMES})
+    assert decoded == []
+    with pytest.raises(InputError, match=r"2_left\.jpeg: cannot be read"):
+        survey.squares(RECIPE, NAMES)
+
+
+def test_a_damaged_store_is_made_again_with_a_word(survey, folder, caplog, monkeypatch):
+    survey.facts(NAMES, {RECIPE: NAMES})
+    (store,) = (survey.folder).glob("squares-*/pixels.npy")
+    with store.open("r+b") as stream:
+        stream.seek(128 + 3 * 48 * 48 * 3)
+        stream.write(b"damage")
+    decoded = count_decodings(monkeypatch)
+    squares = survey.squares(RECIPE, NAMES)
+    assert "1 of 12 squares do not fit their checksums" in caplog.text and decoded == ["1_right"]
+    np.testing.assert_array_equal(
+        squares.read("1_right"), lab_square((folder / "1_right.jpeg").read_bytes(), RECIPE.side)
+    )
+
+
+def test_other_versions_of_the_decoders_make_the_squares_again(survey, monkeypatch, caplog):
+    survey.facts(NAMES, {RECIPE: NAMES})
+    decoded = count_decodings(monkeypatch)
+    monkeypatch.setattr(survey_module, "_decoders", lambda: {"pillow": "0.1"})
+    survey.squares(RECIPE, NAMES)
+    assert len(decoded) == len(NAMES) and "begun anew" in caplog.text
+
+
+def test_a_lost_pixel_file_is_made_again(survey, folder, caplog):
+    survey.facts(NAMES, {RECIPE: NAMES})
+    (store,) = (survey.folder).glob("squares-*/pixels.npy")
+    store.unlink()
+    np.testing.assert_array_equal(
+        survey.squares(RECIPE, NAMES).read("0_left"), lab_square((folder / "0_left.jpeg").read_bytes(), 48)
+    )
+
+
+def _build(folder, cache, answers):
+    survey = new_survey(folder, cache)
+    decoded = []
+    examine = Survey._examine
+
+    def counted(self, items, stores):
+        decoded.extend(items)
+        return examine(self, items, stores)
+
+    Survey._examine = counted
+    squares = survey.squares(RECIPE, NAMES)
+    answers.put((len(decoded), sum(int(squares.read(name).sum()) for name in NAMES)))
+
+
+def test_of_two_processes_one_builds_and_the_other_waits(folder, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    processes = [context.Process(target=_build, args=(folder, tmp_path / "cache", answers)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sorted(count for count, _ in found) == [0, len(NAMES)]
+    assert found[0][1] == found[1][1]
+
+
+SLOW_BUILD = """
+import sys, time
+from pathlib import Path
+import pandas as pd
+from dr_lib.data import survey as module
+from dr_lib.data.photographs import open_photographs
+from dr_lib.data.squares import SquareRecipe
+folder, cache = map(Path, sys.argv[1:])
+names = sorted(path.stem for path in folder.iterdir())
+write = module._Notes.write
+def slow(notes):
+    write(notes)
+    print("noted", flush=True)
+    time.sleep(1)
+module._Notes.write, module._FILES_BETWEEN_NOTES = slow, 3
+photographs = open_photographs(folder, pd.DataFrame({"image": names}))
+module.Survey(photographs, folder, cache, progress=False).facts(names, {SquareRecipe(48): names})
+"""
+
+
+def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", SLOW_BUILD, folder, tmp_path / "cache"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout.readline() == "noted\n"
+        killed.send_signal(signal.SIGKILL)
+    decoded = count_decodings(monkeypatch)
+    survey = new_survey(folder, tmp_path / "cache")
+    squares = survey.squares(RECIPE, NAMES)
+    assert 0 < len(decoded) < len(NAMES)
+    for name in NAMES:
+        expected = lab_square((folder / f"{name}.jpeg").read_bytes(), RECIPE.side)
+        np.testing.assert_array_equal(squares.read(name), expected)
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_file(survey, folder, monkeypatch):
+    facts = survey.facts(NAMES)
+    assert all(found.verdict.verdict == "intact" for found in facts.values())
+    for name, behaviour in (("1_left", "crash"), ("2_left", "hang")):
+        (folder / f"{name}.jpeg").write_bytes(behaviour.encode())
+    monkeypatch.setattr(survey_module, "_examine_one", _examine_or_die)
+    monkeypatch.setattr(survey_module, "SECONDS_A_FILE", 2)
+    facts = survey.facts(NAMES, {RECIPE: NAMES})
+    assert facts["1_left"].verdict.verdict == facts["2_left"].verdict.verdict == "unreadable"
+    assert "SIGSEGV" in facts["1_left"].verdict.detail and "2 s" in facts["2_left"].verdict.detail
+    assert sum(found.verdict.verdict == "intact" for found in facts.values()) == len(NAMES) - 2
+
+
+def _examine_or_die(item):
+    data = survey_module._photographs.read_as_is(item[0])
+    if data == b"crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data == b"hang":
+        time.sleep(60)
+    return _examine_one(item)
+
+
+_examine_one = survey_module._examine_one
+
+
+def test_a_disk_without_room_is_an_error_and_leaves_nothing_broken(survey, tmp_path, monkeypatch):
+    survey.facts(NAMES[:4], {RECIPE: NAMES[:4]})
+    real = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([*real(path)[:4], 0, *real(path)[5:]]))
+    with pytest.raises(InputError, match=r"needs 0\.00 GB more and 0\.00 GB are free"):
+        survey.squares(RECIPE, NAMES)
+    monkeypatch.undo()
+    assert survey.squares(RECIPE, NAMES).read("5_right").shape == (48, 48, 3)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_on_a_disk_that_is_really_small(folder, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        with pytest.raises(InputError, match="cache_dir"):
+            new_survey(folder, disk).squares(RECIPE, NAMES)
+    finally:
+        subprocess.run(["umount", disk], check=True)
