@@ -54,7 +54,9 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     rule = "repair" if config.on_damage == "fail" else config.on_damage
     decisions = decide(verdicts, on_damage=rule, max_lost_share=config.max_lost_share)
     found |= audit_photographs(there, facts, decisions, unlabelled=search.unlabelled, missing=search.missing)
-    return Audit(found | {"fingerprint": fingerprint(there, search.photographs.size)}, search.photographs)
+    dropped = [decision.image for decision in decisions if decision.action == "dropped"]
+    usable = there[~there["image"].isin(dropped)]
+    return Audit(found | {"fingerprint": fingerprint(usable, search.photographs.size)}, search.photographs)
 
 
 def write_audit(config: RunConfig, progress: bool = True) -> Audit:

@@ -46,7 +46,8 @@ def normalised(view):
 
 def assert_as_in_the_lab(data, seeds=range(4), resize=256, image_size=224, degrees=20):
     """Hold our path from the bytes of a file against the lab's ``Image.open(path).convert("RGB")`` and Compose."""
-    augmentations = ["RandomCrop", {"RandomRotation": {"degrees": degrees}}, "RandomHorizontalFlip", "RandomVerticalFlip"]  # fmt: skip
+    rotation = {"RandomRotation": {"degrees": degrees}}
+    augmentations = ["RandomCrop", rotation, "RandomHorizontalFlip", "RandomVerticalFlip"]
     config = RunConfig(resize=resize, image_size=image_size, augmentations=augmentations)
     train, test = TrainTransform.of(config), EvalTransform.of(config)
     pixels = decode_rgb(data)

@@ -7,7 +7,6 @@ from typing import Any
 from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
 from dr_lib.errors import InputError
 
-
 ACTIONS = {
     "repaired": "used with its end marker appended in memory; rows that are lost are the decoder's grey",
     "kept": "used as the decoder reads it",

@@ -14,9 +14,10 @@ from dr_lib.data.transforms import EvalTransform, TrainTransform
 class RetinopathyDataset(Dataset):
     """``(image, grade)`` of the photographs of ``split``: uint8 (H, W, 3), or (views, H, W, 3), and int 0-4.
 
-    A loader gets whole batches (:meth:`__getitems__`), so it must leave them as they are (:func:`whole`). What ``transform`` draws for a photograph is a function of (``seed``, epoch, name of the photograph) alone: the
-    number of workers, the order and the rest of the data set change nothing. Normalising is left to the device, once
-    a batch (:class:`dr_lib.data.normalisation.Normalisation`).
+    A loader gets whole batches (:meth:`__getitems__`), so it must leave them as they are (:func:`whole`). What
+    ``transform`` draws for a photograph is a function of (``seed``, epoch, name of the photograph) alone: the number
+    of workers, the order and the rest of the data set change nothing. Normalising is left to the device, once a batch
+    (:class:`dr_lib.data.normalisation.Normalisation`).
     """
 
     def __init__(

@@ -34,7 +34,8 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
     ``kaggle`` (``trainLabels.csv``: image, level), ``aptos`` (``train.csv``: id_code, diagnosis), ``table`` (any CSV
     with image and grade columns), ``medmnist`` (``retinamnist*.npz``) or ``auto`` (by the files that are there).
     ``attrs`` of the table holds ``form`` (never ``auto``) and ``header`` (whether the first line was one; None where
-    a form has no lines); for the course's files also ``headers``, the same for each split. Raises :class:`InputError` naming file and line.
+    a form has no lines); for the course's files also ``headers``, the same for each split. Raises
+    :class:`InputError` naming file and line.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():

@@ -1,5 +1,6 @@
 """From a configuration to photographs that can be trained on: labels, splits, damage, squares, in this order."""
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -71,6 +72,7 @@ def prepare_data(config: RunConfig, progress: bool = True, *, strict: bool = Tru
     verdicts = {image: found.verdict for image, found in facts.items()}
     decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
     table, photographs = _apply(decisions, table, photographs)
+    _say_where_there_is_no_retina(config, table, facts)
     _refuse_unusable(table, data_dir, decisions)
     mark = fingerprint(table, photographs.size)
     return PreparedData(table, photographs, decisions, mark, survey, config.pixel_store)
@@ -160,6 +162,15 @@ def _apply(
     if isinstance(photographs, FolderPhotographs):
         photographs = photographs.with_repaired(by_action["repaired"])
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
+
+
+def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts: Mapping[str, Facts]) -> None:
+    if "CropToRetina" not in json.dumps(config.preprocessing):
+        return
+    without = [image for image in table["image"] if facts[image].retina is None]
+    if without:
+        some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
+        log.warning("CropToRetina: no circle on %d of %d photographs, used whole: %s", len(without), len(table), some)
 
 
 def _refuse_unusable(table: pd.DataFrame, data_dir: Path, decisions: list[Decision]) -> None:

@@ -36,7 +36,7 @@ class Row:
 
 
 class PixelStore:
-    """The folder of one recipe's squares: ``pixels.npy`` (N, side, side, 3) and ``rows.jsonl``, which photograph is where.
+    """The folder of one recipe's squares: ``pixels.npy`` (N, side, side, 3), and ``rows.jsonl``, which says whose.
 
     Rows are only ever added: a photograph that changes gets a new row, so a run that reads is never disturbed. A row
     counts once its pixels are written and its line is in the journal; what a kill leaves in between is written over.

@@ -53,9 +53,8 @@ def build_loaders(
 ) -> dict[str, Batches]:
     """Return the batches of the splits that have photographs."""
     batches = {}
-    for split, transform in (
-        ("train", TrainTransform.of(config)), ("validation", EvalTransform.of(config)), ("test", EvalTransform.of(config))
-    ):  # fmt: skip
+    train, test = TrainTransform.of(config), EvalTransform.of(config)
+    for split, transform in (("train", train), ("validation", test), ("test", test)):
         if len(data.split(split)) == 0:
             continue
         dataset = RetinopathyDataset(data, split, transform, seed=config.seed)

@@ -1,0 +1,84 @@
+"""The audit from a configuration to its files, on folders in whatever state."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from data_folders import eyes, jpeg, picture, real_data, write_course, write_photographs
+
+from dr_lib.audit import audit_data, write_audit
+from dr_lib.config import RunConfig
+from dr_lib.data.prepare import prepare_data
+from dr_lib.errors import InputError
+from dr_lib.files import read_json
+from dr_lib.runs import Experiment
+
+TRAIN, TEST = eyes(range(8)), eyes(range(20, 24))
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_course(tmp_path / "data", TRAIN, TEST)
+    write_photographs(tmp_path / "data" / "images", [*TRAIN, *TEST])
+    return RunConfig(
+        data_dir=str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"), out_dir=str(tmp_path / "out"),
+        resize=40, image_size=32,
+    )  # fmt: skip
+
+
+def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path):
+    images = tmp_path / "data" / "images"
+    (images / "1_left.jpeg").unlink()
+    (images / "2_left.jpeg").write_text("<html>404</html>")
+    (images / "3_left.jpeg").write_bytes((images / "3_left.jpeg").read_bytes()[:-2])
+    (images / "20_left.jpeg").write_bytes((images / "4_left.jpeg").read_bytes())  # of grade 4, now also of grade 0
+    (images / "new.jpeg").write_bytes(jpeg(picture(77)))
+    with pytest.raises(InputError, match="missing"):
+        prepare_data(config, progress=False)
+    found = audit_data(config, progress=False).found
+    assert found["files"] == {"missing": ["1_left"], "unlabelled": ["images/new.jpeg"]}
+    assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
+        "2_left": "unreadable",
+        "3_left": "end marker missing",
+    }
+    (group,) = found["duplicates"]["exact"]
+    assert {entry["image"] for entry in group["photographs"]} == {"4_left", "20_left"}
+
+
+def test_a_sound_folder_has_the_fingerprint_of_its_runs_and_their_squares(config, tmp_path):
+    found = audit_data(config, progress=False).found
+    assert found["fingerprint"] == prepare_data(config, progress=False).fingerprint
+    assert len(list((tmp_path / "cache").rglob("pixels.npy"))) == 2
+
+
+def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):
+    for path in (tmp_path / "data" / "images").iterdir():
+        path.unlink()
+    found = write_audit(config, progress=False).found
+    assert "damage" not in found and found["splits"]["test"]["photographs"] == 8
+    assert read_json(Experiment(Path(config.out_dir)).audit) == found
+    assert "were not looked at" in Experiment(Path(config.out_dir)).audit_page.read_text()
+
+
+def test_the_command_prints_and_writes_the_same_audit(config, tmp_path):
+    data = tmp_path / "data.yaml"
+    data.write_text(f"data_dir: {config.data_dir}\ncache_dir: {config.cache_dir}\nimage_size: 32\nresize: 40\n")
+    command = [sys.executable, "-m", "dr_lib.cli", "audit", "--data", data, "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "24 photographs" in done.stdout and "GRADES" in done.stdout
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "audit.html")
+
+
+@pytest.mark.real
+def test_labels_of_the_course_alone_are_quick(tmp_path):
+    data = tmp_path / "data.yaml"
+    data.write_text(f"data_dir: {real_data() / 'course-csv'}\n")
+    command = [sys.executable, "-m", "dr_lib.cli", "audit", "--data", data, "--out", tmp_path / "out"]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert time.monotonic() - began < 5
+    assert "5,618 of 6,322 testing patients (88.9%)" in done.stdout
+    assert "2576_right" in done.stdout and "3798_left" in done.stdout
