@@ -22,8 +22,8 @@ log = logging.getLogger("dr_lib.data")
 HEADER_BYTES = 128
 """Length of the header of ``pixels.npy``; numpy leaves room in it for the number of rows to grow."""
 
-READS_UNTIL_RELEASE = 512
-"""Squares read (100 MB at 256 px) before their pages are given back: memory stays flat however many there are."""
+READS_UNTIL_RELEASE = 128
+"""Squares read (25 MB at 256 px) before their pages are given back: memory stays flat however many there are."""
 
 
 @dataclass(frozen=True)

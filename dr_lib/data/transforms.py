@@ -1,4 +1,4 @@
-"""From a photograph's square to what the network is given: varied in training, as it is, or several views, in testing."""
+"""From a photograph's square to what the network is given: varied in training, as it is or in views in testing."""
 
 from dataclasses import dataclass
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from IPython.display import HTML
 import numpy as np
+from IPython.display import HTML
 from PIL import Image
 
 PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"

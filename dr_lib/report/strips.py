@@ -1,18 +1,24 @@
-"""Rows of photographs: samples of each grade, and one photograph as testing and as training see it."""
+"""Rows of photographs: samples of each grade, and one photograph on its way from the file to the network."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
 from dr_lib import GRADE_NAMES
 from dr_lib.config import RunConfig
+from dr_lib.data.augmentations import Augmentation, describe
+from dr_lib.data.preprocessing import after_square, before_square, describe_preprocessing
+from dr_lib.data.resampling import central_square
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.report import markup
 
 SIDE = 110
 """Side of a photograph on the page, px."""
+TRIES = 24
+"""Draws among which different ones are looked for; what happens with probability 0.1 is missed once in 12 times."""
 
 
 def grade_strips(samples: Callable[[int], Iterable[tuple[str, np.ndarray]]]) -> str:
@@ -20,31 +26,130 @@ def grade_strips(samples: Callable[[int], Iterable[tuple[str, np.ndarray]]]) -> 
     square = SquareRecipe(2 * SIDE).make
     rows = []
     for grade, name in enumerate(GRADE_NAMES):
-        pictures = "".join(
+        shown = "".join(
             markup.photograph(square(picture), f"Fundus photograph of grade {grade}, {name}: {image}", SIDE)
             for image, picture in samples(grade)
         )
-        rows.append(strip(f"<b>{grade}</b> {escape(name)}", pictures or "no training photograph"))
+        rows.append(strip(f"<b>{grade}</b> {escape(name)}", shown or "no training photograph"))
     return "".join(rows)
 
 
 def prepared_strips(image: str, original: np.ndarray, config: RunConfig, draws: int = 5) -> str:
     """Return a photograph as it is tested, and as ``draws`` epochs of training might see it, as HTML."""
-    test, train = EvalTransform.of(config), TrainTransform.of(config)
-    seen = test(test.recipe.make(original))
-    seen = seen if seen.ndim == 4 else seen[None]
-    tested = "".join(
-        markup.photograph(view, f"{image} as it is tested" + f", view {number}" * (len(seen) > 1), SIDE)
-        for number, view in enumerate(seen, start=1)
-    )
-    square = train.recipe.make(original)
-    trained = "".join(
-        markup.photograph(train(square, draw), f"{image} as training might see it, {draw}", SIDE)
-        for draw in range(1, draws + 1)
-    )
+    tested = pictures(_tested(original, config), f"{image} as it is tested")
+    trained = pictures(_trained(original, config, draws), f"{image} as training might see it")
     return strip("testing", tested) + strip("training", trained)
 
 
-def strip(label_html: str, pictures_html: str) -> str:
-    """Return a labelled row of pictures."""
-    return f'<div class="strip"><div>{label_html}</div><div class="row">{pictures_html}</div></div>'
+def step_strips(image: str, original: np.ndarray, config: RunConfig, normalised: str, draws: int = 5) -> str:
+    """Return what ``config`` does to a photograph, uint8 (H, W, 3), as HTML: a row a step, in order.
+
+    Preprocessing and square; each augmentation alone; ``draws`` epochs of all together; what testing sees; and
+    ``normalised``, a fragment of a sentence, left out where it is empty.
+    """
+    height, width = original.shape[:2]
+    side, steps = config.image_size, config.preprocessing
+    said = dict(zip(map(_name, steps), describe_preprocessing(steps), strict=True))
+    cropped, found = before_square(original, steps)
+    square = central_square(cropped, config.resize)
+    rows = [("Photograph", f"{width:,} × {height:,} px", [in_full(original)], "as it is")]
+    if "CropToRetina" in said:
+        words = said["CropToRetina"] if found else "no circle was found, so all of it stays"
+        rows.append(("CropToRetina", words, [in_full(cropped)], "after CropToRetina"))
+    words = f"shorter side to {config.resize} px, and the middle of it, without distortion"
+    rows.append(("Resize, CenterCrop", words, [square], "after Resize and CenterCrop"))
+    if "SubtractLocalMean" in said:
+        square = after_square(square, steps)
+        rows.append(("SubtractLocalMean", said["SubtractLocalMean"], [square], "after SubtractLocalMean"))
+    for at, words in enumerate(describe(config.augmentations, side)):
+        name = _name(config.augmentations[at])
+        rows.append((name, words, _alone(config.augmentations, at, square, side), f"after {name} alone"))
+    words = f"all of it, drawn anew in every epoch: {side} × {side} px"
+    rows.append(("Training", words, _trained(original, config, draws), "as training might see it"))
+    rows.append(("Testing", _test_words(config), _tested(original, config), "as it is tested"))
+    html = "".join(
+        strip(_label(name, words), pictures(shown, f"{image} {what}"), label_rem=11) for name, words, shown, what in rows
+    )
+    return html + (strip("<b>Normalisation</b>", escape(normalised), label_rem=11) if normalised else "")
+
+
+def strip(label_html: str, pictures_html: str, *, label_rem: float = 6.4, pictures_rem: float = 19) -> str:
+    """Return a row of pictures with its label: beside them where there is room for the given widths, or above.
+
+    A line holds at most five pictures.
+    """
+    return (
+        f'<div class="strip" style="display:flex;flex-wrap:wrap"><div style="flex:1 0 {label_rem:g}rem">{label_html}'
+        f'</div><div class="row" style="flex:99 1 {pictures_rem:g}rem;max-width:36rem">{pictures_html}</div></div>'
+    )
+
+
+def pictures(images: Sequence[np.ndarray], alternative: str) -> str:
+    """Return photographs, uint8 (H, W, 3), as HTML, numbered in their alternative text where there are several."""
+    return "".join(
+        markup.photograph(image, alternative + f", {number}" * (len(images) > 1), SIDE)
+        for number, image in enumerate(images, start=1)
+    )
+
+
+def in_full(pixels: np.ndarray) -> np.ndarray:
+    """Return all of a photograph, uint8 (H, W, 3), in the middle of a black square."""
+    height, width = pixels.shape[:2]
+    side = max(height, width)
+    square = np.zeros((side, side, 3), np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = pixels
+    return square
+
+
+def different_draws(draw: Callable[[int], np.ndarray], most: int) -> list[np.ndarray]:
+    """Return the first ``most`` different pictures that ``draw`` gives for the seeds 1, 2, ...
+
+    Fewer where there are no more: one of what is not random, two of a flip.
+    """
+    found: dict[bytes, np.ndarray] = {}
+    for seed in range(1, TRIES + 1):
+        picture = draw(seed)
+        found[picture.tobytes()] = picture
+        if len(found) == most:
+            break
+    return list(found.values())
+
+
+def _trained(original: np.ndarray, config: RunConfig, draws: int) -> list[np.ndarray]:
+    transform = TrainTransform.of(config)
+    square = transform.recipe.make(original)
+    return different_draws(lambda seed: transform(square, seed), draws)
+
+
+def _tested(original: np.ndarray, config: RunConfig) -> list[np.ndarray]:
+    transform = EvalTransform.of(config)
+    seen = transform(transform.recipe.make(original))
+    return list(seen) if seen.ndim == 4 else [seen]
+
+
+def _test_words(config: RunConfig) -> str:
+    side, views = config.image_size, config.test_time_augmentation
+    if views == "none":
+        return f"the middle at {side} × {side} px; nothing is drawn"
+    return f"{views}: views of {side} × {side} px, whose logits are averaged; nothing is drawn"
+
+
+def _alone(steps: Sequence[Any], at: int, square: np.ndarray, side: int) -> list[np.ndarray]:
+    """Return three draws of one augmentation, brought to ``side`` px where it leaves the square at another size."""
+    fit = {"Resize": {"size": [side, side]}}
+    for shown in (steps[at : at + 1], steps[: at + 1]):
+        augmentation = Augmentation([*shown, fit], side)
+        try:
+            return different_draws(lambda seed: augmentation.vary(square, seed), 3)  # noqa: B023
+        except ValueError:  # a crop for which only the steps before it make room
+            continue
+    return []
+
+
+def _name(step: Any) -> str:
+    return next(iter(step)) if isinstance(step, dict) else step
+
+
+def _label(name: str, words: str) -> str:
+    return f'<b>{escape(name)}</b><span class="sub">{escape(words)}</span>'
