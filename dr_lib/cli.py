@@ -45,6 +45,9 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data file's name>")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="runs at the same time")] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="set the results of runs with other parameters aside and begin them anew")
+    ] = False,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
     from dr_lib.plan import plan_runs
@@ -56,12 +59,14 @@ def run(
 
     from dr_lib import grid
     from dr_lib.audit import write_audit
-    from dr_lib.preflight import check_runs
+    from dr_lib.preflight import check_runs, make_way
     from dr_lib.report.render import build_report
     from dr_lib.report.wording import duration
     from dr_lib.watch import Watch
 
     prepared = check_runs(configs)
+    for line in make_way(configs, prepared, fresh):
+        console.print(line, markup=False, soft_wrap=True)
     write_audit(configs[0])
     work = grid.experiment_jobs(configs, prepared)
     grid.draw_pretraining_photographs(work)
@@ -69,7 +74,7 @@ def run(
         with Watch(console) as watch:
             grid.run_jobs(work, jobs, watch)
     except KeyboardInterrupt:
-        print("dr-lab: interrupted; the same command goes on after the last whole epochs", file=sys.stderr)
+        print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
         raise typer.Exit(130) from None
     failed = [job for job in work if job.state == "failed"]
     report = build_report(out)
@@ -198,7 +203,7 @@ def check(
 
     from dr_lib.models import check_model
 
-    check_model(config.model, config.resnet_version)
+    check_model(config.model, config.resnet_version, config.residual)
     defaults = RunConfig()
     for name in RunConfig.model_fields:
         value = getattr(config, name)

@@ -63,6 +63,10 @@ class RunConfig(BaseModel):
     resnet_version: Literal["v1.5", "v1"] = Field(
         "v1.5", description="stride of a bottleneck in its 3x3 convolution (v1.5) or its first 1x1 (v1)"
     )
+    residual: bool = Field(True, description="false: a ResNet without its shortcuts, to show the degradation problem")
+    head: Literal["softmax", "coral", "corn", "regression"] = Field(
+        "softmax", description="what the outputs mean: five classes, ordered thresholds, or a number with cut-points"
+    )
     pretrained: bool = Field(False, description="start from pretrained_weights instead of random values")
     pretrained_weights: str = Field(
         "DEFAULT", min_length=1, description="DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, generated, or a file"
@@ -95,19 +99,51 @@ class RunConfig(BaseModel):
     feature_extraction_epochs: Int = Field(
         5, ge=0, description="pretrained runs: epochs at the start that train the head alone"
     )
-    learning_rate: Float = Field(1e-3, gt=0, description="step size of SGD")
-    momentum: Float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
-    weight_decay: Float = Field(5e-4, ge=0, description="L2 penalty of SGD")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="SGD with momentum, or AdamW")
+    learning_rate: Float = Field(1e-3, gt=0, description="highest step size, for batches of reference_batch if scaled")
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = Field(
+        "none", description="how learning_rate grows with batch_size / reference_batch"
+    )
+    reference_batch: Int = Field(
+        256, ge=1, description="batch size that learning_rate is meant for, where it is scaled"
+    )
+    schedule: Literal["constant", "cosine", "onecycle"] = Field("constant", description="course of the learning rate")
+    warmup_epochs: Float = Field(0, ge=0, description="epochs in which the learning rate climbs to its height")
+    momentum: Float = Field(0.9, ge=0, lt=1, description="momentum of SGD, beta 1 of AdamW")
+    weight_decay: Float = Field(5e-4, ge=0, description="L2 penalty of SGD, decoupled decay of AdamW")
+    decay_batchnorm: bool = Field(True, description="weight decay on BatchNorm's parameters and biases too")
+    gradient_clip: Float = Field(0, ge=0, description="largest norm of the gradient; 0: any")
+    label_smoothing: Share = Field(0, description="share of a target spread over all grades (softmax)")
+    focal_gamma: Float = Field(
+        0, ge=0, le=5, description="focal loss: how much less what is easy counts (softmax); 0: off"
+    )
+    regression_loss: Literal["squared_error", "smooth_l1"] = Field(
+        "squared_error", description="distance from the grade (regression)"
+    )
+    mixup_alpha: Float = Field(
+        0, ge=0, description="MixUp: photographs laid over each other, Beta(alpha, alpha); 0: off"
+    )
+    average_decay: Share = Field(0, description="exponential moving average of the weights: its decay a step; 0: off")
+    sampling: Literal["none", "balanced", "sqrt", "decay"] = Field(
+        "none", description="rare grades shown more often: equally, by square roots, or equally at first"
+    )
+    sampling_decay: Float = Field(0.975, gt=0, le=1, description="sampling decay: balance left after each epoch")
+    early_stopping: Int = Field(0, ge=0, description="epochs without a better select_by after which to stop; 0: none")
     class_weights: Literal["none", "majority_ratio", "balanced"] | list[Float] = Field(
         "none", description="weights in the loss: none, n_0/n_c, n/(5 n_c), or five numbers"
     )
     select_by: Literal["val_kappa", "val_accuracy", "test_accuracy"] = Field(
         "val_kappa", description="figure that chooses the epoch; test_accuracy is the lab report's, and optimistic"
     )
+    record_gradients: bool = Field(False, description="gradient norm of each layer, a row an epoch, in gradients.csv")
     seed: Int = Field(0, ge=0, lt=2**31, description="seed of weights, order and augmentation")
 
     # The machine, and where results go
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: CUDA where there is one")
+    devices: Int = Field(1, ge=1, description="processes, one a device, that train one run together")
+    precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="autocast on CUDA")
+    tf32: bool = Field(False, description="CUDA may round the factors of float32 products to TF32")
+    checkpoint_minutes: Float = Field(10, gt=0, description="a checkpoint at least this often, within long epochs")
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
     pixel_store: bool = Field(True, description="keep decoded squares in cache_dir; else decode in every epoch")
     cache_dir: str = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: facts and squares")
@@ -127,6 +163,16 @@ class RunConfig(BaseModel):
             )
         if isinstance(self.class_weights, list) and (len(self.class_weights) != 5 or min(self.class_weights) <= 0):
             raise ValueError(f"class_weights needs five positive numbers, has {self.class_weights}")
+        if self.head != "softmax" and (self.label_smoothing or self.focal_gamma):
+            raise ValueError(f"label_smoothing and focal_gamma are softmax's, head is {self.head}; leave them at 0")
+        if self.head != "regression" and self.regression_loss != "squared_error":
+            raise ValueError(f"regression_loss is the regression head's, head is {self.head}; leave it out")
+        if self.schedule == "onecycle" and self.warmup_epochs:
+            raise ValueError("warmup_epochs: onecycle climbs by itself; leave it at 0")
+        if self.batch_size % self.devices:
+            raise ValueError(f"batch_size {self.batch_size} does not part evenly among {self.devices} devices")
+        if self.normalisation == "zca" and self.image_size > 32:
+            raise ValueError(f"normalisation zca is for image_size up to 32, not {self.image_size}; lower one")
         check_augmentations(self.augmentations)
         check_preprocessing(self.preprocessing)
         return self
@@ -177,7 +223,9 @@ class RunConfig(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that decide the numbers: all but places, names and the number of workers."""
-        return self.model_dump(exclude={"cache_dir", "pixel_store", "out_dir", "name", "num_workers"})
+        return self.model_dump(
+            exclude={"cache_dir", "pixel_store", "checkpoint_minutes", "out_dir", "name", "num_workers"}
+        )
 
 
 DATA_PARAMETERS = (

@@ -1,10 +1,12 @@
 """Looking at what a trained network does with photographs, from a notebook."""
 
+import math
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
@@ -15,9 +17,13 @@ from dr_lib.data.squares import SquareRecipe
 from dr_lib.errors import InputError
 from dr_lib.latest import latest_experiment
 from dr_lib.report import markup
+from dr_lib.report.augmentation_gallery import gallery
 from dr_lib.report.run_page import prepared_figure
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import TrainedNetwork, load_trained
+
+FITTED_TO = 300
+"""Training photographs at most that the gallery fits its normalisations to."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,7 @@ class Exploration:
 
         With ``image`` empty it is the worst mistake, or the first photograph where there is none.
         """
-        wrong = self.worst_mistakes()
-        image = image or (wrong if len(wrong) else self.predictions).iloc[0].image
-        row = self.predictions[self.predictions.image == image]
-        if row.empty:
-            raise InputError(f"image {image!r} is no testing photograph of this run; its predictions.csv has the names")
-        grade, original = int(row.grade.iloc[0]), self.data.photographs.pixels(image)
+        image, grade, original = self._chosen(image)
         probabilities = self.network.probabilities(original)
         bars = "".join(
             f"<tr><th scope='row' style='text-align:left'>{number} {GRADE_NAMES[number]}</th>"
@@ -92,6 +93,17 @@ class Exploration:
             for number, share in enumerate(probabilities)
         )
         return markup.shown(f"{prepared_figure(image, grade, original, self.config)}<table>{bars}</table>")
+
+    def show_gallery(self, image: str = "") -> HTML:
+        """Return every augmentation and preprocessing step that there is, on one testing photograph.
+
+        ``image`` as for :meth:`show_photograph`.
+        """
+        image, _, original = self._chosen(image)
+        images = self.data.split("train")["image"]
+        images = images[:: math.ceil(len(images) / FITTED_TO)]
+        squares = self.data.squares(SquareRecipe(self.config.resize, fast=self.config.fast_decode), images)
+        return markup.shown(gallery(image, original, self.config, [squares.read(one) for one in images]))
 
     def choose(self) -> ipywidgets.Widget:
         """Return controls to go through the testing photographs by grade."""
@@ -112,6 +124,15 @@ class Exploration:
         grades.observe(narrow, names="value")
         images.observe(show, names="value")
         return ipywidgets.VBox([ipywidgets.HBox([grades, images]), shown])
+
+    def _chosen(self, image: str) -> tuple[str, int, np.ndarray]:
+        """Return name, grade and pixels, uint8 (H, W, 3), of a testing photograph; of the worst mistake for ``""``."""
+        wrong = self.worst_mistakes()
+        image = image or (wrong if len(wrong) else self.predictions).iloc[0].image
+        row = self.predictions[self.predictions.image == image]
+        if row.empty:
+            raise InputError(f"image {image!r} is no testing photograph of this run; its predictions.csv has the names")
+        return image, int(row.grade.iloc[0]), self.data.photographs.pixels(image)
 
     def _strip(self, title: str, rows: pd.DataFrame) -> str:
         square = SquareRecipe(220).make

@@ -21,6 +21,7 @@ from dr_lib.training.run import same_run
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_UNTIL_KERNELS_END = 3.0
+_SECONDS_TO_STOP = 120.0
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Job:
     needs: "Job | None" = None
     """The job whose results this one starts from."""
     state: str = "queued"
-    """``queued``, ``running``, ``done``, ``failed`` or ``skipped`` (was done before)."""
+    """``queued``, ``running``, ``done``, ``failed``, ``interrupted`` or ``skipped`` (was done before)."""
     reason: str = ""
     process: subprocess.Popen | None = field(default=None, repr=False)
 
@@ -77,7 +78,8 @@ def draw_pretraining_photographs(jobs: list[Job]) -> None:
 def run_jobs(jobs: list[Job], parallel: int, watch: Callable[[list[Job]], None]) -> None:
     """Execute what is queued, ``parallel`` at a time; a job that fails stops only those that need it.
 
-    ``watch`` is called twice a second with all jobs. On an interrupt the running processes are ended and marked.
+    ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way are told to stop,
+    which they do after a checkpoint.
     """
     threads = max(1, (os.cpu_count() or 1) // parallel)
     with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch:
@@ -124,6 +126,8 @@ def _finish(job: Job) -> None:
     status = job.files.read_status() if isinstance(job.files, RunFolder) else {"state": "done"}
     if job.process.returncode == 0 and status["state"] == "done":
         job.state = "done"
+    elif status["state"] == "interrupted":
+        job.state, job.reason = "interrupted", status["reason"]
     else:
         ended = f"its process ended with status {job.process.returncode}: {last_line(job.files.log)}"
         _fail(job, status.get("reason") or ended)
@@ -133,16 +137,36 @@ def _finish(job: Job) -> None:
 
 
 def _end(running: list[Job]) -> None:
-    """Stop jobs that are under way, and say so in their folders."""
-    for job in running:
+    """Stop jobs that are under way, and see to it that their folders say so."""
+    training = [job for job in running if isinstance(job.files, RunFolder) and _tell_to_stop(job.files)]
+    deadline = time.monotonic() + _SECONDS_TO_STOP
+    while any(job.process.poll() is None for job in training) and time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    left = [job for job in running if job.process.poll() is None]
+    for job in left:
         os.killpg(job.process.pid, signal.SIGTERM)
-    for job in running:
+    for job in left:
         job.process.wait()
-    # A kernel is in a session of its own; it looks once a second whether papermill is still there, and ends itself.
-    # What it writes until then must not be the last word.
-    time.sleep(_SECONDS_UNTIL_KERNELS_END)
+    if left:
+        # A kernel is in a session of its own; it looks once a second whether papermill is still there, and ends
+        # itself. What it writes until then must not be the last word.
+        time.sleep(_SECONDS_UNTIL_KERNELS_END)
     for job in running:
-        _fail(job, "interrupted; the same command goes on after its last whole epoch")
+        job.state, job.reason = "interrupted", "interrupted; the same command goes on from its last checkpoint"
+        if isinstance(job.files, RunFolder) and job.files.read_status()["state"] != "interrupted":
+            job.files.write_status("interrupted", reason=job.reason)
+
+
+def _tell_to_stop(folder: RunFolder) -> bool:
+    """Send SIGTERM to the kernel that writes into ``folder``, and return whether there is one."""
+    status = folder.read_status()
+    if status["state"] != "running":
+        return False
+    try:
+        os.kill(status["pid"], signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _fail(job: Job, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Networks: torchvision's classifiers with a head for five grades, their weights, and what is frozen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torchvision import models
 from torchvision.models import WeightsEnum
-from torchvision.models.resnet import Bottleneck
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from dr_lib import GRADES
 from dr_lib.config import nearest
@@ -25,21 +26,30 @@ class WeightsOrigin:
     description: str
 
 
-def build_model(name: str, *, outputs: int = len(GRADES), version: str = "v1.5") -> nn.Module:
-    """Return torchvision's classifier ``name`` with random weights and a ``Linear(in_features, outputs)`` head.
+def build_model(
+    name: str,
+    *,
+    last_layer: Callable[[int], nn.Linear] = lambda features: nn.Linear(features, len(GRADES)),
+    version: str = "v1.5",
+    residual: bool = True,
+) -> nn.Module:
+    """Return torchvision's classifier ``name`` with random weights, its head replaced by ``last_layer(features)``.
 
     ``version="v1"`` moves the stride of each downsampling bottleneck from its 3x3 convolution (v1.5, torchvision's)
     to its first 1x1 convolution, as in He et al. 2016; networks of basic blocks, such as ResNet18, have no bottleneck
-    and are the same in both. Random values come from torch's global generator. Raises :class:`InputError` for a name
-    that torchvision does not have, a network without a linear head, and v1 of what is no ResNet.
+    and are the same in both. ``residual=False`` takes the shortcuts out of a ResNet, which leaves the plain network
+    of He et al. 2016, section 3.3. Random values come from torch's global generator. Raises :class:`InputError` for a
+    name that torchvision does not have, a network without a linear head, and v1 or a plain form of what is no ResNet.
     """
-    check_model(name, version)
+    check_model(name, version, residual)
     model = models.get_model(name, weights=None, **_QUIET.get(name, {}))
     _drop_auxiliary_heads(model)
     parent, attribute = _head_place(model, name)
-    setattr(parent, attribute, nn.Linear(getattr(parent, attribute).in_features, outputs))
+    setattr(parent, attribute, last_layer(getattr(parent, attribute).in_features))
     if version == "v1":
         _stride_in_first_convolution(model)
+    if not residual:
+        _take_shortcuts_out(model)
     return model
 
 
@@ -47,8 +57,8 @@ def build_model(name: str, *, outputs: int = len(GRADES), version: str = "v1.5")
 _QUIET = {"googlenet": {"init_weights": True}, "inception_v3": {"init_weights": True}}
 
 
-def check_model(name: str, version: str = "v1.5") -> None:
-    """Raise :class:`InputError` unless torchvision has a classifier ``name`` that exists in ``version``."""
+def check_model(name: str, version: str = "v1.5", residual: bool = True) -> None:
+    """Raise :class:`InputError` unless torchvision has a classifier ``name`` that exists in this form."""
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(f"model: torchvision has no classifier {name!r}{nearest(name, known)}")
@@ -56,6 +66,8 @@ def check_model(name: str, version: str = "v1.5") -> None:
         raise InputError(f"model: {name} ends in a convolution, not in a linear head; choose another, such as resnet18")
     if version == "v1" and not name.startswith(("resnet", "resnext", "wide_resnet")):
         raise InputError(f"resnet_version: v1 is a form of ResNet, {name} is none; use v1.5")
+    if not residual and not name.startswith(("resnet", "resnext", "wide_resnet")):
+        raise InputError(f"residual: {name} is no ResNet, there are no shortcuts to take out; use residual: true")
 
 
 def head(model: nn.Module) -> nn.Linear:
@@ -203,3 +215,25 @@ def _stride_in_first_convolution(model: nn.Module) -> None:
     for block in model.modules():
         if isinstance(block, Bottleneck):
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+
+
+def _take_shortcuts_out(model: nn.Module) -> None:
+    """Make every block of a ResNet the plain sequence of its layers."""
+    for module in model.modules():
+        if isinstance(module, (BasicBlock, Bottleneck)):
+            module.__class__ = _PLAIN[type(module)]
+            module.downsample = None
+
+
+class _PlainBasicBlock(BasicBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+
+
+class _PlainBottleneck(Bottleneck):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        return self.relu(self.bn3(self.conv3(x)))
+
+
+_PLAIN = {BasicBlock: _PlainBasicBlock, Bottleneck: _PlainBottleneck}

@@ -20,7 +20,7 @@ HISTORY_COLUMNS = (
 PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", "p0", "p1", "p2", "p3", "p4")
 """One row a testing photograph, at the chosen epoch; ``p0``..``p4`` are probabilities."""
 
-STATES = ("queued", "running", "done", "failed")
+STATES = ("queued", "running", "done", "failed", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,16 @@ class RunFolder(NotebookFiles):
         return self.path / "metrics.json"
 
     @property
+    def gradients(self) -> Path:
+        """Gradient norm of each layer in each epoch, where the run records it."""
+        return self.path / "gradients.csv"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that writes into the folder."""
+        return self.path / "lock"
+
+    @property
     def last_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.pt"
 
@@ -107,7 +117,9 @@ class RunFolder(NotebookFiles):
 
     def set_results_aside(self) -> Path | None:
         """Move the results of an earlier run out of the way, beside ``runs``; return where, None if there are none."""
-        results = [self.config, self.history, self.predictions, self.metrics, self.best_checkpoint.parent]
+        results = [
+            self.config, self.history, self.gradients, self.predictions, self.metrics, self.best_checkpoint.parent,
+        ]  # fmt: skip
         present = [path for path in results if path.exists()]
         if not present:
             return None
@@ -121,6 +133,10 @@ class RunFolder(NotebookFiles):
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Write one row an epoch, in the order of :data:`HISTORY_COLUMNS`."""
         _write_csv(self.history, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)))
+
+    def write_gradients(self, rows: list[dict[str, Any]]) -> None:
+        """Write one row a layer and epoch: ``epoch, depth, layer, norm``."""
+        _write_csv(self.gradients, pd.DataFrame(rows))
 
     def read_history(self) -> pd.DataFrame:
         return pd.read_csv(self.history)

@@ -42,12 +42,16 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
     workers = worker_count(config.num_workers, device)
     loader = DataLoader(photographs, batch_size=config.batch_size, collate_fn=whole, num_workers=workers)
     with Progress() as progress:
-        logits, _ = predict(
+        outputs, _ = predict(
             trained.model.to(device, memory_format=torch.channels_last),
             Batches(loader, trained.normalisation.to(device), device),
             lambda seen: progress.bar(f"evaluating {split}", seen, len(photographs)),
         )
-    return summarise(prediction_table(photographs.table, logits), data.split("train").grade)
+    outputs = torch.from_numpy(outputs)
+    table = prediction_table(
+        photographs.table, trained.head.probabilities(outputs).numpy(), trained.head.predicted(outputs).numpy()
+    )
+    return summarise(table, data.split("train").grade)
 
 
 def predict_files(checkpoint: Path, images: list[Path]) -> list[dict[str, Any]]:
@@ -65,7 +69,7 @@ def predict_files(checkpoint: Path, images: list[Path]) -> list[dict[str, Any]]:
         found = judge(path.read_bytes())
         row = {"image": str(path), "verdict": found.verdict.verdict, "grade": None, "probabilities": None}
         if found.verdict.verdict in (INTACT, NO_END_MARKER):
-            probabilities = network.probabilities(found.pixels)
-            row |= {"grade": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
+            probabilities = network.probabilities(found.pixels).tolist()
+            row |= {"grade": network.predicted(found.pixels), "probabilities": probabilities}
         rows.append(row)
     return rows

@@ -10,7 +10,14 @@ from dr_lib.grid import Job
 from dr_lib.report.wording import duration
 from dr_lib.runs import RunFolder
 
-_STYLES = {"queued": "dim", "running": "bold", "done": "green", "failed": "red", "skipped": "green dim"}
+_STYLES = {
+    "queued": "dim",
+    "running": "bold",
+    "done": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+    "skipped": "green dim",
+}
 
 
 class Watch:
@@ -66,7 +73,9 @@ def _facts(job: Job) -> dict[str, str]:
     if not isinstance(job.files, RunFolder) or job.state == "queued":
         return facts
     status = job.files.read_status()
-    history = job.files.read_history() if job.files.history.exists() and job.state != "failed" else None
+    history = (
+        job.files.read_history() if job.files.history.exists() and job.state not in ("failed", "interrupted") else None
+    )
     if job.state == "running":
         facts["phase"] = status.get("phase", "")
         facts["epoch"] = f"{status.get('epoch', 0)}/{status.get('epochs', job.parameters['epochs'])}"

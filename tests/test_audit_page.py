@@ -193,6 +193,34 @@ def test_labels_alone_make_a_text_and_a_page():
     assert page.of("img") == []
 
 
+def test_sections_on_photographs_say_that_nobody_looked_at_them():
+    _, table, _ = sound_audit()
+    audit = audit_labels(table)
+    shown = [section(audit, nothing) for section in (pages.damage, pages.duplicates, pages.unusual)]
+    for section in (pages.files(audit), *shown):
+        assert Page(section.data).text == "The photographs were not looked at."
+
+
+@pytest.mark.parametrize(
+    ("form", "origin", "split", "said"),
+    [
+        ("course", "given", "validation", True),
+        ("course", "given", "train", False),  # none is held out
+        ("course", "made here by patient", "validation", False),  # nothing was given for training
+        ("medmnist", "given", "validation", False),  # which brings its own
+    ],
+)
+def test_who_holds_validation_photographs_out_of_those_given_is_told(form, origin, split, said):
+    _, table, _ = sound_audit()
+    table.loc[table["patient"] == "1", "split"] = split
+    table.attrs.update(form=form, split_origin=origin)
+    audit = audit_labels(table)
+    sentence = "Validation photographs are held out of the 30 given for training (validation_share)."
+    assert (table["split"] != "test").sum() == 30
+    assert (f"  {sentence}" in audit_text(audit).splitlines()) == said
+    assert (sentence in Page(pages.grades(audit, nothing).data).text) == said
+
+
 def test_page_has_a_section_for_each_finding_and_stands_alone(troubled):
     page = Page(audit_page(troubled, thumbnail))
     sections = {attributes["id"] for attributes in page.of("h2")}
@@ -257,7 +285,7 @@ def test_sections_are_what_a_notebook_shows(troubled):
         assert section(troubled, thumbnail).data in page
     for section in (pages.answer, pages.patients, pages.files):
         assert section(troubled).data in page
-    assert pages.LOOK in pages.style().data
+    assert ".shots" in pages.style().data
 
 
 @pytest.mark.real

@@ -13,14 +13,13 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
+from dr_lib.data.augmentation_words import VOCABULARY, describe
 from dr_lib.data.augmentations import (
     LAB_AUGMENTATIONS,
     VIEWS,
-    VOCABULARY,
     Augmentation,
     build_augmentations,
     check_augmentations,
-    describe,
     views,
 )
 from dr_lib.errors import InputError
@@ -228,6 +227,18 @@ def test_the_callers_random_states_are_left_alone(case):
     assert before[1:] == after[1:]
 
 
+@pytest.mark.parametrize("case", ["the lab report's", "ColorJitter"])
+def test_what_is_given_is_filled_and_returned(case):
+    augmentation = Augmentation(CASES[case][0], SIZE)
+    batch = np.full((3, SIZE, SIZE, 3), 7, np.uint8)
+    out = batch[1]
+    assert augmentation.vary(square(), 5, out) is out
+    np.testing.assert_array_equal(batch[1], augmentation.vary(square(), 5))
+    assert (batch[[0, 2]] == 7).all()
+    with pytest.raises(ValueError, match=r"shape|fit"):
+        augmentation.vary(square(), 5, batch[1, :-1])
+
+
 def test_the_square_is_not_written_to():
     pixels = square()
     pixels.setflags(write=False)
@@ -293,6 +304,7 @@ def test_mistakes_are_answered_in_one_line(message):
 def test_checking_and_describing_load_nothing_heavy():
     code = (
         "import sys; from dr_lib.data.augmentations import *; from dr_lib.data.preprocessing import *;"
+        "from dr_lib.data.augmentation_words import describe;"
         "check_augmentations(LAB_AUGMENTATIONS); describe(LAB_AUGMENTATIONS, 224);"
         "check_preprocessing(['CropToRetina']); describe_preprocessing(['CropToRetina']);"
         "print({'torch', 'torchvision', 'numpy', 'scipy', 'numba', 'PIL'} & set(sys.modules))"

@@ -101,4 +101,7 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
     answered = run.read_predictions().set_index("image").loc["11_left"]
     assert f"true {answered.grade}, answered {answered.predicted}" in html
     assert f"{100 * answered[f'p{answered.predicted}']:.1f} %" in html
-    assert html.count("<img") > 10
+    gallery = html[html.index("Each step alone on 11_left") :]
+    for line in ("augmentations: [RandomCrop]", "test_time_augmentation: TenCrop", "normalisation: zca"):
+        assert f"<code>{line}</code>" in gallery
+    assert gallery.count("<img") > 60

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,14 @@ from dr_lib.files import read_json
 from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
 from dr_lib.trained import evaluate_checkpoint
-from dr_lib.training import run as run_module
-from dr_lib.training.checkpoint import load_trained
-from dr_lib.training.device import resolve_device
-from dr_lib.training.loop import train_epoch
+from dr_lib.training import trainer as trainer_module
+from dr_lib.training.checkpoint import load_trained, new_head
+from dr_lib.training.device import resolve_device, start_accelerator
+from dr_lib.training.interruption import Interrupted
+from dr_lib.training.learner import Learner
 from dr_lib.training.pretrain import pretrain
-from dr_lib.training.run import chosen_epoch, train
+from dr_lib.training.run import train
+from dr_lib.training.trainer import Trainer, chosen_epoch
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def photographs(tmp_path_factory):
 @pytest.fixture
 def config(photographs, tmp_path):
     return RunConfig(
-        data_dir=str(photographs), cache_dir=str(tmp_path / "cache"), out_dir=str(tmp_path / "experiment"),
+        data_dir=str(photographs), cache_dir=str(photographs.parent / "cache"), out_dir=str(tmp_path / "experiment"),
         resize=40, image_size=36, batch_size=8, epochs=2, validation_share=0.2, learning_rate=0.01, device="cpu",
     )  # fmt: skip
 
@@ -58,7 +62,9 @@ def test_a_run_leaves_everything_the_contract_names(config):
     recorded = read_json(folder.config)
     assert RunConfig.from_mapping(recorded["parameters"]) == config
     assert recorded["weights"]["kind"] == "none" and recorded["network"]["parameters"] == 11_179_077
-    assert {"python", "torch", "torchvision", "pillow", "simplejpeg", "numpy", "dr_lib"} == set(recorded["versions"])
+    assert {"python", "torch", "torchvision", "pillow", "simplejpeg", "numpy", "accelerate", "dr_lib"} == set(
+        recorded["versions"]
+    )
     # Figures against scikit-learn, and the chosen epoch's row against the predictions of the saved weights.
     test = metrics["test"]
     assert test["accuracy"] == pytest.approx(accuracy_score(predictions.grade, predictions.predicted), abs=1e-12)
@@ -87,35 +93,42 @@ def test_same_seed_same_numbers_other_seed_others(config, tmp_path):
     assert first.predictions.read_bytes() != other.predictions.read_bytes()
 
 
-def test_an_interrupted_run_ends_as_one_never_interrupted(config, tmp_path, monkeypatch, capsys):
+def test_a_run_that_broke_ends_as_one_that_did_not(config, tmp_path, monkeypatch, capsys):
     config = config.model_copy(update={"epochs": 3})
     whole = train(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
+    real_epoch = Trainer._train_epoch
 
-    calls = []
+    def breaks_in_the_second_epoch(trainer, epoch):
+        if epoch == 2:
+            raise RuntimeError("out of luck")
+        real_epoch(trainer, epoch)
 
-    def breaks_in_the_second_epoch(*args):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return train_epoch(*args)
-
-    monkeypatch.setattr(run_module, "train_epoch", breaks_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(Trainer, "_train_epoch", breaks_in_the_second_epoch)
+    with pytest.raises(RuntimeError):
         train(config)
     folder = Experiment(tmp_path / "experiment").run("resnet18")
     assert folder.read_status()["state"] == "failed"
     monkeypatch.undo()
     train(config)
     assert "going on after epoch 1" in capsys.readouterr().out
+    assert_same_results(folder, whole)
+
+
+def assert_same_results(folder, whole):
     pd.testing.assert_frame_equal(without_times(folder), without_times(whole), check_exact=True)
     assert folder.predictions.read_bytes() == whole.predictions.read_bytes()
     ours, theirs = (load_trained(f.best_checkpoint).model.state_dict() for f in (folder, whole))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_other_parameters_set_the_earlier_results_aside(config, tmp_path):
+def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, tmp_path):
     before = train(config).predictions.read_bytes()
-    train(config.model_copy(update={"learning_rate": 0.02}))
+    other = config.model_copy(update={"learning_rate": 0.02})
+    with pytest.raises(InputError, match=r"learning_rate was 0\.01, is 0\.02\); .*--fresh"):
+        train(other)
+    folder = experiment(config).run("resnet18")
+    assert folder.read_status()["state"] == "done" and folder.predictions.read_bytes() == before
+    train(other, fresh=True)
     aside = list((tmp_path / "experiment" / "superseded").glob("resnet18-*/predictions.csv"))
     assert len(aside) == 1 and aside[0].read_bytes() == before
 
@@ -132,18 +145,18 @@ def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(co
     assert {key for key in trained if not torch.equal(trained[key], backbone[key])} == {"fc.weight", "fc.bias"}
     longer = train(config.model_copy(update={"epochs": 2, "out_dir": str(tmp_path / "longer")}))
     assert list(longer.read_history().phase) == ["feature extraction", "fine-tuning"]
-    last = torch.load(longer.last_checkpoint, weights_only=True)["model"]
+    last = torch.load(longer.last_checkpoint, weights_only=True)["learner"]["model"]
     assert not torch.equal(last["conv1.weight"], backbone["conv1.weight"])
     assert read_json(longer.config)["weights"]["kind"] == "file"
 
 
 def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     """The first epoch is made the best one; its file must not hold what training did afterwards."""
-    monkeypatch.setattr(run_module, "chosen_epoch", lambda history, select_by: 1)
+    monkeypatch.setattr(trainer_module, "chosen_epoch", lambda history, select_by: 1)
     folder = train(config)
     best, last = (torch.load(path, weights_only=True) for path in (folder.best_checkpoint, folder.last_checkpoint))
     assert best["epoch"] == 1
-    assert not torch.equal(best["model"]["conv1.weight"], last["model"]["conv1.weight"])
+    assert not torch.equal(best["model"]["conv1.weight"], last["learner"]["model"]["conv1.weight"])
 
 
 def test_evaluating_the_checkpoint_gives_the_runs_accuracy_to_the_bit(config, tmp_path):
@@ -158,7 +171,7 @@ def test_a_failure_is_written_down_before_it_is_raised(config, monkeypatch):
     def fails(*args):
         raise RuntimeError("something\nbroke")
 
-    monkeypatch.setattr(run_module, "train_epoch", fails)
+    monkeypatch.setattr(Trainer, "_train_epoch", fails)
     with pytest.raises(RuntimeError):
         train(config)
     status = experiment(config).run("resnet18").read_status()
@@ -199,43 +212,129 @@ def test_chosen_epoch_breaks_ties_by_loss_then_by_time():
     assert chosen_epoch(rows, "val_kappa") == 3
 
 
-def the_labs_loop(model, loader, criterion, optimizer):
+def the_labs_loop(model, batches, criterion, optimizer):
     """A plain rebuild: no memory format, no counting on the device."""
     model.train()
     correct = 0
-    for images, grades in loader:
+    for images, grades in batches:
         optimizer.zero_grad()
         outputs = model(images)
         loss = criterion(outputs, grades)
         loss.backward()
         optimizer.step()
         correct += (outputs.max(1)[1] == grades).sum().item()
-    return correct / len(loader.dataset)
+    return correct
 
 
-def test_an_epoch_does_what_the_labs_loop_does():
+def learner_of(config, model, class_weights=None):
+    learner = Learner(config, model, new_head(config, class_weights), start_accelerator(config), steps_an_epoch=3)
+    learner.start_phase("fine-tuning")
+    learner.train_mode()
+    return learner
+
+
+def test_steps_do_what_the_labs_loop_does():
     torch.manual_seed(0)
-    # In float64, where another order of summation cannot hide, or fake, a difference.
-    data = TensorDataset(torch.rand(20, 3, 33, 33, dtype=torch.float64), torch.randint(0, 5, (20,)))
-    loader = DataLoader(data, batch_size=8)  # the last batch is short
-    weights = torch.tensor([1.0, 10.565, 4.906, 29.59, 35.55], dtype=torch.float64)
+    # In float64, where another order of summation cannot hide, or fake, a difference; the last batch is short.
+    images, grades = torch.rand(20, 3, 33, 33, dtype=torch.float64), torch.randint(0, 5, (20,))
+    batches = list(zip(images.split(8), grades.split(8), strict=True))
+    weights = [1.0, 10.565, 4.906, 29.59, 35.55]
     ours, theirs = build_model("resnet18").double(), build_model("resnet18").double()
     theirs.load_state_dict(ours.state_dict())
-    figures = []
-    for model, epoch in ((ours, train_epoch), (theirs, the_labs_loop)):
-        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
-        criterion = nn.CrossEntropyLoss(weights)
-        figures.append(epoch(model, loader, criterion, optimizer))
-    assert figures[0][1] == figures[1]
+    learner = learner_of(RunConfig(device="cpu"), ours, weights)
+    learner.head.class_weights = torch.tensor(weights, dtype=torch.float64)
+    learner.head.loss = lambda outputs, targets: nn.functional.cross_entropy(
+        outputs, targets, learner.head.class_weights
+    )
+    correct = sum(int(learner.step(*batch, number)[1]) for number, batch in enumerate(batches))
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+    criterion = nn.CrossEntropyLoss(torch.tensor(weights, dtype=torch.float64))
+    assert the_labs_loop(theirs, batches, criterion, optimizer) == correct
     for key, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-9, atol=1e-9)
 
 
-def test_a_loss_that_is_not_finite_stops_the_epoch():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
-    loader = DataLoader(TensorDataset(torch.full((4, 3, 2, 2), float("inf")), torch.zeros(4, dtype=int)), batch_size=2)
-    with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        train_epoch(model, loader, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=1.0))
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(config, monkeypatch):
+    real_step, steps = Learner.step, []
+
+    def breaks_in_the_second_epoch(learner, images, grades, number):
+        steps.append(number)
+        return real_step(learner, images * (float("inf") if number == 6 else 1), grades, number)
+
+    monkeypatch.setattr(Learner, "step", breaks_in_the_second_epoch)
+    with pytest.raises(FloatingPointError, match=r"not finite in epoch 2, step 3, at learning rate 0\.01; lower"):
+        train(config)
+    folder = experiment(config).run("resnet18")
+    state = torch.load(folder.last_checkpoint, weights_only=True)
+    assert len(state["history"]) == 1
+    assert all(torch.isfinite(value).all() for value in state["learner"]["model"].values())
+    assert "learning rate" in folder.read_status()["reason"]
+
+
+def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
+    def too_large(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "step", too_large)
+    with pytest.raises(MemoryError, match="batch_size 8 at 36 px; try batch_size=4"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adamw", "schedule": "onecycle", "average_decay": 0.9, "gradient_clip": 1.0},
+        {"head": "coral", "sampling": "balanced", "schedule": "cosine", "warmup_epochs": 1},
+        {"head": "corn", "sampling": "decay", "class_weights": "balanced"},
+        {"head": "regression", "sampling": "sqrt", "mixup_alpha": 0.2, "regression_loss": "smooth_l1"},
+        {"head": "regression", "validation_share": 0.0, "select_by": "test_accuracy", "learning_rate": 1e-3},
+        {"label_smoothing": 0.1, "mixup_alpha": 0.2, "decay_batchnorm": False, "learning_rate_scaling": "linear"},
+        {"focal_gamma": 2.0, "test_time_augmentation": "FiveCrop", "normalisation": "featurewise"},
+        {"model": "resnet18", "residual": False, "record_gradients": True, "normalisation": "samplewise"},
+        {"preprocessing": ["CropToRetina", "SubtractLocalMean"], "early_stopping": 1, "epochs": 6},
+        {"image_size": 24, "resize": 28, "normalisation": "zca"},
+    ],
+    ids=lambda changes: "-".join(map(str, changes)),
+)
+def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, changes, tmp_path, monkeypatch):
+    """Stopped by a signal within the second epoch, and after the first: in the end nothing tells."""
+    config = RunConfig(**config.model_dump() | {"model": "shufflenet_v2_x0_5", "name": "run"} | changes)
+    whole = train(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
+    real_step = Learner.step
+    stop_at = {5, 9}
+
+    def interrupted(learner, images, grades, number):
+        if number in stop_at:
+            stop_at.remove(number)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real_step(learner, images, grades, number)
+
+    monkeypatch.setattr(Learner, "step", interrupted)
+    folder = experiment(config).run("run")
+    photographs = read_json(whole.config)["data"]["splits"]["train"]["photographs"]
+    steps = len(whole.read_history()) * -(-photographs // config.batch_size)
+    for _ in (5, 9):
+        if any(number < steps for number in stop_at):
+            with pytest.raises(Interrupted) as stopped:
+                train(config)
+            assert stopped.value.exit_status == 143 and folder.read_status()["state"] == "interrupted"
+    train(config)
+    assert_same_results(folder, whole)
+    predictions = folder.read_predictions()
+    assert np.allclose(predictions[[f"p{grade}" for grade in range(5)]].sum(axis=1), 1)
+    if config.record_gradients:
+        assert folder.gradients.read_bytes() == whole.gradients.read_bytes()
+        assert len(pd.read_csv(folder.gradients)) == 2 * 21 - 2 * 3  # no convolutions in shortcuts that are not there
+    assert (
+        evaluate_checkpoint(folder.best_checkpoint, write_data(config, tmp_path), [], "test")
+        == (read_json(folder.metrics)["test"])
+    )
+
+
+def write_data(config, tmp_path):
+    data = tmp_path / "data.yaml"
+    data.write_text(f"data_dir: {config.data_dir}\nlabels: course\nvalidation_share: {config.validation_share}\n")
+    return data
 
 
 def test_predictions_come_in_order_with_every_photograph_once():

@@ -1,6 +1,6 @@
 """How a photograph looks, in three cheap facts: how bright it is, how much contrast it has, and what resembles it.
 
-All three are found on a thinned-out copy, so that 10 million pixels cost no more than 100,000.
+All three are found on a thinned-out copy, so that 10 million pixels cost hardly more than 100,000.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 THUMBNAIL = 128
-"""Side in px, at least, of the thinned-out copies of larger photographs."""
+"""Side in px, about, of the thinned-out copies."""
 
 LIT_SHARE = 0.1
 """What is darker than this share of the bright end of a photograph is the black around the retina."""
@@ -44,7 +44,7 @@ class Appearance:
 
 
 def appearance(pixels: np.ndarray) -> Appearance:
-    """Return the facts of a photograph, uint8 (H, W, 3), in about 1 ms whatever its size."""
+    """Return the facts of a photograph, uint8 (H, W, 3), in less than 1 ms whatever its size."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -71,7 +71,7 @@ def perceptual_hash(pixels: np.ndarray) -> str:
 
 def _greys(pixels: np.ndarray) -> np.ndarray:
     """Return the luma of every n-th pixel of each side, so that about :data:`THUMBNAIL` are left: uint8 (h, w)."""
-    rows, columns = (slice(None, None, max(1, side // THUMBNAIL)) for side in pixels.shape[:2])
+    rows, columns = (slice(None, None, max(1, round(side / THUMBNAIL))) for side in pixels.shape[:2])
     # As planes, since numpy copies rows of one colour many times faster than pixels of three bytes.
     red, green, blue = np.ascontiguousarray(pixels[rows, columns].transpose(2, 0, 1)).astype(np.uint32)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)  # as in Pillow's Convert.c

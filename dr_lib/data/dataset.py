@@ -50,13 +50,18 @@ class RetinopathyDataset(Dataset):
         return images[0], int(grades[0])
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Return a batch, each photograph written where it belongs in it: uint8 (B, ...) and int64 (B,)."""
+        """Return a batch, each photograph written where it belongs in it: uint8 (B, ...) and int64 (B,).
+
+        An index beyond the last stands for the same photograph once more, varied in another way.
+        """
         batch = torch.empty((len(indices), *self.transform.shape), dtype=torch.uint8)
         epoch, places = int(self._epoch), batch.numpy()
         for place, index in enumerate(indices):
+            again, index = divmod(index, len(self))
             image = self._images[index]
-            self.transform(self.squares.read(image), draw_seed(self.seed, epoch, image), places[place])
-        return batch, torch.tensor([self._grades[index] for index in indices])
+            seed = draw_seed(self.seed, epoch, f"{image} again {again}" if again else image)
+            self.transform(self.squares.read(image), seed, places[place])
+        return batch, torch.tensor([self._grades[index % len(self)] for index in indices])
 
 
 def whole(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

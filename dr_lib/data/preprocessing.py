@@ -7,7 +7,7 @@ square, so they stand in this order. Checking and describing a value imports not
 
 from typing import TYPE_CHECKING, Any
 
-from dr_lib.data.augmentations import Numbers, Vocabulary
+from dr_lib.data.vocabulary import Numbers, Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,21 +4,23 @@ Photographs differ in how much of the frame the circle takes, from three fifths 
 off; measured in radii, lesions of one photograph compare with those of another (Graham 2015 scales by it, too).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from scipy import ndimage
 
 THUMBNAIL = 128
-"""Longer side of what the circle is looked for in, px, about; the fit to its whole edge is finer than one of them."""
+"""Longer side, px, about, of what the circle is looked for in; fitted to its whole edge, it errs by a tenth of one."""
 EDGE = 0.15
 """Where the edge is between the surround (0) and the retina (1): low, since the light falls off towards the edge."""
 LEAST_STEP = 6
 """Levels between surround and retina below which an edge would be noise."""
 TRIALS = 128
 """Circles tried through three points; with half of the points on the edge, all miss once in 26 million times."""
-VOTERS = 100
-"""Points, at most, that vote on each."""
+EVERY = 3
+"""One in so many points votes on the circles tried."""
 TOLERANCE = 0.02
 """Distance from the circle up to which a point lies on it, in radii."""
 SECTORS = 24
@@ -43,7 +45,8 @@ def find_retina(pixels: np.ndarray) -> Circle | None:
     height, width = pixels.shape[:2]
     step = max(round(max(height, width) / THUMBNAIL), 1)
     top, left = min(step, height) // 2, min(step, width) // 2
-    # Planes: numpy copies whole rows of one colour many times faster than pixels of three bytes.
+    # As planes, since numpy copies rows of one colour many times faster than pixels of three bytes. Thinned out, not
+    # blurred: a blur would carry the edge, which lies below half of the light, outwards.
     thumbnail = np.ascontiguousarray(pixels[top::step, left::step].transpose(2, 0, 1))
     mask = _lit_area(thumbnail)
     if mask is None:
@@ -88,49 +91,75 @@ def _circle_through_most(points: np.ndarray) -> Circle | None:
     """Return the circle that most points lie on (RANSAC, Fischler and Bolles 1981), fitted to them."""
     if len(points) < 8:
         return None
-    chosen = points[np.random.default_rng(0).integers(len(points), size=(TRIALS, 3))]
-    first, second, third = np.moveaxis(chosen, 1, 0)
-    # The centre is as far from the first point as from the other two: two linear equations, by Cramer's rule.
-    u, v = second - first, third - first
-    determinant = 2 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
-    usable = np.abs(determinant) > 1
-    first, u, v, determinant = first[usable], u[usable], v[usable], determinant[usable]
-    uu, vv = (u * u).sum(axis=1), (v * v).sum(axis=1)
-    x = first[:, 0] + (v[:, 1] * uu - u[:, 1] * vv) / determinant
-    y = first[:, 1] + (u[:, 0] * vv - v[:, 0] * uu) / determinant
-    if not len(x):
-        return None
-    radius = np.hypot(first[:, 0] - x, first[:, 1] - y)
-    voters = points[:: len(points) // VOTERS + 1]
-    squares = (voters[:, 0] - x[:, None]) ** 2 + (voters[:, 1] - y[:, None]) ** 2
-    nearest, farthest = (radius - _tolerance(radius))[:, None], (radius + _tolerance(radius))[:, None]
-    votes = np.count_nonzero((squares > nearest**2) & (squares < farthest**2), axis=1)
-    # A circle much larger than the frame would win the votes of any straight edge.
-    votes[radius > np.ptp(points, axis=0).max()] = 0
-    best = votes.argmax()
-    circle = Circle(x[best], y[best], radius[best])
-    for _ in range(3):
-        on_it = points[_lies_on(circle, points)]
-        if len(on_it) < 3:
-            return None
-        circle = _least_squares(on_it)
-    return circle
+    circle = _most_voted(points, np.random.default_rng(0).integers(len(points), size=(TRIALS, 3)))
+    for _ in range(2):
+        circle = _least_squares(points, circle)
+    return Circle(*circle) if circle[2] else None
 
 
-def _least_squares(points: np.ndarray) -> Circle:
-    """Return the circle that fits best (Kåsa 1976): x² + y² = 2ax + 2by + c is linear in a, b, c."""
-    terms = np.column_stack([2 * points, np.ones(len(points))])
-    a, b, c = np.linalg.lstsq(terms, (points * points).sum(axis=1), rcond=None)[0]
-    return Circle(a, b, np.sqrt(max(c + a * a + b * b, 0)))
+@njit(cache=True, nogil=True)
+def _most_voted(points, triples):
+    """Return x, y and radius of the circle that most points lie on; a radius of 0 where there is none.
+
+    ``points``: float64 (n, 2). ``triples``: int64 (trials, 3), the points through which a circle is tried.
+    """
+    best, most, largest = (0.0, 0.0, 0.0), 0, points.max()
+    for trial in range(len(triples)):
+        first, second, third = points[triples[trial, 0]], points[triples[trial, 1]], points[triples[trial, 2]]
+        x, y = first[0], first[1]
+        # The centre is as far from the first point as from the other two: two linear equations, by Cramer's rule.
+        ux, uy, vx, vy = second[0] - x, second[1] - y, third[0] - x, third[1] - y
+        determinant = 2 * (ux * vy - uy * vx)
+        if abs(determinant) <= 1:
+            continue
+        uu, vv = ux * ux + uy * uy, vx * vx + vy * vy
+        a, b = (vy * uu - uy * vv) / determinant, (ux * vv - vx * uu) / determinant
+        circle = (x + a, y + b, math.hypot(a, b))
+        # A circle much larger than the frame would win the votes of any straight edge.
+        if circle[2] > largest:
+            continue
+        votes = 0
+        for voter in range(0, len(points), EVERY):
+            votes += _lies_on(circle, points[voter])
+        if votes > most:
+            best, most = circle, votes
+    return best
 
 
-def _tolerance(radius: np.ndarray) -> np.ndarray:
-    return np.maximum(TOLERANCE * radius, 0.75)
+@njit(cache=True, nogil=True)
+def _least_squares(points, circle):
+    """Return the circle that fits those points best that lie on ``circle`` (Kåsa 1976); a radius of 0 for none.
+
+    x² + y² = 2ax + 2by + c is linear in a, b, c; about the mean of the points c drops out of the equations of a and b.
+    """
+    on_it = 0
+    x = y = 0.0
+    for point in points:
+        if _lies_on(circle, point):
+            on_it += 1
+            x += point[0]
+            y += point[1]
+    if on_it < 3:
+        return 0.0, 0.0, 0.0
+    x, y = x / on_it, y / on_it
+    uu = uv = vv = uz = vz = 0.0
+    for point in points:
+        if _lies_on(circle, point):
+            u, v = point[0] - x, point[1] - y
+            z = u * u + v * v
+            uu, uv, vv, uz, vz = uu + u * u, uv + u * v, vv + v * v, uz + u * z, vz + v * z
+    determinant = 2 * (uu * vv - uv * uv)
+    if determinant <= 0:
+        return 0.0, 0.0, 0.0
+    a, b = (vv * uz - uv * vz) / determinant, (uu * vz - uv * uz) / determinant
+    return x + a, y + b, math.sqrt(a * a + b * b + (uu + vv) / on_it)
 
 
-def _lies_on(circle: Circle, points: np.ndarray) -> np.ndarray:
-    distance = np.hypot(points[:, 0] - circle.x, points[:, 1] - circle.y)
-    return np.abs(distance - circle.radius) < _tolerance(circle.radius)
+@njit(cache=True, nogil=True)
+def _lies_on(circle, point):
+    # Points are on the lines between pixels: on small circles they are off by more than the share of the radius.
+    tolerance = max(TOLERANCE * circle[2], 0.75)
+    return abs(math.sqrt((point[0] - circle[0]) ** 2 + (point[1] - circle[1]) ** 2) - circle[2]) < tolerance
 
 
 def _is_plausible(circle: Circle, points: np.ndarray, mask: np.ndarray) -> bool:
@@ -140,16 +169,29 @@ def _is_plausible(circle: Circle, points: np.ndarray, mask: np.ndarray) -> bool:
         return False
     if abs(circle.x - width / 2) > 0.2 * width or abs(circle.y - height / 2) > 0.2 * height:
         return False
-    on_it = _lies_on(circle, points)
-    angle = np.arctan2(points[on_it, 1] - circle.y, points[on_it, 0] - circle.x)
-    seen = np.zeros(SECTORS, bool)
-    seen[((angle / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS] = True
-    y, x = np.ogrid[:height, :width]
-    inside = (x + 0.5 - circle.x) ** 2 + (y + 0.5 - circle.y) ** 2 < circle.radius**2
-    lit_inside = np.count_nonzero(mask & inside)
-    return bool(
-        on_it.mean() > 0.5
-        and seen.sum() >= SECTORS // 3
-        and lit_inside > 0.7 * np.count_nonzero(inside)
+    on_it, seen, lit_inside, inside = _count(tuple(circle), points, mask)
+    return (
+        on_it > 0.5 * len(points)
+        and seen >= SECTORS // 3
+        and lit_inside > 0.7 * inside
         and lit_inside > 0.9 * np.count_nonzero(mask)
     )
+
+
+@njit(cache=True, nogil=True)
+def _count(circle, points, mask):
+    """Return how many points lie on the circle, in how many sectors, and how many px in it are lit, and are at all."""
+    seen = np.zeros(SECTORS, np.bool_)
+    on_it = 0
+    for point in points:
+        if _lies_on(circle, point):
+            on_it += 1
+            angle = math.atan2(point[1] - circle[1], point[0] - circle[0])
+            seen[int((angle / (2 * math.pi) + 0.5) * SECTORS) % SECTORS] = True
+    lit_inside = inside = 0
+    for row in range(mask.shape[0]):
+        for column in range(mask.shape[1]):
+            if (column + 0.5 - circle[0]) ** 2 + (row + 0.5 - circle[1]) ** 2 < circle[2] ** 2:
+                inside += 1
+                lit_inside += mask[row, column]
+    return on_it, seen.sum(), lit_inside, inside

@@ -27,7 +27,7 @@ from dr_lib.progress import Progress
 
 log = logging.getLogger("dr_lib.data")
 
-METHOD = 4
+METHOD = 5
 """Raise when :func:`dr_lib.data.examine.examine` finds something else, so that older facts are found again."""
 
 SECONDS_A_FILE = 120

@@ -14,35 +14,34 @@ from dr_lib import GRADES
 def predict(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], on_step: Callable[[int], None] = lambda seen: None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``(logits, grades)``: float32 (N, 5) and int64 (N,), in the order of ``batches``.
+    """Return ``(outputs, grades)``: float32 (N, outputs) and int64 (N,), in the order of ``batches``.
 
+    What the outputs mean the network's head says (:mod:`dr_lib.training.heads`); a softmax has five logits.
     ``batches``: images and grades on the network's device. ``on_step`` hears how many photographs are done.
     """
     model.eval()
-    logits, grades, seen = [], [], 0
+    outputs, grades, seen = [], [], 0
     for images, batch_grades in batches:
         # Kept on the device: fetching every batch would wait for it.
-        logits.append(logits_of(model, images))
+        outputs.append(outputs_of(model, images))
         grades.append(batch_grades)
         seen += len(batch_grades)
         on_step(seen)
-    return torch.cat(logits).cpu().numpy(), torch.cat(grades).cpu().numpy()
+    return torch.cat(outputs).cpu().numpy(), torch.cat(grades).cpu().numpy()
 
 
-def logits_of(model: nn.Module, images: Tensor) -> Tensor:
-    """Return float32 logits (N, 5) of images (N, 3, H, W), or the mean over the views of (N, views, 3, H, W)."""
+def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Return float32 outputs of images (N, 3, H, W), or their mean over the views of (N, views, 3, H, W)."""
     if images.ndim == 4:
         return model(images).float()
     views = model(images.flatten(0, 1).contiguous(memory_format=torch.channels_last)).float()
     return views.unflatten(0, images.shape[:2]).mean(dim=1)
 
 
-def prediction_table(photographs: pd.DataFrame, logits: np.ndarray) -> pd.DataFrame:
+def prediction_table(photographs: pd.DataFrame, probabilities: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     """Return the rows of ``predictions.csv``: ``photographs`` (image, patient, grade) beside what was predicted.
 
-    ``logits``: (N, 5) in the order of ``photographs``; probabilities are their softmax in float64.
+    ``probabilities``: float64 (N, 5), ``predicted``: int64 (N,), in the order of ``photographs``.
     """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    probabilities = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     table = photographs[["image", "patient", "grade"]].reset_index(drop=True)
-    return table.assign(predicted=logits.argmax(axis=1), **{f"p{grade}": probabilities[:, grade] for grade in GRADES})
+    return table.assign(predicted=predicted, **{f"p{grade}": probabilities[:, grade] for grade in GRADES})

@@ -1,17 +1,16 @@
 """The audit of a data set as a page: what deserves a look first, then numbers and pictures.
 
 Each section is a function that takes the audit and gives back what a notebook cell shows; the page is made of the same.
-``thumbnail`` gives the picture of a photograph by its name, the whole frame as it is used, a few hundred pixels wide;
-None where there is none.
+``thumbnail`` gives the picture of a photograph by its name, see :mod:`dr_lib.report.audit_pictures`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import wraps
 from html import escape
 from typing import Any
 
 import nbformat
 from IPython.display import HTML
-from PIL import Image, ImageDraw, ImageOps
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART
@@ -20,30 +19,12 @@ from dr_lib.data.duplicates import MAX_DISTANCE
 from dr_lib.data.jpeg import UNREADABLE, VERDICT_MEANINGS
 from dr_lib.report import audit_text as say
 from dr_lib.report import markup, sentences
-from dr_lib.report.audit_text import SPLIT_WORDS
+from dr_lib.report.audit_pictures import MOST_SHOWN, Thumbnail, and_more, beside, groups, label, marked, samples, shot
 from dr_lib.report.render import page_of
-from dr_lib.report.wording import counted, percent
-
-Thumbnail = Callable[[str], Image.Image | None]
-
-MOST_SHOWN = 24
-"""Pictures, or groups of them, that a section shows; the others are in ``audit.json``."""
+from dr_lib.report.wording import SPLIT_WORDS, counted, percent
 
 MOST_NAMED = 60
 """Names that a list shows."""
-
-LOST = (217, 58, 48)
-"""Colour of the line above the rows that are lost."""
-
-SIDE = 110
-"""Side of a picture on the page, px."""
-
-LOOK = f"""
-.shots {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0; }}
-.shot {{ width: {SIDE}px; font-size: .84rem; line-height: 1.35; overflow-wrap: anywhere; }}
-.dr .shot .photo {{ width: 100%; height: auto; aspect-ratio: 1; margin-bottom: .25rem; }}
-"""
-"""The style of pictures with a few words below, beside that of the report."""
 
 
 def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
@@ -60,7 +41,7 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
             "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
             "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
         }
-    parts = [f"<style>{LOOK}</style>", answer(audit).data]
+    parts = [answer(audit).data]
     parts += [f'<h2 id="{ident}">{title}</h2>{shown.data}' for ident, (title, shown) in sections.items()]
     cells = [nbformat.v4.new_raw_cell(part, metadata={"raw_mimetype": "text/html"}) for part in parts]
     title = f"Audit of {say.plain(audit.get('data_dir') or 'a data set')}"
@@ -69,7 +50,19 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
 
 def style() -> HTML:
     """Return the look of all pieces for JupyterLab."""
-    return HTML(f"{markup.style().data}<style>{LOOK}</style>")
+    return markup.style()
+
+
+def _of_photographs(section: Callable[..., HTML]) -> Callable[..., HTML]:
+    """Have ``section`` say so, in one sentence, where the audit is of labels alone."""
+
+    @wraps(section)
+    def shown(audit: Mapping[str, Any], *thumbnail: Thumbnail) -> HTML:
+        if "damage" not in audit:
+            return markup.shown(markup.paragraphs("The photographs were not looked at."))
+        return section(audit, *thumbnail)
+
+    return shown
 
 
 def answer(audit: Mapping[str, Any]) -> HTML:
@@ -100,11 +93,12 @@ def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     strips = "".join(
         f'<div class="strip"><div><b>{grade}</b> {escape(GRADE_NAMES[grade])}</div>{shots}</div>'
         for grade, images in enumerate(audit["samples"])
-        if (shots := _samples(images, grade, thumbnail))
+        if (shots := samples(images, grade, thumbnail))
     )
     caption = "<figcaption><b>Training photographs of each grade.</b> The first ones by name, of different patients."
     figure = f"<figure>{strips}{caption}</figcaption></figure>" if strips else ""
-    return markup.shown(table + markup.paragraphs(say.majority(audit), css="says") + figure)
+    said = markup.paragraphs(say.majority(audit), say.held_out(audit), css="says")
+    return markup.shown(table + said + figure)
 
 
 def patients(audit: Mapping[str, Any]) -> HTML:
@@ -133,13 +127,14 @@ def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     ]
     caption = f"{counted(apart['patients'], 'patient')} with more than one photograph, by the largest difference."
     table = markup.table(["Grades apart", "Patients", "Share"], rows, caption, numeric=(1, 2))
-    groups = [
+    far = [
         (f"Patient {patient['patient']}: {patient['difference']} grades apart", patient["photographs"])
         for patient in apart["apart"]
     ]
-    return markup.shown(table + _groups(groups, thumbnail, f"Patients with grades {APART} or more steps apart"))
+    return markup.shown(table + groups(far, thumbnail, f"Patients with grades {APART} or more steps apart"))
 
 
+@_of_photographs
 def files(audit: Mapping[str, Any]) -> HTML:
     """Return what kind of files there are, and the names of those missing from the folder or from the labels."""
     sizes = {f"{size['width']} × {size['height']}": size["photographs"] for size in audit["sizes"]}
@@ -163,6 +158,7 @@ def files(audit: Mapping[str, Any]) -> HTML:
     return markup.shown(table + lists)
 
 
+@_of_photographs
 def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     """Return how many files are damaged and how, and what is left of each; a red line where its rows end."""
     found = audit["damage"]
@@ -175,10 +171,10 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     )
     worst_first = sorted(found["files"], key=lambda entry: -entry["lost"])
     shots = [
-        _shot(
+        shot(
             entry["image"],
             [f"{entry['verdict']}, {say.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
-            _marked(thumbnail(entry["image"]), entry["lost"]),
+            marked(thumbnail(entry["image"]), entry["lost"]),
             f"{entry['verdict']}, {say.rows_lost(entry)}",
         )
         for entry in worst_first[:MOST_SHOWN]
@@ -186,16 +182,17 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     actions = dict.fromkeys(entry["action"] for entry in found["files"])
     said = markup.bullets(f"{action.capitalize()}: {ACTIONS[action]}." for action in actions)
     note = "Below the red line rows are lost. The files themselves are never changed." if shots else ""
-    return markup.shown(table + said + markup.paragraphs(note) + _shots(shots) + _and_more(worst_first))
+    return markup.shown(table + said + markup.paragraphs(note) + beside(shots) + and_more(worst_first))
 
 
+@_of_photographs
 def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     """Return the photographs that are there twice, side by side with their grades; the harmful ones first."""
     found = audit["duplicates"]
     html = ""
     for kind, title in (("exact", "Byte for byte the same"), ("near", "Pictures much the same")):
-        groups = sorted(found[kind], key=lambda group: not (group["across_splits"] or group["grades_differ"]))
-        html += _groups([(_harm(group), group["photographs"]) for group in groups], thumbnail, title)
+        worst_first = sorted(found[kind], key=lambda group: not (group["across_splits"] or group["grades_differ"]))
+        html += groups([(_harm(group), group["photographs"]) for group in worst_first], thumbnail, title)
     if not html:
         return markup.shown(markup.paragraphs("No photograph is there twice."))
     said = (
@@ -206,6 +203,7 @@ def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     return markup.shown(markup.paragraphs(said) + html)
 
 
+@_of_photographs
 def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     """Return the photographs that are very dark or bright, or show no round retina."""
     html = markup.paragraphs(
@@ -220,21 +218,16 @@ def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
             )
         elif entries:
             shots = [
-                _shot(
+                shot(
                     entry["image"],
-                    [_label(entry), f"brightness {entry['brightness']:.2f}"],
+                    [label(entry), f"brightness {entry['brightness']:.2f}"],
                     thumbnail(entry["image"]),
                     f"grade {entry['grade']}, {title.lower()}",
                 )
                 for entry in entries[:MOST_SHOWN]
             ]
-            html += f"<h3>{title}: {len(entries):,}</h3>{_shots(shots)}{_and_more(entries)}"
+            html += f"<h3>{title}: {len(entries):,}</h3>{beside(shots)}{and_more(entries)}"
     return markup.shown(html)
-
-
-def _samples(images: Sequence[str], grade: int, thumbnail: Thumbnail) -> str:
-    pictures = {image: picture for image in images if (picture := thumbnail(image))}
-    return _shots([_shot(image, [], picture, f"grade {grade}") for image, picture in pictures.items()])
 
 
 def _harm(group: Mapping[str, Any]) -> str:
@@ -244,52 +237,5 @@ def _harm(group: Mapping[str, Any]) -> str:
     return ", ".join(said).capitalize() or "Same split, same grade"
 
 
-def _groups(groups: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], thumbnail: Thumbnail, title: str) -> str:
-    """Return photographs that belong together, each group under a line of its own."""
-    if not groups:
-        return ""
-    panels = "".join(
-        f'<div class="panel"><p class="panel-title">{escape(line)}</p>'
-        + _shots(
-            _shot(one["image"], [_label(one)], thumbnail(one["image"]), _label(one)) for one in photographs[:MOST_SHOWN]
-        )
-        + "</div>"
-        for line, photographs in groups[:MOST_SHOWN]
-    )
-    return f'<h3>{title}: {len(groups):,}</h3><div class="panels">{panels}</div>{_and_more(groups)}'
-
-
-def _label(entry: Mapping[str, Any]) -> str:
-    return f"grade {entry['grade']}, {SPLIT_WORDS[entry['split']]}"
-
-
-def _shot(image: str, lines: Iterable[str], picture: Image.Image | None, seen: str) -> str:
-    """Return a picture with its name and ``lines`` below; ``seen`` says to those who do not see it what it shows."""
-    square = ImageOps.pad(picture.convert("RGB"), (2 * SIDE, 2 * SIDE)) if picture else None
-    html = markup.photograph(square, f"{say.plain(image)}, {seen}", SIDE) if square else ""
-    below = "".join(f'<span class="sub">{escape(line)}</span>' for line in lines if line)
-    return f'<div class="shot">{html}{escape(say.plain(image))}{below}</div>'
-
-
-def _shots(shots: Iterable[str]) -> str:
-    html = "".join(shots)
-    return f'<div class="shots">{html}</div>' if html else ""
-
-
 def _why_unreadable(entry: Mapping[str, Any]) -> str:
     return entry["detail"] if entry["verdict"] == UNREADABLE else ""  # of the others the share of rows says all
-
-
-def _marked(picture: Image.Image | None, lost: float) -> Image.Image | None:
-    """Return a copy of the picture with a line above the share of its rows that is lost."""
-    if picture is None or not 0 < lost < 1:
-        return picture
-    marked = picture.convert("RGB")
-    row, width = round((1 - lost) * marked.height), max(2, marked.height // 80)
-    ImageDraw.Draw(marked).line([(0, row), (marked.width, row)], fill=LOST, width=width)
-    return marked
-
-
-def _and_more(entries: Sequence[Any]) -> str:
-    rest = len(entries) - MOST_SHOWN
-    return markup.paragraphs(f"And {rest:,} more in audit.json.", css="note") if rest > 0 else ""

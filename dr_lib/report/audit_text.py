@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dr_lib import GRADE_NAMES
-from dr_lib.data.audit import APART
+from dr_lib.data.audit import APART, GIVEN
 from dr_lib.report import sentences as say
-from dr_lib.report.wording import counted, listed, percent
+from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
 
-SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "testing"}
 WIDTH = 110
 SHOWN = 4
 """Names, rows or values of a list that the text shows; the others are in ``audit.json``."""
@@ -58,6 +57,17 @@ def majority(audit: Mapping[str, Any]) -> str:
     counts = audit["splits"]["train"]["counts"]
     answer = GRADE_NAMES[counts.index(max(counts))]
     return f"Always answering “{answer}” is right for {percent(audit['majority_accuracy'])} in testing."
+
+
+def held_out(audit: Mapping[str, Any]) -> str:
+    """Return what the validation photographs were taken from; empty where labels may have brought them.
+
+    The course's files name training and testing photographs, never validation ones.
+    """
+    train, validation = (audit["splits"][split]["photographs"] for split in ("train", "validation"))
+    if audit["form"] != "course" or audit["split_origin"] != GIVEN or not validation:
+        return ""
+    return f"Validation photographs are held out of the {train + validation:,} given for training (validation_share)."
 
 
 def findings(audit: Mapping[str, Any]) -> list[Finding]:
@@ -174,7 +184,7 @@ def _grades(audit: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {grade} {name:16}" + "".join(cells)
     for row in ("photographs", "patients"):
         yield f"  {row:18}" + "".join(f"{split[row]:>9,}{'':7}" for split in splits.values())
-    yield f"  {majority(audit)}"
+    yield from (f"  {said}" for said in (majority(audit), held_out(audit)) if said)
 
 
 def _eyes(apart: Mapping[str, Any]) -> Iterator[str]:

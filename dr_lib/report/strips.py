@@ -1,6 +1,8 @@
 """Rows of photographs: samples of each grade, and one photograph on its way from the file to the network."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -8,7 +10,8 @@ import numpy as np
 
 from dr_lib import GRADE_NAMES
 from dr_lib.config import RunConfig
-from dr_lib.data.augmentations import Augmentation, describe
+from dr_lib.data.augmentation_words import describe
+from dr_lib.data.augmentations import Augmentation
 from dr_lib.data.preprocessing import after_square, before_square, describe_preprocessing
 from dr_lib.data.resampling import central_square
 from dr_lib.data.squares import SquareRecipe
@@ -17,6 +20,8 @@ from dr_lib.report import markup
 
 SIDE = 110
 """Side of a photograph on the page, px."""
+STEP_REM = 8.8
+"""Width of what is said of a step: with five photographs beside it, it fills the page's 46."""
 TRIES = 24
 """Draws among which different ones are looked for; what happens with probability 0.1 is missed once in 12 times."""
 
@@ -65,30 +70,34 @@ def step_strips(image: str, original: np.ndarray, config: RunConfig, normalised:
         name = _name(config.augmentations[at])
         rows.append((name, words, _alone(config.augmentations, at, square, side), f"after {name} alone"))
     words = f"all of it, drawn anew in every epoch: {side} × {side} px"
+    if config.mixup_alpha:
+        words += "; two of them are then laid over each other (MixUp), which is not shown"
     rows.append(("Training", words, _trained(original, config, draws), "as training might see it"))
     rows.append(("Testing", _test_words(config), _tested(original, config), "as it is tested"))
-    html = "".join(
-        strip(_label(name, words), pictures(shown, f"{image} {what}"), label_rem=11) for name, words, shown, what in rows
-    )
-    return html + (strip("<b>Normalisation</b>", escape(normalised), label_rem=11) if normalised else "")
+    html = [
+        strip(_label(name, words), pictures(shown, f"{image} {what}"), label_rem=STEP_REM)
+        for name, words, shown, what in rows
+    ]
+    if normalised:
+        html.append(strip("<b>Normalisation</b>", escape(normalised), label_rem=STEP_REM))
+    return "".join(html)
 
 
-def strip(label_html: str, pictures_html: str, *, label_rem: float = 6.4, pictures_rem: float = 19) -> str:
-    """Return a row of pictures with its label: beside them where there is room for the given widths, or above.
-
-    A line holds at most five pictures.
-    """
+def strip(label_html: str, pictures_html: str, *, label_rem: float = 6.4) -> str:
+    """Return a row of pictures, at most five to a line, beside its label, or below it in a narrow window."""
     return (
         f'<div class="strip" style="display:flex;flex-wrap:wrap"><div style="flex:1 0 {label_rem:g}rem">{label_html}'
-        f'</div><div class="row" style="flex:99 1 {pictures_rem:g}rem;max-width:36rem">{pictures_html}</div></div>'
+        f'</div><div class="row" style="flex:99 1 19rem;max-width:36rem">{pictures_html}</div></div>'
     )
 
 
-def pictures(images: Sequence[np.ndarray], alternative: str) -> str:
-    """Return photographs, uint8 (H, W, 3), as HTML, numbered in their alternative text where there are several."""
+def pictures(images: Sequence[np.ndarray], alternatives: str | Sequence[str]) -> str:
+    """Return photographs, uint8 (H, W, 3), as HTML; an alternative text that several share is numbered."""
+    if isinstance(alternatives, str):
+        several = len(images) > 1
+        alternatives = [f"{alternatives}{f', {at} of {len(images)}' * several}" for at in range(1, len(images) + 1)]
     return "".join(
-        markup.photograph(image, alternative + f", {number}" * (len(images) > 1), SIDE)
-        for number, image in enumerate(images, start=1)
+        markup.photograph(image, alternative, SIDE) for image, alternative in zip(images, alternatives, strict=True)
     )
 
 
@@ -118,8 +127,7 @@ def different_draws(draw: Callable[[int], np.ndarray], most: int) -> list[np.nda
 
 def _trained(original: np.ndarray, config: RunConfig, draws: int) -> list[np.ndarray]:
     transform = TrainTransform.of(config)
-    square = transform.recipe.make(original)
-    return different_draws(lambda seed: transform(square, seed), draws)
+    return different_draws(partial(transform, transform.recipe.make(original)), draws)
 
 
 def _tested(original: np.ndarray, config: RunConfig) -> list[np.ndarray]:
@@ -131,20 +139,17 @@ def _tested(original: np.ndarray, config: RunConfig) -> list[np.ndarray]:
 def _test_words(config: RunConfig) -> str:
     side, views = config.image_size, config.test_time_augmentation
     if views == "none":
-        return f"the middle at {side} × {side} px; nothing is drawn"
-    return f"{views}: views of {side} × {side} px, whose logits are averaged; nothing is drawn"
+        return f"shorter side to {side} px, and the middle of it; nothing random"
+    return f"{views}: views of {side} × {side} px, whose logits are averaged; nothing random"
 
 
 def _alone(steps: Sequence[Any], at: int, square: np.ndarray, side: int) -> list[np.ndarray]:
     """Return three draws of one augmentation, brought to ``side`` px where it leaves the square at another size."""
     fit = {"Resize": {"size": [side, side]}}
-    for shown in (steps[at : at + 1], steps[: at + 1]):
-        augmentation = Augmentation([*shown, fit], side)
-        try:
-            return different_draws(lambda seed: augmentation.vary(square, seed), 3)  # noqa: B023
-        except ValueError:  # a crop for which only the steps before it make room
-            continue
-    return []
+    try:
+        return different_draws(partial(Augmentation([steps[at], fit], side).vary, square), 3)
+    except (TypeError, ValueError, RuntimeError):  # a crop, for which only the steps before it make room
+        return different_draws(partial(Augmentation([*steps[: at + 1], fit], side).vary, square), 3)
 
 
 def _name(step: Any) -> str:
@@ -152,4 +157,5 @@ def _name(step: Any) -> str:
 
 
 def _label(name: str, words: str) -> str:
-    return f'<b>{escape(name)}</b><span class="sub">{escape(words)}</span>'
+    breakable = re.sub(r"\w{15,}", lambda long: re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", long[0]), escape(name))
+    return f'<b>{breakable}</b><span class="sub">{escape(words)}</span>'

@@ -21,7 +21,13 @@ _GO_TOGETHER = {
 }
 """Parameters that differ when runs differ in their network, their start or their loss alone."""
 
-STATE_WORDS = {"queued": "not started", "running": "not finished", "failed": "failed", "done": "done"}
+STATE_WORDS = {
+    "queued": "not started",
+    "running": "not finished",
+    "interrupted": "interrupted",
+    "failed": "failed",
+    "done": "done",
+}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "testing"}
+"""What the photographs of a split are called."""
+
 
 def percent(share: float, digits: int = 1) -> str:
     """Return ``82.6%`` for 0.826."""

@@ -1,20 +1,27 @@
-"""Checkpoints: data, never code; whole, or not there."""
+"""Checkpoints: data, never code; whole, or not there; the one before kept until the new one has been read back."""
 
+import json
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
-from dr_lib.evaluation.predict import logits_of
-from dr_lib.files import write_with
+from dr_lib.evaluation.predict import outputs_of
+from dr_lib.files import write_bytes, write_with
 from dr_lib.models import build_model, read_checkpoint
+from dr_lib.training.heads import Head, build_head, final_layer
+
+log = logging.getLogger("dr_lib.training")
 
 
 @dataclass(frozen=True)
@@ -22,37 +29,117 @@ class TrainedNetwork:
     """A run's network in eval mode with all that it needs to grade a photograph."""
 
     model: nn.Module
+    head: Head
     normalisation: Normalisation
     config: RunConfig
 
     @torch.inference_mode()
+    def outputs(self, pixels: np.ndarray) -> Tensor:
+        """Return the network's outputs, float32 (1, outputs), for one photograph, uint8 (H, W, 3)."""
+        transform = EvalTransform.of(self.config)
+        views = torch.from_numpy(np.array(transform(transform.recipe.make(pixels))))
+        images = self.normalisation(views if views.ndim == 4 else views[None])
+        return outputs_of(self.model, images[None] if views.ndim == 4 else images)
+
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probability of each grade, float64 (5,), of one photograph, uint8 (H, W, 3)."""
-        transform = EvalTransform.of(self.config)
-        seen = torch.from_numpy(np.array(transform(transform.recipe.make(pixels))))
-        images = self.normalisation(seen if seen.ndim == 4 else seen[None])
-        # Several views of the photograph are one sample.
-        logits = logits_of(self.model, images[None] if seen.ndim == 4 else images)[0]
-        return torch.softmax(logits.double(), dim=0).numpy()
+        return self.head.probabilities(self.outputs(pixels))[0].numpy()
+
+    def predicted(self, pixels: np.ndarray) -> int:
+        """Return the grade of one photograph, uint8 (H, W, 3)."""
+        return int(self.head.predicted(self.outputs(pixels))[0])
 
 
-def save_checkpoint(path: Path, model: nn.Module, normalisation: Normalisation, config: RunConfig, **more: Any) -> None:
-    """Write weights, normalisation, parameters, and ``more`` (tensors and plain values) to ``path``."""
+def new_network(config: RunConfig) -> nn.Module:
+    """Return the network of ``config`` with random weights, from torch's global generator."""
+    return build_model(
+        config.model,
+        last_layer=lambda features: final_layer(config.head, features),
+        version=config.resnet_version,
+        residual=config.residual,
+    )
+
+
+def new_head(config: RunConfig, class_weights: np.ndarray | None = None) -> Head:
+    """Return the head of ``config``; the weights matter to its loss alone."""
+    return build_head(
+        config.head,
+        class_weights=class_weights,
+        label_smoothing=config.label_smoothing,
+        focal_gamma=config.focal_gamma,
+        regression_loss=config.regression_loss,
+    )
+
+
+def save_network(
+    path: Path, model: nn.Module, head: Head, normalisation: Normalisation, config: RunConfig, **more: Any
+) -> None:
+    """Write a network to keep: ``path``, and beside it its weights alone as safetensors, for other programs."""
     content = {
         "model": model.state_dict(),
+        "head": head.state_dict(),
         "normalisation": normalisation.state(),
         "parameters": config.model_dump(),
         **more,
     }
     write_with(path, lambda stream: torch.save(content, stream))
+    weights = {name: tensor.cpu().contiguous() for name, tensor in content["model"].items()}
+    # One entry: of several, safetensors writes them in an order that changes from run to run.
+    facts = {"parameters": json.dumps(config.model_dump())}
+    write_bytes(path.with_suffix(".safetensors"), safetensors.torch.save(weights, metadata=facts))
 
 
 def load_trained(path: Path) -> TrainedNetwork:
     """Return the network in a run's checkpoint, on the CPU."""
     content = read_checkpoint(path)
-    if not {"model", "normalisation", "parameters"} <= content.keys():
-        raise InputError(f"{path}: not a checkpoint of a run; those are in RUN/checkpoints/best.pt")
+    if not {"model", "head", "normalisation", "parameters"} <= content.keys():
+        raise InputError(f"{path}: not a network that a run has kept; those are in RUN/checkpoints/best.pt")
     config = RunConfig.from_mapping(content["parameters"])
-    model = build_model(config.model, version=config.resnet_version)
+    model, head = new_network(config), new_head(config)
     model.load_state_dict(content["model"])
-    return TrainedNetwork(model.eval(), Normalisation.from_state(content["normalisation"]), config)
+    head.load_state_dict(content["head"])
+    return TrainedNetwork(model.eval(), head, Normalisation.from_state(content["normalisation"]), config)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Make ``path`` the newest state of a run; what was there is kept as :func:`previous` until it is read back.
+
+    At every moment one of the two is whole on the disk: a crash, or a disk that is full, costs what was trained since.
+    """
+    beside = path.with_suffix(".new")
+    try:
+        write_with(beside, lambda stream: torch.save(state, stream))
+        torch.load(beside, map_location="cpu", weights_only=True)
+        if path.exists():
+            os.replace(path, previous(path))
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def load_state(path: Path) -> dict[str, Any] | None:
+    """Return the newest state of a run that can be read, None where there is none.
+
+    A damaged one is passed over with a word. Raises :class:`InputError` where there are states and none can be read.
+    """
+    damaged = []
+    for candidate in (path, previous(path)):
+        if not candidate.exists():
+            continue
+        try:
+            state = read_checkpoint(candidate)
+        except InputError as error:
+            damaged.append(str(error))
+            continue
+        if damaged:
+            log.warning("%s; going on from the checkpoint before it, %s", damaged[0], candidate.name)
+        return state
+    if damaged:
+        raise InputError(f"{damaged[-1]}; begin the run again with --fresh")
+    return None
+
+
+def previous(path: Path) -> Path:
+    """Return where the state before the newest one is kept."""
+    return path.with_stem(f"{path.stem}-before")

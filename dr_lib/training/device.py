@@ -1,12 +1,19 @@
-"""The machine that a run is on."""
+"""The machine that a run is on: its device, and the processes that share the work."""
 
 import os
 import platform
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
+from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
+from dr_lib.training.launch import is_one_of_several
+
+_MIXED = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
+"""What accelerate calls our precisions."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -17,6 +24,32 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device: {name} is not on this machine ({torch.cuda.device_count()} CUDA devices); use auto")
     return device
+
+
+def check_machine(config: RunConfig) -> None:
+    """Raise :class:`InputError` for a device, a precision or a number of devices that this machine has not."""
+    device = resolve_device(config.device)
+    if device.type == "cpu" and config.precision != "float32":
+        raise InputError(f"precision: {config.precision} is for CUDA, the device is a CPU; use float32")
+    if config.devices > 1 and device.type == "cuda" and config.devices > torch.cuda.device_count():
+        raise InputError(f"devices: {config.devices} asked for and {torch.cuda.device_count()} CUDA devices are here")
+
+
+def start_accelerator(config: RunConfig) -> Accelerator:
+    """Return what carries device, precision and processes of a run.
+
+    Started by ``torchrun`` or ``accelerate launch`` this is one of several processes, else the only one.
+    """
+    check_machine(config)
+    device = resolve_device(config.device)
+    if not is_one_of_several():
+        # accelerate keeps its state for the process; a notebook may train one run after the other, each its own way.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=_MIXED[config.precision])
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:

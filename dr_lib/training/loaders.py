@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import Augmentation
@@ -14,6 +16,7 @@ from dr_lib.data.prepare import PreparedData
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
 from dr_lib.training.device import worker_count
+from dr_lib.training.plan import EpochPlan
 
 
 class Batches:
@@ -48,27 +51,53 @@ class Batches:
             yield normalised, targets.to(self.device, non_blocking=True)
 
 
-def build_loaders(
-    config: RunConfig, data: PreparedData, normalisation: Normalisation, device: torch.device
-) -> dict[str, Batches]:
-    """Return the batches of the splits that have photographs."""
-    batches = {}
-    train, test = TrainTransform.of(config), EvalTransform.of(config)
-    for split, transform in (("train", train), ("validation", test), ("test", test)):
-        if len(data.split(split)) == 0:
-            continue
-        dataset = RetinopathyDataset(data, split, transform, seed=config.seed)
-        shuffled = RandomSampler(dataset, generator=torch.Generator()) if split == "train" else None
-        loader = DataLoader(
-            dataset,
-            batch_size=config.batch_size,
-            sampler=shuffled,
-            collate_fn=whole,
-            num_workers=worker_count(config.num_workers, device),
-            pin_memory=device.type == "cuda",
+class TrainingBatches(Batches):
+    """The batches of the training photographs, in the order of an epoch."""
+
+    def __init__(self, loader: DataLoader, normalisation: Normalisation, device: torch.device, plan: EpochPlan):
+        super().__init__(loader, normalisation, device)
+        self.plan = plan
+
+    def begin(self, epoch: int, first_step: int = 0) -> None:
+        """Make the next pass that of ``epoch`` (counted from 1), from ``first_step`` (counted from 0)."""
+        self.plan.begin(epoch, first_step)
+        self.dataset.set_epoch(epoch)
+
+
+class LoaderFactory:
+    """What makes the batches of one run: its data, its normalisation, and the process it is in."""
+
+    def __init__(self, config: RunConfig, data: PreparedData, normalisation: Normalisation, accelerator: Accelerator):
+        self.config, self.data, self.normalisation = config, data, normalisation
+        self.device = accelerator.device
+        self.process, self.processes = accelerator.process_index, accelerator.num_processes
+        self._options = {
+            "collate_fn": whole,
+            "num_workers": worker_count(config.num_workers, self.device),
+            "pin_memory": self.device.type == "cuda",
+        }
+
+    def training(self) -> TrainingBatches:
+        """Return the batches to learn from: ``batch_size`` photographs a step, this process's share of them."""
+        dataset = RetinopathyDataset(self.data, "train", TrainTransform.of(self.config), seed=self.config.seed)
+        plan = EpochPlan(
+            dataset.table["grade"].to_numpy(),
+            batch_size=self.config.batch_size,
+            kind=self.config.sampling,
+            decay=self.config.sampling_decay,
+            seed=self.config.seed,
+            process=self.process,
+            processes=self.processes,
         )
-        batches[split] = Batches(loader, normalisation, device)
-    return batches
+        loader = DataLoader(dataset, batch_sampler=plan, **self._options)
+        return TrainingBatches(loader, self.normalisation, self.device, plan)
+
+    def testing(self, split: str) -> Batches:
+        """Return the photographs of a split as they are tested, in order: every ``processes``-th of them, each once."""
+        dataset = RetinopathyDataset(self.data, split, EvalTransform.of(self.config), seed=self.config.seed)
+        own = np.arange(self.process, len(dataset), self.processes).tolist()
+        loader = DataLoader(dataset, batch_size=self.config.batch_size, sampler=own, **self._options)
+        return Batches(loader, self.normalisation, self.device)
 
 
 def fit_normalisation(config: RunConfig, data: PreparedData) -> Normalisation:

@@ -23,9 +23,9 @@ from dr_lib.training.device import resolve_device, worker_count
 from dr_lib.training.loaders import Batches, fit_normalisation
 
 PRETRAINING_PARAMETERS = (
-    "out_dir", "model", "resnet_version", "pretraining_photographs", "pretraining_epochs", "resize", "image_size",
-    "augmentations", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device", "num_workers",
-    "cache_dir",
+    "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
+    "image_size", "augmentations", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device",
+    "num_workers", "cache_dir",
 )  # fmt: skip
 """The parameters that :func:`pretrain` uses."""
 
@@ -116,7 +116,12 @@ def _learn_to_count(
         )
     )
     torch.manual_seed(_SEED)
-    model = build_model(config.model, outputs=len(LESION_KINDS), version=config.resnet_version)
+    model = build_model(
+        config.model,
+        last_layer=lambda features: nn.Linear(features, len(LESION_KINDS)),
+        version=config.resnet_version,
+        residual=config.residual,
+    )
     model.to(device, memory_format=torch.channels_last)
     workers = worker_count(config.num_workers, device)
     sampler = RandomSampler(train, generator=torch.Generator().manual_seed(_SEED))
@@ -174,6 +179,7 @@ def _description(config: RunConfig) -> dict:
     return {
         "model": config.model,
         "version": config.resnet_version,
+        "residual": config.residual,
         "photographs": config.pretraining_photographs,
         "epochs": config.pretraining_epochs,
         "size": config.image_size,

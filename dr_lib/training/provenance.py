@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from accelerate import Accelerator
 from torch import nn
 
 from dr_lib.config import RunConfig
@@ -18,7 +18,7 @@ from dr_lib.data.prepare import PreparedData
 from dr_lib.models import WeightsOrigin, parameter_count
 from dr_lib.training.device import describe_device
 
-_PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "numpy")
+_PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "numpy", "accelerate")
 
 
 def describe_run(
@@ -28,14 +28,14 @@ def describe_run(
     normalisation: Normalisation,
     weights: WeightsOrigin,
     class_weights: np.ndarray,
-    device: torch.device,
+    accelerator: Accelerator,
 ) -> dict[str, Any]:
     """Return the contents of ``config.json``."""
     return {
         "run": config.run_name,
         "parameters": config.model_dump(),
         "versions": versions(),
-        "device": describe_device(device),
+        "device": describe_device(accelerator.device) | {"processes": accelerator.num_processes},
         "git_commit": git_commit(),
         "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.table)["splits"]},
         "normalisation": normalisation.describe(),

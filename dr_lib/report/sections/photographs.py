@@ -1,4 +1,4 @@
-"""Photographs in the report: samples of each grade, and one photograph as training sees it."""
+"""Photographs in the report: samples of each grade, and one photograph as the runs prepare it."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,13 +8,28 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from dr_lib.config import RunConfig
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import Photographs, open_photographs
 from dr_lib.data.splits import assign_splits
 from dr_lib.errors import InputError
 from dr_lib.report import markup
-from dr_lib.report.strips import grade_strips, prepared_strips
-from dr_lib.report.study import Study
+from dr_lib.report import wording as words
+from dr_lib.report.strips import grade_strips, step_strips
+from dr_lib.report.study import Run, Study
+
+SAMPLE_PARAMETERS = (
+    "resize", "image_size", "preprocessing", "augmentations", "mixup_alpha", "test_time_augmentation", "normalisation"
+)  # fmt: skip
+"""The parameters that decide what the network sees of a photograph."""
+CAPTION = (
+    "From top to bottom: what is the same for every photograph, each augmentation alone (draws that differ), what "
+    "training sees in several epochs, what testing sees, and how levels become the numbers that the network takes."
+)
+MOST_SETTINGS = 6
+"""Settings that are shown, at about 150 kB each."""
+MOST_NAMED = 8
+"""Runs that are named above a setting."""
 
 
 def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
@@ -27,26 +42,60 @@ def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
         lambda grade: islice(_opened(train.loc[train["grade"] == grade, "image"], photographs), per_grade)
     )
     return markup.shown(
-        f"<figure>{rows}<figcaption><b>Training photographs of each grade.</b> The first ones by name, cropped to "
-        "the square that the network sees.</figcaption></figure>"
+        f"<figure>{rows}<figcaption><b>Training photographs of each grade.</b> The first ones by name, of each the "
+        "middle square.</figcaption></figure>"
     )
 
 
 def augmented_photographs(study: Study, draws: int = 5) -> HTML:
-    """Return one training photograph as testing would see it and as several epochs of training see it."""
+    """Return what the runs do to one training photograph, step by step: a figure for each setting among them."""
     found = _photographs(study)
     if isinstance(found, str):
         return markup.shown("")  # the samples above say why
-    (train, photographs), config = found, study.config
-    highest_first = train.sort_values("grade", kind="stable", ascending=False)["image"]  # a high grade shows more
-    image, original = next(_opened(highest_first, photographs), ("", None))
-    if config is None or original is None:
+    (train, photographs), settings = found, _settings(study)
+    highest_first = train.sort_values("grade", kind="stable", ascending=False)  # a high grade shows more
+    image, original = next(_opened(highest_first["image"], photographs), ("", None))
+    if original is None:
         return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
-    return markup.shown(
-        f"<figure>{prepared_strips(image, original, config, draws)}"
-        "<figcaption><b>One photograph, prepared.</b> Testing always sees the same square; in training each epoch "
-        "draws another crop, rotation and flips.</figcaption></figure>"
-    )
+    grade = int(highest_first.set_index("image").loc[image, "grade"])
+    html = _what_differs(settings)
+    for runs, config in settings[:MOST_SETTINGS]:
+        heading = f"Run{'s' * (len(runs) > 1)} {_named(runs)}" if len(settings) > 1 else ""
+        strips = step_strips(image, original, config, runs[0].config.get("normalisation", ""), draws)
+        html += markup.figure([(heading, strips)], f"One photograph, prepared: {image}, grade {grade}.", CAPTION)
+    return markup.shown(html)
+
+
+def _settings(study: Study) -> list[tuple[list[Run], RunConfig]]:
+    """Return the distinct settings of what a sample is, most used first, each with the runs that have it."""
+    groups: dict[str, tuple[list[Run], RunConfig]] = {}
+    for run in study.runs:
+        try:
+            config = RunConfig.from_mapping(run.parameters)
+        except InputError:  # written by a version with other parameters
+            continue
+        if run.parameters:
+            key = config.model_dump_json(include=set(SAMPLE_PARAMETERS))
+            groups.setdefault(key, ([], config))[0].append(run)
+    return sorted(groups.values(), key=lambda group: -len(group[0]))
+
+
+def _what_differs(settings: list[tuple[list[Run], RunConfig]]) -> str:
+    """Return by which parameters the settings differ, in a sentence; nothing for one setting."""
+    if len(settings) < 2:
+        return ""
+    differing = [name for name in SAMPLE_PARAMETERS if len({str(getattr(config, name)) for _, config in settings}) > 1]
+    names = words.listed([name.replace("_", " ") for name in differing])
+    text = f"The runs differ in {names}: {len(settings)} settings, one below the other."
+    if len(settings) > MOST_SETTINGS:
+        text += f" The {MOST_SETTINGS} that most runs have are shown; the notebooks of the other runs show theirs."
+    return markup.paragraphs(text)
+
+
+def _named(runs: list[Run]) -> str:
+    names = [run.name for run in runs[:MOST_NAMED]]
+    rest = len(runs) - len(names)
+    return words.listed([*names, f"{rest} more"] if rest else names)
 
 
 def _opened(images: Iterable[str], photographs: Photographs) -> Iterator[tuple[str, np.ndarray]]:
@@ -78,6 +127,6 @@ def _photographs(study: Study) -> tuple[pd.DataFrame, Photographs] | str:
         photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
     except InputError:
         return gone
-    damaged = {entry["image"] for entry in study.audit["damage"]["files"]} if study.audit else set()
+    damaged = {entry["image"] for entry in (study.audit or {}).get("damage", {}).get("files", [])}
     train = table[(table["split"] == "train") & ~table["image"].isin(damaged)]
     return train.sort_values("image"), photographs

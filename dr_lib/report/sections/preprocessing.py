@@ -9,7 +9,6 @@ from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.study import Study
 
-SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "testing"}
 MOST_FILES_SHOWN = 60
 
 
@@ -17,7 +16,7 @@ def photographs_table(study: Study) -> HTML:
     """Return photographs, patients and grades of each split, and whether patients are on both sides."""
     rows = [
         [
-            escape(SPLIT_WORDS.get(name, name)),
+            escape(words.SPLIT_WORDS.get(name, name)),
             f"{split['photographs']:,}",
             f"{split['patients']:,}",
             *(

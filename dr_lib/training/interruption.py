@@ -1,0 +1,57 @@
+"""Being told to stop: Ctrl-C, or SIGTERM from a batch system or a spot machine."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+
+class Interrupted(BaseException):
+    """A run has stopped because it was told to; what it had done is in its checkpoint.
+
+    No :class:`Exception`, so that nobody takes it for a failure of the run.
+    """
+
+    def __init__(self, number: int):
+        self.signal = signal.Signals(number)
+        super().__init__(f"interrupted by {self.signal.name}; the same command goes on where it stopped")
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell expects of a process that the signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal
+
+
+class Interruption:
+    """While entered, SIGINT and SIGTERM are noted instead of ending the process at once.
+
+    The run asks :attr:`requested` where it can stop; ``act`` is called at once. A second signal of a kind acts as it
+    did before, for whoever cannot wait. Outside the main thread, where Python takes no signals, nothing is changed.
+    """
+
+    def __init__(self, act: Callable[[], None] = lambda: None) -> None:
+        self.requested: int | None = None
+        self._act = act
+        self._before: dict[int, signal.Handlers] = {}
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = number
+        signal.signal(number, self._before[number])
+        self._act()
+
+    def obey(self) -> None:
+        """Raise :class:`Interrupted` if a signal has come."""
+        if self.requested is not None:
+            raise Interrupted(self.requested)

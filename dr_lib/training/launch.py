@@ -1,0 +1,47 @@
+"""Several processes for one run, started from one: a notebook or a command that says ``devices: N``."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.training.interruption import Interrupted, Interruption
+
+
+def is_one_of_several() -> bool:
+    """Tell whether ``torchrun`` or ``accelerate launch`` has started this process as one of several."""
+    return "WORLD_SIZE" in os.environ
+
+
+def launch(config: RunConfig, *, fresh: bool = False) -> None:
+    """Do the run of ``config`` in ``config.devices`` processes of ``torchrun``, and print what they print.
+
+    The processes are new ones, so a notebook may have used the GPU before. Raises what ended the run.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        parameters = Path(scratch) / "parameters.yaml"
+        parameters.write_text(yaml.safe_dump(config.model_dump()))
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(config.devices),
+            "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
+        ]  # fmt: skip
+        last, pipe = "", {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with (
+            subprocess.Popen(command, **pipe, start_new_session=True) as process,
+            Interruption(lambda: os.killpg(process.pid, signal.SIGTERM)) as interruption,
+        ):
+            for line in process.stdout:
+                if line.startswith("dr_lib.training: "):
+                    last = line.removeprefix("dr_lib.training: ").strip()
+                print(line, end="", flush=True)
+    interruption.obey()
+    if process.returncode:
+        if last.startswith("interrupted"):
+            raise Interrupted(signal.SIGTERM)
+        raise InputError(last) if last else RuntimeError(f"torchrun ended with status {process.returncode}; see above")

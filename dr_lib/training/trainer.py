@@ -1,0 +1,266 @@
+"""The epochs of one run: learn, evaluate, keep the best, and be able to go on after any step."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from dr_lib.config import RunConfig
+from dr_lib.data.normalisation import Normalisation
+from dr_lib.data.prepare import PreparedData
+from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from dr_lib.evaluation.predict import predict
+from dr_lib.progress import Progress
+from dr_lib.runs import RunFolder
+from dr_lib.training.checkpoint import save_network, save_state
+from dr_lib.training.gradients import GradientNorms
+from dr_lib.training.interruption import Interrupted, Interruption
+from dr_lib.training.learner import Learner
+from dr_lib.training.loaders import Batches, TrainingBatches
+from dr_lib.training.phases import phase_of
+
+_SECONDS_BETWEEN_HEARTBEATS = 2.0
+
+
+@dataclass
+class Tally:
+    """What an epoch has come to so far; sums are over photographs."""
+
+    step: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+    seen: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """The state of a run between steps, and how it goes on."""
+
+    config: RunConfig
+    folder: RunFolder
+    progress: Progress
+    accelerator: Accelerator
+    data: PreparedData
+    learner: Learner
+    normalisation: Normalisation
+    training: TrainingBatches
+    testing: dict[str, Batches]
+    interruption: Interruption
+    history: list[dict[str, Any]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    gradients: GradientNorms | None = None
+    _beat: float = 0.0
+    _saved: float = field(default_factory=time.monotonic)
+
+    def complete(self) -> None:
+        """Train the epochs that are missing."""
+        while len(self.history) < self.config.epochs and not self._stopped_improving():
+            epoch = len(self.history) + 1
+            if self.learner.phase != phase_of(self.config, epoch):
+                self.learner.start_phase(phase_of(self.config, epoch))
+            self._train_epoch(epoch)
+            self._close_epoch(epoch)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that was saved."""
+        self.learner.restore(state["learner"])
+        self.history, self.tally = state["history"], Tally(**state["tally"])
+        if self.gradients:
+            self.gradients.load_state_dict(state["gradients"])
+
+    def _train_epoch(self, epoch: int) -> None:
+        """Take the steps of ``epoch`` that are missing; stop after any of them when asked to, or for a checkpoint."""
+        tally, before = self.tally, self.tally.seconds
+        self.training.begin(epoch, first_step=tally.step)
+        first = (epoch - 1) * self.training.plan.steps
+        began = time.monotonic()
+        # Summed on the device: reading a value back would wait for every step.
+        sums = torch.tensor([tally.loss, tally.correct], dtype=torch.float64, device=self.accelerator.device)
+        broken = torch.full((), -1, device=self.accelerator.device)
+        self.learner.train_mode()
+        report = self._reporter(epoch, "train", self.training)
+        for images, grades in self.training:
+            loss, correct = self._step(images, grades, first + tally.step)
+            sums += torch.stack([loss.double() * self.training.plan.photographs(tally.step), correct.double()])
+            broken = torch.where((broken < 0) & ~torch.isfinite(loss), tally.step, broken)
+            if self.gradients:
+                self.gradients.add()
+            tally.step += 1
+            tally.seen += len(grades)
+            report(tally.seen)
+            if self._asked_to_stop() or self._checkpoint_is_due():
+                tally.loss, tally.correct = sums.tolist()
+                tally.seconds = before + time.monotonic() - began
+                self._refuse_what_is_not_finite(int(broken), epoch, first)
+                self._save()
+                self._obey()
+        tally.loss, tally.correct = sums.tolist()
+        tally.seconds = before + time.monotonic() - began
+        self._refuse_what_is_not_finite(int(broken), epoch, first)
+
+    def _step(self, images: torch.Tensor, grades: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        try:
+            return self.learner.step(images, grades, number)
+        except torch.OutOfMemoryError:
+            size = self.config.batch_size
+            raise MemoryError(
+                f"the device has not the memory for batch_size {size} at {self.config.image_size} px; "
+                f"try batch_size={max(self.config.devices, size // 2)}"
+            ) from None
+
+    def _refuse_what_is_not_finite(self, step: int, epoch: int, first: int) -> None:
+        """Raise before anything of it is saved: the last good checkpoint stays."""
+        if step >= 0:
+            rate = self.learner.learning_rate(first + step)
+            raise FloatingPointError(
+                f"the training loss was not finite in epoch {epoch}, step {step + 1}, at learning rate {rate:g}; "
+                "lower learning_rate, or set gradient_clip"
+            )
+
+    def _close_epoch(self, epoch: int) -> None:
+        """Evaluate, write the epoch's row, keep the network where it is the best, and save the state."""
+        tally = self._tally_of_all()
+        row = {
+            "epoch": epoch,
+            "phase": self.learner.phase,
+            "lr": self.learner.learning_rate(epoch * self.training.plan.steps - 1),
+            "train_loss": tally.loss / tally.seen,
+            "train_accuracy": tally.correct / tally.seen,
+            **self._evaluate(epoch),
+            "seconds": tally.seconds,
+            "images_per_second": tally.seen / tally.seconds,
+        }
+        self.history.append(row)
+        self.tally = Tally()
+        if self.gradients:
+            self.gradients.close_epoch(epoch)
+        if self.accelerator.is_main_process:
+            self._write_epoch(row)
+        # Written last: what it says is done has its row and its weights on the disk.
+        self._save()
+        self._obey()
+
+    def _write_epoch(self, row: dict[str, Any]) -> None:
+        epoch = row["epoch"]
+        self.folder.write_history(self.history)
+        if self.gradients:
+            self.folder.write_gradients(self.gradients.rows)
+        self.progress.line(
+            f"epoch {epoch} :\ntraining accuracy: {100 * row['train_accuracy']:.4f}\n"
+            f"testing accuracy: {100 * row['test_accuracy']:.4f}"
+        )
+        if chosen_epoch(self.history, self.config.select_by) == epoch:
+            network, head = self.learner.network, self.learner.head
+            save_network(self.folder.best_checkpoint, network, head, self.normalisation, self.config, epoch=epoch)
+            self.progress.line(f"epoch {epoch} save weights")
+
+    def _evaluate(self, epoch: int) -> dict[str, float | None]:
+        """Return loss, accuracy and kappa on validation and testing photographs, named as in ``history.csv``."""
+        found = {}
+        head = self.learner.head
+        self._fit_head(epoch)
+        for split, prefix in (("validation", "val"), ("test", "test")):
+            if split not in self.testing:
+                found |= {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa")}
+                continue
+            outputs, grades = self.predict(split, self._reporter(epoch, split, self.testing[split]))
+            matrix = confusion_matrix(grades.cpu().numpy(), head.predicted(outputs).cpu().numpy())
+            found |= {
+                f"{prefix}_loss": head.loss(outputs, grades).item(),
+                f"{prefix}_accuracy": float(accuracy(matrix)),
+                f"{prefix}_kappa": float(quadratic_weighted_kappa(matrix)),
+            }
+        return found
+
+    def _fit_head(self, epoch: int) -> None:
+        """Fit what a head fits to held-out photographs, or, where none are, to those that were trained on."""
+        if self.config.head == "regression":
+            split = "validation" if "validation" in self.testing else "train"
+            self.learner.head.fit(*self.predict(split, self._reporter(epoch, split, self.testing[split])))
+
+    @torch.no_grad()
+    def predict(
+        self, split: str, report: Callable[[int], None] = lambda seen: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return outputs and grades of all photographs of a split, in order, each once whatever number of processes."""
+        outputs, grades = predict(self.learner.network, self.testing[split], report)
+        parts = gather_object([(outputs, grades)])
+        merged = [np.empty((sum(len(part[which]) for part in parts), *parts[0][which].shape[1:]), parts[0][which].dtype)
+                  for which in (0, 1)]  # fmt: skip
+        for process, part in enumerate(parts):
+            for whole, own in zip(merged, part, strict=True):
+                whole[process :: len(parts)] = own
+        return tuple(torch.from_numpy(whole).to(self.accelerator.device) for whole in merged)
+
+    def _tally_of_all(self) -> Tally:
+        if self.accelerator.num_processes == 1:
+            return self.tally
+        own = torch.tensor([self.tally.loss, self.tally.correct, self.tally.seen], dtype=torch.float64)
+        loss, correct, seen = self.accelerator.reduce(own.to(self.accelerator.device), "sum").tolist()
+        return Tally(self.tally.step, loss, correct, int(seen), self.tally.seconds)
+
+    def _stopped_improving(self) -> bool:
+        if not self.config.early_stopping or not self.history:
+            return False
+        return len(self.history) - chosen_epoch(self.history, self.config.select_by) >= self.config.early_stopping
+
+    def _asked_to_stop(self) -> bool:
+        """Return whether a signal has come, to this or to any process: all stop after the same step."""
+        asked = self.interruption.requested is not None
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
+
+    def _obey(self) -> None:
+        if self._asked_to_stop():
+            self.interruption.obey()
+            raise Interrupted(15)  # another process was told; what it was told ends all
+
+    def _checkpoint_is_due(self) -> bool:
+        if self.accelerator.num_processes > 1:
+            return False  # clocks differ, and who saves must do so after the same step
+        return time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            state = {
+                "parameters": self.config.model_dump(),
+                "fingerprint": self.data.fingerprint,
+                "learner": self.learner.state(),
+                "history": self.history,
+                "tally": vars(self.tally),
+                "gradients": self.gradients.state_dict() if self.gradients else None,
+            }
+            save_state(self.folder.last_checkpoint, state)
+        self._saved = time.monotonic()
+
+    def _reporter(self, epoch: int, split: str, batches: Batches) -> Callable[[int], None]:
+        """Return the callback that draws the bar and keeps the heartbeat."""
+        total = len(batches.dataset)
+
+        def report(seen: int) -> None:
+            if not self.accelerator.is_main_process:
+                return
+            self.progress.bar(f"epoch {epoch}/{self.config.epochs} {split}", seen, total)
+            if time.monotonic() - self._beat >= _SECONDS_BETWEEN_HEARTBEATS:
+                self._beat = time.monotonic()
+                last = self.history[-1] if self.history else {}
+                self.folder.write_status(
+                    "running", epoch=epoch, epochs=self.config.epochs, phase=self.learner.phase,
+                    test_accuracy=last.get("test_accuracy"), test_kappa=last.get("test_kappa"),
+                )  # fmt: skip
+
+        return report
+
+
+def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
+    """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier."""
+    loss = select_by.partition("_")[0] + "_loss"
+    return max(history, key=lambda row: (row[select_by], -row[loss], -row["epoch"]))["epoch"]

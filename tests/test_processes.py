@@ -1,0 +1,119 @@
+"""One run on two processes, over gloo on this machine's CPU, against the same run on one."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from data_folders import eyes, write_course, write_photographs
+
+from dr_lib.runs import Experiment
+from dr_lib.training.plan import EpochPlan
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    # 37 photographs to train on: the last batch is short and does not part evenly; 15 to test: nor do they.
+    training = dict(list(eyes(range(1, 24)).items())[:-1])
+    testing = dict(list(eyes(range(31, 39)).items())[:-1])
+    write_course(folder / "course", training, testing)
+    write_photographs(folder / "course", [*training, *testing])
+    file = folder / "params.yaml"
+    file.write_text(
+        f"data_dir: {folder / 'course'}\ncache_dir: {folder / 'cache'}\nmodel: resnet18\nname: run\ndevice: cpu\n"
+        "resize: 72\nimage_size: 64\nbatch_size: 8\nepochs: 2\nvalidation_share: 0.2\nlearning_rate: 0.0002\n"
+        "class_weights: majority_ratio\nschedule: cosine\n"
+    )
+    return file
+
+
+def run(params, out_dir, *launcher, more=()):
+    assignments = [option for text in (f"out_dir={out_dir}", *more) for option in ("--set", text)]
+    done = subprocess.run(
+        [sys.executable, *launcher, "-m", "dr_lib.training", params, *assignments],
+        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Experiment(out_dir).run("run")
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29577")
+
+
+def assert_as_one(two, one):
+    ours, theirs = two.read_history(), one.read_history()
+    figures = ["train_loss", "val_loss", "test_loss"]
+    # Sums in another order differ in the last bit, and training multiplies such differences from step to step.
+    np.testing.assert_allclose(ours[figures], theirs[figures], rtol=3e-3)
+    ours, theirs = two.read_predictions(), one.read_predictions()
+    assert ours["image"].tolist() == theirs["image"].tolist() and len(ours) == 15  # each once, in order
+    probabilities = [f"p{grade}" for grade in range(5)]
+    np.testing.assert_allclose(ours[probabilities], theirs[probabilities], atol=1e-2)
+    assert (ours["predicted"] == theirs["predicted"]).mean() > 0.9
+
+
+def test_two_processes_give_the_figures_of_one(params, tmp_path):
+    one, two = run(params, tmp_path / "one"), run(params, tmp_path / "two", *TORCHRUN)
+    assert_as_one(two, one)
+    assert '"processes": 2' in two.config.read_text()
+
+
+def test_devices_launches_as_many_processes_from_one(params, tmp_path):
+    """As a notebook does: one process asks for two."""
+    two = run(params, tmp_path / "two", more=["devices=2", "epochs=1"])
+    one = run(params, tmp_path / "one", more=["epochs=1"])
+    assert_as_one(two, one)
+    assert '"processes": 2' in two.config.read_text()
+
+
+@pytest.mark.parametrize("count", [37, 33, 40, 5])
+@pytest.mark.parametrize("kind", ["none", "balanced"])
+def test_the_shares_of_two_processes_are_the_whole_batch(count, kind):
+    grades = np.arange(count) % 5
+    common = {"batch_size": 8, "kind": kind, "decay": 0.9, "seed": 3}
+    whole, *parts = (EpochPlan(grades, **common, process=p, processes=n) for p, n in ((0, 1), (0, 2), (1, 2)))
+    for epoch in (1, 2):
+        for plan in (whole, *parts):
+            plan.begin(epoch)
+        together = [sorted(one + other) for one, other in zip(*parts, strict=True)]
+        flat = [index for batch in whole for index in batch]
+        assert sorted(flat) == sorted(index for batch in together for index in batch)
+        assert all(len(one) >= 1 and len(other) >= 1 for one, other in zip(*parts, strict=True))
+        if kind == "none":
+            assert sorted(flat) == list(range(count))
+        assert len(set(flat)) == count  # what comes again has an index of its own
+        whole.begin(epoch, first_step=2)
+        assert [index for batch in whole for index in batch] == flat[16:]
+
+
+def test_batchnorm_over_processes_is_torchs_over_the_whole_batch(tmp_path):
+    code = """
+import torch, torch.distributed as dist
+from torch import nn
+from dr_lib.training.batchnorm import over_all_processes
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+torch.manual_seed(0)
+images = torch.randn(6, 3, 5, 5).double() * 3 + 1
+ours, torchs = nn.BatchNorm2d(3).double(), nn.BatchNorm2d(3).double()
+over_all_processes(nn.Sequential(ours), torch.device("cpu"))
+whole = images.clone().requires_grad_()
+(torchs(whole) ** 3).sum().backward()
+own = images[rank::2].clone().requires_grad_()
+out = ours(own)
+(out ** 3).sum().backward()
+dist.all_reduce(ours.weight.grad)
+torch.testing.assert_close(own.grad, whole.grad[rank::2])
+torch.testing.assert_close(ours.weight.grad, torchs.weight.grad)
+for name, value in torchs.state_dict().items():
+    torch.testing.assert_close(ours.state_dict()[name], value)
+torch.testing.assert_close(ours.eval()(images), torchs.eval()(images))
+dist.destroy_process_group()
+"""
+    (tmp_path / "check.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, *TORCHRUN, tmp_path / "check.py"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

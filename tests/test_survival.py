@@ -1,0 +1,205 @@
+"""Runs that are killed, told to stop, or whose files are damaged: nothing is lost, and in the end nothing tells."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from data_folders import eyes, write_course, write_photographs
+
+from dr_lib.errors import InputError
+from dr_lib.runs import Experiment
+from dr_lib.training import checkpoint
+from dr_lib.training.checkpoint import load_state, previous, save_state
+from dr_lib.training.lock import held
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("survival")
+    training, testing = eyes(range(1, 31)), eyes(range(31, 41))
+    write_course(folder / "course", training, testing)
+    write_photographs(folder / "course", [*training, *testing])
+    file = folder / "params.yaml"
+    file.write_text(
+        f"data_dir: {folder / 'course'}\ncache_dir: {folder / 'cache'}\nmodel: shufflenet_v2_x0_5\nname: run\n"
+        "resize: 40\nimage_size: 32\nbatch_size: 8\nepochs: 4\nvalidation_share: 0.2\nlearning_rate: 0.01\n"
+        "average_decay: 0.9\nsampling: sqrt\nmixup_alpha: 0.2\nschedule: cosine\ncheckpoint_minutes: 0.0005\n"
+    )
+    return file
+
+
+def start(params, out_dir, *more):
+    command = [sys.executable, "-m", "dr_lib.training", params, "--set", f"out_dir={out_dir}", *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(params, tmp_path_factory):
+    """A run that nobody disturbs."""
+    out_dir = tmp_path_factory.mktemp("whole")
+    _, errors = (process := start(params, out_dir)).communicate()
+    assert process.returncode == 0, errors
+    return Experiment(out_dir).run("run")
+
+
+def assert_same_results(folder, whole):
+    ours, theirs = (f.read_history().drop(columns=["seconds", "images_per_second"]) for f in (folder, whole))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    assert folder.predictions.read_bytes() == whole.predictions.read_bytes()
+    kept = [safetensors.torch.load_file(f.best_checkpoint.with_suffix(".safetensors")) for f in (folder, whole)]
+    assert kept[0].keys() == kept[1].keys() and all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
+
+
+def kill_at_random_moments(params, whole, out_dir, times, seed):
+    """Kill a run again and again, from its start-up to its last writing, and let it end."""
+    rng, folder = random.Random(seed), Experiment(out_dir).run("run")
+    kills = 0
+    for _ in range(times):
+        with start(params, out_dir) as process:
+            # Most of the moments lie where files are written: after the imports, which take the longest.
+            deadline = time.monotonic() + 60
+            while folder.read_status().get("pid") != process.pid and process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 2.5))
+            process.send_signal(signal.SIGKILL)
+        kills += process.returncode == -signal.SIGKILL
+    _, errors = (process := start(params, out_dir)).communicate()
+    assert process.returncode == 0, errors
+    assert_same_results(folder, whole)
+    return kills
+
+
+def test_a_run_that_is_killed_ends_as_one_that_is_not(params, whole, tmp_path):
+    assert kill_at_random_moments(params, whole, tmp_path, times=2, seed=0) >= 1
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_is_not(params, whole, tmp_path):
+    assert kill_at_random_moments(params, whole, tmp_path, times=20, seed=1) >= 5
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_stop_does_so_after_its_step(params, whole, tmp_path, number, status):
+    folder = Experiment(tmp_path).run("run")
+    with start(params, tmp_path) as process:
+        while not folder.history.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == status
+        assert "goes on where it stopped" in process.stderr.read()
+    assert folder.read_status()["state"] == "interrupted" and folder.last_checkpoint.exists()
+    _, errors = (process := start(params, tmp_path)).communicate()
+    assert process.returncode == 0, errors
+    assert_same_results(folder, whole)
+
+
+def test_other_parameters_over_a_run_are_refused(params, whole):
+    before = {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file() and path.name != "lock"}
+    process = start(params, whole.path.parent.parent, "--set", "learning_rate=0.02", "--set", "epochs=9")
+    _, errors = process.communicate()
+    assert process.returncode == 2 and len(errors.strip().splitlines()) == 1
+    assert "epochs was 4, is 9" in errors and "learning_rate was 0.01, is 0.02" in errors and "--fresh" in errors
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_second_run_on_a_folder_is_refused_naming_the_first(params, tmp_path):
+    folder = Experiment(tmp_path).run("run")
+    with held(folder.lock), start(params, tmp_path) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 2
+    assert f"process {os.getpid()} on " in errors and len(errors.strip().splitlines()) == 1
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    code = f"""
+import os, signal, pathlib
+from dr_lib.training.lock import held
+with held(pathlib.Path({str(tmp_path / "lock")!r})):
+    os.fork() or __import__("time").sleep(5)  # what is forked must not keep it
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert json.loads((tmp_path / "lock").read_text())["pid"] != os.getpid()
+    with held(tmp_path / "lock"):
+        assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
+
+
+STATES = [{"n": torch.full((1000,), float(n))} for n in range(4)]
+
+
+def number(state):
+    return int(state["n"][0])
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_word(tmp_path, caplog):
+    path = tmp_path / "last.pt"
+    assert load_state(path) is None
+    for state in STATES[:3]:
+        save_state(path, state)
+    assert number(load_state(path)) == 2 and not caplog.text
+    path.write_bytes(path.read_bytes()[:700])
+    assert number(load_state(path)) == 1
+    assert "last.pt" in caplog.text and "going on from the checkpoint before it" in caplog.text
+    path.unlink()  # killed between the two renamings
+    assert number(load_state(path)) == 1
+    previous(path).write_bytes(b"nothing")
+    with pytest.raises(InputError, match="--fresh"):
+        load_state(path)
+
+
+@pytest.mark.parametrize("moment", ["writing", "reading back", "first renaming", "second renaming"])
+def test_whatever_stops_a_checkpoint_from_being_written_the_one_before_is_there(tmp_path, monkeypatch, moment):
+    path = tmp_path / "last.pt"
+    for state in STATES[:2]:
+        save_state(path, state)
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fails(*args, **options):
+        raise full
+
+    if moment == "writing":
+        monkeypatch.setattr(checkpoint, "write_with", fails)
+    elif moment == "reading back":
+        monkeypatch.setattr(torch, "load", fails)
+    else:
+        real, calls = os.replace, []
+
+        def replace(source, target):
+            calls.append(target)
+            # The first call is that of writing beside.
+            if len(calls) == {"first renaming": 2, "second renaming": 3}[moment]:
+                raise full
+            real(source, target)
+
+        monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="No space"):
+        save_state(path, STATES[2])
+    monkeypatch.undo()
+    assert number(load_state(path)) == 1
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".new" or "part" in file.name] == []
+    save_state(path, STATES[3])
+    assert number(load_state(path)) == 3
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'owned'}",)
+
+    torch.save({"learner": Evil()}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="safely"):
+        load_state(tmp_path / "last.pt")
+    assert not (tmp_path / "owned").exists()
