@@ -80,8 +80,8 @@ class RunConfig(BaseModel):
     augmentations: list[str | dict[str, Any]] = Field(
         list(LAB_AUGMENTATIONS), description="training: what each epoch draws anew, by torchvision's names, in order"
     )
-    test_time_augmentation: Literal["none", "Flips", "FiveCrop", "TenCrop"] = Field(
-        "none", description="testing: views of each photograph whose logits are averaged"
+    test_time_augmentation: Literal["none", "CenterCrop", "Flips", "FiveCrop", "TenCrop"] = Field(
+        "none", description="testing: image_size px as they are, or views to average; crops are of resize px"
     )
     preprocessing: list[str | dict[str, Any]] = Field(
         [], description="steps on every photograph, in order: CropToRetina, SubtractLocalMean"

@@ -342,6 +342,7 @@ def test_views_are_torchvisions(side):
     centre = F.center_crop(image, [SIZE, SIZE])
     expected = {
         "none": [centre],
+        "CenterCrop": [centre],
         "FiveCrop": T.FiveCrop(SIZE)(image),
         "TenCrop": T.TenCrop(SIZE)(image),
         "Flips": [centre, F.hflip(centre), F.vflip(centre), F.vflip(F.hflip(centre))],

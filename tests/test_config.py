@@ -2,11 +2,17 @@ import json
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from data_folders import picture
+from torchvision import transforms
 
 from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
+from dr_lib.data.augmentations import build_augmentations
+from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
+from dr_lib.training.schedules import scaled_learning_rate
 
 PARAMS = Path(__file__).parent.parent / "params"
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
@@ -29,6 +35,23 @@ def test_defaults_are_the_labs_recipe():
         "RandomCrop", {"RandomRotation": {"degrees": 20}}, "RandomHorizontalFlip", "RandomVerticalFlip",
     ]  # fmt: skip
     assert combine([PARAMS / "recipes" / "lab.yaml"]) == config
+
+
+def test_nvidias_recipe_is_the_one_quoted_in_the_lab_report():
+    config = combine([PARAMS / "recipes" / "nvidia.yaml"], ["batch_size=64"])
+    assert (config.optimizer, config.momentum, config.weight_decay) == ("sgd", 0.875, 1 / 32768)
+    assert (config.schedule, config.label_smoothing, config.decay_batchnorm) == ("cosine", 0.1, False)
+    rate = scaled_learning_rate(
+        config.learning_rate, config.batch_size, config.reference_batch, config.learning_rate_scaling
+    )
+    assert rate == 0.064  # 0.256 for 256
+    random_crop, flip = build_augmentations(config.augmentations, config.image_size)
+    assert (random_crop.size, random_crop.scale, flip.p) == ((224, 224), [0.08, 1.0], 0.5)
+    # Testing: Resize(256), CenterCrop(224).
+    image = picture(3, (500, 333))
+    transform = EvalTransform.of(config)
+    lab = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
+    np.testing.assert_array_equal(transform(transform.recipe.make(np.asarray(image)))[0], np.asarray(lab(image)))
 
 
 def test_unknown_parameter_names_the_nearest_and_the_file(tmp_path):

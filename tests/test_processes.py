@@ -39,7 +39,7 @@ def run(params, out_dir, *launcher, more=()):
     return Experiment(out_dir).run("run")
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29577")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def assert_as_one(two, one):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LAB_AUGMENTATIONS = ("RandomCrop", {"RandomRotation": {"degrees": 20}}, "RandomHorizontalFlip", "RandomVerticalFlip")
 """The lab report's, between its Resize and CenterCrop to a square and its ToTensor and Normalize."""
-VIEWS = {"none": 1, "FiveCrop": 5, "TenCrop": 10, "Flips": 4}
+VIEWS = {"none": 1, "CenterCrop": 1, "FiveCrop": 5, "TenCrop": 10, "Flips": 4}
 """Views of a photograph that a prediction may be the mean over."""
 DRY_RUNS = 8
 """Draws that must all come out at the network's size before training begins."""
@@ -176,7 +176,7 @@ class _Geometry(NamedTuple):
 def views(square: "np.ndarray", name: str, image_size: int) -> "np.ndarray":
     """Return what a prediction is the mean over: uint8 (S, S, 3) to uint8 (n, image_size, image_size, 3).
 
-    ``none``: the centre. ``FiveCrop``: corners (upper left, upper right, lower left, lower right) and centre.
+    ``none`` and ``CenterCrop``: the centre. ``FiveCrop``: corners (upper left, upper right, lower left, lower right) and centre.
     ``TenCrop``: these, and those of the mirrored square; both as torchvision's. ``Flips``: the centre as it is,
     mirrored, upside down, and both. :class:`InputError` for squares smaller than ``image_size``.
     """
@@ -189,7 +189,7 @@ def views(square: "np.ndarray", name: str, image_size: int) -> "np.ndarray":
     corners = [(0, 0), (0, room), (room, 0), (room, room)]
     crop = lambda source, top, left: source[top : top + image_size, left : left + image_size]  # noqa: E731
     centre = crop(square, middle, middle)
-    if name == "none":
+    if name in ("none", "CenterCrop"):
         return centre[None].copy()
     if name == "Flips":
         return np.stack([centre, centre[:, ::-1], centre[::-1], centre[::-1, ::-1]])

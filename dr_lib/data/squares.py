@@ -79,7 +79,7 @@ def recipe_for_training(config: RunConfig) -> SquareRecipe:
 
 def recipe_for_testing(config: RunConfig) -> SquareRecipe:
     """Return how validation and testing squares are made; crops at test time need room around ``image_size``."""
-    crops = config.test_time_augmentation in ("FiveCrop", "TenCrop")
+    crops = config.test_time_augmentation in ("CenterCrop", "FiveCrop", "TenCrop")
     return _recipe(config, config.resize if crops else config.image_size)
 
 

@@ -140,6 +140,8 @@ def _test_words(config: RunConfig) -> str:
     side, views = config.image_size, config.test_time_augmentation
     if views == "none":
         return f"shorter side to {side} px, and the middle of it; nothing random"
+    if views == "CenterCrop":
+        return f"shorter side to {config.resize} px, and the middle {side} px of it; nothing random"
     return f"{views}: views of {side} × {side} px, whose logits are averaged; nothing random"
 
 
