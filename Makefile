@@ -21,7 +21,7 @@ report: .venv/installed
 	.venv/bin/dr-lab run --data $(DATA) --out $(OUT) --jobs $(JOBS) $(foreach assignment,$(SET),--set $(assignment))
 
 test: .venv/installed
-	.venv/bin/python -m pytest $(TESTS)
+	.venv/bin/python -m pytest -n auto --dist loadfile $(TESTS)
 
 lab: .venv/installed
 	.venv/bin/jupyter lab notebooks

@@ -10,6 +10,7 @@ from PIL import Image
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.damage_rule import decide
+from dr_lib.data.jpeg import judge
 from dr_lib.data.photographs import Photographs, find_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.splits import limit_splits
@@ -26,11 +27,14 @@ class Audit:
     photographs: Photographs
 
     def thumbnail(self, image: str) -> Image.Image | None:
-        """Return a photograph as it is used, its larger side at most 480 px; None where there is nothing to see."""
+        """Return a photograph, repaired where need be, at most 480 px; None where there is nothing to see."""
         try:
-            picture = self.photographs.open(image)
-        except (KeyError, OSError, ValueError):
+            pixels = judge(self.photographs.read_as_is(image)).pixels
+        except (KeyError, OSError):
             return None
+        if pixels is None:
+            return None
+        picture = Image.fromarray(pixels)
         picture.thumbnail((480, 480))
         return picture
 

@@ -37,12 +37,15 @@ Assignments = Annotated[
 def run(
     data: DataFile,
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN.yaml]...", help="default: all of params/runs/")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RUN.yaml]...", help="runs, or a study of params/studies/; default: all of params/runs/"
+        ),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="params file between data and runs")] = None,
     assignments: Assignments = [],  # noqa: B006
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data file's name>")
+        Path | None, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data>, or <data>-<study>")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="runs at the same time")] = 1,
     fresh: Annotated[
@@ -50,32 +53,38 @@ def run(
     ] = False,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
-    from dr_lib.plan import plan_runs
+    from dr_lib.plan import experiment_name, plan_runs
 
     began = time.monotonic()
-    out = out or Path("reports") / data.stem
     run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
-    configs = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
+    out = out or Path("reports") / experiment_name(data, run_files)
+    plan = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
+    configs = plan.runs
 
     from dr_lib import grid
     from dr_lib.audit import write_audit
+    from dr_lib.files import write_json
     from dr_lib.preflight import check_runs, make_way
     from dr_lib.report.render import build_report
     from dr_lib.report.wording import duration
+    from dr_lib.runs import Experiment
+    from dr_lib.training.interruption import Interrupted
     from dr_lib.watch import Watch
 
     prepared = check_runs(configs)
     for line in make_way(configs, prepared, fresh):
         console.print(line, markup=False, soft_wrap=True)
     write_audit(configs[0])
+    if plan.study:
+        write_json(Experiment(out).study, plan.study.as_json())
     work = grid.experiment_jobs(configs, prepared)
     grid.draw_pretraining_photographs(work)
     try:
         with Watch(console) as watch:
             grid.run_jobs(work, jobs, watch)
-    except KeyboardInterrupt:
+    except Interrupted as stop:
         print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(stop.exit_status) from None
     failed = [job for job in work if job.state == "failed"]
     report = build_report(out)
     console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
@@ -196,20 +205,33 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     assignments: Assignments = [],  # noqa: B006
 ) -> None:
-    """Say whether params files are sound together, and what they come to."""
+    """Say whether params files are sound together, and what they come to: a run, or the runs of a study."""
     from dr_lib.config import RunConfig, combine
+    from dr_lib.studies import expand, is_study, read_study
 
-    config = combine(files, assignments)
+    studies = [file for file in files if is_study(file)]
+    below = [file for file in files if file not in studies]
+    grids = [expand(read_study(file), below, assignments, RunConfig().out_dir) for file in studies]
+    configs = [config for _, runs in grids for config in runs] or [combine(files, assignments)]
 
     from dr_lib.models import check_model
 
-    check_model(config.model, config.resnet_version, config.residual)
+    for config in configs:
+        check_model(config.model, config.resnet_version, config.residual)
+    for grid, runs in grids:
+        for name in dict.fromkeys(run.name for run in grid.runs):
+            points = [run.values for run in grid.runs if run.name == name]
+            told = (", ".join(f"{key}: {value}" for key, value in point.items()) for point in points)
+            console.print(f"{name}: {'; or '.join(told)}", markup=False, soft_wrap=True)
+        console.print(f"sound: study {grid.study!r} of {len(runs)} runs", markup=False)
+    if studies:
+        return
     defaults = RunConfig()
     for name in RunConfig.model_fields:
-        value = getattr(config, name)
+        value = getattr(configs[0], name)
         if value != getattr(defaults, name):
             console.print(f"{name}: {value}", markup=False)
-    console.print(f"sound: run {config.run_name!r}; all else as in dr_lib/config.py", markup=False)
+    console.print(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config.py", markup=False)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from dr_lib.execution import last_line, start_notebook
 from dr_lib.progress import Progress
 from dr_lib.report.render import render_page
 from dr_lib.runs import Experiment, NotebookFiles, RunFolder
+from dr_lib.training.interruption import Interruption
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, draw_photographs, uses_generated_weights
 from dr_lib.training.run import same_run
 
@@ -79,10 +80,10 @@ def run_jobs(jobs: list[Job], parallel: int, watch: Callable[[list[Job]], None])
     """Execute what is queued, ``parallel`` at a time; a job that fails stops only those that need it.
 
     ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way are told to stop,
-    which they do after a checkpoint.
+    which they do after a checkpoint; :class:`dr_lib.training.interruption.Interrupted` is raised then.
     """
     threads = max(1, (os.cpu_count() or 1) // parallel)
-    with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, Interruption() as interruption:
         try:
             while any(job.state in ("queued", "running") for job in jobs):
                 running = [job for job in jobs if job.state == "running"]
@@ -97,6 +98,7 @@ def run_jobs(jobs: list[Job], parallel: int, watch: Callable[[list[Job]], None])
                     _start(job, threads, Path(scratch))
                 watch(jobs)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
+                interruption.obey()
         except BaseException:
             _end([job for job in jobs if job.state == "running"])
             raise

@@ -37,7 +37,9 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     (images / "new.jpeg").write_bytes(jpeg(picture(77)))
     with pytest.raises(InputError, match="missing"):
         prepare_data(config, progress=False)
-    found = audit_data(config, progress=False).found
+    audit = audit_data(config, progress=False)
+    found = audit.found
+    assert audit.thumbnail("3_left").size == (96, 80) and audit.thumbnail("2_left") is None
     assert found["files"] == {"missing": ["1_left"], "unlabelled": ["images/new.jpeg"]}
     assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",

@@ -203,3 +203,28 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path):
     with pytest.raises(InputError, match="safely"):
         load_state(tmp_path / "last.pt")
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.notebooks
+def test_a_grid_that_is_told_to_stop_goes_on_with_the_same_command(params, whole, tmp_path):
+    """From the driver's signal through papermill's kernel to the checkpoint, and back."""
+    folder = Experiment(tmp_path / "out").run("run")
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("name: run\n")
+    command = [
+        sys.executable, "-m", "dr_lib.cli", "run", "--data", params, run_file, "--out", tmp_path / "out",
+        "--set", "device=cpu", "--jobs", "2",  # one thread each, as the run to compare with
+    ]  # fmt: skip
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        while not folder.history.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+        assert "the same command goes on from the last checkpoints" in process.stderr.read()
+    assert folder.read_status()["state"] == "interrupted"
+    done = subprocess.run(command, **options, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert_same_results(folder, whole)

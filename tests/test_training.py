@@ -293,6 +293,7 @@ def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
         {"model": "resnet18", "residual": False, "record_gradients": True, "normalisation": "samplewise"},
         {"preprocessing": ["CropToRetina", "SubtractLocalMean"], "early_stopping": 1, "epochs": 6},
         {"image_size": 24, "resize": 28, "normalisation": "zca"},
+        {"model": "mobilenet_v3_small"},  # with dropout
     ],
     ids=lambda changes: "-".join(map(str, changes)),
 )

@@ -176,9 +176,9 @@ class _Geometry(NamedTuple):
 def views(square: "np.ndarray", name: str, image_size: int) -> "np.ndarray":
     """Return what a prediction is the mean over: uint8 (S, S, 3) to uint8 (n, image_size, image_size, 3).
 
-    ``none`` and ``CenterCrop``: the centre. ``FiveCrop``: corners (upper left, upper right, lower left, lower right) and centre.
-    ``TenCrop``: these, and those of the mirrored square; both as torchvision's. ``Flips``: the centre as it is,
-    mirrored, upside down, and both. :class:`InputError` for squares smaller than ``image_size``.
+    ``none`` and ``CenterCrop``: the centre. ``FiveCrop``: corners (upper left, upper right, lower left, lower right)
+    and centre. ``TenCrop``: these, and those of the mirrored square; both as torchvision's. ``Flips``: the centre as
+    it is, mirrored, upside down, and both. :class:`InputError` for squares smaller than ``image_size``.
     """
     import numpy as np
 

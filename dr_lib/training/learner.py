@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -19,8 +20,8 @@ from dr_lib.training.schedules import learning_rate_at, scaled_learning_rate
 class Learner:
     """Weights, optimiser and average of one run, with all of the recipe that acts within a step.
 
-    ``steps``: those of an epoch and of the whole run are known beforehand, so that the learning rate is a function of
-    the step, and what MixUp draws one of (seed, step); neither has a state to be saved.
+    How many steps there are is known beforehand, so that the learning rate is a function of the step, and all that is
+    drawn in a step is one of (seed, step): there is no random state to be saved.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Learner:
         its share of the figures, which add up to those of the whole batch; the gradient is the whole batch's.
         """
         targets: Tensor = grades
+        seed = (self.config.seed << 32) + number
+        # What is drawn in a step, by dropout for instance, depends on nothing but the step and the process.
+        torch.manual_seed(seed + (self.accelerator.process_index << 28))
         if self.config.mixup_alpha:
-            seed = (self.config.seed << 32) + number
             images, targets = mix(images, grade_shares(grades), alpha=self.config.mixup_alpha, seed=seed)
         set_learning_rate(self.optimizer, self.learning_rate(number))
         outputs = self._wrapped(images)  # under autocast where precision asks for it

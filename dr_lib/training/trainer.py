@@ -1,5 +1,6 @@
 """The epochs of one run: learn, evaluate, keep the best, and be able to go on after any step."""
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -94,12 +95,13 @@ class Trainer:
             tally.step += 1
             tally.seen += len(grades)
             report(tally.seen)
-            if self._asked_to_stop() or self._checkpoint_is_due():
+            stop, due = self._stop_or_save()
+            if stop or due:
                 tally.loss, tally.correct = sums.tolist()
                 tally.seconds = before + time.monotonic() - began
                 self._refuse_what_is_not_finite(int(broken), epoch, first)
                 self._save()
-                self._obey()
+                self._obey(stop)
         tally.loss, tally.correct = sums.tolist()
         tally.seconds = before + time.monotonic() - began
         self._refuse_what_is_not_finite(int(broken), epoch, first)
@@ -144,7 +146,7 @@ class Trainer:
             self._write_epoch(row)
         # Written last: what it says is done has its row and its weights on the disk.
         self._save()
-        self._obey()
+        self._obey(self._stop_or_save()[0])
 
     def _write_epoch(self, row: dict[str, Any]) -> None:
         epoch = row["epoch"]
@@ -210,23 +212,24 @@ class Trainer:
             return False
         return len(self.history) - chosen_epoch(self.history, self.config.select_by) >= self.config.early_stopping
 
-    def _asked_to_stop(self) -> bool:
-        """Return whether a signal has come, to this or to any process: all stop after the same step."""
-        asked = self.interruption.requested is not None
+    def _stop_or_save(self) -> tuple[bool, bool]:
+        """Return whether to stop after this step, and whether to save; all processes find the same.
+
+        One that was told to stop tells the others. Clocks differ, so the main process's says when to save.
+        """
+        stop = self.interruption.requested is not None
+        due = time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes
         if self.accelerator.num_processes == 1:
-            return asked
-        flag = torch.tensor(float(asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum") > 0)
+            return stop, due
+        flags = [stop, due and self.accelerator.is_main_process]
+        both = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
+        stop, due = (self.accelerator.reduce(both, "sum") > 0).tolist()
+        return stop, due
 
-    def _obey(self) -> None:
-        if self._asked_to_stop():
+    def _obey(self, stop: bool) -> None:
+        if stop:
             self.interruption.obey()
-            raise Interrupted(15)  # another process was told; what it was told ends all
-
-    def _checkpoint_is_due(self) -> bool:
-        if self.accelerator.num_processes > 1:
-            return False  # clocks differ, and who saves must do so after the same step
-        return time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes
+            raise Interrupted(signal.SIGTERM)  # another process was told
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:

@@ -13,10 +13,18 @@ from dr_lib.report.drawing import block_svg
 from dr_lib.report.study import Study, network_name
 
 HYPERPARAMETERS = (
-    "batch_size", "learning_rate", "epochs", "feature_extraction_epochs", "momentum", "weight_decay", "class_weights",
-    "resize", "image_size", "augmentations", "preprocessing", "normalisation", "validation_share", "select_by", "seed",
+    "batch_size", "learning_rate", "epochs", "feature_extraction_epochs", "optimizer", "momentum", "weight_decay",
+    "head", "class_weights", "resize", "image_size", "augmentations", "normalisation", "validation_share", "select_by", "seed",
 )  # fmt: skip
-"""In the order of the lab report, then the rest; the optimiser (SGD) and the loss (cross entropy) are fixed."""
+"""Always told, in the order of the lab report, then the rest."""
+
+RECIPE = (
+    "residual", "learning_rate_scaling", "reference_batch", "schedule", "warmup_epochs", "decay_batchnorm",
+    "gradient_clip", "label_smoothing", "focal_gamma", "regression_loss", "mixup_alpha", "average_decay", "sampling",
+    "sampling_decay", "early_stopping", "test_time_augmentation", "preprocessing", "fast_decode", "precision", "tf32",
+    "devices",
+)  # fmt: skip
+"""Told where a run departs from the lab's."""
 
 
 def block_figures() -> HTML:
@@ -104,8 +112,10 @@ def hyperparameters(study: Study) -> HTML:
     runs = [run for run in study.runs if run.parameters]
     if not runs:
         return markup.shown(markup.paragraphs("No run has recorded its parameters."))
-    rows = [["Optimiser", "SGD", ""], ["Loss function", "cross entropy", ""]]
-    for name in HYPERPARAMETERS:
+    rows = []
+    for name in HYPERPARAMETERS + RECIPE:
+        if name in RECIPE and not any(_departs(run.parameters, name) for run in runs):
+            continue
         values: dict[str, list] = defaultdict(list)
         for run in runs:
             if name in run.parameters:
@@ -159,7 +169,14 @@ def _pretraining_note(network: str, done: dict[str, Any]) -> str:
     return escape(text) + (f" {markup.link(done['page'], 'Its notebook')}." if done["page"] else "")
 
 
+def _departs(parameters: dict[str, Any], name: str) -> bool:
+    field = RunConfig.model_fields[name]
+    return parameters.get(name, field.default) != field.default
+
+
 def _number(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_step, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
@@ -169,3 +186,11 @@ def _which(group: list, runs: list) -> str:
     if all(run in group for run in runs if run.network in models):
         return words.listed(sorted(models))
     return words.listed([run.name for run in group])
+
+
+def _step(value: Any) -> str:
+    """Return an entry of a list of transforms as it is written in a params file."""
+    if not isinstance(value, dict):
+        return str(value)
+    return "; ".join(f"{name} ({', '.join(f'{key} {setting}' for key, setting in given.items())})"
+                     for name, given in value.items())  # fmt: skip
