@@ -1,30 +1,64 @@
 """From params files to the configurations of an experiment."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from dr_lib.config import RunConfig, combine
 from dr_lib.errors import InputError
+from dr_lib.studies import StudyGrid, expand, is_study, read_study
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of an experiment, and the study that asks for them where one does."""
+
+    runs: list[RunConfig]
+    study: StudyGrid | None
 
 
 def plan_runs(
     data_file: Path, run_files: list[Path], *, recipe: Path | None, assignments: list[str], out_dir: Path
-) -> list[RunConfig]:
-    """Return one configuration per run file: data file, recipe, run file, assignments, later ones winning.
+) -> Plan:
+    """Return one configuration per run: data file, recipe, run file, assignments, later ones winning.
 
-    A run is named after its file. Raises :class:`InputError` for what is wrong in the files themselves, before
-    anything slow is imported or touched.
+    A run is named after its file; a study makes a run for each combination of what it varies, named by that. Raises
+    :class:`InputError` for what is wrong in the files themselves, before anything slow is imported or touched.
     """
     if not run_files:
         raise InputError("params/runs: no run files here; name some, or work in the project's folder")
-    configs = []
+    below = [data_file, *([recipe] if recipe else [])]
+    configs, study = [], None
     for run_file in run_files:
+        if is_study(run_file):
+            if study:
+                raise InputError(f"{run_file}: an experiment holds one study; run this one with another --out")
+            study, runs = expand(read_study(run_file), below, assignments, str(out_dir))
+            configs += runs
+            continue
         if not re.fullmatch(r"[\w.+=-]+", run_file.stem):
             raise InputError(f"{run_file}: run folders are named after their file; use letters, digits and .+=-_ only")
-        files = [data_file, *([recipe] if recipe else []), run_file]
-        configs.append(combine(files, assignments, fixed={"out_dir": str(out_dir), "name": run_file.stem}))
+        configs.append(combine([*below, run_file], assignments, fixed={"out_dir": str(out_dir), "name": run_file.stem}))
     names = [config.name for config in configs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"{twice}: two run files have this name, and would share one run folder; rename one")
-    return configs
+    if study:
+        _refuse_another_study(study, out_dir)
+    return Plan(configs, study)
+
+
+def experiment_name(data_file: Path, run_files: list[Path]) -> str:
+    """Return what an experiment is called that is given no folder: after its data, and its study where it is one."""
+    studies = [path.stem for path in run_files if is_study(path)]
+    return "-".join([data_file.stem, *studies])
+
+
+def _refuse_another_study(study: StudyGrid, out_dir: Path) -> None:
+    """Raise where ``out_dir`` is the report of another study, which would lose its section."""
+    from dr_lib.files import read_json
+    from dr_lib.runs import Experiment  # pandas, which takes half a second
+
+    file = Experiment(out_dir).study
+    if file.exists() and (before := read_json(file)["study"]) != study.study:
+        raise InputError(f"{file}: this experiment is the study {before!r}; run {study.study!r} with another --out")

@@ -174,6 +174,11 @@ class Experiment:
         """The same as a page to read."""
         return self.path / "audit.html"
 
+    @property
+    def study(self) -> Path:
+        """What a study varies, and which run answers for which of its combinations."""
+        return self.path / "study.json"
+
     def run(self, name: str) -> RunFolder:
         return RunFolder(self.path / "runs" / name)
 

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.report.study import Run, Study
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.studies import StudyGrid
 
 
 def collect(experiment_dir: str | Path) -> Study:
@@ -26,6 +29,7 @@ def collect(experiment_dir: str | Path) -> Study:
         audit=_read_if_there(experiment.audit),
         audit_page=_address(experiment.audit_page, experiment.path),
         pretrainings={model: facts for model, facts in pretrainings.items() if facts},
+        grid=_read_grid(experiment.study),
     )
 
 
@@ -48,6 +52,7 @@ def read_run(folder: RunFolder, home: Path) -> Run:
             state="done",
             history=folder.read_history(),
             predictions=folder.read_predictions(),
+            gradients=pd.read_csv(folder.gradients) if folder.gradients.exists() else None,
             metrics=read_json(folder.metrics),
             **common,
         )
@@ -59,6 +64,14 @@ def _read_pretraining(experiment: Experiment, model: str) -> dict[str, Any]:
     folder = experiment.pretraining(model)
     facts = _read_if_there(folder.facts)
     return facts | {"page": _address(folder.page, experiment.path)} if facts else {}
+
+
+def _read_grid(path: Path) -> StudyGrid | None:
+    """Return the study that the experiment is; ``None`` where it is none, or another version of dr-lab's."""
+    try:
+        return StudyGrid.from_json(_read_if_there(path))
+    except (KeyError, TypeError):
+        return None
 
 
 def _address(page: Path, home: Path) -> str:

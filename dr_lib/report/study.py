@@ -12,6 +12,7 @@ import pandas as pd
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.report.sentences import chosen_on
+from dr_lib.studies import StudyGrid
 
 _SAME_ANYWHERE = {"name", "out_dir", "cache_dir", "num_workers", "device", "seed"}
 _GO_TOGETHER = {
@@ -41,6 +42,8 @@ class Run:
     status: dict[str, Any] = field(default_factory=dict)
     history: pd.DataFrame | None = None
     predictions: pd.DataFrame | None = None
+    gradients: pd.DataFrame | None = None
+    """One row a layer and epoch (``epoch, depth, layer, norm``), where the run recorded them."""
     metrics: dict[str, Any] | None = None
     page: str = ""
     """Address of the executed notebook's page relative to the report, or an empty string."""
@@ -129,6 +132,8 @@ class Study:
     """Address of the audit's page relative to the report, or an empty string."""
     pretrainings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By network, what ``pretraining.json`` says, with ``page`` for the address of its notebook's page."""
+    grid: StudyGrid | None = None
+    """What the runs vary, where a study asked for them."""
 
     @cached_property
     def done(self) -> tuple[Run, ...]:
@@ -142,12 +147,19 @@ class Study:
         return tuple(sorted({run.model for run in self.runs}, key=_depth_order))
 
     def find(self, model: str, *, pretrained: bool, weighted: bool) -> Run | None:
-        """Return the finished run of this configuration, that of the lowest seed where there are several."""
+        """Return the finished run of this configuration, that of the lowest seed where there are several.
+
+        Of the runs of a study, that with the fewest of the other parameters varied away from their defaults.
+        """
         return min(
             (run for run in self.done if (run.model, run.pretrained, run.weighted) == (model, pretrained, weighted)),
-            key=lambda run: (run.seed, len(run.name), run.name),
+            key=lambda run: (self._varied_away(run), run.seed, len(run.name), run.name),
             default=None,
         )
+
+    def _varied_away(self, run: Run) -> int:
+        others = (self.grid.vary.keys() if self.grid else set()) - {"model", "pretrained", "class_weights", "seed"}
+        return sum(run.parameters.get(name) != RunConfig.model_fields[name].default for name in others)
 
     def pairs(self, differing: str) -> Iterator[tuple[Run, Run]]:
         """Yield finished runs that differ in ``pretrained`` or ``weighted`` alone, the one without first."""
@@ -174,9 +186,10 @@ class Study:
                     yield shallow, deep
 
     def repeated(self) -> Iterator[list[Run]]:
-        """Yield the finished runs of each configuration that was run with several seeds."""
+        """Yield the finished runs of each configuration that was run with several seeds, those of a study left out."""
         groups = defaultdict(list)
-        for run in self.done:
+        in_study = {run.name for run in self.grid.runs} if self.grid else set()
+        for run in (run for run in self.done if run.name not in in_study):
             groups[run.model, run.pretrained, run.weighted].append(run)
         for runs in groups.values():
             if len({run.seed for run in runs}) > 1:
