@@ -1,5 +1,6 @@
 """A made-up experiment folder: what eight trained networks would leave behind, from a seeded simulator in a second."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from dr_lib.config import RunConfig
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import write_json, write_text
 from dr_lib.runs import Experiment
+from dr_lib.studies import StudyFile, expand
 
 SHARES = np.array([0.7351, 0.0696, 0.1498, 0.0248, 0.0207])
 """Grades of the lab's training photographs."""
@@ -109,6 +111,7 @@ def made_up_audit(table: pd.DataFrame) -> dict[str, Any]:
             "test_patients": splits["test"]["patients"],
             "also_in_training": splits["test"]["patients"] // 8,
             "named": True,
+            "patients": sorted(table["patient"].unique())[: splits["test"]["patients"] // 8],
         },
         "damage": {
             "checked": 35126,
@@ -139,19 +142,25 @@ def write_run(
     luck: int = 0,
     epochs: int = 12,
     name: str = "",
+    parameters: dict[str, Any] | None = None,
 ) -> Path:
-    """Write one run folder as training would and return it; a run that is not done stops half-way."""
-    config = RunConfig(
-        data_dir="data/nowhere",
-        model=model,
-        pretrained=pretrained,
-        class_weights="majority_ratio" if weighted else "none",
-        epochs=epochs,
-        feature_extraction_epochs=3,
-        seed=seed,
-        name=name,
-        batch_size=16 if model == "resnet50" else 64,
-    )
+    """Write one run folder as training would and return it; a run that is not done stops half-way.
+
+    ``parameters`` are those that a study varies, and win.
+    """
+    given = {
+        "data_dir": "data/nowhere",
+        "model": model,
+        "pretrained": pretrained,
+        "class_weights": "majority_ratio" if weighted else "none",
+        "epochs": epochs,
+        "feature_extraction_epochs": 3,
+        "seed": seed,
+        "name": name,
+        "batch_size": 16 if model == "resnet50" else 64,
+    }
+    config = RunConfig(**given | (parameters or {}))
+    model, pretrained, weighted = config.model, config.pretrained, config.class_weights != "none"
     folder = Experiment(experiment).run(config.run_name)
     class_weights = [1.0, 10.5657, 4.9064, 29.5931, 35.5525] if weighted else [1.0] * 5
     skill = SKILL.get((model, pretrained), 1.0) if skill is None else skill
@@ -224,4 +233,49 @@ def write_experiment(experiment: Path, photographs: int = 700, **options: Any) -
     for number, (model, pretrained) in enumerate(SKILL):
         for weighted in (False, True):
             write_run(experiment, table, model, pretrained=pretrained, weighted=weighted, luck=number, **options)
+    return experiment
+
+
+def write_study(
+    experiment: Path,
+    vary: dict[str, list[Any]],
+    *,
+    skill: Callable[[dict[str, Any]], float] = lambda values: 1.0,
+    accuracies: Callable[[dict[str, Any]], dict[str, list[float]]] = lambda values: {},
+    gradients: Callable[[dict[str, Any]], float] | None = None,
+    unfinished: tuple[str, ...] = (),
+    epochs: int = 6,
+    photographs: int = 300,
+) -> Path:
+    """Write ``study.json`` and the runs of a study of what ``vary`` lists, and return the folder ``experiment``.
+
+    Of each run, by its values: ``skill``; ``accuracies``, columns of its history; ``gradients``, by what factor its
+    gradients shrink from one layer to the one before it.
+    """
+    file = StudyFile(Path("made-up.yaml"), "A made-up study", "What does it matter?", {"reference_batch": 32}, vary)
+    grid, configs = expand(file, [], [], str(experiment))
+    write_json(Experiment(experiment).study, grid.as_json())
+    table = photograph_table(photographs)
+    write_json(Experiment(experiment).audit, made_up_audit(table))
+    for number, config in enumerate(configs):
+        values = {key: getattr(config, key) for key in vary}
+        write_run(
+            experiment, table, parameters=values, name=config.name, skill=skill(values), epochs=epochs, luck=number % 3,
+            state="failed" if config.name in unfinished else "done",
+        )  # fmt: skip
+        folder = Experiment(experiment).run(config.name)
+        history = folder.read_history()
+        for column, numbers in accuracies(values).items():
+            history[column] = numbers
+        folder.write_history(history.to_dict("records"))
+        if gradients:
+            factor, layers = gradients(values), ["conv1", "layer1.0.conv1", "layer1.0.conv2", "fc"]
+            layers += ["layer2.0.downsample.0"] * config.residual
+            folder.write_gradients(
+                [
+                    {"epoch": epoch, "depth": depth, "layer": layer, "norm": factor ** (len(layers) - depth)}
+                    for epoch in range(1, epochs + 1)
+                    for depth, layer in enumerate(layers, 1)
+                ]
+            )
     return experiment

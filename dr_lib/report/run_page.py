@@ -48,7 +48,7 @@ def augmentation(data: PreparedData, config: RunConfig) -> HTML:
 def prepared_figure(image: str, grade: int, original: np.ndarray, config: RunConfig) -> str:
     """Return the HTML of a photograph as the network sees it, with its name and grade."""
     title = f"<b>{escape(image)}, grade {grade}.</b>"
-    caption = "As the network sees it: always the same square in testing, another crop, turn and flip in each epoch."
+    caption = "As the network sees it: always the same in testing, varied anew in each epoch of training."
     return f"<figure>{prepared_strips(image, original, config)}<figcaption>{title} {caption}</figcaption></figure>"
 
 

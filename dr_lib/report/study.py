@@ -185,10 +185,18 @@ class Study:
                 if shallow and deep:
                     yield shallow, deep
 
+    def repeats(self, name: str) -> tuple[Run, ...]:
+        """Return the finished runs that differ from run ``name`` in their seed at most, lowest seed first."""
+        found = next((run for run in self.runs if run.name == name), None)
+        if found is None:
+            return ()
+        alike = lambda run: {key: run.parameters[key] for key in run.parameters.keys() - _SAME_ANYWHERE}  # noqa: E731
+        return tuple(sorted((run for run in self.done if alike(run) == alike(found)), key=lambda run: run.seed))
+
     def repeated(self) -> Iterator[list[Run]]:
         """Yield the finished runs of each configuration that was run with several seeds, those of a study left out."""
         groups = defaultdict(list)
-        in_study = {run.name for run in self.grid.runs} if self.grid else set()
+        in_study = {run.name for point in self.grid.runs for run in self.repeats(point.name)} if self.grid else set()
         for run in (run for run in self.done if run.name not in in_study):
             groups[run.model, run.pretrained, run.weighted].append(run)
         for runs in groups.values():

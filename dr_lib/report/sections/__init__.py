@@ -14,10 +14,11 @@ from dr_lib.report.sections.results import (
     seeds,
 )
 from dr_lib.report.sections.setup import block_figures, hyperparameters, networks, provenance, stride_figure
+from dr_lib.report.sections.studies import degradation_here, study_findings
 
 __all__ = [
     "accuracy_figures", "answer", "augmented_photographs", "batch_sizes", "block_figures", "byline", "class_weights",
-    "confusion_figures", "damaged_files", "depth", "highest_accuracies", "hyperparameters", "imbalance", "networks",
-    "photographs_table", "pretraining", "provenance", "runs_table", "sample_photographs", "seeds", "stride_figure",
-    "style",
+    "confusion_figures", "damaged_files", "degradation_here", "depth", "highest_accuracies", "hyperparameters",
+    "imbalance", "networks", "photographs_table", "pretraining", "provenance", "runs_table", "sample_photographs",
+    "seeds", "stride_figure", "study_findings", "style",
 ]  # fmt: skip

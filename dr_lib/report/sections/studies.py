@@ -1,0 +1,156 @@
+"""The section of a study: its question, the answer in words, its figures, and a table of its settings."""
+
+from html import escape
+
+import numpy as np
+from IPython.display import HTML
+
+from dr_lib.report import markup, sentences
+from dr_lib.report import study_sentences as say
+from dr_lib.report import wording as words
+from dr_lib.report.comparisons import compare
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.sections.batch_study import batch_figures, batch_findings
+from dr_lib.report.sections.degradation_study import (
+    degradation_figures,
+    degradation_findings,
+    networks_of,
+    unlearnt_warning,
+)
+from dr_lib.report.settings import Setting, accuracy, distinct, kappa, lines_over, seconds, settings_of
+from dr_lib.report.study import Study
+from dr_lib.study_plots import MAX_LINES, plot_settings
+
+PLACE = "study"
+"""Where on the page the section begins."""
+
+
+def study_findings(study: Study) -> HTML:
+    """Return the section of the experiment's study, heading and all; nothing where it is no study."""
+    grid = study.grid
+    if grid is None:
+        return markup.shown("")
+    settings = settings_of(study)
+    asked = {run.name for run in grid.runs}
+    html = f'<h2 id="{PLACE}">{escape(grid.title)}</h2>' + markup.paragraphs(grid.question)
+    missing = say.missing(sum(run.name in asked for run in study.done), len(asked))
+    if not settings:
+        nothing = "None of this study’s runs has finished, so there is nothing to answer with."
+        return markup.shown(html + f'<div class="answer alert">{markup.paragraphs(nothing)}</div>')
+    runs = distinct(settings)
+    warning = _nothing_learnt(runs, study)
+    if _is_of_batch_size(settings, study):
+        findings = [*batch_findings(settings), _best(runs)]
+        figures = batch_figures(settings, study.majority)
+    elif _is_of_degradation(study):
+        networks = networks_of(settings, study.models)
+        findings, warning = degradation_findings(networks), unlearnt_warning(networks)
+        figures = degradation_figures(networks, study.majority)
+    else:
+        findings, figures = [_best(runs)], _dots(runs, study)
+    answer = "".join(f"<p><b>{escape(verdict)}</b> {escape(said)}</p>" for verdict, said in findings)
+    alert = f"<p><b>{escape(warning)}</b></p>" if warning else ""
+    html += f'<div class="answer">{alert}{answer}</div>' + markup.paragraphs(missing, _caution(settings), css="note")
+    return markup.shown(html + figures + _table(runs, settings))
+
+
+def degradation_here(study: Study) -> HTML:
+    """Return what this experiment says about the degradation problem, or how to have it say something."""
+    settings = settings_of(study) if study.grid and _is_of_degradation(study) else []
+    if not settings:
+        command = "<code>dr-lab run --data FILE params/studies/degradation.yaml</code>"
+        return markup.shown(f'<p class="note">This experiment does not measure it; {command} does.</p>')
+    networks = networks_of(settings, study.models)
+    findings = degradation_findings(networks)
+    told = " ".join(f"{verdict} {said}" for verdict, said in findings) or "Too few of its runs have finished to say."
+    where = markup.link(f"#{PLACE}", "The figures are above")
+    warning = unlearnt_warning(networks)
+    return markup.shown(
+        f'<p class="says"><b>Measured in this experiment.</b> {escape(warning)} {escape(told)} {where}.</p>'
+    )
+
+
+def _is_of_batch_size(settings: list[Setting], study: Study) -> bool:
+    assert study.grid is not None
+    return "batch_size" in study.grid.vary and len(lines_over(settings, "batch_size")) <= MAX_LINES
+
+
+def _is_of_degradation(study: Study) -> bool:
+    assert study.grid is not None
+    return "residual" in study.grid.vary and study.grid.vary.keys() <= {"residual", "model", "seed"}
+
+
+def _best(settings: list[Setting]) -> say.Finding:
+    """Return which setting has the highest kappa, and which ones cannot be told from it."""
+    best = max(settings, key=lambda setting: setting.mean(kappa))
+    others = {
+        setting.label: compare(setting.runs[0], best.runs[0]).kappa for setting in settings if setting is not best
+    }
+    return say.best_setting(best.label, best.mean(kappa), best.interval("kappa"), others)
+
+
+def _nothing_learnt(settings: list[Setting], study: Study) -> str:
+    """Return the report's own warning that no run grades, over the runs of the study."""
+    intervals = [run.test["intervals"] for setting in settings for run in setting.runs]
+    return sentences.nothing_learnt(
+        [found["accuracy"] for found in intervals if found["accuracy"]],
+        [found["kappa"] for found in intervals if found["kappa"]],
+        study.majority or 0,
+    )
+
+
+def _caution(settings: list[Setting]) -> str:
+    repeated = [setting.figures(kappa) for setting in settings if len(setting.runs) > 1]
+    spread = float(np.mean([np.std(values, ddof=1) for values in repeated])) if repeated else None
+    return say.caution([len(setting.runs) for setting in settings], spread)
+
+
+def _dots(settings: list[Setting], study: Study) -> str:
+    """Return accuracy and kappa of each setting with their intervals."""
+    panels = []
+    for name, figure, in_words, majority in (
+        ("accuracy", accuracy, lambda share: words.percent(share, 0), study.majority),
+        ("kappa", kappa, lambda value: words.signed(value, 2), None),
+    ):
+        values = {setting.label: setting.figures(figure) for setting in settings}
+        intervals = {setting.label: setting.interval(name) for setting in settings}
+        ax = plot_settings(values, intervals, words=in_words, majority=majority)
+        heading = {"accuracy": "Testing accuracy", "kappa": "Quadratic weighted kappa"}[name]
+        told_all = "; ".join(f"{label} {in_words(np.mean(numbers))}" for label, numbers in values.items())
+        panels.append((heading, inline_svg(ax, f"{heading}: {told_all}")))
+    caption = (
+        "At the epoch chosen for each run. Bars are 95% intervals over patients; where there are several seeds, each "
+        "is a dot and the stroke their mean."
+    )
+    return markup.figure(panels, "All settings.", caption)
+
+
+def _table(settings: list[Setting], all_settings: list[Setting]) -> str:
+    """Return one row a setting: what varied, accuracy and kappa with intervals, and what an epoch takes."""
+    rows = []
+    for setting in settings:
+        also = [other.label for other in all_settings if other is not setting and other.runs == setting.runs]
+        names = "".join(
+            f'<span class="sub">{markup.link(run.page, run.name) if run.page else escape(run.name)}</span>'
+            for run in setting.runs
+        )
+        same = f'<span class="sub">the same as {escape(words.listed(also))}</span>' if also else ""
+        rows.append(
+            [
+                f"{escape(setting.label)}{same}{names}",
+                _figure(setting, "accuracy"),
+                _figure(setting, "kappa"),
+                f"{setting.mean(seconds):.1f} s",
+            ]
+        )
+    head = ["Setting", "Testing accuracy", "Kappa", "Time of an epoch"]
+    caption = "What was varied, and what came of it at the chosen epoch, with 95% intervals over patients."
+    return markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
+
+
+def _figure(setting: Setting, name: str) -> str:
+    value = setting.mean({"accuracy": accuracy, "kappa": kappa}[name])
+    spoken = (lambda number: words.percent(number)) if name == "accuracy" else (lambda number: words.signed(number, 2))
+    limits = setting.interval(name)
+    below = f"{spoken(limits[0])} to {spoken(limits[1])}" if limits else f"{len(setting.runs)} seeds"
+    return f'{spoken(value)}<span class="sub">{below}</span>'

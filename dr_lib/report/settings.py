@@ -1,0 +1,133 @@
+"""What a study varied, as settings with their finished runs: seeds of one setting belong together."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dr_lib.report.study import Run, Study, network_name
+
+Figure = Callable[[Run], float]
+"""From a finished run to a number."""
+
+_TOLD = {
+    ("learning_rate_scaling", "none"): "unscaled",
+    ("learning_rate_scaling", "linear"): "linear",
+    ("learning_rate_scaling", "sqrt"): "square root",
+    ("residual", True): "residual",
+    ("residual", False): "plain",
+    ("pretrained", True): "pretrained",
+    ("pretrained", False): "from scratch",
+    ("head", "softmax"): "softmax",
+    ("head", "coral"): "CORAL",
+    ("head", "corn"): "CORN",
+    ("head", "regression"): "regression",
+}
+"""Values that have a name of their own in the field."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of what a study varies, seeds aside, with its finished runs, lowest seed first."""
+
+    values: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        return told(self.values)
+
+    def figures(self, figure: Figure) -> list[float]:
+        """Return ``figure`` of each run."""
+        return [figure(run) for run in self.runs]
+
+    def mean(self, figure: Figure) -> float:
+        """Return the mean of ``figure`` over seeds."""
+        return float(np.mean(self.figures(figure)))
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """Return the interval over patients of ``accuracy`` or ``kappa``; ``None`` where seeds show a spread."""
+        return self.runs[0].test["intervals"][name] if len(self.runs) == 1 else None
+
+
+def settings_of(study: Study) -> list[Setting]:
+    """Return the settings of the study that have a finished run, in the order of its lists."""
+    assert study.grid is not None
+    settings: dict[str, Setting] = {}
+    for point in study.grid.runs:
+        values = {name: value for name, value in point.values.items() if name != "seed"}
+        if runs := study.repeats(point.name):
+            settings[repr(values)] = Setting(values, runs)
+    return list(settings.values())
+
+
+def distinct(settings: list[Setting]) -> list[Setting]:
+    """Return the settings that differ in more than a parameter without effect; of those that share runs, the first."""
+    return list({setting.runs[0].name: setting for setting in reversed(settings)}.values())[::-1]
+
+
+def lines_over(settings: list[Setting], name: str) -> dict[str, dict[Any, Setting]]:
+    """Return what is to be drawn against parameter ``name``: by what else varies in words, then by value."""
+    lines: dict[str, dict[Any, Setting]] = {}
+    for setting in settings:
+        others = {other: value for other, value in setting.values.items() if other != name}
+        lines.setdefault(told(others) or "all runs", {})[setting.values[name]] = setting
+    return lines
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """Return values in words, such as ``batch 8 linear``."""
+    return " ".join(_told(name, value) for name, value in values.items())
+
+
+def _told(name: str, value: Any) -> str:
+    if name == "model":
+        return network_name(value)
+    if isinstance(value, (str, bool)) and (name, value) in _TOLD:
+        return _TOLD[name, value]
+    words = "batch" if name == "batch_size" else name.replace("_", " ")
+    if isinstance(value, bool):
+        return f"with {words}" if value else f"without {words}"
+    return f"no {words}" if value == "none" else f"{words} {value}"
+
+
+def accuracy(run: Run) -> float:
+    """Return testing accuracy at the chosen epoch, 0..1."""
+    return run.test["accuracy"]
+
+
+def kappa(run: Run) -> float:
+    """Return quadratic weighted kappa on testing photographs at the chosen epoch, -1..1."""
+    return run.test["kappa"]
+
+
+def seconds(run: Run) -> float:
+    """Return the median time that an epoch's training took, s."""
+    assert run.history is not None
+    return float(run.history["seconds"].median())
+
+
+def steps(run: Run) -> float:
+    """Return how many steps an epoch has."""
+    return math.ceil(run.config["data"]["splits"]["train"]["photographs"] / run.parameters["batch_size"])
+
+
+def unrest(run: Run) -> float:
+    """Return how much testing accuracy shakes: the standard deviation of its steps from epoch to epoch, 0..1.
+
+    A steady climb is no unrest. NaN for fewer than three epochs.
+    """
+    assert run.history is not None
+    return float(run.history["test_accuracy"].diff().std())
+
+
+def last(column: str) -> Figure:
+    """Return the figure that takes a column of the history at its last epoch."""
+
+    def figure(run: Run) -> float:
+        assert run.history is not None
+        return float(run.history[column].iloc[-1])
+
+    return figure

@@ -1,0 +1,210 @@
+"""Studies: a grid of runs over lists of parameters, from one params file to one configuration a run."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dr_lib.config import ABBREVIATIONS, RunConfig, nearest, parse_assignment, read_parameters
+from dr_lib.errors import InputError
+from dr_lib.training.schedules import scaled_learning_rate
+
+_KEYS = ("title", "question", "runs", "vary")
+_SHORT = {"batch_size": "batch", "learning_rate": "lr", "learning_rate_scaling": "scaling"}
+_WORDS = {"residual": ("plain", "residual"), "pretrained": ("scratch", "pretrained")}
+"""What the field calls runs without and with these parameters."""
+
+_IDLE: tuple[tuple[Callable[[RunConfig], bool], tuple[str, ...]], ...] = (
+    (
+        lambda config: not config.pretrained,
+        ("pretrained_weights", "feature_extraction_epochs", "pretraining_photographs", "pretraining_epochs"),
+    ),
+    (lambda config: config.pretrained_weights != "generated", ("pretraining_photographs", "pretraining_epochs")),
+    (lambda config: config.sampling != "decay", ("sampling_decay",)),
+    (lambda config: config.on_damage != "repair", ("max_lost_share",)),
+)
+"""Which parameters are not looked at, and when."""
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A params file with ``vary``: what all runs share, and the values that each combination takes one of."""
+
+    path: Path
+    title: str
+    question: str
+    shared: dict[str, Any]
+    vary: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One combination of what is varied, and the name of the run that answers for it."""
+
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyGrid:
+    """A study as ``study.json`` keeps it. Combinations that come to the same share a run, each with its own entry."""
+
+    study: str
+    """The stem of its file."""
+    title: str
+    question: str
+    vary: dict[str, list[Any]]
+    runs: tuple[StudyRun, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "StudyGrid":
+        """Return the grid that :meth:`as_json` gave; ``KeyError`` or ``TypeError`` for what is none."""
+        return cls(**found | {"runs": tuple(StudyRun(**run) for run in found["runs"])})
+
+
+def is_study(path: Path) -> bool:
+    """Tell whether a params file describes a study rather than one run."""
+    return any(key in read_parameters(path) for key in ("title", "question", "vary"))
+
+
+def read_study(path: Path) -> StudyFile:
+    """Return the study in ``path``; :class:`InputError` names the file and the key that is wrong."""
+    found = read_parameters(path)
+    for key in found:
+        if key not in _KEYS:
+            raise InputError(f"{path}: {key}: a study has no such key{nearest(key, _KEYS)}; parameters go under runs")
+    for key in ("title", "question"):
+        if not isinstance(found.get(key), str) or not found[key].strip():
+            raise InputError(f"{path}: {key}: a study needs one, a line of text")
+    shared, vary = (_mapping(path, key, found.get(key)) for key in ("runs", "vary"))
+    if not vary:
+        raise InputError(f"{path}: vary: nothing is varied; give a list to a parameter, such as 'batch_size: [8, 32]'")
+    for key, values in vary.items():
+        if key in ("name", "out_dir"):
+            raise InputError(f"{path}: vary: {key}: runs are named and placed by what varies; leave it out")
+        if key in shared:
+            raise InputError(f"{path}: {key} is under runs and under vary; leave one of them out")
+        if not isinstance(values, list):
+            raise InputError(f"{path}: vary: {key}: {values!r} is no list; make it [{values}], or put it under runs")
+        if not values:
+            raise InputError(f"{path}: vary: {key}: the list is empty; a run needs a value")
+    return StudyFile(path, found["title"].strip(), found["question"].strip(), shared, vary)
+
+
+def expand(
+    study: StudyFile, files: Sequence[Path], assignments: Sequence[str], out_dir: str
+) -> tuple[StudyGrid, list[RunConfig]]:
+    """Return the grid of a study and the configuration of each of its runs.
+
+    ``files`` in order, what all runs share, then ``assignments`` (``KEY=VALUE``), later ones winning; what varies
+    cannot be assigned. Combinations that come to the same are one run, that of the first.
+    """
+    layers = [(str(path), read_parameters(path)) for path in files] + [(f"{study.path}: runs", study.shared)]
+    for text in assignments:
+        key, value = parse_assignment(text)
+        if key in study.vary:
+            raise InputError(f"--set {text}: {study.path} varies {key}; set something else, or edit its list")
+        layers.append((f"--set {text}", {key: value}))
+    values = {key: value for _, layer in layers for key, value in layer.items()} | {"out_dir": out_dir, "name": ""}
+    sources = {key: source for source, layer in layers for key in layer}
+    sources |= dict.fromkeys(study.vary, f"{study.path}: vary")
+    configs = [
+        _configuration(study, values | dict(zip(study.vary, combination, strict=True)), sources)
+        for combination in product(*study.vary.values())
+    ]
+    vary = _as_configured(study, configs)
+    points = [{key: getattr(config, key) for key in vary} for config in configs]
+    names = _names(vary, points, [json.dumps(_decisive(config)) for config in configs])
+    runs: dict[str, RunConfig] = {}
+    for name, config in zip(names, configs, strict=True):
+        runs.setdefault(name, config.model_copy(update={"name": name}))
+    entries = tuple(StudyRun(name, point) for name, point in zip(names, points, strict=True))
+    return StudyGrid(study.path.stem, study.title, study.question, vary, entries), list(runs.values())
+
+
+def _mapping(path: Path, key: str, found: Any) -> dict[str, Any]:
+    """Return parameters by name, abbreviations spelled out and all of them known."""
+    if not isinstance(found or {}, dict):
+        raise InputError(f"{path}: {key}: holds a {type(found).__name__}, needs lines of 'parameter: value'")
+    parameters = {ABBREVIATIONS.get(str(name), str(name)): value for name, value in (found or {}).items()}
+    for name in parameters:
+        if name not in RunConfig.model_fields:
+            raise InputError(f"{path}: {key}: unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
+    return parameters
+
+
+def _configuration(study: StudyFile, values: dict[str, Any], sources: Mapping[str, str]) -> RunConfig:
+    try:
+        return RunConfig.from_mapping(values, dict(sources))
+    except InputError as error:
+        if str(error).startswith(tuple(sources.values())):
+            raise
+        # What does not fit together is no single key's fault; the combination tells it.
+        combination = ", ".join(f"{key} {values[key]}" for key in study.vary)
+        raise InputError(f"{study.path}: {combination}: {error}") from None
+
+
+def _as_configured(study: StudyFile, configs: Sequence[RunConfig]) -> dict[str, list[Any]]:
+    """Return the lists of ``study`` as the configurations of its combinations read them; none may repeat itself."""
+    vary: dict[str, list[Any]] = {key: [None] * len(values) for key, values in study.vary.items()}
+    for places, config in zip(product(*(range(len(values)) for values in vary.values())), configs, strict=True):
+        for place, (key, values) in zip(places, vary.items(), strict=True):
+            values[place] = getattr(config, key)
+    for key, values in vary.items():
+        twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+        if twice is not None:
+            raise InputError(f"{study.path}: vary: {key}: {twice!r} is in the list twice; leave one out")
+    return vary
+
+
+def _decisive(config: RunConfig) -> dict[str, Any]:
+    """Return what a run does: its parameters with the learning rate as scaled, and idle ones left out."""
+    rate = scaled_learning_rate(
+        config.learning_rate, config.batch_size, config.reference_batch, config.learning_rate_scaling
+    )
+    idle = {name for is_idle, names in _IDLE if is_idle(config) for name in names}
+    kept = config.model_dump(exclude={"name", "learning_rate_scaling", "reference_batch", *idle})
+    return kept | {"learning_rate": rate}
+
+
+def _names(vary: Mapping[str, list[Any]], points: Sequence[dict[str, Any]], same_as: Sequence[str]) -> list[str]:
+    """Return a folder's name for each point: what its values are called, those that make no difference left out."""
+    tokens = {key: dict(zip(map(repr, values), _tokens(key, vary), strict=True)) for key, values in vary.items()}
+    called = [[tokens[key][repr(point[key])] for key in vary] for point in points]
+    groups = {mark: [name for name, other in zip(called, same_as, strict=True) if other == mark] for mark in same_as}
+    short = {
+        mark: "-".join(words[0] for words in zip(*group, strict=True) if len(set(words)) == 1)
+        for mark, group in groups.items()
+    }
+    taken = list(short.values())
+    return [
+        short[mark] if short[mark] and taken.count(short[mark]) == 1 else "-".join(groups[mark][0]) for mark in same_as
+    ]
+
+
+def _tokens(key: str, vary: Mapping[str, list[Any]]) -> list[str]:
+    """Return what each value of ``key`` is called in the names of runs: ``batch8``, ``linear``, ``no-scaling``."""
+    short = _SHORT.get(key, key)
+    elsewhere = [value for other, values in vary.items() if other != key for value in values if isinstance(value, str)]
+
+    def token(value: Any) -> str:
+        if isinstance(value, bool):
+            return _WORDS.get(key, (f"no-{short}", short))[value]
+        if value == "none":
+            return f"no-{short}"
+        if isinstance(value, str):
+            return re.sub(r"[^\w.+=-]+", "_", f"{short}-{value}" if value in elsewhere else value)
+        return f"{short}{'=' * ('_' in short)}{value:g}"
+
+    values = vary[key]
+    if not any(isinstance(value, (list, dict)) for value in values):
+        called = [token(value) for value in values]
+        if len(set(called)) == len(called) and max(map(len, called)) <= 40:
+            return called
+    return [f"{short}{number}" for number in range(1, len(values) + 1)]

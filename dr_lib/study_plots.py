@@ -1,0 +1,226 @@
+"""The figures of studies: numbers in, Axes out, in the manners of :mod:`dr_lib.plots`.
+
+Lines are told apart by colour, by marker or dashes, and by their names, which stand at their ends.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from dr_lib.plots import FONT, GRID, MAJORITY, MUTED, NETWORKS, TEXT, _plain_axes, _spread, panel
+
+MAX_LINES = 6
+"""More lines than this in one panel cannot be told apart."""
+
+_MARKERS = "osD^vP"
+_ORDER = (2, 3, 4, 5, 0, 1)
+"""Blue and orange come last: elsewhere in the report they are ResNet18 and ResNet50."""
+
+Words = Callable[[float], str]
+"""What a number is called on an axis and beside a point."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """How a line looks in every panel of a figure."""
+
+    colour: str
+    marker: str = "o"
+    dashed: bool = False
+
+
+def line_styles(names: Sequence[str]) -> dict[str, Line]:
+    """Return a look for each of up to :data:`MAX_LINES` names."""
+    return {
+        name: Line(NETWORKS[which], marker)
+        for name, which, marker in zip(names, _ORDER[: len(names)], _MARKERS, strict=False)
+    }
+
+
+def plot_by_batch_size(
+    lines: Mapping[str, Mapping[int, Sequence[float]]],
+    *,
+    styles: Mapping[str, Line],
+    words: Words,
+    intervals: Mapping[str, Mapping[int, tuple[float, float]]] | None = None,
+    majority: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a figure of merit against the batch size, on an axis of doublings, one line a rule.
+
+    ``lines``: by rule and batch size, the figure of each seed; the line goes through their means, and where there are
+    several each has a small dot. ``intervals`` (low, high) are drawn as bars, side by side. A single line has its
+    numbers written beside its points.
+    """
+    ax = ax or panel(360, 240)
+    sizes = sorted({size for line in lines.values() for size in line})
+    ax.set_xscale("log", base=2)
+    ends = {}
+    for number, (name, line) in enumerate(lines.items()):
+        style, x = styles[name], np.array(sorted(line), dtype=float)
+        means = [float(np.mean(line[int(size)])) for size in x]
+        apart = 2 ** (0.13 * (number - (len(lines) - 1) / 2)) if intervals else 1.0
+        ax.plot(x * apart, means, marker=style.marker, ms=6, lw=2, color=style.colour, label=name, zorder=3)
+        for size in x:
+            if len(line[int(size)]) > 1:
+                ax.plot(
+                    [size * apart] * len(line[int(size)]), line[int(size)], ".", ms=5, color=style.colour, zorder=2,
+                    gid="seed",
+                )  # fmt: skip
+            if intervals and int(size) in intervals[name]:
+                low, high = intervals[name][int(size)]
+                ax.vlines(size * apart, low, high, color=style.colour, lw=1.4, alpha=0.6, zorder=2)
+        ends[name] = (means[-1], TEXT)
+        if len(lines) == 1:
+            for size, mean in zip(x, means, strict=True):
+                ax.annotate(
+                    words(mean), (size, mean), xytext=(0, 7), textcoords="offset points", ha="center",
+                    fontsize=FONT - 1, color=TEXT,
+                )  # fmt: skip
+    if majority is not None:
+        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=(0, (2, 2)), zorder=1)
+        ends["majority"] = (majority, MAJORITY)
+    ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+    ax.margins(y=0.14)
+    _plain_axes(ax)
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("batch size", fontsize=FONT, color=MUTED)
+    _value_axis(ax, words)
+    if len(ends) > 1:
+        _name_lines(ax, ends)
+    return ax
+
+
+def plot_per_epoch(
+    curves: Mapping[str, pd.Series],
+    *,
+    styles: Mapping[str, Line],
+    words: Words,
+    limits: tuple[float, float],
+    majority: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw curves over epochs (values indexed by epoch), named at their ends, on a value axis of ``limits``."""
+    ax = ax or panel(360, 230)
+    ends = {}
+    for name, curve in curves.items():
+        style = styles[name]
+        dashes = {"ls": (0, (5, 2.2)), "lw": 1.9} if style.dashed else {"ls": "-", "lw": 2.2}
+        ax.plot(curve.index, curve.to_numpy(), color=style.colour, label=name, zorder=3, **dashes)
+        ax.plot(curve.index[-1:], curve.to_numpy()[-1:], style.marker, color=style.colour, ms=5, zorder=3)
+        ends[name] = (float(curve.iloc[-1]), TEXT)
+    if majority is not None:
+        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=(0, (2, 2)), zorder=1)
+        ends["majority"] = (majority, MAJORITY)
+    first, last = (int(edge([curve.index[end] for curve in curves.values()])) for edge, end in ((min, 0), (max, -1)))
+    ax.set_xlim(first - 0.4, max(last, first + 1) + 0.2)
+    ax.set_ylim(*limits)
+    _plain_axes(ax)
+    ax.set_xlabel("epoch", fontsize=FONT, color=MUTED)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    _value_axis(ax, words)
+    _name_lines(ax, ends)
+    return ax
+
+
+def plot_gradients(
+    norms: Mapping[str, pd.Series],
+    *,
+    styles: Mapping[str, Line],
+    limits: tuple[float, float],
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the norm of the gradient of each layer (indexed by depth, 1 next to the photograph), in powers of ten.
+
+    A layer that has none, since it is frozen, is left out.
+    """
+    ax = ax or panel(360, 230)
+    ax.set_yscale("log")
+    ends = {}
+    for name, norm in norms.items():
+        style, seen = styles[name], norm[norm > 0]
+        if seen.empty:
+            continue
+        ax.plot(
+            seen.index, seen.to_numpy(), color=style.colour, marker=style.marker, ms=3.5, lw=1.6, label=name,
+            ls=(0, (4, 2)) if style.dashed else "-", zorder=3,
+        )  # fmt: skip
+        ends[name] = (float(seen.iloc[-1]), TEXT)
+    deepest = max(int(norm.index[-1]) for norm in norms.values())
+    ax.set_xlim(0.3, deepest + 0.7)
+    ax.set_ylim(*limits)
+    _plain_axes(ax)
+    ax.yaxis.set_major_locator(LogLocator(numticks=6))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda norm, _: f"{norm:g}"))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    ax.set_xlabel("layer, from the photograph to the answer", fontsize=FONT, color=MUTED)
+    if ends:
+        _name_lines(ax, ends)
+    return ax
+
+
+def plot_settings(
+    figures: Mapping[str, Sequence[float]],
+    intervals: Mapping[str, tuple[float, float] | None],
+    *,
+    words: Words,
+    majority: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one row a setting: the figure of each seed as a dot, their mean as a stroke, the interval as a bar."""
+    ax = ax or panel(360, 70 + 30 * len(figures))
+    colour = NETWORKS[_ORDER[0]]
+    for row, (name, values) in enumerate(figures.items()):
+        if limits := intervals.get(name):
+            ax.hlines(row, *limits, color=colour, lw=7, alpha=0.3, zorder=2)
+        if len(values) > 1:
+            ax.plot([np.mean(values)], [row], "|", ms=16, mew=2.4, color=colour, zorder=4, gid="mean")
+        ax.plot(values, [row] * len(values), "o", ms=7 if len(values) == 1 else 4, color=colour, zorder=3)
+    if majority is not None:
+        ax.axvline(majority, color=MAJORITY, lw=1.6, ls=(0, (2, 2)), zorder=1)
+        ax.annotate(
+            "majority", (majority, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+            textcoords="offset points", ha="center", fontsize=FONT - 1, color=MAJORITY,
+        )  # fmt: skip
+    ax.set_ylim(len(figures) - 0.5, -0.5)
+    ax.margins(x=0.08)
+    _plain_axes(ax)
+    ax.grid(False, axis="y")
+    ax.grid(axis="x", color=GRID, lw=0.8)
+    ax.set_yticks(range(len(figures)), list(figures), fontsize=FONT - 0.5, color=TEXT)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    return ax
+
+
+def value_limits(curves: Sequence[Sequence[float]], also: float | None = None) -> tuple[float, float]:
+    """Return a range that holds all ``curves``, for panels that are to be compared."""
+    values = np.concatenate([np.asarray(curve, dtype=float) for curve in curves])
+    values = np.append(values, [] if also is None else also)
+    air = 0.07 * float(np.ptp(values)) or 0.01
+    return float(values.min()) - air, float(values.max()) + air
+
+
+def _value_axis(ax: Axes, words: Words) -> None:
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+
+
+def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write each name at the right of the Axes at the height of its value, whatever the scale, none over another."""
+    left = ax.get_xlim()[0]
+    to_axes = ax.transData + ax.transAxes.inverted()
+    wanted = [float(to_axes.transform((left, value))[1]) for value, _ in ends.values()]
+    # 16 px a name, of an axes that takes three quarters of its figure.
+    gap = 16 / (0.75 * 72 * ax.figure.get_figheight())
+    for (name, (_, colour)), height in zip(ends.items(), _spread(wanted, gap, 0, 1), strict=True):
+        ax.annotate(
+            name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
+            fontsize=FONT - 0.5, color=colour, annotation_clip=False,
+        )  # fmt: skip

@@ -1,0 +1,427 @@
+"""Studies: lists become runs, mistakes become one line, and the report's words follow the numbers either way."""
+
+import itertools
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from experiment_factory import photograph_table, write_run, write_study
+
+from dr_lib import cli
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.files import read_json, write_json
+from dr_lib.plan import experiment_name, plan_runs
+from dr_lib.report import sections
+from dr_lib.report.collect import collect
+from dr_lib.report.wording import signed
+from dr_lib.runs import Experiment
+from dr_lib.studies import StudyGrid, expand, is_study, read_study
+
+PARAMS = Path(__file__).parent.parent / "params"
+STUDIES = sorted((PARAMS / "studies").glob("*.yaml"))
+DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
+
+
+def study_file(folder, vary, runs=None, **more):
+    """Write a study and return its path."""
+    path = folder / "made-up.yaml"
+    content = {"title": "Made up", "question": "What does it matter?", "runs": runs or {}, "vary": vary} | more
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    return path
+
+
+def expanded(folder, vary, runs=None, assignments=()):
+    return expand(read_study(study_file(folder, vary, runs)), [], assignments, "out")
+
+
+def test_runs_are_the_product_of_the_lists(tmp_path):
+    vary = {"model": ["resnet18", "resnet34"], "batch_size": [8, 16, 64], "seed": [0, 1]}
+    grid, configs = expanded(tmp_path, vary, {"epochs": 3, "lr": 0.02})
+    found = {(c.model, c.batch_size, c.seed) for c in configs}
+    assert found == set(itertools.product(*vary.values())) and len(configs) == 12
+    assert {(c.epochs, c.learning_rate, c.out_dir) for c in configs} == {(3, 0.02, "out")}
+    assert [run.name for run in grid.runs] == [c.name for c in configs]
+    assert configs[0].name == "resnet18-batch8-seed0" and configs[-1].name == "resnet34-batch64-seed1"
+    for run, config in zip(grid.runs, configs, strict=True):
+        assert run.values == {"model": config.model, "batch_size": config.batch_size, "seed": config.seed}
+
+
+def test_combinations_that_make_no_difference_are_one_run(tmp_path):
+    vary = {"batch_size": [8, 32, 128], "learning_rate_scaling": ["none", "linear", "sqrt"]}
+    grid, configs = expanded(tmp_path, vary, {"reference_batch": 32})
+    assert len(grid.runs) == 9 and len(configs) == 7
+    at_reference = [run for run in grid.runs if run.values["batch_size"] == 32]
+    assert {run.name for run in at_reference} == {"batch32"} and len(at_reference) == 3
+    assert next(c for c in configs if c.name == "batch32").learning_rate_scaling == "none"
+    assert [c.name for c in configs if c.batch_size == 8] == ["batch8-no-scaling", "batch8-linear", "batch8-sqrt"]
+    # Another reference is another grid: nothing coincides.
+    assert len(expanded(tmp_path, vary, {"reference_batch": 256})[1]) == 9
+    # Two ways to the same learning rate.
+    same = {"learning_rate": [0.001, 0.004], "learning_rate_scaling": ["none", "linear"]}
+    grid, configs = expanded(tmp_path, same, {"batch_size": 64, "reference_batch": 16})
+    assert len(configs) == 3 and len({c.name for c in configs}) == 3
+
+
+@pytest.mark.parametrize(
+    ("vary", "runs", "left"),
+    [
+        ({"pretrained": [False, True], "feature_extraction_epochs": [0, 5]}, {}, 3),
+        ({"pretrained": [False, True], "pretrained_weights": ["DEFAULT", "generated"]}, {}, 3),
+        ({"sampling": ["none", "decay"], "sampling_decay": [0.9, 1.0]}, {}, 3),
+        ({"on_damage": ["repair", "drop"], "max_lost_share": [0.1, 0.2]}, {}, 3),
+        ({"pretraining_epochs": [1, 2]}, {"pretrained": True, "pretrained_weights": "IMAGENET1K_V1"}, 1),
+        ({"pretraining_epochs": [1, 2]}, {"pretrained": True, "pretrained_weights": "generated"}, 2),
+        ({"num_workers": [0, 2]}, {}, 2),  # of no consequence to the numbers, but to the time
+    ],
+)
+def test_parameters_that_are_not_looked_at_make_no_run(tmp_path, vary, runs, left):
+    grid, configs = expanded(tmp_path, vary, runs)
+    assert len(configs) == left and len(grid.runs) == len(list(itertools.product(*vary.values())))
+    assert {run.name for run in grid.runs} == {config.name for config in configs}
+
+
+def test_assignments_win_over_the_file_but_not_over_what_varies(tmp_path):
+    _, configs = expanded(tmp_path, {"batch_size": [8, 16]}, {"epochs": 3}, ["epochs=5", "limit=100"])
+    assert {(c.epochs, c.limit) for c in configs} == {(5, 100)}
+    with pytest.raises(InputError, match=r"--set batch_size=4: .*made-up.yaml varies batch_size"):
+        expanded(tmp_path, {"batch_size": [8, 16]}, {}, ["batch_size=4"])
+
+
+@pytest.mark.parametrize(
+    ("vary", "names"),
+    [
+        ({"residual": [False, True]}, ["plain", "residual"]),
+        ({"tf32": [False, True]}, ["no-tf32", "tf32"]),
+        ({"lr": [0.1, 1e-05]}, ["lr0.1", "lr1e-05"]),
+        ({"image_size": [32, 64]}, ["image_size=32", "image_size=64"]),
+        ({"pretrained_weights": ["a b/c.pt", "../d.pt"]}, ["a_b_c.pt", ".._d.pt"]),
+        ({"augmentations": [[], ["RandomHorizontalFlip"]]}, ["augmentations1", "augmentations2"]),
+        (
+            {"sampling": ["sqrt"], "class_weights": ["none", "balanced", [1, 2, 3, 4, 5]]},
+            ["sqrt-class_weights1", "sqrt-class_weights2", "sqrt-class_weights3"],
+        ),
+        ({"sampling": ["sqrt"], "learning_rate_scaling": ["sqrt"]}, ["sampling-sqrt-scaling-sqrt"]),
+    ],
+)
+def test_names_are_short_and_fit_for_folders(tmp_path, vary, names):
+    runs = {"pretrained": True, "batch_size": 1} if "pretrained_weights" in vary else {"batch_size": 1}
+    _, configs = expanded(tmp_path, vary, runs)
+    assert [config.name for config in configs] == names
+    for config in configs:
+        assert RunConfig.from_mapping(config.model_dump()) == config and re.fullmatch(r"[\w.+=-]+", config.name)
+
+
+REFUSED = [
+    ({"vary": {"batch_sise": [8, 16]}}, ["vary", "batch_sise", "batch_size"]),
+    ({"vary": {"batch_size": [8]}, "runs": {"epoch": 3}}, ["runs", "epoch", "epochs"]),
+    ({"vary": {"batch_size": 8}}, ["vary", "batch_size", "8", "[8]"]),
+    ({"vary": {"batch_size": []}}, ["vary", "batch_size", "empty"]),
+    ({"vary": {"batch_size": [8, 8]}}, ["vary", "batch_size", "8", "twice"]),
+    ({"vary": {"learning_rate": [0.001, "1e-3"]}}, ["vary", "learning_rate", "0.001", "twice"]),
+    ({"vary": {"batch_size": [8, -1]}}, ["vary", "batch_size", "-1"]),
+    ({"vary": {"batch_size": [8, "many"]}}, ["vary", "batch_size", "many"]),
+    ({"vary": {"batch_size": [8]}, "runs": {"batch_size": 16}}, ["batch_size", "runs", "vary"]),
+    ({"vary": {"name": ["a", "b"]}}, ["vary", "name"]),
+    ({"vary": {}}, ["vary", "nothing"]),
+    ({"vary": None}, ["vary", "nothing"]),
+    ({"vary": ["batch_size"]}, ["vary", "list"]),
+    ({"vary": {"batch_size": [8]}, "runs": 3}, ["runs", "int"]),
+    ({"vary": {"batch_size": [8]}, "title": None}, ["title"]),
+    ({"vary": {"batch_size": [8]}, "question": " "}, ["question"]),
+    ({"vary": {"batch_size": [8]}, "epochs": 3}, ["epochs", "runs"]),
+    ({"vary": {"batch_size": [8]}, "run": {}}, ["run", "'runs'"]),
+    ({"vary": {"head": ["softmax", "coral"], "label_smoothing": [0, 0.1]}}, ["head coral", "label_smoothing 0.1"]),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), REFUSED, ids=lambda value: str(value)[:60])
+def test_bad_studies_are_refused_in_one_line_that_names_file_and_key(tmp_path, content, words):
+    path = study_file(tmp_path, **{"vary": None} | content)
+    with pytest.raises(InputError) as refused:
+        expand(read_study(path), [], [], "out")
+    line = str(refused.value)
+    assert line.startswith(str(path)) and "\n" not in line and all(word in line for word in words), line
+
+
+def test_ours_are_sound_with_every_data_file():
+    assert {path.stem for path in STUDIES} == {"batch-size", "degradation", "heads"} and DATA_FILES
+    for path, data in itertools.product(STUDIES, DATA_FILES):
+        grid, configs = expand(read_study(path), [data], [], "out")
+        assert grid.study == path.stem and len(configs) == {"batch-size": 7, "degradation": 4, "heads": 4}[path.stem]
+        assert StudyGrid.from_json(json.loads(json.dumps(grid.as_json()))) == grid
+    assert not any(is_study(path) for path in [*DATA_FILES, *(PARAMS / "runs").glob("*.yaml")])
+
+
+def planned(run_files, out, assignments=()):
+    return plan_runs(DATA_FILES[0], run_files, recipe=None, assignments=list(assignments), out_dir=out)
+
+
+def test_a_plan_holds_runs_and_at_most_one_study(tmp_path):
+    plain = planned([PARAMS / "runs" / "resnet18.yaml"], tmp_path)
+    assert plain.study is None and [config.name for config in plain.runs] == ["resnet18"]
+    both = planned([STUDIES[-1], PARAMS / "runs" / "resnet18.yaml"], tmp_path)
+    assert both.study.study == "heads" and len(both.runs) == 5
+    with pytest.raises(InputError, match="one study"):
+        planned(STUDIES[:2], tmp_path)
+    clash = tmp_path / "coral.yaml"
+    clash.write_text("model: resnet50\n")
+    with pytest.raises(InputError, match="coral: two run files have this name"):
+        planned([STUDIES[-1], clash], tmp_path)
+    assert experiment_name(Path("params/data/course.yaml"), [PARAMS / "runs" / "resnet18.yaml"]) == "course"
+    assert experiment_name(Path("params/data/course.yaml"), [STUDIES[0]]) == "course-batch-size"
+
+
+def test_the_report_of_one_study_is_not_taken_over_by_another(tmp_path):
+    plan = planned([STUDIES[-1]], tmp_path)
+    write_json(Experiment(tmp_path).study, plan.study.as_json())
+    assert planned([STUDIES[-1]], tmp_path) == plan
+    with pytest.raises(InputError, match=r"study.json: this experiment is the study 'heads'.*--out"):
+        planned([STUDIES[0]], tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder in which commands are typed, with a data file."""
+    (tmp_path / "data.yaml").write_text("data_dir: course\nlabels: course\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def dr_lab(monkeypatch, *arguments):
+    """Run the command in this process; return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["dr-lab", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def test_the_command_plans_a_study_and_keeps_what_it_varies(folder, monkeypatch, capsys):
+    """All but what takes minutes: looking at the photographs, and training."""
+    started = []
+    monkeypatch.setattr("dr_lib.preflight.check_runs", lambda configs: started.extend(c.name for c in configs))
+    for name in ("preflight.make_way", "audit.write_audit", "grid.experiment_jobs", "grid.run_jobs"):
+        monkeypatch.setattr(f"dr_lib.{name}", lambda *_, **__: [])
+    monkeypatch.setattr("dr_lib.report.render.build_report", lambda out: out / "index.html")
+    path = study_file(folder, {"batch_size": [4, 8], "head": ["softmax", "corn"]})
+    assert dr_lab(monkeypatch, "run", "--data", "data.yaml", path) == 0
+    out = Path("reports/data-made-up")
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / "index.html")
+    assert started == ["batch4-softmax", "batch4-corn", "batch8-softmax", "batch8-corn"]
+    kept = read_json(Experiment(out).study)
+    assert kept["title"] == "Made up" and kept["vary"] == {"batch_size": [4, 8], "head": ["softmax", "corn"]}
+    assert kept["runs"][1] == {"name": "batch4-corn", "values": {"batch_size": 4, "head": "corn"}}
+
+
+def test_the_command_refuses_before_it_leaves_anything(folder, monkeypatch, capsys):
+    before = sorted(folder.rglob("*"))
+    path = study_file(folder, {"batch_size": 4})
+    assert dr_lab(monkeypatch, "run", "--data", "data.yaml", path) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("dr-lab: ") and shown.count("\n") == 1 and "make it [4]" in shown
+    path.write_text(study_file(folder, {"model": ["resnet18", "resnet19"]}).read_text())
+    assert dr_lab(monkeypatch, "check", "data.yaml", path) == 2
+    assert "resnet19" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == sorted([*before, path])
+
+
+def test_check_says_what_a_study_comes_to(folder, monkeypatch, capsys):
+    assert dr_lab(monkeypatch, "check", "data.yaml", PARAMS / "studies" / "batch-size.yaml") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "batch8-no-scaling: batch_size: 8, learning_rate_scaling: none"
+    assert lines[3].startswith("batch32: ") and lines[3].count("; or ") == 2
+    assert lines[-1] == "sound: study 'batch-size' of 7 runs"
+
+
+# The section of the report
+
+
+def text_of(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+def answer_of(experiment):
+    html = sections.study_findings(collect(experiment)).data
+    return text_of(re.search(r'<div class="answer.*?</div>', html, re.DOTALL)[0])
+
+
+BATCHES = {"batch_size": [8, 32, 128], "learning_rate_scaling": ["none", "linear"]}
+CALM, WILD = [0.70, 0.712, 0.718, 0.731, 0.738, 0.75], [0.60, 0.80, 0.60, 0.81, 0.58, 0.79]
+
+
+def batches(calmer, loss):
+    """Return a history whose larger batches are calmer (or not) and end with a higher loss (or not)."""
+    larger = lambda values: values["batch_size"] == 128  # noqa: E731
+    return lambda values: {
+        "test_accuracy": CALM if larger(values) == calmer else WILD,
+        "train_loss": [1.0] * 5 + [loss if larger(values) else 0.9],
+        "seconds": [5.0 if larger(values) == calmer else 10.0] * 6,
+    }
+
+
+def test_batch_sizes_answer_either_way(tmp_path):
+    worse = lambda values: 0.2 if values["batch_size"] == 128 else 1.4  # noqa: E731
+    first = write_study(tmp_path / "a", BATCHES, accuracies=batches(True, 1.1), skill=worse)
+    said = answer_of(first)
+    assert "Batches of 128 make an epoch 50% shorter." in said and "Larger batches calm the testing curve." in said
+    assert "The same epochs teach less in larger batches." in said and "Larger batches lower kappa." in said
+    assert "3,513 steps" in said and "220 steps" in said  # 28,100 photographs
+    second = write_study(
+        tmp_path / "b", BATCHES, accuracies=batches(False, 0.5), skill=lambda values: 1.6 - worse(values)
+    )
+    said = answer_of(second)
+    assert "100% longer" in said and "Larger batches make the testing curve shake more." in said
+    assert "teach more in larger batches" in said and "Larger batches raise kappa." in said
+
+
+def test_batch_sizes_that_change_nothing_are_said_to(tmp_path):
+    said = answer_of(write_study(tmp_path, BATCHES, accuracies=lambda values: {"test_accuracy": CALM}))
+    assert "Whether larger batches calm the testing curve cannot be told from 6 epochs." in said
+    assert "Larger batches do not move kappa measurably." in said
+    assert "At batch size 128, scaled learning rates do not move kappa measurably." in said
+    assert "and no other can be told from it." in said
+
+
+def test_scaling_rules_are_judged_one_by_one(tmp_path):
+    rescued = lambda values: 0.2 if values == {"batch_size": 128, "learning_rate_scaling": "none"} else 1.4  # noqa: E731
+    said = answer_of(write_study(tmp_path, BATCHES, skill=rescued))
+    assert "Larger batches lower kappa (unscaled), not measurably (linear)." in said
+    assert "At batch size 128, scaled learning rates raise kappa." in said
+
+
+def test_batch_figures_hold_all_that_was_asked_for(tmp_path):
+    html = sections.study_findings(collect(write_study(tmp_path, BATCHES))).data
+    assert html.startswith('<div class="dr"><h2 id="study">A made-up study</h2><p>What does it matter?</p>')
+    labels = re.findall(r'aria-label="([^"]*)"', html)
+    for what in ("Steps an epoch", "Time of an epoch", "Unrest", "Testing accuracy", "Quadratic weighted kappa"):
+        assert any(label.startswith(what) and " at 128" in label for label in labels), what
+    losses = [label for label in labels if label.startswith("Training loss")]
+    assert [label.partition(":")[0] for label in losses] == [f"Training loss, batch size {n}" for n in (8, 32, 128)]
+    assert "all rules from" in losses[1] and "unscaled from" in losses[0] and "linear from" in losses[0]
+    assert "the same as batch 32 linear" in text_of(html)
+
+
+DEPTHS = {"model": ["resnet18", "resnet34"], "residual": [False, True]}
+
+
+def errors(plain_deep, residual_deep):
+    """Return training accuracies that end at error 0.20, and of the deeper network at the errors given."""
+
+    def columns(values):
+        deep = {False: plain_deep, True: residual_deep}[values["residual"]]
+        end = 1 - (deep if values["model"] == "resnet34" else 0.20)
+        return {"train_accuracy": [0.7, 0.71, 0.72, 0.73, 0.74, end]}
+
+    return columns
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "expected"),
+    [
+        (
+            0.24,
+            0.18,
+            ["higher training error: degradation", "deeper residual network has the lower", "Shortcuts lower"],
+        ),
+        (
+            0.17,
+            0.23,
+            ["deeper plain network has the lower", "deeper residual network has the higher", "Shortcuts raise"],
+        ),
+        (0.20, 0.20, ["training error of plain networks measurably", "Shortcuts do not move the training error"]),
+    ],
+)
+def test_degradation_answers_either_way_and_in_the_introduction_too(tmp_path, plain, residual, expected):
+    study = collect(write_study(tmp_path, DEPTHS, accuracies=errors(plain, residual)))
+    for section in (sections.study_findings(study).data, sections.degradation_here(study).data):
+        assert all(words in text_of(section) for words in expected), text_of(section)
+    assert 'href="#study"' in sections.degradation_here(study).data
+    assert f"{100 * plain:.1f}% for ResNet34 and 20.0% for ResNet18" in answer_of(tmp_path)
+
+
+def test_what_has_not_been_learnt_is_no_evidence(tmp_path):
+    said = answer_of(write_study(tmp_path, DEPTHS, accuracies=lambda values: {"train_accuracy": [0.7] * 6}))
+    assert "None of the networks answers its training photographs better" in said and "26.5% wrong" in said
+    learnt = answer_of(write_study(tmp_path / "learnt", DEPTHS, accuracies=errors(0.2, 0.2)))
+    assert "None of the networks" not in learnt
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "expected"), [(0.3, 0.9, "more even"), (0.9, 0.3, "less even"), (0.8, 0.8, "about as even")]
+)
+def test_gradients_are_compared_layer_by_layer(tmp_path, plain, residual, expected):
+    shrink = lambda values: residual if values["residual"] else plain  # noqa: E731
+    study = collect(write_study(tmp_path, DEPTHS, gradients=shrink))
+    html = sections.study_findings(study).data
+    assert f"{expected}" in answer_of(tmp_path)
+    labels = [label for label in re.findall(r'aria-label="([^"]*)"', html) if label.startswith("Gradient norm")]
+    assert [label.partition(": ")[0] for label in labels] == [
+        f"Gradient norm by layer, {network}, {which} epoch"
+        for network in ("ResNet18", "ResNet34")
+        for which in ("first", "last")
+    ]
+
+
+def test_a_study_of_shortcuts_is_no_comparison_of_depths_elsewhere(tmp_path):
+    """The report's own comparison of depths must not pair a plain network with a residual one."""
+    study = collect(write_study(tmp_path, DEPTHS))
+    assert [(a.name, b.name) for a, b in study.depth_pairs()] == [("resnet18-residual", "resnet34-residual")]
+
+
+HEADS = {"head": ["softmax", "coral", "corn"]}
+
+
+def test_any_other_study_is_a_table_of_what_varied(tmp_path):
+    better = {"softmax": 0.3, "coral": 1.8, "corn": 0.3}
+    study = collect(write_study(tmp_path, HEADS, skill=lambda values: better[values["head"]]))
+    html = sections.study_findings(study).data
+    text = text_of(html)
+    assert "the highest kappa is that of CORAL, and all others are lower." in text
+    assert "one seed, which proves little" in text
+    for run in study.done:
+        row = text_of(re.search(rf"<tr role=\"row\">(?:(?!</tr>).)*{run.name}/run.html.*?</tr>", html)[0])
+        kappa, low, high = (signed(value, 2) for value in (run.test["kappa"], *run.test["intervals"]["kappa"]))
+        assert f"{kappa} {low} to {high}" in row and "60.0 s" in row
+    assert sections.degradation_here(study).data.count("params/studies/degradation.yaml") == 1
+
+
+def test_settings_that_cannot_be_told_from_the_best_are_named(tmp_path):
+    level = {"softmax": 1.5, "coral": 1.45, "corn": 0.1}
+    said = answer_of(write_study(tmp_path, HEADS, skill=lambda values: level[values["head"]]))
+    assert "but not of it alone." in said and "CORN is lower" in said
+
+
+def test_seeds_of_a_setting_belong_together(tmp_path):
+    study = collect(write_study(tmp_path, HEADS | {"seed": [0, 1, 2]}))
+    html = sections.study_findings(study).data
+    assert "up to 3 seeds" in text_of(html) and "one seed" not in text_of(html)
+    assert html.count("3 seeds</span>") == 6  # accuracy and kappa of three settings
+    assert list(study.repeated()) == []  # they are told of here
+
+
+def test_unfinished_runs_are_missing_and_said_to_be(tmp_path):
+    study = collect(write_study(tmp_path / "some", BATCHES, unfinished=("batch8-linear", "batch128-linear")))
+    text = text_of(sections.study_findings(study).data)
+    assert "3 of 5 runs of this study have finished" in text and "nan" not in text.lower().split()
+    names = ("batch8-no-scaling", "batch8-linear", "batch32", "batch128-no-scaling", "batch128-linear")
+    none = collect(write_study(tmp_path / "none", BATCHES, unfinished=names))
+    assert "None of this study’s runs has finished" in sections.study_findings(none).data
+    one = collect(write_study(tmp_path / "one", BATCHES, unfinished=names[1:], epochs=1))
+    text = text_of(sections.study_findings(one).data)
+    assert "Only batch 8 unscaled has finished." in text and "nan" not in text.lower().split()
+    plain = ("resnet18-residual", "resnet34-plain", "resnet34-residual")
+    shallow = collect(write_study(tmp_path / "shallow", DEPTHS, unfinished=plain))
+    sections.study_findings(shallow)
+    assert "Too few of its runs" in sections.degradation_here(shallow).data
+
+
+def test_an_experiment_that_is_no_study_has_no_section(tmp_path):
+    write_run(tmp_path, photograph_table(60), name="resnet18")
+    study = collect(tmp_path)
+    assert study.grid is None and sections.study_findings(study).data == '<div class="dr"></div>'
+    write_json(Experiment(tmp_path).study, {"title": "of another version"})
+    assert collect(tmp_path).grid is None
