@@ -9,9 +9,9 @@ from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.intervals import (
-    Difference,
+    difference_of_groups,
+    draws,
     interval,
-    paired_difference,
     patient_matrices,
     percentile_interval,
     resample,
@@ -61,25 +61,25 @@ def test_eyes_that_share_their_fate_widen_the_interval():
     assert (high - low) / (high_alone - low_alone) == pytest.approx(np.sqrt(2), rel=0.12)
 
 
-def test_a_clear_difference_is_told_from_none(table):
-    weak, strong = simulated_predictions(table, 0.3, seed=1), simulated_predictions(table, 1.5, seed=2)
-    gain = paired_difference(weak, strong, metrics.accuracy)
-    assert gain.distinguishable and gain.low > 0
-    assert paired_difference(strong, weak, metrics.accuracy).high < 0
-    same = paired_difference(weak, weak.sample(frac=1, random_state=0), metrics.accuracy)
-    assert same == Difference(0, 0, 0) and not same.distinguishable
+def test_draws_are_of_patients_with_replacement_and_the_same_each_time():
+    drawn = draws(300, 500)
+    assert (drawn.sum(axis=1) == 300).all() and drawn.max() > 3
+    # How often one patient is drawn is binomial: n trials of 1/n.
+    assert (drawn == 0).mean() == pytest.approx((1 - 1 / 300) ** 300, abs=0.005)
+    draws.cache_clear()
+    assert np.array_equal(drawn, draws(300, 500)) and not np.array_equal(drawn, draws(300, 500, seed=1))
 
 
-def test_twins_are_not_told_apart(table):
-    first, second = simulated_predictions(table, 1.0, seed=1), simulated_predictions(table, 1.0, seed=2)
-    assert not paired_difference(first, second, metrics.quadratic_weighted_kappa).distinguishable
-
-
-def test_other_photographs_cannot_be_compared(table):
-    predictions = simulated_predictions(table, 1.0)
-    assert paired_difference(predictions, predictions.head(100), metrics.accuracy) is None
-    regraded = predictions.assign(grade=(predictions["grade"] + 1) % 5)
-    assert paired_difference(predictions, regraded, metrics.accuracy) is None
+def test_groups_of_patients_are_told_apart_only_where_they_differ(table):
+    strong, weak = simulated_predictions(table, 1.5, seed=1), simulated_predictions(table, 0.3, seed=2)
+    first, second = table["patient"].astype(int) % 2 == 0, table["patient"].astype(int) % 2 == 1
+    gain = difference_of_groups(weak[first], strong[second], metrics.accuracy)
+    right = [(part["grade"] == part["predicted"]).mean() for part in (weak[first], strong[second])]
+    assert gain.value == pytest.approx(right[1] - right[0], abs=1e-12) and gain.low > 0
+    assert not difference_of_groups(strong[first], strong[second], metrics.accuracy).distinguishable
+    # Independent groups: variances add.
+    widths = [np.diff(interval(part, metrics.accuracy))[0] for part in (weak[first], strong[second])]
+    assert gain.high - gain.low == pytest.approx(np.hypot(*widths), rel=0.08)
 
 
 def test_undefined_resamples_are_left_out():

@@ -12,6 +12,7 @@ from dr_lib.execution import NOTEBOOKS
 from dr_lib.files import read_json, write_json, write_text
 from dr_lib.report import sections
 from dr_lib.report.collect import collect
+from dr_lib.report.drawing import interval_svg
 from dr_lib.report.formulas import markdown_to_html, slug
 from dr_lib.report.render import as_left_on_screen, page_of, render_page
 from dr_lib.runs import Experiment
@@ -292,3 +293,9 @@ def test_audit_that_is_missing_is_said(tmp_path):
     assert "no audit" in sections.damaged_files(collect(tmp_path)).data
     write_json(tmp_path / "audit.json", made_up_audit(photograph_table(60)) | {"patients_on_both_sides": None})
     assert "their other eye" not in sections.photographs_table(collect(tmp_path)).data
+
+
+def test_runs_that_answer_alike_are_drawn_at_zero():
+    """Networks that give every photograph the commonest grade differ in nothing, so there is no scale."""
+    svg = interval_svg(0.0, (0.0, 0.0), 0.0, (0.0, 0.0), "no difference")
+    assert "nan" not in svg and "no difference" in svg

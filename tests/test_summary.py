@@ -1,9 +1,11 @@
 """The summary is JSON, complete, and undefined where it has to be."""
 
 import json
+import time
 
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
+from sklearn import metrics as reference
 
 from dr_lib.evaluation.summary import summarise
 
@@ -13,14 +15,40 @@ def test_summary_has_every_figure_in_json():
     figures = summarise(predictions)
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert set(figures) == {
-        "photographs", "patients", "accuracy", "majority_accuracy", "kappa", "balanced_accuracy", "macro_f1",
-        "macro_auc", "referable_auc", "recall", "precision", "support", "confusion_matrix", "intervals",
+        "photographs", "patients", "accuracy", "majority_accuracy", "kappa", "balanced_accuracy", "macro_f1", "auc",
+        "macro_auc", "referable_auc", "referable_average_precision", "referable_at_90_sensitivity",
+        "referable_at_95_specificity", "recall", "precision", "support", "confusion_matrix", "calibration", "intervals",
     }  # fmt: skip
     assert figures["photographs"] == 300 and figures["patients"] == 150
     assert figures["support"] == [sum(row) for row in figures["confusion_matrix"]]
-    for name in ("accuracy", "kappa"):
-        low, high = figures["intervals"][name]
+    limits = figures["intervals"]
+    assert set(limits) <= set(figures)
+    for name in ("accuracy", "kappa", "balanced_accuracy", "macro_f1", "macro_auc", "referable_auc"):
+        low, high = limits[name]
         assert low < figures[name] < high
+    for name in ("recall", "precision", "auc"):
+        for value, between in zip(figures[name], limits[name], strict=True):
+            assert (value is None) == (between is None)
+            assert value is None or between[0] <= value <= between[1]
+
+
+def test_figures_are_scikit_learns():
+    predictions = simulated_predictions(photograph_table(500), 1.0)
+    figures, probabilities = summarise(predictions), predictions[[f"p{grade}" for grade in range(5)]].to_numpy()
+    referable, score = predictions["grade"] >= 2, probabilities[:, 2:].sum(axis=1)
+    expected = {
+        "accuracy": reference.accuracy_score(predictions["grade"], predictions["predicted"]),
+        "macro_auc": reference.roc_auc_score(predictions["grade"], probabilities, multi_class="ovr"),
+        "referable_auc": reference.roc_auc_score(referable, score),
+        "referable_average_precision": reference.average_precision_score(referable, score),
+    }
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    point = figures["referable_at_90_sensitivity"]
+    called = score >= point["threshold"]
+    assert point["sensitivity"] == pytest.approx(called[referable].mean(), abs=1e-12) and point["sensitivity"] >= 0.9
+    assert point["specificity"] == pytest.approx((~called[~referable]).mean(), abs=1e-12)
+    low, high = figures["intervals"]["referable_at_90_sensitivity"]["specificity"]
+    assert low < point["specificity"] < high
 
 
 def test_what_is_undefined_is_null():
@@ -28,6 +56,7 @@ def test_what_is_undefined_is_null():
     figures = summarise(predictions)
     assert figures["recall"] == [1.0, None, None, None, None]
     assert figures["macro_auc"] is None and figures["referable_auc"] is None
+    assert set(figures["referable_at_95_specificity"].values()) == {None} and figures["auc"] == [None] * 5
     assert figures["kappa"] == 0 and figures["accuracy"] == 1 and figures["intervals"]["accuracy"] == [1, 1]
     json.dumps(figures, allow_nan=False)
 
@@ -35,3 +64,11 @@ def test_what_is_undefined_is_null():
 def test_no_predictions_are_a_mistake():
     with pytest.raises(ValueError, match="no predictions"):
         summarise(simulated_predictions(photograph_table(10), 1.0).head(0))
+
+
+def test_a_large_testing_split_takes_less_than_two_and_a_half_seconds():
+    predictions = simulated_predictions(photograph_table(7026), 1.0)
+    summarise(predictions.head(100))  # compiles
+    began = time.process_time()
+    summarise(predictions)
+    assert time.process_time() - began < 2.5

@@ -1,17 +1,15 @@
-"""Figures of merit for graded photographs: arrays in, numbers out.
+"""Figures of merit that a confusion matrix decides: arrays in, numbers out.
 
-Those that a confusion matrix decides take matrices of shape (..., 5, 5), so that one call scores thousands of
-resamples; rows are true grades, columns predicted ones. Where a figure is undefined it is NaN in an array and ``None``
-as a single number; nothing is rounded.
+Matrices have shape (..., 5, 5), so that one call scores thousands of resamples; rows are true grades, columns predicted
+ones. Where a figure is undefined it is NaN; nothing is rounded.
 """
 
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
-from dr_lib import GRADES, REFERABLE_GRADE
+from dr_lib import GRADES
 
 Floats = NDArray[np.float64]
 
@@ -81,7 +79,7 @@ def precision(matrix: ArrayLike) -> Floats:
 
 def balanced_accuracy(matrix: ArrayLike) -> Floats:
     """Return the mean recall of the grades that are present, 0..1."""
-    return _mean_of_defined(recall(matrix))
+    return mean_of_defined(recall(matrix))
 
 
 def macro_f1(matrix: ArrayLike) -> Floats:
@@ -91,47 +89,16 @@ def macro_f1(matrix: ArrayLike) -> Floats:
     """
     matrix = np.asarray(matrix, dtype=float)
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return _mean_of_defined(_divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2)))
+    return mean_of_defined(_divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2)))
 
 
-def binary_auc(positive: ArrayLike, score: ArrayLike) -> float | None:
-    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half.
-
-    ``None`` without positives or without negatives. By ranks (Hanley & McNeil, Radiology 1982).
-    """
-    positive = np.asarray(positive, dtype=bool)
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
-        return None
-    wins = rankdata(score)[positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(wins / (n_positive * n_negative))
-
-
-def macro_auc(grades: ArrayLike, probabilities: ArrayLike) -> float | None:
-    """Return the mean over grades of the area under the ROC curve of that grade against the others.
-
-    ``probabilities``: (N, 5). Over the grades that are present, which is scikit-learn's one-vs-rest figure when all
-    are; ``None`` when only one grade is.
-    """
-    grades, probabilities = np.asarray(grades), np.asarray(probabilities)
-    areas = [binary_auc(grades == grade, probabilities[:, grade]) for grade in GRADES]
-    defined = [area for area in areas if area is not None]
-    return float(np.mean(defined)) if defined else None
-
-
-def referable_auc(grades: ArrayLike, probabilities: ArrayLike) -> float | None:
-    """Return the area under the ROC curve for referable retinopathy (grade 2 or worse), by summed probabilities."""
-    probabilities = np.asarray(probabilities)
-    return binary_auc(np.asarray(grades) >= REFERABLE_GRADE, probabilities[:, REFERABLE_GRADE:].sum(axis=1))
+def mean_of_defined(values: Floats) -> Floats:
+    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    return _divide(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def _divide(part: ArrayLike, whole: ArrayLike) -> Floats:
     """Return part / whole with NaN for 0/0, without numpy's warning."""
     part, whole = np.broadcast_arrays(np.asarray(part, dtype=float), np.asarray(whole, dtype=float))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
-
-
-def _mean_of_defined(values: Floats) -> Floats:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    return _divide(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

@@ -5,42 +5,83 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dr_lib import GRADES
 from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import interval
+from dr_lib.evaluation.calibration import reliability_of
+from dr_lib.evaluation.intervals import draws, patient_index, patient_matrices, percentile_interval, resample
+from dr_lib.evaluation.ranking import grade_areas, rank_referable
+
+_OF_MATRICES = {
+    "accuracy": metrics.accuracy,
+    "kappa": metrics.quadratic_weighted_kappa,
+    "balanced_accuracy": metrics.balanced_accuracy,
+    "macro_f1": metrics.macro_f1,
+    "recall": metrics.recall,
+    "precision": metrics.precision,
+}
 
 
 def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[str, Any]:
-    """Return counts, figures of merit and 95% intervals for ``predictions``.
+    """Return counts, figures of merit and 95% intervals over patients for ``predictions``.
 
     ``predictions``: one row a photograph with image, patient, grade, predicted, p0..p4. Accuracies are shares 0..1;
-    ``recall``, ``precision`` and ``support`` have one value a grade; what is undefined is ``None``.
-    ``majority_accuracy`` is that of the commonest grade of ``training_grades``, or of the predictions' own grades.
+    ``recall``, ``precision``, ``auc`` (of the grade against the others) and ``support`` have one value a grade; what
+    is undefined is ``None``. ``majority_accuracy`` is that of the commonest grade of ``training_grades``, or of the
+    predictions' own grades. ``referable_…`` is about grade 2 or worse, by the sum of their probabilities, with
+    ``threshold``, ``sensitivity`` and ``specificity`` of the two points of :mod:`dr_lib.evaluation.ranking`.
+    ``calibration``: see :func:`dr_lib.evaluation.calibration.reliability`. ``intervals`` has low and high of each
+    figure of merit under its name.
     """
     if predictions.empty:
         raise ValueError("no predictions to summarise")
     grades = predictions["grade"].to_numpy()
-    probabilities = predictions[[f"p{grade}" for grade in range(5)]].to_numpy(dtype=float)
     matrix = metrics.confusion_matrix(grades, predictions["predicted"])
-    figures = {
+    # Of each figure the value of the photographs themselves comes first, those of the resamples follow.
+    figures = _figures_of_matrices(predictions) | _figures_of_rankings(predictions)
+    summary = {
         "photographs": len(predictions),
         "patients": int(predictions["patient"].nunique()),
-        "accuracy": metrics.accuracy(matrix),
         "majority_accuracy": metrics.majority_accuracy(grades, training_grades),
-        "kappa": metrics.quadratic_weighted_kappa(matrix),
-        "balanced_accuracy": metrics.balanced_accuracy(matrix),
-        "macro_f1": metrics.macro_f1(matrix),
-        "macro_auc": metrics.macro_auc(grades, probabilities),
-        "referable_auc": metrics.referable_auc(grades, probabilities),
-        "recall": metrics.recall(matrix),
-        "precision": metrics.precision(matrix),
         "support": matrix.sum(axis=1),
         "confusion_matrix": matrix,
-        "intervals": {
-            "accuracy": interval(predictions, metrics.accuracy),
-            "kappa": interval(predictions, metrics.quadratic_weighted_kappa),
-        },
+        **{name: values[0] for name, values in figures.items()},
+        "calibration": reliability_of(predictions),
+        "intervals": {name: _intervals(values[1:]) for name, values in figures.items()},
     }
-    return _plain(figures)
+    for name in ("referable_at_90_sensitivity", "referable_at_95_specificity"):
+        for part in (summary, summary["intervals"]):
+            part[name] = dict(zip(("threshold", "sensitivity", "specificity"), part[name], strict=True))
+    return _plain(summary)
+
+
+def _figures_of_matrices(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
+    counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
+    matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts)])
+    return {name: figure(matrices) for name, figure in _OF_MATRICES.items()}
+
+
+def _figures_of_rankings(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
+    grades = predictions["grade"].to_numpy()
+    probabilities = predictions[[f"p{grade}" for grade in GRADES]].to_numpy(dtype=float)
+    number, patients = patient_index(predictions["patient"])
+    drawn = np.concatenate([np.ones((1, number), dtype=np.uint8), draws(number)])
+    areas = grade_areas(grades, probabilities, patients, drawn)
+    referable = rank_referable(grades, probabilities, patients, drawn)
+    return {
+        "auc": areas,
+        "macro_auc": metrics.mean_of_defined(areas),
+        "referable_auc": referable.auc,
+        "referable_average_precision": referable.average_precision,
+        "referable_at_90_sensitivity": referable.at_sensitivity,
+        "referable_at_95_specificity": referable.at_specificity,
+    }
+
+
+def _intervals(resampled: np.ndarray) -> Any:
+    """Return the interval of a figure, or a list of them for one with several values."""
+    if resampled.ndim == 1:
+        return percentile_interval(resampled)
+    return [percentile_interval(values) for values in resampled.T]
 
 
 def _plain(value: Any) -> Any:

@@ -1,29 +1,43 @@
-"""Two runs side by side: the differences that the sentences speak of, each with its interval over patients."""
+"""Which runs are compared and what is found: differences with intervals, and tests corrected for their number."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import pandas as pd
 
-from dr_lib import GRADES
-from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import Difference, paired_matrices, percentile_interval, resample
-from dr_lib.report.study import Run
+from dr_lib.evaluation import paired
+from dr_lib.evaluation.paired import Comparison
+from dr_lib.evaluation.significance import holm
+from dr_lib.report.study import Run, Study
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What changes from one run to another; ``None`` where it cannot be said."""
+class Tested:
+    """Two runs that differ in one thing, ``first`` without it, as one of all comparisons of an experiment.
 
-    accuracy: Difference | None
-    kappa: Difference | None
-    recall: tuple[Difference | None, ...]
+    ``p``: of McNemar's exact test by Holm's correction for all of them; ``None`` where they cannot be compared.
+    """
+
+    first: Run
+    second: Run
+    found: Comparison
+    p: float | None
 
 
 def compare(first: Run, second: Run) -> Comparison:
     """Return the figures of ``second`` less those of ``first`` with 95% intervals, patients resampled in pairs."""
     return _compare(_Predictions(first.predictions), _Predictions(second.predictions))
+
+
+def all_comparisons(study: Study) -> list[Tested]:
+    """Return every two finished runs that differ in pretraining, depth or class weights alone, in this order."""
+    pairs = [*study.pairs("pretrained"), *study.depth_pairs(), *study.pairs("weighted")]
+    found = [compare(*pair) for pair in pairs]
+    corrected = iter(holm([comparison.mcnemar.p for comparison in found if comparison.mcnemar]))
+    return [
+        Tested(first, second, comparison, next(corrected) if comparison.mcnemar else None)
+        for (first, second), comparison in zip(pairs, found, strict=True)
+    ]
 
 
 class _Predictions:
@@ -42,21 +56,4 @@ class _Predictions:
 
 @lru_cache(maxsize=64)
 def _compare(first: _Predictions, second: _Predictions) -> Comparison:
-    counts = paired_matrices(first.frame, second.frame)
-    if counts is None:
-        return Comparison(None, None, (None,) * len(GRADES))
-    whole, drawn = counts.sum(axis=0), resample(counts)
-    recalls = np.diff(metrics.recall(whole), axis=0)[0], np.diff(metrics.recall(drawn), axis=1)[:, 0]
-    return Comparison(
-        _difference(np.diff(metrics.accuracy(whole))[0], np.diff(metrics.accuracy(drawn), axis=1)[:, 0]),
-        _difference(
-            np.diff(metrics.quadratic_weighted_kappa(whole))[0],
-            np.diff(metrics.quadratic_weighted_kappa(drawn), axis=1)[:, 0],
-        ),
-        tuple(_difference(recalls[0][grade], recalls[1][:, grade]) for grade in GRADES),
-    )
-
-
-def _difference(value: float, resampled: np.ndarray) -> Difference | None:
-    limits = percentile_interval(resampled)
-    return None if limits is None or np.isnan(value) else Difference(float(value), *limits)
+    return paired.compare(first.frame, second.frame)

@@ -66,7 +66,8 @@ def interval_svg(
     ``reference``: where the dashed line stands, the majority share (``css`` maj) or zero (``css`` zero).
     """
     low, high = scale
-    x = lambda share: 4 + 152 * (share - low) / (high - low)  # noqa: E731
+    # Figures that are all the same have no scale; they stand at its beginning.
+    x = lambda share: 4 + 152 * (share - low) / (high - low or 1)  # noqa: E731
     parts = ['<line class="rail" x1="4" x2="156" y1="10" y2="10"/>']
     if reference is not None:
         parts.append(f'<line class="{css}" x1="{x(reference):.1f}" x2="{x(reference):.1f}" y1="0" y2="20"/>')

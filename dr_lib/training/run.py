@@ -11,6 +11,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.balance import class_counts, class_weights
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.errors import InputError
+from dr_lib.evaluation.calibration import temperature_scaling
 from dr_lib.evaluation.predict import prediction_table
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import read_json, write_json
@@ -139,12 +140,16 @@ def _test_chosen(trainer: Trainer) -> None:
     kept = load_trained(folder.best_checkpoint)
     trainer.learner.network.load_state_dict(kept.model.state_dict())
     head = kept.head.to(device)
-    outputs, _ = trainer.predict("test")
+    outputs = {split: trainer.predict(split)[0] for split in ("test", "validation") if split in trainer.testing}
     if not trainer.accelerator.is_main_process:
         return
-    table = prediction_table(
-        trainer.data.split("test"), head.probabilities(outputs).cpu().numpy(), head.predicted(outputs).cpu().numpy()
-    )
+    tables = {
+        split: prediction_table(
+            trainer.data.split(split), head.probabilities(found).cpu().numpy(), head.predicted(found).cpu().numpy()
+        )
+        for split, found in outputs.items()
+    }
+    table = tables["test"]
     folder.write_predictions(table)
     highest = max(trainer.history, key=lambda row: row["test_accuracy"])
     metrics = {
@@ -153,6 +158,8 @@ def _test_chosen(trainer: Trainer) -> None:
         "highest_testing_accuracy": {"accuracy": highest["test_accuracy"], "epoch": highest["epoch"]},
         "test": summarise(folder.read_predictions(), trainer.data.split("train").grade),
     }
+    if "validation" in tables:
+        metrics["temperature_scaling"] = temperature_scaling(tables["validation"], table)
     write_json(folder.metrics, metrics)
     trainer.progress.line(
         f"chosen by {config.select_by}: epoch {metrics['chosen_epoch']}, testing accuracy "

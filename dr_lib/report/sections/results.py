@@ -13,13 +13,15 @@ from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
+from dr_lib.report.sections.doubts import calibration, corrected_differences, other_eyes
+from dr_lib.report.sections.merit import figures_by_grade, figures_of_merit
 from dr_lib.report.study import Run, Study, also_different
 
 SIDES = (("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"))
 
 
 def highest_accuracies(study: Study) -> HTML:
-    """Return each network's highest testing accuracy and its epoch beside the honest figure."""
+    """Return each network's highest testing accuracy beside the honest figure, and every run's other figures."""
     rows, said = [], []
     for model in study.models:
         runs = [run for run in study.done if run.model == model]
@@ -51,7 +53,7 @@ def highest_accuracies(study: Study) -> HTML:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
     head = ["Network", "Highest testing accuracy", f"Chosen on {study.chosen_on}", "Kappa", "Majority"]
     table = markup.table(head, rows, "The best configuration of each network.", numeric=(1, 2, 3, 4), css="cards")
-    return markup.shown(table + markup.bullets(said))
+    return markup.shown(table + markup.bullets(said) + figures_of_merit(study))
 
 
 def accuracy_figures(study: Study) -> HTML:
@@ -118,7 +120,7 @@ def differences_table(
     if not pairs:
         return markup.paragraphs("No two finished runs differ in this alone.", css="note")
     changes = [compare(*pair) for pair in pairs]
-    reach = max((max(abs(c.accuracy.low), abs(c.accuracy.high)) for c in changes if c.accuracy), default=0.1)
+    reach = max((max(abs(c.accuracy.low), abs(c.accuracy.high)) for c in changes if c.accuracy), default=0) or 0.1
     rows = []
     for (before, after), change in zip(pairs, changes, strict=True):
         key = f'<span class="key" style="--key:{ink(colours[after.model])}"></span>'
@@ -147,7 +149,10 @@ def differences_table(
 
 
 def confusion_figures(study: Study) -> HTML:
-    """Return the row-normalised confusion matrices of the runs without class weights, or with where none is without."""
+    """Return row-normalised confusion matrices, and figures by grade of every run.
+
+    The matrices are those of the runs without class weights, or with where none is without.
+    """
     runs = [run for run in study.done if not run.weighted] or list(study.done)
     if not runs:
         return markup.shown(markup.paragraphs("No run has finished, so there are no matrices."))
@@ -158,19 +163,18 @@ def confusion_figures(study: Study) -> HTML:
         "A network that gives every photograph the same answer fills one column."
     )
     figure = markup.figure(panels, title, caption)
-    return markup.shown(figure + markup.bullets(say.confusion(run.label, run.test["confusion_matrix"]) for run in runs))
+    said = markup.bullets(say.confusion(run.label, run.test["confusion_matrix"]) for run in runs)
+    return markup.shown(figure + said + figures_by_grade(study))
 
 
 def seeds(study: Study) -> HTML:
-    """Return mean and spread of the configurations that were run with several seeds."""
+    """Return how far figures can be trusted: spread over seeds, tests of all differences, other eyes, calibration."""
     said = [say.spread(runs[0].label, [run.test["accuracy"] for run in runs]) for runs in study.repeated()]
-    return markup.shown(
-        markup.bullets(said)
-        or markup.paragraphs(
-            "Each configuration was run with one seed; how far another seed would move the figures is not known here.",
-            css="note",
-        )
+    spread = markup.bullets(said) or markup.paragraphs(
+        "Each configuration was run with one seed; how far another seed would move the figures is not known here.",
+        css="note",
     )
+    return markup.shown(spread + corrected_differences(study) + other_eyes(study) + calibration(study))
 
 
 def confusion_panel(run: Run, majority: float | None, heading: str = "") -> tuple[str, str]:

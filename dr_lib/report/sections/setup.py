@@ -14,9 +14,17 @@ from dr_lib.report.study import Study, network_name
 
 HYPERPARAMETERS = (
     "batch_size", "learning_rate", "epochs", "feature_extraction_epochs", "optimizer", "momentum", "weight_decay",
-    "head", "class_weights", "resize", "image_size", "augmentations", "normalisation", "validation_share", "select_by", "seed",
+    "head", "class_weights", "resize", "image_size", "augmentations", "normalisation", "validation_share",
+    "select_by", "seed",
 )  # fmt: skip
 """Always told, in the order of the lab report, then the rest."""
+
+LOSSES = {
+    "softmax": "cross entropy",
+    "coral": "binary cross entropy of each threshold (CORAL)",
+    "corn": "binary cross entropy of each threshold, given the one before (CORN)",
+    "regression": "distance from the grade",
+}
 
 RECIPE = (
     "residual", "learning_rate_scaling", "reference_batch", "schedule", "warmup_epochs", "decay_batchnorm",
@@ -112,7 +120,8 @@ def hyperparameters(study: Study) -> HTML:
     runs = [run for run in study.runs if run.parameters]
     if not runs:
         return markup.shown(markup.paragraphs("No run has recorded its parameters."))
-    rows = []
+    losses = {LOSSES[run.parameters.get("head", "softmax")] for run in runs}
+    rows = [["Loss function", escape(words.listed(sorted(losses))), "by the head"]]
     for name in HYPERPARAMETERS + RECIPE:
         if name in RECIPE and not any(_departs(run.parameters, name) for run in runs):
             continue

@@ -1,0 +1,92 @@
+"""Whether a network is right as often as its probabilities say, and one number that makes them more honest."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from dr_lib import GRADES
+
+BINS = 15
+"""As in Guo et al., ICML 2017."""
+
+_PROBABILITIES = [f"p{grade}" for grade in GRADES]
+_LEAST = 1e-12
+_TEMPERATURES = (0.05, 20.0)
+
+
+def reliability(right: ArrayLike, confidence: ArrayLike) -> dict[str, Any]:
+    """Return the expected calibration error and the table that it sums up.
+
+    ``right``: bool (N,), whether an answer is right. ``confidence``: (N,), 0..1, the probability that the network gives
+    its own answer. Answers fall in 15 bins of confidence of equal width, lower end out and upper end in. ``ece``: mean
+    distance of a bin's accuracy from its mean confidence, each bin weighing as many photographs as are in it (Guo et
+    al., ICML 2017), 0..1; None without photographs. ``bins``: ``low``, ``high``, ``photographs``, and mean
+    ``confidence`` and ``accuracy``, None in an empty one. No interval goes with ``ece``: it is a sum of absolute
+    values, which resamples only make larger.
+    """
+    right, confidence = np.asarray(right, dtype=float), np.asarray(confidence, dtype=float)
+    number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    counts, hits, trust = (np.bincount(number, weights, BINS) for weights in (None, right, confidence))
+    table = [
+        {
+            "low": i / BINS,
+            "high": (i + 1) / BINS,
+            "photographs": int(counts[i]),
+            "confidence": float(trust[i] / counts[i]) if counts[i] else None,
+            "accuracy": float(hits[i] / counts[i]) if counts[i] else None,
+        }
+        for i in range(BINS)
+    ]
+    ece = float(np.abs(hits - trust).sum() / len(right)) if len(right) else None
+    return {"ece": ece, "bins": table}
+
+
+def reliability_of(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return :func:`reliability` of ``predictions`` (columns grade, predicted, p0..p4)."""
+    answers = predictions["predicted"].to_numpy()
+    confidence = predictions[_PROBABILITIES].to_numpy(dtype=float)[np.arange(len(answers)), answers]
+    return reliability(answers == predictions["grade"], confidence)
+
+
+def fit_temperature(grades: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the temperature, 0.05..20, under which ``probabilities`` (N, 5) make ``grades`` (N,) likeliest.
+
+    Above 1 the network is too sure of itself, below 1 too unsure. One number for all photographs, which changes no
+    order between grades (Guo et al., ICML 2017).
+    """
+    logits, grades = _logits(probabilities), np.asarray(grades, dtype=np.int64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        top = scaled.max(axis=1)
+        total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
+        return float(np.mean(total - scaled[np.arange(len(grades)), grades]))
+
+    bounds = np.log(_TEMPERATURES)
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}).x))
+
+
+def at_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
+    """Return ``probabilities`` (N, 5) with their logarithms divided by ``temperature``; rows sum to 1."""
+    scaled = _logits(probabilities) / temperature
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def temperature_scaling(validation: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return ``temperature``, fitted to ``validation``, and what :func:`reliability` finds in ``predictions`` under it.
+
+    Both have the columns grade, predicted, p0..p4.
+    """
+    temperature = fit_temperature(validation["grade"], validation[_PROBABILITIES])
+    scaled = predictions.copy()
+    scaled[_PROBABILITIES] = at_temperature(predictions[_PROBABILITIES], temperature)
+    return {"temperature": temperature, "photographs": len(validation), **reliability_of(scaled)}
+
+
+def _logits(probabilities: ArrayLike) -> NDArray[np.float64]:
+    # A probability of 0 has no logarithm.
+    return np.log(np.maximum(np.asarray(probabilities, dtype=float), _LEAST))

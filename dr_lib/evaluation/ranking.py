@@ -1,0 +1,108 @@
+"""How well scores rank photographs: areas under curves and operating points, of a set and of its resamples.
+
+Photographs are sorted once; one walk from the highest score down gives all figures of one resample, which is how often
+each patient was drawn. Ties are walked over in one step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from dr_lib import GRADES, REFERABLE_GRADE
+
+Floats = NDArray[np.float64]
+
+SENSITIVITY, SPECIFICITY = 0.90, 0.95
+"""The two operating points: one must find nearly all who are ill, the other must spare nearly all who are not."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Figures of one score; each number, or one a resample, shape (resamples,). Undefined: NaN.
+
+    ``auc``: how often a positive scores above a negative, ties counting half (Hanley & McNeil, Radiology 1982).
+    ``average_precision``: mean precision over the positives, each at its own score, without interpolation.
+    An operating point answers "positive" from a threshold up: ``at_sensitivity`` is the most specific one whose
+    sensitivity is at least 0.90, ``at_specificity`` the most sensitive one whose specificity is at least 0.95. Each is
+    threshold, sensitivity, specificity, shape (..., 3); a threshold above all scores is NaN. Since the photographs
+    that are scored also place the threshold, a point promises a little more than it would keep on others.
+    """
+
+    auc: Floats
+    average_precision: Floats
+    at_sensitivity: Floats
+    at_specificity: Floats
+
+
+def rank(positive: ArrayLike, score: ArrayLike, patients: NDArray[np.int64], drawn: NDArray[np.uint8]) -> Ranking:
+    """Return the figures of ``score`` for telling ``positive`` photographs from the others, one a row of ``drawn``.
+
+    ``positive``: bool (N,). ``score``: (N,), higher for positive. ``patients``: the number of each photograph's
+    patient, (N,). ``drawn``: how often each patient counts, (resamples, patients), as
+    :func:`dr_lib.evaluation.intervals.draws` gives it; a row of ones is the set itself.
+    """
+    score = np.asarray(score, dtype=np.float64)
+    order = np.argsort(-score, kind="stable")
+    found = np.full((len(drawn), 8), np.nan)
+    _walk_down(score[order], np.asarray(positive, dtype=np.bool_)[order], patients[order], drawn, found)
+    return Ranking(found[:, 0], found[:, 1], found[:, 2:5], found[:, 5:8])
+
+
+def grade_areas(
+    grades: NDArray, probabilities: NDArray, patients: NDArray[np.int64], drawn: NDArray[np.uint8]
+) -> Floats:
+    """Return the area under the ROC curve of each grade against the others, shape (resamples, 5).
+
+    ``probabilities``: (N, 5). NaN for a grade that no photograph, or every photograph, has.
+    """
+    areas = [rank(grades == grade, probabilities[:, grade], patients, drawn).auc for grade in GRADES]
+    return np.stack(areas, axis=1)
+
+
+def rank_referable(
+    grades: NDArray, probabilities: NDArray, patients: NDArray[np.int64], drawn: NDArray[np.uint8]
+) -> Ranking:
+    """Return how well the summed probabilities of grades 2 to 4 tell referable retinopathy (grade 2 or worse)."""
+    score = probabilities[:, REFERABLE_GRADE:].sum(axis=1)
+    return rank(grades >= REFERABLE_GRADE, score, patients, drawn)
+
+
+@njit(cache=True, nogil=True)
+def _walk_down(score, positive, patients, drawn, found):
+    """Fill ``found`` (resamples, 8) from photographs sorted by falling score; see :class:`Ranking` for the columns."""
+    for row in range(len(drawn)):
+        times, out = drawn[row], found[row]
+        positives, negatives = 0, 0
+        for i in range(len(score)):
+            if positive[i]:
+                positives += times[patients[i]]
+            else:
+                negatives += times[patients[i]]
+        if positives == 0:
+            continue
+        if negatives:
+            out[6], out[7] = 0.0, 1.0
+        hits, alarms, hits_above, alarms_above = 0, 0, 0, 0
+        won_twice, precisions = 0, 0.0
+        for i in range(len(score)):
+            if positive[i]:
+                hits += times[patients[i]]
+            else:
+                alarms += times[patients[i]]
+            if i + 1 < len(score) and score[i + 1] == score[i]:
+                continue
+            if hits > hits_above:
+                precisions += (hits - hits_above) * (hits / (hits + alarms))
+            if negatives:
+                won_twice += (alarms - alarms_above) * (hits + hits_above)
+                sensitivity, specificity = hits / positives, (negatives - alarms) / negatives
+                if np.isnan(out[2]) and sensitivity >= SENSITIVITY:
+                    out[2], out[3], out[4] = score[i], sensitivity, specificity
+                if specificity >= SPECIFICITY and hits > hits_above:
+                    out[5], out[6], out[7] = score[i], sensitivity, specificity
+            hits_above, alarms_above = hits, alarms
+        out[1] = precisions / positives
+        if negatives:
+            out[0] = won_twice / (2.0 * positives * negatives)
