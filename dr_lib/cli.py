@@ -47,19 +47,41 @@ def run(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="experiment folder; default: reports/<data>, or <data>-<study>")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="runs at the same time")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="runs at the same time, each on a GPU of its own where there are N")
+    ] = 1,
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="each run once a seed; default: its own seed")] = "",
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, metavar="MINUTES", help="end a run that gives no sign of life for so long")
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, metavar="K", help="begin a run that fails up to K times more, from its checkpoint")
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what there is to do, how long it takes and the disk it needs")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="set the results of runs with other parameters aside and begin them anew")
     ] = False,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
     from dr_lib.plan import experiment_name, plan_runs
+    from dr_lib.seeds import parse_seeds, with_seeds
 
     began = time.monotonic()
     run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
     out = out or Path("reports") / experiment_name(data, run_files)
     plan = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
     configs = plan.runs
+    if seeds:
+        if plan.study:
+            raise InputError("--seeds: a study lists its seeds itself; put 'seed: [0, 1, 2]' under vary in its file")
+        configs = with_seeds(configs, parse_seeds(seeds))
+    if dry_run:
+        from dr_lib.rehearsal import rehearse, told
+
+        console.print(told(rehearse(configs), configs, jobs), soft_wrap=True)
+        return
 
     from dr_lib import grid
     from dr_lib.audit import write_audit
@@ -69,29 +91,54 @@ def run(
     from dr_lib.report.wording import duration
     from dr_lib.runs import Experiment
     from dr_lib.training.interruption import Interrupted
+    from dr_lib.training.lock import held
     from dr_lib.watch import Watch
 
     prepared = check_runs(configs)
-    for line in make_way(configs, prepared, fresh):
-        console.print(line, markup=False, soft_wrap=True)
-    write_audit(configs[0])
-    if plan.study:
-        write_json(Experiment(out).study, plan.study.as_json())
-    work = grid.experiment_jobs(configs, prepared)
-    grid.draw_pretraining_photographs(work)
-    try:
-        with Watch(console) as watch:
-            grid.run_jobs(work, jobs, watch)
-    except Interrupted as stop:
-        print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
-        raise typer.Exit(stop.exit_status) from None
-    failed = [job for job in work if job.state == "failed"]
-    report = build_report(out)
+    with held(Experiment(out).lock):
+        if fresh:
+            grid.refuse_work_under_way(configs)
+        for line in make_way(configs, prepared, fresh):
+            console.print(line, markup=False, soft_wrap=True)
+        write_audit(configs[0])
+        if plan.study:
+            write_json(Experiment(out).study, plan.study.as_json())
+        work = grid.experiment_jobs(configs, prepared)
+        grid.draw_pretraining_photographs(work)
+        try:
+            with Watch(console) as watch:
+                grid.run_jobs(work, jobs, watch, timeout=timeout, retries=retries)
+        except Interrupted as stop:
+            print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
+            raise typer.Exit(stop.exit_status) from None
+        failed = [job for job in work if job.state == "failed"]
+        report = build_report(out)
     console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
     for job in failed:
         console.print(f"{job.title}: {job.reason} (log: {job.files.log})", style="red", markup=False, soft_wrap=True)
+        for line in job.last_words():
+            console.print(f"    {line}", style="dim", markup=False, soft_wrap=True)
     print(report)
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def status(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")],
+    watching: Annotated[bool, typer.Option("--watch", help="until no run is at work any more")] = False,
+) -> None:
+    """Say how the runs of an experiment stand, from its folders alone; also while they are at work elsewhere."""
+    from dr_lib.runs import Experiment
+    from dr_lib.status import standings
+    from dr_lib.watch import follow, standing_table
+
+    found = standings(Experiment(experiment))
+    if not found:
+        raise InputError(f"{experiment / 'runs'}: no runs there; dr-lab run makes some")
+    if watching:
+        follow(console, lambda: standings(Experiment(experiment)))
+    else:
+        console.print(standing_table(found), soft_wrap=True)
 
 
 @app.command()

@@ -1,11 +1,15 @@
-"""Executing one of the project's notebooks in a process of its own."""
+"""Executing one of the project's notebooks in a process of its own, finding one that is at it, and ending it."""
 
 import os
 import subprocess
 import sys
+import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 import dr_lib
@@ -17,14 +21,25 @@ NOTEBOOKS = Path(dr_lib.__file__).parent.parent / "notebooks"
 """The notebooks of the checkout that the library is installed from."""
 
 
+_SECONDS_TO_DIE = 10.0
+
+
 def start_notebook(
-    name: str, files: NotebookFiles, parameters: dict[str, Any], *, threads: int, scratch: Path
+    name: str,
+    files: NotebookFiles,
+    parameters: dict[str, Any],
+    *,
+    threads: int,
+    scratch: Path,
+    gpus: Sequence[str] = (),
+    again: bool = False,
 ) -> subprocess.Popen:
     """Start papermill on ``notebooks/<name>.ipynb`` and return its process, the leader of its own group.
 
     The executed notebook, the parameters and all that is printed go to ``files``. The process computes with
     ``threads`` threads and keeps IPython's files in ``scratch``, so that notebooks that run at the same time do not
-    meet there.
+    meet there. It sees the ``gpus`` named as CUDA names them, where none are, those that this process sees. What is
+    printed when it is done ``again`` follows what was printed before.
     """
     notebook = NOTEBOOKS / f"{name}.ipynb"
     if not notebook.exists():
@@ -41,7 +56,9 @@ def start_notebook(
         # The frozen-modules notice of the debugger would be the first line of every log.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    with files.log.open("wb") as stream:
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    with files.log.open("ab" if again else "wb") as stream:
         return subprocess.Popen(
             [*command, "--no-progress-bar", "--log-output", "--kernel", "python3"],
             stdin=subprocess.DEVNULL,
@@ -52,7 +69,69 @@ def start_notebook(
         )
 
 
-def last_line(log: Path) -> str:
-    """Return the last line of a log that says something; for an exception that is its type and message."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
-    return next((line for line in reversed(lines) if line), "nothing was printed")
+class FoundProcess:
+    """A process that another one has started, spoken to as to a :class:`subprocess.Popen`; how it ended is not told."""
+
+    returncode = None
+
+    def __init__(self, process: psutil.Process):
+        self._process = process
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        """Return ``None`` while the process is there, 0 when it has gone."""
+        try:
+            # Nobody may be there to ask a dead orphan for its status, as in a container without an init.
+            there = self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            there = False
+        return None if there else 0
+
+    def wait(self) -> None:
+        """Return when the process has gone."""
+        while self.poll() is None:
+            time.sleep(0.1)
+
+
+def find_executing(files: NotebookFiles) -> FoundProcess | None:
+    """Return the papermill on this machine that executes into ``files``, started by whomever; None if none does."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command, folder = process.info["cmdline"] or [], process.info["cwd"]
+        if "papermill" in command and folder:
+            written = [Path(folder, part).resolve() for part in command if part.endswith(files.notebook.name)]
+            found = FoundProcess(process)
+            if files.notebook.resolve() in written and found.poll() is None:
+                return found
+    return None
+
+
+def read_executed_parameters(files: NotebookFiles) -> Any:
+    """Return what papermill was given when it began; None where nothing was."""
+    try:
+        return yaml.safe_load(files.parameters.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def kill_with_children(pid: int) -> None:
+    """Kill a process and all that it has started, a notebook's kernel in its own session included."""
+    try:
+        parent = psutil.Process(pid)
+        family = parent.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    for member in [*family, parent]:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    # Not for the parent: whoever has started it waits for it, and would not learn how it ended.
+    psutil.wait_procs(family, timeout=_SECONDS_TO_DIE)
+
+
+def last_lines(log: Path, count: int) -> list[str]:
+    """Return the last ``count`` lines of a log that say something; the last of an exception is type and message."""
+    if not log.exists():
+        return []
+    with log.open(errors="replace") as stream:
+        return list(deque((line.rstrip() for line in stream if line.strip()), maxlen=count))

@@ -1,44 +1,23 @@
 """The eight runs of the lab, or any others: one papermill process each, watched to its end."""
 
-import os
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData
-from dr_lib.execution import last_line, start_notebook
+from dr_lib.errors import InputError
+from dr_lib.forecast import Forecast
+from dr_lib.job import Job, stop, who_is_at
+from dr_lib.machine import GpuShares, threads_each, visible_gpus
 from dr_lib.progress import Progress
-from dr_lib.report.render import render_page
-from dr_lib.runs import Experiment, NotebookFiles, RunFolder
+from dr_lib.runs import Experiment
 from dr_lib.training.interruption import Interruption
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, draw_photographs, uses_generated_weights
 from dr_lib.training.run import same_run
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_SECONDS_UNTIL_KERNELS_END = 3.0
-_SECONDS_TO_STOP = 120.0
-
-
-@dataclass
-class Job:
-    """One notebook to execute, and how it fared."""
-
-    title: str
-    notebook: str
-    parameters: dict[str, Any]
-    files: NotebookFiles
-    needs: "Job | None" = None
-    """The job whose results this one starts from."""
-    state: str = "queued"
-    """``queued``, ``running``, ``done``, ``failed``, ``interrupted`` or ``skipped`` (was done before)."""
-    reason: str = ""
-    process: subprocess.Popen | None = field(default=None, repr=False)
 
 
 def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> list[Job]:
@@ -47,13 +26,19 @@ def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> 
     Runs that are done with the same parameters on the same photographs (``data``, by run name) are skipped.
     """
     pretraining = _pretraining_jobs(configs)
+    forecast = Forecast(Experiment(Path(configs[0].out_dir)).runs())
     runs = []
     for config in configs:
         folder = Experiment(Path(config.out_dir)).run(config.run_name)
         done = folder.read_status()["state"] == "done" and same_run(folder, config, data[config.run_name].fingerprint)
         needs = pretraining.get(config.model) if uses_generated_weights(config) else None
         state = "skipped" if done else "queued"
-        runs.append(Job(config.run_name, "train", config.model_dump(), folder, needs=needs, state=state))
+        training = len(data[config.run_name].split("train"))
+        cost = forecast.cost(config, training, len(data[config.run_name].table) - training)
+        runs.append(Job(config.run_name, "train", config.model_dump(), folder, needs=needs, state=state, cost=cost))
+    for job in runs:
+        if job.state == "skipped":
+            job.render()  # where its driver was killed before it could
     wanted = [job for job in pretraining.values() if any(run.needs is job and run.state == "queued" for run in runs)]
     return [*wanted, *runs]
 
@@ -68,6 +53,14 @@ def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:
     return jobs
 
 
+def refuse_work_under_way(configs: list[RunConfig]) -> None:
+    """Raise :class:`InputError` that names a process which is at one of the runs: its results cannot be set aside."""
+    for config in configs:
+        folder = Experiment(Path(config.out_dir)).run(config.run_name)
+        if at_it := who_is_at(folder):
+            raise InputError(f"{folder.path}: {at_it}; wait for it, or end it first")
+
+
 def draw_pretraining_photographs(jobs: list[Job]) -> None:
     """Draw what the pretraining jobs share before any starts; side by side, each would draw all of it."""
     with Progress() as progress:
@@ -76,103 +69,59 @@ def draw_pretraining_photographs(jobs: list[Job]) -> None:
                 draw_photographs(RunConfig.from_mapping(job.parameters), progress)
 
 
-def run_jobs(jobs: list[Job], parallel: int, watch: Callable[[list[Job]], None]) -> None:
-    """Execute what is queued, ``parallel`` at a time; a job that fails stops only those that need it.
+def run_jobs(
+    jobs: list[Job],
+    parallel: int,
+    watch: Callable[[list[Job]], None],
+    *,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> None:
+    """Execute what is queued, ``parallel`` at a time, longest first; a job that fails stops only those that need it.
 
-    ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way are told to stop,
-    which they do after a checkpoint; :class:`dr_lib.training.interruption.Interrupted` is raised then.
+    A run that gives no sign of life for ``timeout`` minutes is killed. One that fails is begun again up to
+    ``retries`` times. ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way
+    are told to stop, which they do after a checkpoint; :class:`dr_lib.training.interruption.Interrupted` is raised
+    then.
     """
-    threads = max(1, (os.cpu_count() or 1) // parallel)
+    threads, gpus = threads_each(parallel), GpuShares(visible_gpus())
     with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, Interruption() as interruption:
         try:
             while any(job.state in ("queued", "running") for job in jobs):
-                running = [job for job in jobs if job.state == "running"]
-                for job in running:
-                    if job.process.poll() is not None:
-                        _finish(job)
+                for job in [job for job in jobs if job.state == "running"]:
+                    _look_after(job, timeout)
+                    if job.state != "running":
+                        gpus.give_back(job.gpus)
+                    if job.state == "failed" and job.starts <= retries:
+                        job.queue_again()
                 for job in jobs:
                     if job.state == "queued" and job.needs and job.needs.state == "failed":
-                        _fail(job, f"{job.needs.title} failed, which it starts from")
-                free = parallel - sum(job.state == "running" for job in jobs)
-                for job in [job for job in jobs if _can_start(job)][:free]:
-                    _start(job, threads, Path(scratch))
+                        job.fail(f"{job.needs.title} failed, which it starts from")
+                for job in _next(jobs, parallel):
+                    job.begin(threads=threads, scratch=Path(scratch), gpus=gpus.take(job.parameters))
+                    if job.state != "running":
+                        gpus.give_back(job.gpus)
                 watch(jobs)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 interruption.obey()
         except BaseException:
-            _end([job for job in jobs if job.state == "running"])
+            stop([job for job in jobs if job.state == "running"])
             raise
     watch(jobs)
 
 
-def _can_start(job: Job) -> bool:
-    return job.state == "queued" and (job.needs is None or job.needs.state == "done")
+def _look_after(job: Job, timeout: float | None) -> None:
+    """Judge a job whose process has ended, and end one that has been silent for ``timeout`` minutes."""
+    if job.process.poll() is not None:
+        job.finish()
+    elif timeout is not None and job.seconds_silent() > 60 * timeout:
+        job.kill()
+        job.finish(hung=f"it gave no sign of life for {timeout:g} minutes, and was ended")
 
 
-def _start(job: Job, threads: int, scratch: Path) -> None:
-    job.files.path.mkdir(parents=True, exist_ok=True)
-    if isinstance(job.files, RunFolder):
-        job.files.write_status("queued")
-    job.process = start_notebook(
-        job.notebook,
-        job.files,
-        job.parameters,
-        threads=threads,
-        scratch=scratch / job.title.replace(" ", "-"),
-    )
-    job.state = "running"
-
-
-def _finish(job: Job) -> None:
-    """Judge a job whose process has ended by the run's own record too: papermill's word is not enough."""
-    status = job.files.read_status() if isinstance(job.files, RunFolder) else {"state": "done"}
-    if job.process.returncode == 0 and status["state"] == "done":
-        job.state = "done"
-    elif status["state"] == "interrupted":
-        job.state, job.reason = "interrupted", status["reason"]
-    else:
-        ended = f"its process ended with status {job.process.returncode}: {last_line(job.files.log)}"
-        _fail(job, status.get("reason") or ended)
-    if job.files.notebook.exists():
-        depth = "../" * len(job.files.path.relative_to(job.parameters["out_dir"]).parts)
-        render_page(job.files.notebook, job.files.page, title=job.title, home=f"{depth}index.html")
-
-
-def _end(running: list[Job]) -> None:
-    """Stop jobs that are under way, and see to it that their folders say so."""
-    training = [job for job in running if isinstance(job.files, RunFolder) and _tell_to_stop(job.files)]
-    deadline = time.monotonic() + _SECONDS_TO_STOP
-    while any(job.process.poll() is None for job in training) and time.monotonic() < deadline:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    left = [job for job in running if job.process.poll() is None]
-    for job in left:
-        os.killpg(job.process.pid, signal.SIGTERM)
-    for job in left:
-        job.process.wait()
-    if left:
-        # A kernel is in a session of its own; it looks once a second whether papermill is still there, and ends
-        # itself. What it writes until then must not be the last word.
-        time.sleep(_SECONDS_UNTIL_KERNELS_END)
-    for job in running:
-        job.state, job.reason = "interrupted", "interrupted; the same command goes on from its last checkpoint"
-        if isinstance(job.files, RunFolder) and job.files.read_status()["state"] != "interrupted":
-            job.files.write_status("interrupted", reason=job.reason)
-
-
-def _tell_to_stop(folder: RunFolder) -> bool:
-    """Send SIGTERM to the kernel that writes into ``folder``, and return whether there is one."""
-    status = folder.read_status()
-    if status["state"] != "running":
-        return False
-    try:
-        os.kill(status["pid"], signal.SIGTERM)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _fail(job: Job, reason: str) -> None:
-    job.state, job.reason = "failed", reason
-    job.files.path.mkdir(parents=True, exist_ok=True)
-    if isinstance(job.files, RunFolder):
-        job.files.write_status("failed", reason=reason)
+def _next(jobs: list[Job], parallel: int) -> list[Job]:
+    """Return the jobs to begin now: what others wait for, then what takes longest."""
+    free = parallel - sum(job.state == "running" for job in jobs)
+    ready = [job for job in jobs if job.state == "queued" and (job.needs is None or job.needs.state == "done")]
+    awaited = [job.needs for job in jobs if job.state == "queued"]
+    return sorted(ready, key=lambda job: (job not in awaited, -job.cost))[: max(0, free)]

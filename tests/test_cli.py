@@ -1,15 +1,20 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from data_folders import eyes, jpeg, picture, write_course, write_photographs
 
 from dr_lib import cli
-from dr_lib.config import RunConfig
+from dr_lib.config import RunConfig, combine
+from dr_lib.rehearsal import rehearse
+from dr_lib.runs import Experiment
 from dr_lib.training.run import train
 
 PROJECT = Path(__file__).parent.parent
@@ -48,7 +53,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     code = "import sys; from dr_lib import cli; assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     shown = subprocess.run([sys.executable, "-m", "dr_lib.cli", "--help"], capture_output=True, text=True, check=True)
-    for command in ("run", "report", "audit", "evaluate", "predict", "make-data", "check"):
+    for command in ("run", "status", "report", "audit", "evaluate", "predict", "make-data", "check"):
         assert command in shown.stdout
 
 
@@ -93,6 +98,7 @@ BAD_SETTINGS = [
     (["--set", "class_weights=[1,2]"], ["class_weights", "five"]),
     (["--recipe", "none.yaml"], ["none.yaml"]),
     (["twice/resnet18.yaml"], ["resnet18", "rename"]),
+    (["--seeds", "0,one"], ["--seeds", "whole numbers"]),
 ]
 
 
@@ -140,6 +146,58 @@ def test_check_says_what_the_files_come_to(folder, capsys):
     (folder / "bad.yaml").write_text("epoch: 3\n")
     assert dr_lab("check", "bad.yaml") == 2
     assert "bad.yaml: unknown parameter 'epoch'" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, capsys):
+    before = sorted(folder.rglob("*"))
+    command = ["run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", "--seeds", "0,1", "--dry-run"]
+    assert dr_lab(*command) == 0
+    shown = capsys.readouterr().out
+    assert sorted(folder.rglob("*")) == before
+    assert "2 runs, 2 of them to do: time unknown" in shown and "resnet18-seed1" in shown
+    # 30 photographs: 20 to train and validate on, the former as 40 px squares, the others as 36 px ones.
+    stored = 128 + 16 * 40**2 * 3 + 128 + 14 * 36**2 * 3
+    assert f"pixel store {stored / 1e9:.2f} GB in cache" in shown
+
+    run = train(combine([Path("data.yaml")], fixed={"out_dir": "out", "name": "resnet18"}))
+    capsys.readouterr()
+    assert dr_lab(*command) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1][:2] == ["resnet18", "done"] and lines[2][:3] == ["resnet18-seed1", "to", "do"]
+    assert float(lines[2][3]) == round(run.read_history()["images_per_second"].median())
+    assert lines[3][:7] == ["2", "runs,", "1", "of", "them", "to", "do:"]
+
+    configs = [combine([Path("data.yaml")], fixed={"out_dir": "out", "name": name}) for name in ("resnet18", "new")]
+    done, new = rehearse(configs).runs
+    assert (done.state, rehearse(configs).store_bytes) == ("done", 0)
+    written = sum(file.stat().st_size for file in run.last_checkpoint.parent.iterdir())
+    # Training for one epoch leaves no state before the last.
+    assert new.checkpoint_bytes - new.state_bytes == pytest.approx(written, rel=0.02)
+    assert dr_lab(*command, "--set", "epochs=2") == 0
+    assert "another run: epochs was 1, is 2" in capsys.readouterr().out
+
+
+def test_seeds_of_a_study_are_its_files_own(folder, capsys):
+    (folder / "study.yaml").write_text("title: T\nquestion: Q?\nvary: {batch_size: [4, 8]}\n")
+    assert "vary" in refused(capsys, "run", "--data", "data.yaml", "--out", "out", "study.yaml", "--seeds", "0,1")
+
+
+def test_status_tells_from_the_folders(folder, capsys):
+    assert "no runs" in refused(capsys, "status", "out")
+    Experiment(Path("out")).run("resnet18").write_status("failed", reason="out of memory")
+    assert dr_lab("status", "out") == 0
+    assert "resnet18: out of memory" in capsys.readouterr().out
+    assert dr_lab("status", "out", "--watch") == 0
+
+
+def test_a_second_driver_is_refused_while_one_is_at_work(folder, capsys):
+    other = "import sys, time; from pathlib import Path; from dr_lib.training.lock import held\n"
+    other += "with held(Path('out/lock')): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        line = refused(capsys, "run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml")
+        process.kill()
+    assert f"process {process.pid} on " in line
 
 
 def test_make_data_writes_a_course_folder_once(folder, capsys):
@@ -215,3 +273,70 @@ def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
     assert status["state"] == "failed" and "lower learning_rate" in status["reason"]
     assert json.loads((out / "runs" / "sound" / "status.json").read_text())["state"] == "done"
     assert "lower learning_rate" in (out / "index.html").read_text()
+
+
+@pytest.fixture
+def batch(folder):
+    """The command of two runs of fifteen epochs at the same time, and their folders."""
+    for name in ("first", "second"):
+        (folder / f"{name}.yaml").write_text("model: shufflenet_v2_x0_5\ndevice: cpu\n")
+    command = [
+        sys.executable, "-m", "dr_lib.cli", "run", "--data", "data.yaml", "--out", "out", "--jobs", "2",
+        "--set", "checkpoint_minutes=0.01", "--set", "epochs=15", "first.yaml", "second.yaml",
+    ]  # fmt: skip
+    return command, [Experiment(folder / "out").run(name) for name in ("first", "second")]
+
+
+def wait_until(true, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.notebooks
+def test_kernels_that_are_killed_or_hang_are_begun_again_from_their_checkpoints(batch):
+    command, (killed, hanging) = batch
+    with subprocess.Popen(
+        [*command, "--retries", "1", "--timeout", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        wait_until(lambda: killed.last_epoch() and hanging.last_epoch())
+        stopped = hanging.read_status()["pid"]
+        os.kill(killed.read_status()["pid"], signal.SIGKILL)
+        os.kill(stopped, signal.SIGSTOP)
+        shown, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, shown
+    assert "try 1 failed: its process was killed in epoch" in shown
+    assert "try 1 failed: it gave no sign of life for 0.2 minutes" in shown
+    assert not psutil.pid_exists(stopped) or psutil.Process(stopped).status() == psutil.STATUS_ZOMBIE
+    for run in (killed, hanging):
+        assert run.done and list(run.read_history()["epoch"]) == list(range(1, 16))
+        assert "going on after epoch" in run.notebook.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.notebooks
+def test_a_driver_that_is_killed_leaves_runs_that_the_next_one_finds_and_waits_for(batch, capsys):
+    command, runs = batch
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, **options) as process:
+        wait_until(lambda: all(run.last_epoch() for run in runs))
+        process.send_signal(signal.SIGKILL)
+    kernels = [run.read_status()["pid"] for run in runs]
+    for kernel in kernels:
+        os.kill(kernel, signal.SIGSTOP)  # until the next driver has looked at them
+    assert dr_lab("status", "out") == 0
+    assert "2 running" in capsys.readouterr().out
+    with subprocess.Popen(command, **options) as process:
+        said = ""
+        while said.count("is still at it, from an earlier start; waiting for it") < 2:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        for kernel in kernels:
+            os.kill(kernel, signal.SIGCONT)
+        said += process.communicate(timeout=200)[0]
+    assert process.returncode == 0, said
+    for run, kernel in zip(runs, kernels, strict=True):
+        assert run.done and run.read_status()["pid"] == kernel and run.page.exists()

@@ -1,0 +1,209 @@
+"""One notebook of an experiment as the grid sees it: how it begins, whether it lives, how it has ended."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dr_lib.execution import (
+    FoundProcess,
+    find_executing,
+    kill_with_children,
+    last_lines,
+    read_executed_parameters,
+    start_notebook,
+)
+from dr_lib.report.render import render_page
+from dr_lib.runs import NotebookFiles, RunFolder
+from dr_lib.status import Standing, holder, standing
+
+log = logging.getLogger("dr_lib.grid")
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_UNTIL_KERNELS_END = 3.0
+_SECONDS_TO_STOP = 120.0
+_LINES_OF_LOG = 12
+
+
+@dataclass(eq=False)
+class Job:
+    """One notebook to execute, and how it fared."""
+
+    title: str
+    notebook: str
+    parameters: dict[str, Any]
+    files: NotebookFiles
+    needs: "Job | None" = None
+    """The job whose results this one starts from."""
+    state: str = "queued"
+    """``queued``, ``running``, ``done``, ``failed``, ``interrupted`` or ``skipped`` (was done before)."""
+    reason: str = ""
+    cost: float = 0.0
+    """How long it takes, in any unit that its experiment's jobs share; the longest are begun first."""
+    process: subprocess.Popen | FoundProcess | None = field(default=None, repr=False)
+    gpus: tuple[str, ...] = ()
+    starts: int = 0
+    began: float = 0.0
+    """When it was last begun, seconds since 1970."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a run, which keeps a record of its own and goes on from checkpoints."""
+        return isinstance(self.files, RunFolder)
+
+    def begin(self, *, threads: int, scratch: Path, gpus: Sequence[str] = ()) -> None:
+        """Start its process; or take over one that another driver, killed since, has left at work on it.
+
+        A run that somebody else is at, in a notebook or on another machine, fails by name and is not disturbed. So
+        does one whose folder cannot be written.
+        """
+        self.began, self.gpus = time.time(), tuple(gpus)
+        orphan = find_executing(self.files)
+        if orphan and read_executed_parameters(self.files) == self.parameters:
+            self.process, self.state, self.starts = orphan, "running", self.starts + 1
+            self.reason = f"process {orphan.pid} is still at it, from an earlier start; waiting for it"
+            return
+        if other := who_is_at(self.files):
+            # Its folder is that one's to write into.
+            self.state, self.reason = "failed", f"{other}; wait for it, or end it first"
+            return
+        try:
+            self.files.path.mkdir(parents=True, exist_ok=True)
+            self._record("queued")
+            self.process = start_notebook(
+                self.notebook, self.files, self.parameters,
+                threads=threads, scratch=scratch / self.title.replace(" ", "-"), gpus=gpus, again=self.starts > 0,
+            )  # fmt: skip
+        except OSError as error:
+            self.fail(f"{self.files.path}: cannot be written: {error.strerror or error}")
+            return
+        self.state = "running"
+        self.starts += 1
+
+    def standing(self) -> Standing:
+        """Return how it stands, by what is known of its process and by what its folder says."""
+        if not self.trains or self.state == "queued":
+            return Standing(self.title, self.state, reason=self.reason)
+        status, last = self.files.read_status(), self.files.last_epoch()
+        return standing(self.title, self.state, status, last, epochs=self.parameters["epochs"], reason=self.reason)
+
+    def seconds_silent(self) -> float:
+        """Return the time since a run's heartbeat or its log last moved; a pretraining has no heart, and gives 0."""
+        if not self.trains:
+            return 0.0
+        signs = [self.began, self.files.read_status().get("heartbeat", 0)]
+        if self.files.log.exists():
+            signs.append(self.files.log.stat().st_mtime)
+        return time.time() - max(signs)
+
+    def kill(self) -> None:
+        """End its process and its kernel at once; what it has trained since its last checkpoint is lost."""
+        kill_with_children(self.process.pid)
+        self.process.wait()
+
+    def finish(self, *, hung: str = "") -> None:
+        """Judge it once its process has ended, by its own record too: papermill's word is not enough.
+
+        ``hung``: why it was killed, where it was.
+        """
+        status = self.files.read_status() if self.trains else {"state": self._pretraining_state()}
+        if not hung and self.process.returncode in (0, None) and status["state"] == "done":
+            self.state, self.reason = "done", ""
+        elif not hung and status["state"] == "interrupted":
+            self.state, self.reason = "interrupted", status.get("reason", "")
+        else:
+            self.fail(hung or status.get("reason") or self._how_it_ended(status))
+        self.render()
+
+    def _pretraining_state(self) -> str:
+        """Tell an orphan's end by what it leaves; of a process of our own the exit status tells."""
+        return "done" if self.process.returncode == 0 or self.files.weights.exists() else "failed"
+
+    def _how_it_ended(self, status: dict[str, Any]) -> str:
+        """Say in one line what became of a process that recorded nothing itself."""
+        last = "".join(last_lines(self.files.log, 1)).strip() or "nothing was printed"
+        code = self.process.returncode
+        if "Kernel died" in last or code == -signal.SIGKILL or (code is None and status["state"] == "running"):
+            during = f" in epoch {status['epoch']}" if status.get("epoch") else ""
+            return f"its process was killed{during}: by the system for want of memory, or by someone (kill -9)"
+        return f"its process ended with status {code}: {last}"
+
+    def fail(self, reason: str) -> None:
+        """Mark it failed with one line of reason; the folder keeps the last lines of the log with it."""
+        self.state, self.reason = "failed", " ".join(reason.split())
+        self._record("failed", reason=self.reason, log=self.last_words())
+
+    def last_words(self) -> list[str]:
+        """Return the last lines of its log."""
+        return last_lines(self.files.log, _LINES_OF_LOG)
+
+    def queue_again(self) -> None:
+        """Let a run that has failed be begun once more; it goes on from its last checkpoint."""
+        self.state, self.reason = "queued", f"try {self.starts} failed: {self.reason}"
+        self._record("queued", reason=self.reason)
+
+    def render(self) -> None:
+        """Make a page of its executed notebook, unless there is one of it already."""
+        notebook, page = self.files.notebook, self.files.page
+        if not notebook.exists() or (page.exists() and page.stat().st_mtime_ns >= notebook.stat().st_mtime_ns):
+            return
+        depth = "../" * len(self.files.path.relative_to(self.parameters["out_dir"]).parts)
+        try:
+            render_page(self.files.notebook, self.files.page, title=self.title, home=f"{depth}index.html")
+        except Exception as error:  # half a notebook, a full disk: no page is worth the other runs
+            log.warning("%s: no page could be made of it (%s)", self.files.notebook, " ".join(str(error).split()))
+
+    def _record(self, state: str, **facts: Any) -> None:
+        """Write its state into its folder; where the disk is full, the driver alone knows it."""
+        if not self.trains:
+            return
+        try:
+            self.files.write_status(state, **facts)
+        except OSError as error:
+            log.warning("%s: its state cannot be written (%s)", self.files.status, error)
+
+
+def who_is_at(files: NotebookFiles) -> str | None:
+    """Name the process that executes into ``files``, here or wherever a lock reaches; None where nobody does."""
+    if isinstance(files, RunFolder) and (other := holder(files.lock)):
+        return other
+    found = find_executing(files)
+    return f"process {found.pid} executes {files.notebook}" if found else None
+
+
+def stop(running: list[Job]) -> None:
+    """Have jobs that are under way write a checkpoint and end, and see to it that their folders say so."""
+    told = [job for job in running if job.trains and _tell_to_stop(job.files)]
+    deadline = time.monotonic() + _SECONDS_TO_STOP
+    while any(job.process.poll() is None for job in told) and time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    left = [job for job in running if job.process.poll() is None]
+    for job in left:
+        os.killpg(job.process.pid, signal.SIGTERM)
+    for job in left:
+        job.process.wait()
+    if left:
+        # A kernel is in a session of its own; it looks once a second whether papermill is still there, and ends
+        # itself. What it writes until then must not be the last word.
+        time.sleep(_SECONDS_UNTIL_KERNELS_END)
+    for job in running:
+        job.state, job.reason = "interrupted", "interrupted; the same command goes on from its last checkpoint"
+        if job.trains and job.files.read_status()["state"] != "interrupted":
+            job._record("interrupted", reason=job.reason)
+
+
+def _tell_to_stop(folder: RunFolder) -> bool:
+    """Send SIGTERM to the kernel that writes into ``folder``, and return whether there is one."""
+    status = folder.read_status()
+    if status["state"] != "running":
+        return False
+    try:
+        os.kill(status["pid"], signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True

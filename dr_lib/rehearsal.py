@@ -1,0 +1,178 @@
+"""A dry run: what ``dr-lab run`` would do, how long it would take and the room it needs. Nothing is written."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from dr_lib.config import DATA_PARAMETERS, DEMO_DIR, RunConfig
+from dr_lib.data.photographs import FolderPhotographs, open_photographs
+from dr_lib.data.prepare import read_table, wanted_squares
+from dr_lib.data.squares import SquareRecipe
+from dr_lib.data.store import PixelStore
+from dr_lib.data.survey import Survey
+from dr_lib.files import read_json
+from dr_lib.forecast import Forecast, time_of_all
+from dr_lib.models import check_model, parameter_count
+from dr_lib.report.wording import counted, duration
+from dr_lib.runs import Experiment, RunFolder
+from dr_lib.training.checkpoint import new_network
+from dr_lib.training.device import check_machine
+from dr_lib.training.run import differences, has_begun
+
+_BYTES = 4
+"""Of a parameter, float32."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: what would become of it, and ``seconds`` to its end, ``None`` where nothing like it was measured."""
+
+    name: str
+    state: str
+    """``done``, ``to do``, ``goes on``, or ``another run``, which is refused without ``--fresh``."""
+    detail: str
+    speed: float | None
+    """Photographs a second, as measured."""
+    seconds: float | None
+    state_bytes: int
+    """Of one checkpoint to go on from."""
+    checkpoint_bytes: int
+    """Of all that it will add to ``checkpoints``."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """All runs of an experiment, and the bytes by which pixel stores will grow."""
+
+    runs: list[PlannedRun]
+    store_bytes: int
+
+    @property
+    def waiting(self) -> list[PlannedRun]:
+        """The runs that are not done."""
+        return [run for run in self.runs if run.state != "done"]
+
+    def seconds(self, parallel: int) -> float | None:
+        """Return how long it takes with ``parallel`` runs at a time; ``None`` where that of any is not known."""
+        lengths = [run.seconds for run in self.waiting]
+        return None if None in lengths else time_of_all(lengths, parallel)
+
+    def checkpoint_bytes(self, parallel: int) -> int:
+        """Return what checkpoints need; each is written beside the one before, so a few are there once more."""
+        largest = sorted((run.state_bytes for run in self.waiting), reverse=True)[:parallel]
+        return sum(run.checkpoint_bytes for run in self.waiting) + sum(largest)
+
+
+def rehearse(configs: Sequence[RunConfig]) -> Rehearsal:
+    """Return what running ``configs`` comes to, from labels and folders; no photograph is opened or drawn.
+
+    Whether photographs have changed since a run is not looked at. Raises :class:`InputError` for labels that cannot
+    be used, and for networks and devices that do not exist.
+    """
+    for config in configs:
+        check_model(config.model, config.resnet_version, config.residual)
+        check_machine(config)
+    forecast = Forecast(Experiment(Path(configs[0].out_dir)).runs())
+    data: dict[str, tuple[pd.DataFrame, Path]] = {}
+    squares: dict[tuple[Path, SquareRecipe], set[str]] = {}
+    runs = []
+    for config in configs:
+        key = str(config.model_dump(include=set(DATA_PARAMETERS)))
+        if key not in data:
+            table = _table(config)
+            data[key] = table, _survey(config, table).folder
+        table, folder = data[key]
+        runs.append(_planned(config, table, forecast))
+        for recipe, images in wanted_squares(config, table).items():
+            squares.setdefault((folder, recipe), set()).update(images)
+    growth = [
+        PixelStore(folder / f"squares-{recipe.key}", recipe, {}).bytes_to_add(len(images))
+        for (folder, recipe), images in squares.items()
+    ]
+    return Rehearsal(runs, sum(growth))
+
+
+def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> Group:
+    """Return the rehearsal as a table and a few lines."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("run", "state", "photographs a second", "time"):
+        table.add_column(heading, justify="left" if heading in ("run", "state") else "right")
+    for run in rehearsal.runs:
+        speed = f"{run.speed:.0f}" if run.speed else "unknown"
+        time = "" if run.state == "done" else duration(run.seconds) if run.seconds is not None else "unknown"
+        table.add_row(Text(run.name), Text(f"{run.state}{run.detail}"), speed, time)
+    waiting, seconds = rehearsal.waiting, rehearsal.seconds(parallel)
+    total = f"about {duration(seconds)} with {parallel} at a time" if seconds is not None else "time unknown"
+    checkpoints, out, cache = rehearsal.checkpoint_bytes(parallel), configs[0].out_dir, configs[0].cache_dir
+    lines = [
+        f"{counted(len(rehearsal.runs), 'run')}, {len(waiting)} of them to do: {total}",
+        f"disk: checkpoints {checkpoints / 1e9:.2f} GB in {out} ({_free(Path(out))} free), "
+        f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(Path(cache))} free)",
+    ]
+    return Group(table, *map(Text, lines))
+
+
+def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast) -> PlannedRun:
+    folder = Experiment(Path(config.out_dir)).run(config.run_name)
+    state, detail, epochs_done = _state(config, folder)
+    training = int((table["split"] == "train").sum())
+    seconds = forecast.seconds(config, training, len(table) - training, epochs_done=epochs_done)
+    with torch.device("meta"):  # no memory, no random values
+        network = _BYTES * parameter_count(new_network(config))
+    resumed = network * (1 + {"sgd": 1, "adamw": 2}[config.optimizer] + (config.average_decay > 0))
+    checkpoints = 2 * network + 2 * resumed  # best.pt and best.safetensors, last.pt and the one before
+    there = sum(file.stat().st_size for file in folder.last_checkpoint.parent.glob("*"))
+    speed = forecast.photographs_a_second(config)
+    return PlannedRun(config.run_name, state, detail, speed, seconds, resumed, max(0, checkpoints - there))
+
+
+def _state(config: RunConfig, folder: RunFolder) -> tuple[str, str, int]:
+    """Return a run's state, what there is to add to it, and the epochs that need not be done again."""
+    if not folder.config.exists() or not has_begun(folder):
+        return "to do", "", 0
+    mark = read_json(folder.config)["data"]["fingerprint"]
+    if changed := differences(folder, config, mark):
+        return "another run", f": {'; '.join(changed[:3])}", 0
+    if folder.done:
+        return "done", "", config.epochs
+    epochs = int(folder.last_epoch().get("epoch") or 0)
+    return "goes on", f" after epoch {epochs} of {config.epochs}", epochs
+
+
+def _to_be_drawn(config: RunConfig) -> bool:
+    data_dir = Path(config.data_dir)
+    return config.data_dir == DEMO_DIR and not (data_dir.is_dir() and any(data_dir.iterdir()))
+
+
+def _table(config: RunConfig) -> pd.DataFrame:
+    """Return the labels; of photographs that are still to be drawn as many rows as there will be."""
+    if not _to_be_drawn(config):
+        return read_table(config, progress=False)
+    held_out = round(config.validation_share * config.generated_train)
+    counts = {"train": config.generated_train - held_out, "validation": held_out, "test": config.generated_test}
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    return pd.DataFrame({"image": [f"{number}" for number in range(len(splits))], "split": splits})
+
+
+def _survey(config: RunConfig, table: pd.DataFrame) -> Survey:
+    """Return what knows where the squares of a run's photographs are kept, or will be."""
+    data_dir, cache_dir = Path(config.data_dir).expanduser(), Path(config.cache_dir).expanduser()
+    if _to_be_drawn(config):
+        return Survey(FolderPhotographs({}), data_dir, cache_dir, progress=False)
+    photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    return Survey(photographs, data_dir, cache_dir, progress=False)
+
+
+def _free(folder: Path) -> str:
+    """Return the room on the disk that ``folder`` is on, or will be."""
+    folder = folder.expanduser().resolve()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    status = os.statvfs(there)
+    return f"{status.f_bavail * status.f_frsize / 1e9:.0f} GB"

@@ -1,0 +1,38 @@
+"""The same configurations with several seeds, to tell a difference from luck."""
+
+from collections.abc import Sequence
+
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds in ``0,1,2``; :class:`InputError` for what is none, or comes twice."""
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds {text}: needs whole numbers with commas between, such as 0,1,2") from None
+    twice = next((seed for place, seed in enumerate(seeds) if seed in seeds[:place]), None)
+    if twice is not None:
+        raise InputError(f"--seeds {text}: {twice} is there twice; leave one out")
+    return seeds
+
+
+def with_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunConfig]:
+    """Return each configuration once a seed, all of one seed before those of the next.
+
+    The run of a configuration's own seed keeps its name, so that it is the one that is there already; the others are
+    called ``<name>-seed1``. The split of the photographs has a seed of its own and stays. Raises :class:`InputError`
+    where two runs would share a name, and for a seed out of range.
+    """
+    runs = [_with_seed(config, seed) for seed in seeds for config in configs]
+    names = [run.name for run in runs]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice:
+        raise InputError(f"--seeds: {twice} is the name of a run file and of another one's seed; rename the file")
+    return runs
+
+
+def _with_seed(config: RunConfig, seed: int) -> RunConfig:
+    name = config.run_name if seed == config.seed else f"{config.run_name}-seed{seed}"
+    return RunConfig.from_mapping(config.model_dump() | {"seed": seed, "name": name}, {"seed": "--seeds"})
