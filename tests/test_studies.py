@@ -15,9 +15,9 @@ from dr_lib.errors import InputError
 from dr_lib.files import read_json, write_json
 from dr_lib.plan import experiment_name, plan_runs
 from dr_lib.report import sections
-from dr_lib.report.collect import collect
+from dr_lib.report.collect import collect, read_run
 from dr_lib.report.wording import signed
-from dr_lib.runs import Experiment
+from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid, expand, is_study, read_study
 
 PARAMS = Path(__file__).parent.parent / "params"
@@ -425,3 +425,11 @@ def test_an_experiment_that_is_no_study_has_no_section(tmp_path):
     assert study.grid is None and sections.study_findings(study).data == '<div class="dr"></div>'
     write_json(Experiment(tmp_path).study, {"title": "of another version"})
     assert collect(tmp_path).grid is None
+
+
+def test_runs_of_a_study_are_told_apart_by_what_varies(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "coral-seed2")
+    folder.write_status("queued")
+    write_json(folder.config, {"parameters": {"model": "resnet18", "pretrained": False}})
+    assert read_run(folder, tmp_path, in_study=True).label.endswith(", coral")
+    assert "coral" not in read_run(folder, tmp_path).label

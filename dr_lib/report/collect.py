@@ -1,5 +1,6 @@
 """What an experiment folder holds, read once, for the report to show."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,8 @@ from dr_lib.studies import StudyGrid
 def collect(experiment_dir: str | Path) -> Study:
     """Return what the folder ``experiment_dir`` holds; raises :class:`InputError` where it holds no runs at all."""
     experiment = Experiment(Path(experiment_dir))
-    runs = tuple(read_run(folder, experiment.path) for folder in experiment.runs())
+    grid = _read_grid(experiment.study)
+    runs = tuple(read_run(folder, experiment.path, in_study=grid is not None) for folder in experiment.runs())
     if not runs:
         raise InputError(
             f"{experiment.path / 'runs'}: no runs to report; make some with `dr-lab run --out {experiment_dir}`"
@@ -29,15 +31,19 @@ def collect(experiment_dir: str | Path) -> Study:
         audit=_read_if_there(experiment.audit),
         audit_page=_address(experiment.audit_page, experiment.path),
         pretrainings={model: facts for model, facts in pretrainings.items() if facts},
-        grid=_read_grid(experiment.study),
+        grid=grid,
     )
 
 
-def read_run(folder: RunFolder, home: Path) -> Run:
-    """Return the run in ``folder``; one that claims to be done and lacks a file counts as failed."""
+def read_run(folder: RunFolder, home: Path, *, in_study: bool = False) -> Run:
+    """Return the run in ``folder``; one that claims to be done and lacks a file counts as failed.
+
+    Runs of a study are named after what varies; seeds of one setting share its name.
+    """
     status = _read_if_there(folder.status) or {"state": "queued"}
     common = {
         "name": folder.name,
+        "setting": re.sub(r"-?seed\d+$", "", folder.name) if in_study else "",
         "config": _read_if_there(folder.config) or {},
         "status": status,
         "page": _address(folder.page, home),

@@ -47,6 +47,8 @@ class Run:
     metrics: dict[str, Any] | None = None
     page: str = ""
     """Address of the executed notebook's page relative to the report, or an empty string."""
+    setting: str = ""
+    """What a study varied in it, where there is one."""
 
     @property
     def done(self) -> bool:
@@ -91,8 +93,9 @@ class Run:
 
     @property
     def label(self) -> str:
-        """Network, start and loss in a few words, unique among the lab's eight configurations."""
-        return f"{self.network} {self.weights}" + " with class weights" * self.weighted
+        """Network, start and loss in a few words, unique among the lab's eight configurations and in a study."""
+        varied = f", {self.setting}" if self.setting else ""
+        return f"{self.network} {self.weights}" + " with class weights" * self.weighted + varied
 
     @property
     def configuration(self) -> str:
