@@ -301,7 +301,8 @@ def test_kernels_that_are_killed_or_hang_are_begun_again_from_their_checkpoints(
     with subprocess.Popen(
         [*command, "--retries", "1", "--timeout", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        wait_until(lambda: killed.last_epoch() and hanging.last_epoch())
+        # The checkpoint is the last of what an epoch leaves: a kill before it has the run begin anew.
+        wait_until(lambda: killed.last_checkpoint.exists() and hanging.last_checkpoint.exists())
         stopped = hanging.read_status()["pid"]
         os.kill(killed.read_status()["pid"], signal.SIGKILL)
         os.kill(stopped, signal.SIGSTOP)
