@@ -205,7 +205,7 @@ def fill(data: PreparedData, count: int) -> None:
     names = data.table["image"].tolist()
     survey.facts(names[:1], {recipe: names[:1]})
     square = survey.squares(recipe, names[:1]).read(names[0]).copy()
-    store = survey._store(recipe)
+    store = survey.store(recipe)
     first = store.reserve(count)
     stamp = data.photographs.stamp(names[0])
     store.note({

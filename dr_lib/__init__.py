@@ -8,3 +8,6 @@ GRADE_NAMES = ("no DR", "mild", "moderate", "severe", "proliferative")
 
 REFERABLE_GRADE = 2
 """Referable diabetic retinopathy: moderate non-proliferative or worse."""
+
+PROBABILITIES = [f"p{grade}" for grade in GRADES]
+"""What the columns of predictions are called that hold the probability of each grade."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from dr_lib import GRADE_NAMES, GRADES
+from dr_lib import GRADE_NAMES, GRADES, PROBABILITIES
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.squares import SquareRecipe
@@ -73,7 +73,7 @@ class Exploration:
     def worst_mistakes(self) -> pd.DataFrame:
         """Return the wrong answers, worst first."""
         rows = self.predictions
-        certainty = rows[[f"p{grade}" for grade in GRADES]].max(axis=1)
+        certainty = rows[PROBABILITIES].max(axis=1)
         distance = (rows.grade - rows.predicted).abs()
         wrong = rows.assign(distance=distance, certainty=certainty)[distance > 0]
         return wrong.sort_values(["distance", "certainty"], ascending=False)

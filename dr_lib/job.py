@@ -20,7 +20,8 @@ from dr_lib.execution import (
 )
 from dr_lib.report.render import render_page
 from dr_lib.runs import NotebookFiles, RunFolder
-from dr_lib.status import Standing, holder, standing
+from dr_lib.status import Standing, standing
+from dr_lib.training.lock import holder
 
 log = logging.getLogger("dr_lib.grid")
 
@@ -68,7 +69,7 @@ class Job:
             self.process, self.state, self.starts = orphan, "running", self.starts + 1
             self.reason = f"process {orphan.pid} is still at it, from an earlier start; waiting for it"
             return
-        if other := who_is_at(self.files):
+        if other := _named(self.files, orphan):
             # Its folder is that one's to write into.
             self.state, self.reason = "failed", f"{other}; wait for it, or end it first"
             return
@@ -170,10 +171,13 @@ class Job:
 
 def who_is_at(files: NotebookFiles) -> str | None:
     """Name the process that executes into ``files``, here or wherever a lock reaches; None where nobody does."""
+    return _named(files, find_executing(files))
+
+
+def _named(files: NotebookFiles, executing: FoundProcess | None) -> str | None:
     if isinstance(files, RunFolder) and (other := holder(files.lock)):
         return other
-    found = find_executing(files)
-    return f"process {found.pid} executes {files.notebook}" if found else None
+    return f"process {executing.pid} executes {files.notebook}" if executing else None
 
 
 def stop(running: list[Job]) -> None:

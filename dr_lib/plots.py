@@ -79,7 +79,7 @@ def plot_accuracy(
             ax.plot(chosen[name], curve.loc[chosen[name]], "o", color=colour, ms=8, zorder=4, gid="chosen")
         ends[name] = (float(curve.iloc[-1]), TEXT)
     _name_ends(ax, ends)
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.set_xlabel("epoch", fontsize=FONT, color=MUTED)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -142,7 +142,7 @@ def plot_recall_change(before: ArrayLike, after: ArrayLike, *, colour: str, ax: 
         ax.plot([start], [grade], "o", ms=8, mfc="none", mec=colour, mew=1.8, zorder=3)
         ax.plot([end], [grade], "o", ms=8, color=colour, zorder=4)
     ax.set(xlim=(-0.03, 1.03), ylim=(4.5, -0.5))
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.grid(axis="x", color=GRID, lw=0.8)
     ax.set_yticks(GRADES, [f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES)], fontsize=FONT - 1, color=TEXT)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
@@ -163,14 +163,14 @@ def plot_grade_shares(shares: Mapping[str, ArrayLike], *, ax: Axes | None = None
                 fontsize=FONT - 2, color=TEXT,
             )  # fmt: skip
     ax.set(xlim=(0, 1.15 * max(np.max(values) for values in shares.values())), ylim=(4.5, -0.5))
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.grid(False)
     ax.set_yticks(GRADES, [f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES)], fontsize=FONT - 1, color=TEXT)
     ax.set_xticks([])
     return ax
 
 
-def _plain_axes(ax: Axes) -> None:
+def plain_axes(ax: Axes) -> None:
     """Leave a horizontal grid and small letters; take the frame away."""
     ax.patch.set_alpha(0)
     ax.spines[:].set_visible(False)
@@ -183,7 +183,7 @@ def _name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each name at the right of the Axes at its height, moved apart where they would overlap."""
     low, high = ax.get_ylim()
     gap = 0.075 * (high - low)
-    heights = _spread([value for value, _ in ends.values()], gap, low, high)
+    heights = spread_out([value for value, _ in ends.values()], gap, low, high)
     for (name, (_, colour)), height in zip(ends.items(), heights, strict=True):
         ax.annotate(
             name, (1, height), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points",
@@ -191,7 +191,7 @@ def _name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         )  # fmt: skip
 
 
-def _spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return ``values`` moved as little as a sweep up and one down need to lie ``gap`` apart within low..high."""
     order = np.argsort(values, kind="stable")
     placed = np.asarray(values, dtype=float)[order]

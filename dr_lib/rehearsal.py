@@ -15,7 +15,6 @@ from dr_lib.config import DATA_PARAMETERS, DEMO_DIR, RunConfig
 from dr_lib.data.photographs import FolderPhotographs, open_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.squares import SquareRecipe
-from dr_lib.data.store import PixelStore
 from dr_lib.data.survey import Survey
 from dr_lib.files import read_json
 from dr_lib.forecast import Forecast, time_of_all
@@ -80,23 +79,20 @@ def rehearse(configs: Sequence[RunConfig]) -> Rehearsal:
         check_model(config.model, config.resnet_version, config.residual)
         check_machine(config)
     forecast = Forecast(Experiment(Path(configs[0].out_dir)).runs())
-    data: dict[str, tuple[pd.DataFrame, Path]] = {}
-    squares: dict[tuple[Path, SquareRecipe], set[str]] = {}
+    data: dict[str, pd.DataFrame] = {}
+    surveys: dict[Path, Survey] = {}
+    squares: dict[Path, dict[SquareRecipe, set[str]]] = {}
     runs = []
     for config in configs:
         key = str(config.model_dump(include=set(DATA_PARAMETERS)))
         if key not in data:
-            table = _table(config)
-            data[key] = table, _survey(config, table).folder
-        table, folder = data[key]
-        runs.append(_planned(config, table, forecast))
-        for recipe, images in wanted_squares(config, table).items():
-            squares.setdefault((folder, recipe), set()).update(images)
-    growth = [
-        PixelStore(folder / f"squares-{recipe.key}", recipe, {}).bytes_to_add(len(images))
-        for (folder, recipe), images in squares.items()
-    ]
-    return Rehearsal(runs, sum(growth))
+            data[key] = _table(config)
+        survey = _survey(config, data[key])
+        surveys.setdefault(survey.folder, survey)
+        runs.append(_planned(config, data[key], forecast))
+        for recipe, images in wanted_squares(config, data[key]).items():
+            squares.setdefault(survey.folder, {}).setdefault(recipe, set()).update(images)
+    return Rehearsal(runs, sum(surveys[folder].bytes_missing(wanted) for folder, wanted in squares.items()))
 
 
 def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> Group:
@@ -165,7 +161,8 @@ def _survey(config: RunConfig, table: pd.DataFrame) -> Survey:
     """Return what knows where the squares of a run's photographs are kept, or will be."""
     data_dir, cache_dir = Path(config.data_dir).expanduser(), Path(config.cache_dir).expanduser()
     if _to_be_drawn(config):
-        return Survey(FolderPhotographs({}), data_dir, cache_dir, progress=False)
+        photographs = FolderPhotographs({image: data_dir / f"{image}.jpeg" for image in table["image"]})
+        return Survey(photographs, data_dir, cache_dir, progress=False)
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
     return Survey(photographs, data_dir, cache_dir, progress=False)
 

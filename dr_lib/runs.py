@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dr_lib import PROBABILITIES
 from dr_lib.files import read_json, write_json, write_with
 
 if TYPE_CHECKING:  # imported where a table is read or written: it takes longer than looking at a thousand runs
@@ -19,7 +20,7 @@ HISTORY_COLUMNS = (
 )  # fmt: skip
 """One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1."""
 
-PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", "p0", "p1", "p2", "p3", "p4")
+PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", *PROBABILITIES)
 """One row a testing photograph, at the chosen epoch; ``p0``..``p4`` are probabilities."""
 
 STATES = ("queued", "running", "done", "failed", "interrupted")

@@ -1,19 +1,13 @@
 """What the folders alone say of runs: who is at work, how far they are, what has stopped them."""
 
-import fcntl
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dr_lib.files import read_json
 from dr_lib.runs import Experiment, RunFolder
-
-_FLOCK = struct.Struct("@hhqqi0q")
-"""Linux's ``struct flock``: type, whence, start, length, process."""
+from dr_lib.training.lock import holder
 
 
 @dataclass(frozen=True)
@@ -71,28 +65,6 @@ def _planned_epochs(folder: RunFolder) -> int:
         return read_json(folder.config)["parameters"]["epochs"]
     except (OSError, ValueError, KeyError):
         return 0
-
-
-def holder(lock: Path) -> str | None:
-    """Say who holds a run's lock; None where nobody does.
-
-    Looks without taking it, so that a run that starts meanwhile is not refused. Not for a process that holds the lock
-    itself: closing the file would let go of it.
-    """
-    try:
-        with lock.open("rb") as stream:
-            asked = _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0)
-            kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(stream, fcntl.F_GETLK, asked))
-            text = stream.read()
-    except FileNotFoundError:
-        return None
-    if kind == fcntl.F_UNLCK:
-        return None
-    try:
-        found = json.loads(text)
-        return f"process {found['pid']} on {found['host']} has been at this run since {found['since']}"
-    except (ValueError, KeyError, TypeError):  # it has just taken the lock and not yet written who it is
-        return f"process {pid} has just begun with this run"
 
 
 def _number(row: Mapping[str, str], name: str) -> float:

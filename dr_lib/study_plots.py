@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from dr_lib.plots import FONT, GRID, MAJORITY, MUTED, NETWORKS, TEXT, _plain_axes, _spread, panel
+from dr_lib.plots import FONT, GRID, MAJORITY, MUTED, NETWORKS, TEXT, panel, plain_axes, spread_out
 
 MAX_LINES = 6
 """More lines than this in one panel cannot be told apart."""
@@ -86,7 +86,7 @@ def plot_by_batch_size(
         ends["majority"] = (majority, MAJORITY)
     ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     ax.margins(y=0.14)
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("batch size", fontsize=FONT, color=MUTED)
@@ -120,7 +120,7 @@ def plot_per_epoch(
     first, last = (int(edge([curve.index[end] for curve in curves.values()])) for edge, end in ((min, 0), (max, -1)))
     ax.set_xlim(first - 0.4, max(last, first + 1) + 0.2)
     ax.set_ylim(*limits)
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.set_xlabel("epoch", fontsize=FONT, color=MUTED)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     _value_axis(ax, words)
@@ -154,7 +154,7 @@ def plot_gradients(
     deepest = max(int(norm.index[-1]) for norm in norms.values())
     ax.set_xlim(0.3, deepest + 0.7)
     ax.set_ylim(*limits)
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.yaxis.set_major_locator(LogLocator(numticks=6))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda norm, _: f"{norm:g}"))
@@ -190,7 +190,7 @@ def plot_settings(
         )  # fmt: skip
     ax.set_ylim(len(figures) - 0.5, -0.5)
     ax.margins(x=0.08)
-    _plain_axes(ax)
+    plain_axes(ax)
     ax.grid(False, axis="y")
     ax.grid(axis="x", color=GRID, lw=0.8)
     ax.set_yticks(range(len(figures)), list(figures), fontsize=FONT - 0.5, color=TEXT)
@@ -219,7 +219,7 @@ def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     wanted = [float(to_axes.transform((left, value))[1]) for value, _ in ends.values()]
     # 16 px a name, of an axes that takes three quarters of its figure.
     gap = 16 / (0.75 * 72 * ax.figure.get_figheight())
-    for (name, (_, colour)), height in zip(ends.items(), _spread(wanted, gap, 0, 1), strict=True):
+    for (name, (_, colour)), height in zip(ends.items(), spread_out(wanted, gap, 0, 1), strict=True):
         ax.annotate(
             name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
             fontsize=FONT - 0.5, color=colour, annotation_clip=False,

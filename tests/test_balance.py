@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from dr_lib.data.balance import class_counts, class_table, class_weights
+from dr_lib.data.balance import class_counts, class_shares, class_weights
 from dr_lib.errors import InputError
 
 LAB_COUNTS = np.array([20655, 1955, 4210, 698, 581])
@@ -44,18 +44,14 @@ def test_other_kinds_are_refused(kind):
         class_weights(kind, LAB_COUNTS)
 
 
-def test_counts_and_table():
+def test_counts_and_shares():
     grades = [0, 0, 0, 2, 4, 0, 2, 0]
     assert class_counts(grades).tolist() == [5, 0, 2, 0, 1]
-    table = class_table(grades)
-    assert table["grade"].tolist() == [0, 1, 2, 3, 4]
-    assert table["name"].tolist() == ["no DR", "mild", "moderate", "severe", "proliferative"]
-    assert table["photographs"].tolist() == [5, 0, 2, 0, 1]
-    assert table["share"].tolist() == [0.625, 0, 0.25, 0, 0.125]
-    assert class_table([])["share"].tolist() == [0] * 5
+    assert class_shares(class_counts(grades)).tolist() == [0.625, 0, 0.25, 0, 0.125]
+    assert class_shares(class_counts([])).tolist() == [0] * 5
 
 
 def test_the_lab_reports_table():
-    shares = class_table(np.repeat(np.arange(5), LAB_COUNTS))["share"]
+    shares = class_shares(class_counts(np.repeat(np.arange(5), LAB_COUNTS)))
     # The report has one photograph more of grade 0: a header that it did not have was taken for one, here undone.
     assert [round(100 * share, 2) for share in shares] == [73.51, 6.96, 14.98, 2.48, 2.07]

@@ -3,20 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colors, pyplot
+from matplotlib import colors
 
 from dr_lib import plots
 from dr_lib.report.drawing import block_svg, inline_svg, interval_svg
 
 MATRIX = [[90, 10, 0, 0, 0], [5, 5, 0, 0, 0], [0, 0, 8, 2, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 3]]
-
-
-@pytest.fixture(autouse=True)
-def no_figure_is_left_to_pyplot():
-    yield
-    left = pyplot.get_fignums()
-    pyplot.close("all")
-    assert not left
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from dr_lib.evaluation.intervals import Difference
+from dr_lib.report import data_sentences as said
 from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 
@@ -100,20 +101,20 @@ def test_a_study_in_which_nothing_was_learnt_says_so():
 
 def test_damage_and_leak():
     file = {"verdict": "truncated", "action": "repaired"}
-    assert say.damage(9, []) == "Each of 9 photographs was decoded to its last row; none is damaged."
-    assert "Of 100 photographs, 1 is damaged: 1 truncated. Of these, 1 repaired." in say.damage(100, [file])
-    assert "2 are damaged: 2 truncated" in say.damage(100, [file, file])
-    assert "(88.9%)" in say.leak(6322, 5618) and "flatter" in say.leak(6322, 5618)
-    assert say.leak(10, 0).startswith("None of the 10")
-    assert "is not known" in say.leak(10, 0, named=False)
+    assert said.damage(9, []) == "Each of 9 photographs was decoded to its last row; none is damaged."
+    assert "Of 100 photographs, 1 is damaged: 1 truncated. Of these, 1 repaired." in said.damage(100, [file])
+    assert "2 are damaged: 2 truncated" in said.damage(100, [file, file])
+    assert "(88.9%)" in said.leak(6322, 5618) and "flatter" in said.leak(6322, 5618)
+    assert said.leak(10, 0).startswith("None of the 10")
+    assert "is not known" in said.leak(10, 0, named=False)
 
 
 def test_imbalance():
-    assert "Grade 0 has 73.5%" in say.imbalance([20656, 1955, 4210, 698, 581])
-    assert "36 to 1" in say.imbalance([20656, 1955, 4210, 698, 581])
-    assert "Grade 3 has" in say.imbalance([10, 20, 30, 400, 50])
-    assert "about balanced" in say.imbalance([100, 101, 99, 100, 100])
-    assert "lack grade 4" in say.imbalance([10, 5, 5, 5, 0])
+    assert "Grade 0 has 73.5%" in said.imbalance([20656, 1955, 4210, 698, 581])
+    assert "36 to 1" in said.imbalance([20656, 1955, 4210, 698, 581])
+    assert "Grade 3 has" in said.imbalance([10, 20, 30, 400, 50])
+    assert "about balanced" in said.imbalance([100, 101, 99, 100, 100])
+    assert "lack grade 4" in said.imbalance([10, 5, 5, 5, 0])
 
 
 def test_numbers_as_text():

@@ -5,20 +5,11 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colors, pyplot
+from matplotlib import colors
 
 from dr_lib import plots
 from dr_lib import study_plots as plot
 from dr_lib.report.drawing import inline_svg
-
-
-@pytest.fixture(autouse=True)
-def no_figure_is_left_to_pyplot():
-    yield
-    left = pyplot.get_fignums()
-    pyplot.close("all")
-    assert not left
-
 
 KAPPAS = {"unscaled": {8: [0.3], 32: [0.4], 128: [0.1]}, "linear": {8: [0.2], 32: [0.4], 128: [0.35]}}
 INTERVALS = {"unscaled": {8: (0.2, 0.4), 32: (0.3, 0.5), 128: (0.0, 0.2)}, "linear": {8: (0.1, 0.3)}}

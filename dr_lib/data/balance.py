@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dr_lib import GRADE_NAMES, GRADES
+from dr_lib import GRADES
 from dr_lib.errors import InputError
 
 
@@ -17,14 +17,6 @@ def class_counts(grades: Sequence[int] | np.ndarray | pd.Series) -> np.ndarray:
 def class_shares(counts: np.ndarray) -> np.ndarray:
     """Return counts as shares of their sum: float64 (5,), zeros where there is nothing."""
     return counts / max(counts.sum(), 1)
-
-
-def class_table(grades: Sequence[int] | np.ndarray | pd.Series) -> pd.DataFrame:
-    """Return one row a grade: ``grade``, ``name``, ``photographs``, ``share`` (0..1)."""
-    counts = class_counts(grades)
-    return pd.DataFrame(
-        {"grade": GRADES, "name": GRADE_NAMES, "photographs": counts, "share": class_shares(counts)},
-    )
 
 
 def class_weights(kind: str | Sequence[float], counts: np.ndarray) -> np.ndarray:

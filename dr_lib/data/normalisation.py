@@ -96,21 +96,6 @@ class Normalisation(nn.Module):
                 torch.div(levels, self.white, out=part).sub_(mean).div_(std)
         return values.view(batch, height, width, 3).permute(0, 3, 1, 2)
 
-    def denormalise(self, images: Tensor) -> Tensor:
-        """Return values 0..1 to look at from float32 (B, 3, H, W), normalised.
-
-        After samplewise, which keeps no figures, each photograph spans black to white.
-        """
-        if self.kind == "zca":
-            flat = torch.linalg.solve(self.transformation_matrix.double(), images.flatten(1).double(), left=False)
-            images = (flat.float() + self.mean_vector).view(images.shape)
-        elif self.kind == "samplewise":
-            least, most = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
-            images = (images - least) / (most - least).clamp(min=1e-6)
-        else:
-            images = images * self.std.view(3, 1, 1) + self.mean.view(3, 1, 1)
-        return images.clamp(0, 1)
-
     def describe(self) -> str:
         """Return the kind and its figures in a sentence's words."""
         if self.kind == "samplewise":

@@ -1,6 +1,5 @@
 """From a configuration to photographs that can be trained on: labels, splits, damage, squares, in this order."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from dr_lib.data.examine import Facts
 from dr_lib.data.jpeg import NO_IMAGE
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
+from dr_lib.data.preprocessing import VOCABULARY
 from dr_lib.data.splits import assign_splits, limit_splits
 from dr_lib.data.squares import DecodedSquares, SquareRecipe, Squares, recipe_for_testing, recipe_for_training
 from dr_lib.data.survey import Survey
@@ -165,7 +165,7 @@ def _apply(
 
 
 def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts: Mapping[str, Facts]) -> None:
-    if "CropToRetina" not in json.dumps(config.preprocessing):
+    if all(name != "CropToRetina" for name, _ in VOCABULARY.read(config.preprocessing)):
         return
     without = [image for image in table["image"] if facts[image].retina is None]
     if without:

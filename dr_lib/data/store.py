@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,6 @@ class PixelStore:
 
     def _header(self, size: int) -> bytes:
         """Return numpy's header for a file of ``size`` bytes."""
-        from io import BytesIO
-
         side, count = self.recipe.side, (size - HEADER_BYTES) // self.row_bytes
         stream = BytesIO()
         shape = {"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)}

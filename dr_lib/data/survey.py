@@ -75,7 +75,7 @@ class Survey:
         """
         images = list(images)
         keys = {image: self.photographs.key(image) for image in images}
-        store = self._store(recipe)
+        store = self.store(recipe)
         rows = self._rows_of(store, images)
         if len(rows) < len(images):
             self.facts(images, {recipe: images})
@@ -94,6 +94,14 @@ class Survey:
             raise InputError(f"{self.photographs.path(lost[0])}: cannot be read; the audit says more (dr-lab audit)")
         return StoredSquares(store, {image: rows[keys[image]].number for image in images})
 
+    def bytes_missing(self, squares: Wanted) -> int:
+        """Return by how many bytes the store grows for those of ``squares`` that are not in it; decodes nothing."""
+        missing = 0
+        for recipe, images in squares.items():
+            images, store = list(images), self.store(recipe)
+            missing += store.bytes_to_add(len(images) - len(self._rows_of(store, images)))
+        return missing
+
     @cached_property
     def folder(self) -> Path:
         """Where all that is known of ``data_dir`` is kept."""
@@ -104,7 +112,8 @@ class Survey:
     def _facts_journal(self) -> Journal:
         return Journal(self.folder / "facts.jsonl", {"method": METHOD, "data_dir": str(self.data_dir.resolve())})
 
-    def _store(self, recipe: SquareRecipe) -> PixelStore:
+    def store(self, recipe: SquareRecipe) -> PixelStore:
+        """Return where the squares by ``recipe`` are kept."""
         return PixelStore(self.folder / f"squares-{recipe.key}", recipe, _decoders())
 
     def _known(self) -> dict[str, Facts]:
@@ -128,7 +137,7 @@ class Survey:
             elif entry["facts"]["verdict"]["verdict"] == UNREADABLE:
                 unreadable.add(image)
         for recipe, names in squares.items():
-            there = self._rows_of(self._store(recipe), names)
+            there = self._rows_of(self.store(recipe), names)
             for image in names:
                 if self.photographs.key(image) not in there and image not in unreadable:
                     work.setdefault(image, []).append(recipe)
@@ -137,7 +146,7 @@ class Survey:
     def _find(self, work: Mapping[str, list[SquareRecipe]]) -> None:
         """Decode photographs in processes of their own, and enter what they tell."""
         recipes = {recipe for wanted in work.values() for recipe in wanted}
-        stores = {recipe: self._store(recipe) for recipe in recipes}
+        stores = {recipe: self.store(recipe) for recipe in recipes}
         counts = {recipe: sum(recipe in wanted for wanted in work.values()) for recipe in recipes}
         self.folder.mkdir(parents=True, exist_ok=True)
         require_room([(stores[recipe], counts[recipe]) for recipe in recipes], self.cache_dir)

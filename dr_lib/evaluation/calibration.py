@@ -7,12 +7,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from dr_lib import GRADES
+from dr_lib import PROBABILITIES
 
 BINS = 15
 """As in Guo et al., ICML 2017."""
 
-_PROBABILITIES = [f"p{grade}" for grade in GRADES]
 _LEAST = 1e-12
 _TEMPERATURES = (0.05, 20.0)
 
@@ -47,7 +46,7 @@ def reliability(right: ArrayLike, confidence: ArrayLike) -> dict[str, Any]:
 def reliability_of(predictions: pd.DataFrame) -> dict[str, Any]:
     """Return :func:`reliability` of ``predictions`` (columns grade, predicted, p0..p4)."""
     answers = predictions["predicted"].to_numpy()
-    confidence = predictions[_PROBABILITIES].to_numpy(dtype=float)[np.arange(len(answers)), answers]
+    confidence = predictions[PROBABILITIES].to_numpy(dtype=float)[np.arange(len(answers)), answers]
     return reliability(answers == predictions["grade"], confidence)
 
 
@@ -81,9 +80,9 @@ def temperature_scaling(validation: pd.DataFrame, predictions: pd.DataFrame) -> 
 
     Both have the columns grade, predicted, p0..p4.
     """
-    temperature = fit_temperature(validation["grade"], validation[_PROBABILITIES])
+    temperature = fit_temperature(validation["grade"], validation[PROBABILITIES])
     scaled = predictions.copy()
-    scaled[_PROBABILITIES] = at_temperature(predictions[_PROBABILITIES], temperature)
+    scaled[PROBABILITIES] = at_temperature(predictions[PROBABILITIES], temperature)
     return {"temperature": temperature, "photographs": len(validation), **reliability_of(scaled)}
 
 

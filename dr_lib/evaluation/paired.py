@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dr_lib import GRADES
+from dr_lib import GRADES, PROBABILITIES
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.intervals import (
     Difference,
@@ -17,8 +17,6 @@ from dr_lib.evaluation.intervals import (
 )
 from dr_lib.evaluation.ranking import rank_referable
 from dr_lib.evaluation.significance import McNemar, mcnemar
-
-_PROBABILITIES = [f"p{grade}" for grade in GRADES]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def _change_in_referable_auc(joined: pd.DataFrame) -> Difference | None:
     grades = joined["grade"].to_numpy()
     drawn = np.concatenate([np.ones((1, number), dtype=np.uint8), draws(number)])
     before, after = (
-        rank_referable(grades, joined[[name + suffix for name in _PROBABILITIES]].to_numpy(), patients, drawn).auc
+        rank_referable(grades, joined[[name + suffix for name in PROBABILITIES]].to_numpy(), patients, drawn).auc
         for suffix in ("", "_second")
     )
     return difference(after[0] - before[0], after[1:] - before[1:])

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dr_lib import GRADES
+from dr_lib import PROBABILITIES
 
 
 @torch.inference_mode()
@@ -44,4 +44,4 @@ def prediction_table(photographs: pd.DataFrame, probabilities: np.ndarray, predi
     ``probabilities``: float64 (N, 5), ``predicted``: int64 (N,), in the order of ``photographs``.
     """
     table = photographs[["image", "patient", "grade"]].reset_index(drop=True)
-    return table.assign(predicted=predicted, **{f"p{grade}": probabilities[:, grade] for grade in GRADES})
+    return table.assign(predicted=predicted, **dict(zip(PROBABILITIES, probabilities.T, strict=True)))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dr_lib import GRADES
+from dr_lib import PROBABILITIES
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.calibration import reliability_of
 from dr_lib.evaluation.intervals import draws, patient_index, patient_matrices, percentile_interval, resample
@@ -62,7 +62,7 @@ def _figures_of_matrices(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def _figures_of_rankings(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
     grades = predictions["grade"].to_numpy()
-    probabilities = predictions[[f"p{grade}" for grade in GRADES]].to_numpy(dtype=float)
+    probabilities = predictions[PROBABILITIES].to_numpy(dtype=float)
     number, patients = patient_index(predictions["patient"])
     drawn = np.concatenate([np.ones((1, number), dtype=np.uint8), draws(number)])
     areas = grade_areas(grades, probabilities, patients, drawn)

@@ -18,7 +18,7 @@ from dr_lib.data.damage_rule import ACTIONS
 from dr_lib.data.duplicates import MAX_DISTANCE
 from dr_lib.data.jpeg import UNREADABLE, VERDICT_MEANINGS
 from dr_lib.report import audit_text as say
-from dr_lib.report import markup, sentences
+from dr_lib.report import data_sentences, markup
 from dr_lib.report.audit_pictures import MOST_SHOWN, Thumbnail, and_more, beside, groups, label, marked, samples, shot
 from dr_lib.report.render import page_of
 from dr_lib.report.wording import SPLIT_WORDS, counted, percent
@@ -112,7 +112,7 @@ def patients(audit: Mapping[str, Any]) -> HTML:
     both = audit["patients_on_both_sides"]
     names = both["patients"]
     listed = f"On both sides: {say.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
-    leak = sentences.leak(both["test_patients"], both["also_in_training"], both["named"])
+    leak = data_sentences.leak(both["test_patients"], both["also_in_training"], both["named"])
     return markup.shown(table + markup.paragraphs(leak, css="says") + markup.paragraphs(listed, css="note"))
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART, GIVEN
-from dr_lib.report import sentences as say
+from dr_lib.report import data_sentences as say
 from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
 
 WIDTH = 110

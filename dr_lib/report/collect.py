@@ -40,7 +40,7 @@ def read_run(folder: RunFolder, home: Path, *, in_study: bool = False) -> Run:
 
     Runs of a study are named after what varies; seeds of one setting share its name.
     """
-    status = _read_if_there(folder.status) or {"state": "queued"}
+    status = folder.read_status()
     common = {
         "name": folder.name,
         "setting": re.sub(r"-?seed\d+$", "", folder.name) if in_study else "",

@@ -3,6 +3,7 @@
 Whatever the head, who asks it gets the same things back, so that metrics and report need not know which it was.
 """
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ SCALES = (0.05, 5.0)
 """Least and largest scale, in grades, that a regression's errors are taken to have."""
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """The meaning of a network's outputs, float (N, ``outputs``); a head has nothing that gradients train.
 
     ``class_weights``: one a grade, (5,), in the loss alone; ``None``: ones. They follow from the training photographs
@@ -41,17 +42,17 @@ class Head(nn.Module):
         weights = np.ones(len(GRADES)) if class_weights is None else class_weights
         self.register_buffer("class_weights", torch.as_tensor(weights, dtype=torch.float32), persistent=False)
 
+    @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, float32, for grades, int64 (N,), or shares of grades, float (N, 5)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Return the probability of each grade, float64 (N, 5), rows sum to 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predicted(self, outputs: Tensor) -> Tensor:
         """Return the grade that is answered, int64 (N,)."""
-        raise NotImplementedError
 
     def fit(self, outputs: Tensor, grades: Tensor) -> None:
         """Fit to held-out ``outputs`` and their true ``grades``, int64 (N,), what gradients do not: cut-points.
@@ -90,9 +91,9 @@ class _Ordinal(Head):
     The answer is the number of thresholds that are passed with a probability above one half, as CORAL and CORN have it.
     """
 
+    @abstractmethod
     def worse_than(self, outputs: Tensor) -> Tensor:
         """Return P(grade > k), float64 (N, 4), in no row rising with k."""
-        raise NotImplementedError
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         at_least = F.pad(self.worse_than(outputs), (1, 0), value=1.0)

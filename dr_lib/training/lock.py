@@ -1,15 +1,19 @@
-"""One process a run folder: who writes there holds its lock."""
+"""One process a run folder: who writes there holds its lock, and others can see who it is."""
 
 import fcntl
 import json
 import os
 import platform
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dr_lib.errors import InputError
+
+_FLOCK = struct.Struct("@hhqqi0q")
+"""Linux's ``struct flock``: type, whence, start, length, process."""
 
 
 @contextmanager
@@ -26,16 +30,32 @@ def held(lock: Path) -> Iterator[None]:
             fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             stream.seek(0)
-            raise InputError(f"{lock.parent}: {_holder(stream.read())}; wait for it, or end it first") from None
+            raise InputError(f"{lock.parent}: {_told(stream.read())}; wait for it, or end it first") from None
         stream.truncate(0)
         json.dump({"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}, stream)
         stream.flush()
         yield
 
 
-def _holder(text: str) -> str:
+def holder(lock: Path) -> str | None:
+    """Say who holds a lock; None where nobody does.
+
+    Looks without taking it, so that a run that starts meanwhile is not refused. Not for a process that holds the lock
+    itself: closing the file would let go of it.
+    """
     try:
-        holder = json.loads(text)
-        return f"process {holder['pid']} on {holder['host']} has been at this run since {holder['since']}"
+        with lock.open("rb") as stream:
+            asked = _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0)
+            kind, *_ = _FLOCK.unpack(fcntl.fcntl(stream, fcntl.F_GETLK, asked))
+            text = stream.read()
+    except FileNotFoundError:
+        return None
+    return None if kind == fcntl.F_UNLCK else _told(text)
+
+
+def _told(text: str | bytes) -> str:
+    try:
+        found = json.loads(text)
+        return f"process {found['pid']} on {found['host']} has been at this run since {found['since']}"
     except (ValueError, KeyError, TypeError):  # it has just taken the lock and not yet written who it is
         return "another process has just begun with this run"

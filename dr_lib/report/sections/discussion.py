@@ -9,7 +9,7 @@ from IPython.display import HTML
 from dr_lib import GRADE_NAMES
 from dr_lib.data.balance import class_weights as weights_of
 from dr_lib.plots import network_colours, plot_grade_shares, plot_recall_change
-from dr_lib.report import markup
+from dr_lib.report import data_sentences, markup
 from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
@@ -43,7 +43,7 @@ def imbalance(study: Study) -> HTML:
         [("", inline_svg(plot_grade_shares(shares), f"Share of each grade: {spoken}"))],
         "Share of each grade.", f"Upper bars {' and lower bars '.join(shares)} photographs.",
     )  # fmt: skip
-    return markup.shown(table + markup.paragraphs(say.imbalance(train["counts"]), css="says") + figure)
+    return markup.shown(table + markup.paragraphs(data_sentences.imbalance(train["counts"]), css="says") + figure)
 
 
 def class_weights(study: Study) -> HTML:

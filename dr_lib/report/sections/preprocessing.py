@@ -4,8 +4,8 @@ from html import escape
 
 from IPython.display import HTML
 
+from dr_lib.report import data_sentences as say
 from dr_lib.report import markup
-from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.study import Study
 

@@ -1,0 +1,54 @@
+"""What the audit says of photographs, patients and grades, in sentences: numbers in, plain text out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dr_lib.report.wording import counted, listed, percent, tally
+
+
+def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many of the files are damaged, how, and what was done about them."""
+    if not files:
+        return f"Each of {counted(checked, 'photograph')} was decoded to its last row; none is damaged."
+    verdicts = [entry["verdict"] for entry in files]
+    actions = [entry["action"] for entry in files]
+    return (
+        f"Of {counted(checked, 'photograph')}, {len(files)} {'is' if len(files) == 1 else 'are'} damaged: "
+        f"{tally(verdicts)}. Of these, {tally(actions)}."
+    )
+
+
+def leak(test_patients: int, also_in_training: int, named: bool = True) -> str:
+    """Return whether patients are on both sides of the split, and what that does to the figures.
+
+    ``named``: whether the labels say which photographs are of the same patient.
+    """
+    if not named:
+        return (
+            "The labels do not say which photographs are of the same patient: each counts as one of its own, and "
+            "whether a patient is on both sides of the split is not known."
+        )
+    if not also_in_training:
+        return f"None of the {counted(test_patients, 'testing patient')} has a photograph among those trained on."
+    return (
+        f"{also_in_training:,} of {counted(test_patients, 'testing patient')} "
+        f"({percent(also_in_training / test_patients)}) have their other eye among the photographs trained on. "
+        "The eyes of one patient resemble each other, so testing figures flatter every network here."
+    )
+
+
+def imbalance(counts: Sequence[int]) -> str:
+    """Return how uneven the grades are among the training photographs."""
+    total = sum(counts)
+    common, rare = max(counts), min(counts)
+    if not total:
+        return "There are no training photographs."
+    if not rare:
+        absent = listed([f"grade {grade}" for grade, n in enumerate(counts) if not n])
+        return f"The training photographs lack {absent}; grade {counts.index(common)} has {percent(common / total)}."
+    if common / rare < 1.5:
+        return f"The grades are about balanced: from {rare:,} to {common:,} training photographs each."
+    return (
+        f"Grade {counts.index(common)} has {percent(common / total)} of the training photographs, grade "
+        f"{counts.index(rare)} has {percent(rare / total)}: {common / rare:.0f} to 1."
+    )
