@@ -40,7 +40,7 @@ def needed(name, extra=""):
 def test_everything_that_is_needed_is_pinned_at_the_version_that_is_tested():
     names = needed("dr-lab") | needed("dr-lab", "test")
     assert {"torch", "numpy", "pytest", "ipykernel"} <= names
-    names -= {"setuptools", "pip", "dr-lab"}  # tools of the installation, and the project itself, of which an extra names another
+    names -= {"setuptools", "pip", "dr-lab"}  # tools of the installation, and the project itself
     assert {name: version(name) for name in sorted(names)} == {name: pins().get(name) for name in sorted(names)}
 
 
