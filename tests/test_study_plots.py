@@ -8,7 +8,7 @@ import pytest
 from matplotlib import colors
 
 from dr_lib import plots
-from dr_lib import study_plots as plot
+from dr_lib.plots import studies as plot
 from dr_lib.report.drawing import inline_svg
 
 KAPPAS = {"unscaled": {8: [0.3], 32: [0.4], 128: [0.1]}, "linear": {8: [0.2], 32: [0.4], 128: [0.35]}}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dr_lib.plots import Line, Words, line_styles, plot_by_batch_size, plot_per_epoch, value_limits
 from dr_lib.report import markup
 from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
@@ -20,7 +21,6 @@ from dr_lib.report.settings import (
     unrest,
 )
 from dr_lib.report.study_sentences import Finding
-from dr_lib.study_plots import Line, Words, line_styles, plot_by_batch_size, plot_per_epoch, value_limits
 
 Lines = Mapping[str, Mapping[int, Setting]]
 

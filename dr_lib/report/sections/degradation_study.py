@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dr_lib.evaluation.intervals import Difference
-from dr_lib.plots import network_colours
+from dr_lib.plots import Line, network_colours, plot_gradients, plot_per_epoch, value_limits
 from dr_lib.report import markup
 from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
@@ -15,7 +15,6 @@ from dr_lib.report.drawing import inline_svg
 from dr_lib.report.settings import Setting, last
 from dr_lib.report.study import Run, network_name
 from dr_lib.report.study_sentences import Finding
-from dr_lib.study_plots import Line, plot_gradients, plot_per_epoch, value_limits
 
 KINDS = {False: "plain", True: "residual"}
 _NORMAL_95 = 1.96

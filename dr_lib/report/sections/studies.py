@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
+from dr_lib.plots import MAX_LINES, plot_settings
 from dr_lib.report import markup, sentences
 from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
@@ -19,7 +20,6 @@ from dr_lib.report.sections.degradation_study import (
 )
 from dr_lib.report.settings import Setting, accuracy, distinct, kappa, lines_over, seconds, settings_of
 from dr_lib.report.study import Study
-from dr_lib.study_plots import MAX_LINES, plot_settings
 
 PLACE = "study"
 """Where on the page the section begins."""

@@ -1,9 +1,9 @@
-"""The figures of studies: numbers in, Axes out, in the manners of :mod:`dr_lib.plots`.
+"""The figures of studies: what a figure of merit does along what was varied.
 
 Lines are told apart by colour, by marker or dashes, and by their names, which stand at their ends.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from dr_lib.plots import FONT, GRID, MAJORITY, MUTED, NETWORKS, TEXT, panel, plain_axes, spread_out
+from dr_lib.plots.axes import (
+    DOTTED,
+    FONT,
+    GRID,
+    MAJORITY,
+    MUTED,
+    NETWORKS,
+    TEXT,
+    Words,
+    count_axis,
+    name_ends,
+    panel,
+    plain_axes,
+    value_axis,
+)
 
 MAX_LINES = 6
 """More lines than this in one panel cannot be told apart."""
@@ -19,9 +33,6 @@ MAX_LINES = 6
 _MARKERS = "osD^vP"
 _ORDER = (2, 3, 4, 5, 0, 1)
 """Blue and orange come last: elsewhere in the report they are ResNet18 and ResNet50."""
-
-Words = Callable[[float], str]
-"""What a number is called on an axis and beside a point."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ def plot_by_batch_size(
                     fontsize=FONT - 1, color=TEXT,
                 )  # fmt: skip
     if majority is not None:
-        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=(0, (2, 2)), zorder=1)
+        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
         ends["majority"] = (majority, MAJORITY)
     ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     ax.margins(y=0.14)
@@ -90,9 +101,9 @@ def plot_by_batch_size(
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("batch size", fontsize=FONT, color=MUTED)
-    _value_axis(ax, words)
+    value_axis(ax, words)
     if len(ends) > 1:
-        _name_lines(ax, ends)
+        name_ends(ax, ends)
     return ax
 
 
@@ -115,16 +126,15 @@ def plot_per_epoch(
         ax.plot(curve.index[-1:], curve.to_numpy()[-1:], style.marker, color=style.colour, ms=5, zorder=3)
         ends[name] = (float(curve.iloc[-1]), TEXT)
     if majority is not None:
-        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=(0, (2, 2)), zorder=1)
+        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
         ends["majority"] = (majority, MAJORITY)
     first, last = (int(edge([curve.index[end] for curve in curves.values()])) for edge, end in ((min, 0), (max, -1)))
     ax.set_xlim(first - 0.4, max(last, first + 1) + 0.2)
     ax.set_ylim(*limits)
     plain_axes(ax)
-    ax.set_xlabel("epoch", fontsize=FONT, color=MUTED)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    _value_axis(ax, words)
-    _name_lines(ax, ends)
+    count_axis(ax, "epoch")
+    value_axis(ax, words)
+    name_ends(ax, ends)
     return ax
 
 
@@ -158,10 +168,8 @@ def plot_gradients(
     ax.yaxis.set_major_locator(LogLocator(numticks=6))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda norm, _: f"{norm:g}"))
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    ax.set_xlabel("layer, from the photograph to the answer", fontsize=FONT, color=MUTED)
-    if ends:
-        _name_lines(ax, ends)
+    count_axis(ax, "layer, from the photograph to the answer")
+    name_ends(ax, ends)
     return ax
 
 
@@ -183,7 +191,7 @@ def plot_settings(
             ax.plot([np.mean(values)], [row], "|", ms=16, mew=2.4, color=colour, zorder=4, gid="mean")
         ax.plot(values, [row] * len(values), "o", ms=7 if len(values) == 1 else 4, color=colour, zorder=3)
     if majority is not None:
-        ax.axvline(majority, color=MAJORITY, lw=1.6, ls=(0, (2, 2)), zorder=1)
+        ax.axvline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
         ax.annotate(
             "majority", (majority, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
             textcoords="offset points", ha="center", fontsize=FONT - 1, color=MAJORITY,
@@ -205,22 +213,3 @@ def value_limits(curves: Sequence[Sequence[float]], also: float | None = None) -
     values = np.append(values, [] if also is None else also)
     air = 0.07 * float(np.ptp(values)) or 0.01
     return float(values.min()) - air, float(values.max()) + air
-
-
-def _value_axis(ax: Axes, words: Words) -> None:
-    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
-
-
-def _name_lines(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Write each name at the right of the Axes at the height of its value, whatever the scale, none over another."""
-    left = ax.get_xlim()[0]
-    to_axes = ax.transData + ax.transAxes.inverted()
-    wanted = [float(to_axes.transform((left, value))[1]) for value, _ in ends.values()]
-    # 16 px a name, of an axes that takes three quarters of its figure.
-    gap = 16 / (0.75 * 72 * ax.figure.get_figheight())
-    for (name, (_, colour)), height in zip(ends.items(), spread_out(wanted, gap, 0, 1), strict=True):
-        ax.annotate(
-            name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
-            fontsize=FONT - 0.5, color=colour, annotation_clip=False,
-        )  # fmt: skip

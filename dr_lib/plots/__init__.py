@@ -1,0 +1,62 @@
+"""Numbers in, Axes out. Nothing is shown, saved, seeded or styled globally.
+
+Figures are drawn at the size at which they are read: a unit of the figure is a pixel of a 360 px wide panel, so that a
+telephone shows one panel a row in legible letters and a desktop two.
+"""
+
+from dr_lib.plots.accuracy import accuracy_limits, plot_accuracy
+from dr_lib.plots.axes import (
+    FONT,
+    GRID,
+    HEAT,
+    MAJORITY,
+    MUTED,
+    NETWORKS,
+    PHASE,
+    TEXT,
+    Words,
+    network_colours,
+    panel,
+    plain_axes,
+    spread_out,
+)
+from dr_lib.plots.grades import plot_confusion, plot_grade_shares, plot_recall_change
+from dr_lib.plots.studies import (
+    MAX_LINES,
+    Line,
+    line_styles,
+    plot_by_batch_size,
+    plot_gradients,
+    plot_per_epoch,
+    plot_settings,
+    value_limits,
+)
+
+__all__ = [
+    "FONT",
+    "GRID",
+    "HEAT",
+    "MAJORITY",
+    "MAX_LINES",
+    "MUTED",
+    "NETWORKS",
+    "PHASE",
+    "TEXT",
+    "Line",
+    "Words",
+    "accuracy_limits",
+    "line_styles",
+    "network_colours",
+    "panel",
+    "plain_axes",
+    "plot_accuracy",
+    "plot_by_batch_size",
+    "plot_confusion",
+    "plot_grade_shares",
+    "plot_gradients",
+    "plot_per_epoch",
+    "plot_recall_change",
+    "plot_settings",
+    "spread_out",
+    "value_limits",
+]

@@ -1,0 +1,96 @@
+"""What all panels share: colours, size, plain axes, scales, and names at the ends of lines."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+TEXT, MUTED, GRID, PHASE = "#1d2330", "#5a6375", "#e3e6ec", "#f1f3f6"
+MAJORITY, HEAT = "#b0342c", "#0b5fa5"
+NETWORKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe & Ito's palette, which colour-blind readers can tell apart; one colour a network, everywhere."""
+
+FONT = 12.5
+DOTTED = (0, (2, 2))
+"""Dashes of what a network has to beat: the majority, chance."""
+
+_KNOWN = {"resnet18": NETWORKS[0], "resnet50": NETWORKS[1]}
+
+Words = Callable[[float], str]
+"""What a number is called on an axis and beside a point."""
+
+
+def network_colours(models: Sequence[str]) -> dict[str, str]:
+    """Return one colour for each network; ResNet18 and ResNet50 have theirs whatever else is shown."""
+    free = iter(NETWORKS[2:] * (len(models) // 4 + 1))
+    return {model: _KNOWN.get(model) or next(free) for model in models}
+
+
+def panel(width: float = 360, height: float = 270) -> Axes:
+    """Return empty Axes in a figure of its own, sizes in px of the report."""
+    figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+    figure.patch.set_alpha(0)
+    return figure.subplots()
+
+
+def plain_axes(ax: Axes) -> None:
+    """Leave a horizontal grid and small letters; take the frame away."""
+    ax.patch.set_alpha(0)
+    ax.spines[:].set_visible(False)
+    ax.set_axisbelow(True)
+    ax.grid(axis="y", color=GRID, lw=0.8)
+    ax.tick_params(length=0, labelsize=FONT - 1, labelcolor=MUTED, pad=4)
+
+
+def percent(share: float) -> str:
+    """Return a share 0..1 as whole per cent."""
+    return f"{100 * share:.0f}%"
+
+
+def value_axis(ax: Axes, words: Words) -> None:
+    """Give the vertical axis about five ticks at round values, called what ``words`` calls them."""
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+
+
+def count_axis(ax: Axes, name: str) -> None:
+    """Give the horizontal axis a few ticks at whole numbers, such as epochs, and its ``name``."""
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    ax.set_xlabel(name, fontsize=FONT, color=MUTED)
+
+
+def name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write each name at the right of the Axes at the height of its value, none over another.
+
+    ``ends``: by name, the value and the colour of the text. The limits and the scale of the vertical axis, which may
+    be logarithmic, have to be final.
+    """
+    if not ends:
+        return
+    left = ax.get_xlim()[0]
+    to_axes = ax.transData + ax.transAxes.inverted()
+    wanted = [float(to_axes.transform((left, value))[1]) for value, _ in ends.values()]
+    # 16 px a name, of an axes that takes three quarters of its figure.
+    gap = 16 / (0.75 * 72 * ax.figure.get_figheight())
+    for (name, (_, colour)), height in zip(ends.items(), spread_out(wanted, gap, 0, 1), strict=True):
+        ax.annotate(
+            name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
+            fontsize=FONT - 0.5, color=colour, annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return ``values`` moved as little as a sweep up and one down need to lie ``gap`` apart within low..high."""
+    order = np.argsort(values, kind="stable")
+    placed = np.asarray(values, dtype=float)[order]
+    for i in range(1, len(placed)):
+        placed[i] = max(placed[i], placed[i - 1] + gap)
+    excess = max(0.0, placed[-1] - high)
+    placed[-1] -= excess
+    for i in range(len(placed) - 2, -1, -1):
+        placed[i] = min(placed[i], placed[i + 1] - gap)
+    result = np.empty(len(placed))
+    result[order] = placed
+    return result.tolist()

@@ -1,0 +1,86 @@
+"""What happens to each grade: confusion matrices, recall, shares."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike
+
+from dr_lib import GRADE_NAMES, GRADES
+from dr_lib.plots.axes import FONT, GRID, HEAT, MUTED, TEXT, panel, percent, plain_axes
+
+
+def plot_confusion(matrix: ArrayLike, *, ax: Axes | None = None) -> Axes:
+    """Draw a confusion matrix (counts, 5 x 5), each row as shares of its true grade: rows sum to 1.
+
+    A cell is the deeper the larger its share; a row without photographs stays empty and says so.
+    """
+    ax = ax or panel(360, 340)
+    matrix = np.asarray(matrix, dtype=float)
+    for row in GRADES:
+        support = matrix[row].sum()
+        for column in GRADES:
+            share = matrix[row, column] / support if support else 0.0
+            # No deeper than 0.6, so that the same text colour is legible on every cell, light or dark.
+            cell = Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, color=HEAT, lw=0, clip_on=False)
+            cell.set_alpha(0.03 + 0.57 * share)
+            ax.add_patch(cell)
+            ax.text(
+                column, row, f"{share:.2f}" if support else "–", ha="center", va="center", color=TEXT,
+                fontsize=FONT + 0.5, fontweight="bold" if row == column else "normal",
+            )  # fmt: skip
+    ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5))
+    ax.set_xticks(GRADES, [str(grade) for grade in GRADES], fontsize=FONT, color=TEXT)
+    labels = [
+        f"{grade} {name}\nn = {int(n):,}"
+        for grade, name, n in zip(GRADES, GRADE_NAMES, matrix.sum(axis=1), strict=True)
+    ]
+    ax.set_yticks(GRADES, labels, fontsize=FONT - 1.5, color=TEXT)
+    ax.set_xlabel("predicted grade", fontsize=FONT, color=MUTED)
+    ax.set_ylabel("true grade", fontsize=FONT, color=MUTED)
+    ax.tick_params(length=0)
+    ax.patch.set_alpha(0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def plot_recall_change(before: ArrayLike, after: ArrayLike, *, colour: str, ax: Axes | None = None) -> Axes:
+    """Draw how the recall of each grade (shares, length 5) moves from ``before`` (ring) to ``after`` (dot)."""
+    ax = ax or panel(360, 230)
+    for grade, (start, end) in enumerate(zip(before, after, strict=True)):
+        if start is None or end is None:
+            continue
+        ax.annotate(
+            "", (end, grade), (start, grade), arrowprops={"arrowstyle": "-", "color": colour, "lw": 2}, zorder=2
+        )
+        ax.plot([start], [grade], "o", ms=8, mfc="none", mec=colour, mew=1.8, zorder=3)
+        ax.plot([end], [grade], "o", ms=8, color=colour, zorder=4)
+    ax.set(xlim=(-0.03, 1.03), ylim=(4.5, -0.5))
+    plain_axes(ax)
+    ax.grid(axis="x", color=GRID, lw=0.8)
+    ax.set_yticks(GRADES, [f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES)], fontsize=FONT - 1, color=TEXT)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+    ax.set_xlabel("recall", fontsize=FONT, color=MUTED)
+    return ax
+
+
+def plot_grade_shares(shares: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
+    """Draw the share of each grade, one bar a grade and one row of bars a split; shares 0..1 by split."""
+    ax = ax or panel(360, 250)
+    height = 0.8 / len(shares)
+    for number, (split, values) in enumerate(shares.items()):
+        where = np.arange(len(GRADES)) - 0.4 + height * (number + 0.5)
+        ax.barh(where, values, height * 0.9, color=HEAT, alpha=0.9 - 0.5 * number / len(shares), label=split)
+        for y, share in zip(where, values, strict=True):
+            ax.annotate(
+                f"{100 * share:.1f}%", (share, y), xytext=(4, 0), textcoords="offset points", va="center",
+                fontsize=FONT - 2, color=TEXT,
+            )  # fmt: skip
+    ax.set(xlim=(0, 1.15 * max(np.max(values) for values in shares.values())), ylim=(4.5, -0.5))
+    plain_axes(ax)
+    ax.grid(False)
+    ax.set_yticks(GRADES, [f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES)], fontsize=FONT - 1, color=TEXT)
+    ax.set_xticks([])
+    return ax
