@@ -32,11 +32,11 @@ def test_agrees_with_scikit_learn(seed, present):
     options = {"labels": GRADES, "average": None, "zero_division": np.nan}
     close(metrics.recall(matrix), reference.recall_score(grades, predicted, **options))
     close(metrics.precision(matrix), reference.precision_score(grades, predicted, **options))
-    for ours, theirs in (("true", "true"), ("predicted", "pred"), ("all", "all")):
+    for normalize in ("true", "pred", "all"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn divides by empty rows
-            expected = reference.confusion_matrix(grades, predicted, labels=GRADES, normalize=theirs)
-        close(metrics.confusion_matrix(grades, predicted, normalize=ours), expected)
+            expected = reference.confusion_matrix(grades, predicted, labels=GRADES, normalize=normalize)
+        close(metrics.confusion_matrix(grades, predicted, normalize=normalize), expected)
 
 
 def test_kappa_of_published_table():

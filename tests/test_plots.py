@@ -1,9 +1,12 @@
 """Plots hold what they were given: lines, texts, ticks and colours are read back."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import colors
+from sklearn import metrics as reference
 
 from dr_lib import plots
 from dr_lib.report.drawing import block_svg, inline_svg, interval_svg
@@ -48,15 +51,58 @@ def test_one_epoch_is_a_curve_too(curves):
     plots.plot_accuracy({"pretrained": curves["pretrained"].head(1)}, colour="#0072b2")
 
 
-def test_confusion_shows_rows_as_shares_and_counts_of_each_grade():
+def test_seeds_are_a_mean_in_a_band_from_the_lowest_to_the_highest(curves):
+    low = curves["scratch"]
+    seeds = pd.DataFrame({0: low, 1: low + 0.01, 2: low + 0.05})
+    ax = plots.plot_accuracy({"scratch": seeds}, colour="#0072b2", chosen={"scratch": [3, 5, 10]})
+    assert ax.lines[0].get_ydata() == pytest.approx((low + 0.02).to_numpy())
+    (band,) = ax.collections
+    edges = band.get_paths()[0].vertices
+    assert edges[:, 1].min() == pytest.approx(low.min()) and edges[:, 1].max() == pytest.approx(low.max() + 0.05)
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_gid() == "chosen"]
+    assert dots == [(3, seeds.loc[3, 0]), (5, seeds.loc[5, 1]), (10, seeds.loc[10, 2])]
+    assert not plots.plot_accuracy({"scratch": seeds[[0]]}, colour="#0072b2").collections
+    with pytest.raises(ValueError):
+        plots.plot_accuracy({"scratch": seeds}, colour="#0072b2", chosen={"scratch": [3, 5]})
+
+
+def cells_of(ax):
+    """Return the large texts of the cells, the small ones, and how deep the cells are, each 5 x 5."""
+    large = [text.get_text() for text in ax.texts if text.get_gid() != "count"]
+    small = {
+        (round(t.get_position()[1]), t.get_position()[0]): t.get_text() for t in ax.texts if t.get_gid() == "count"
+    }
+    depth = np.array([patch.get_alpha() for patch in ax.patches]).reshape(5, 5)
+    return np.array(large).reshape(5, 5), small, depth
+
+
+@pytest.mark.parametrize("normalize", ["true", "pred", "all"])
+def test_cells_of_a_confusion_matrix_have_scikit_learns_shares_and_counts(normalize):
+    counts = np.array(MATRIX)
+    truth, answers = (np.repeat(side.ravel(), counts.ravel()) for side in np.indices(counts.shape))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn divides by empty rows
+        shares = reference.confusion_matrix(truth, answers, labels=range(5), normalize=normalize)
+    large, small, depth = cells_of(plots.plot_confusion(MATRIX, normalize=normalize))
+    for cell in np.ndindex(5, 5):
+        nobody = not counts.sum(axis=1)[cell[0]] and normalize == "true"
+        assert large[cell] == ("–" if nobody else f"{shares[cell]:.2f}")
+        assert small.get(cell) == (None if nobody else str(counts[cell]))
+    assert depth.max() == pytest.approx(0.6)
+    assert np.array_equal(np.argsort(depth.ravel(), kind="stable"), np.argsort(shares.ravel(), kind="stable"))
+
+
+def test_confusion_names_grades_and_how_many_have_them():
     ax = plots.plot_confusion(MATRIX)
-    cells = np.array(texts(ax)).reshape(5, 5)
-    assert cells[0].tolist() == ["0.90", "0.10", "0.00", "0.00", "0.00"]
-    assert set(cells[3]) == {"–"}
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[0] == "0 no DR\nn = 100" and labels[3] == "3 severe\nn = 0"
-    depth = np.array([patch.get_alpha() for patch in ax.patches]).reshape(5, 5)
-    assert depth[0, 0] == depth[0].max() and depth.max() <= 0.6
+    assert [label.get_text() for label in ax.get_xticklabels()] == list("01234")
+    answered = plots.plot_confusion(MATRIX, normalize="pred").get_xticklabels()
+    assert [label.get_text() for label in answered] == ["0\n96", "1\n15", "2\n8", "3\n2", "4\n3"]
+    large, small, _ = cells_of(plots.plot_confusion(np.array(MATRIX) * 100, normalize=None))
+    assert large[0].tolist() == ["9,000", "1,000", "0", "0", "0"] and not small
+    large, small, _ = cells_of(plots.plot_confusion(np.zeros((5, 5)), normalize="all"))
+    assert set(large.ravel()) == {"–"} and not small
 
 
 def test_recall_change_leaves_undefined_grades_out():

@@ -17,12 +17,12 @@ _SQUARED_DISTANCE = np.subtract.outer(GRADES, GRADES).astype(float) ** 2
 
 
 def confusion_matrix(
-    grades: ArrayLike, predicted: ArrayLike, *, normalize: Literal["true", "predicted", "all"] | None = None
+    grades: ArrayLike, predicted: ArrayLike, *, normalize: Literal["true", "pred", "all"] | None = None
 ) -> NDArray:
     """Return the 5 x 5 table of true grades (rows) against predicted grades (columns).
 
-    Counts, or with ``normalize`` shares of the row (``true``), of the column (``predicted``) or of everything.
-    A row or column without photographs normalises to zeros, as in scikit-learn.
+    Counts, or with ``normalize``, in scikit-learn's words, shares of the row (``true``), of the column (``pred``) or
+    of everything (``all``). A row or column without photographs normalises to zeros, as there.
     """
     grades, predicted = np.asarray(grades, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
     n = len(GRADES)
@@ -30,10 +30,10 @@ def confusion_matrix(
     return counts if normalize is None else normalise(counts, normalize)
 
 
-def normalise(matrix: ArrayLike, over: Literal["true", "predicted", "all"]) -> Floats:
-    """Return counts as shares of their row (``true``), their column (``predicted``) or of everything (``all``)."""
+def normalise(matrix: ArrayLike, over: Literal["true", "pred", "all"]) -> Floats:
+    """Return counts as shares of their row (``true``), their column (``pred``) or of everything (``all``)."""
     matrix = np.asarray(matrix, dtype=float)
-    axis = {"true": -1, "predicted": -2, "all": (-2, -1)}[over]
+    axis = {"true": -1, "pred": -2, "all": (-2, -1)}[over]
     return np.nan_to_num(_divide(matrix, matrix.sum(axis=axis, keepdims=True)))
 
 

@@ -14,6 +14,7 @@ from dr_lib.plots.axes import (
     NETWORKS,
     PHASE,
     TEXT,
+    Line,
     Words,
     network_colours,
     panel,
@@ -21,9 +22,11 @@ from dr_lib.plots.axes import (
     spread_out,
 )
 from dr_lib.plots.grades import plot_confusion, plot_grade_shares, plot_recall_change
+from dr_lib.plots.many import plot_cost, plot_many
+from dr_lib.plots.ranking import OperatingPoint, plot_precision_recall, plot_roc
+from dr_lib.plots.reliability import plot_reliability
 from dr_lib.plots.studies import (
     MAX_LINES,
-    Line,
     line_styles,
     plot_by_batch_size,
     plot_gradients,
@@ -43,6 +46,7 @@ __all__ = [
     "PHASE",
     "TEXT",
     "Line",
+    "OperatingPoint",
     "Words",
     "accuracy_limits",
     "line_styles",
@@ -52,10 +56,15 @@ __all__ = [
     "plot_accuracy",
     "plot_by_batch_size",
     "plot_confusion",
+    "plot_cost",
     "plot_grade_shares",
     "plot_gradients",
+    "plot_many",
     "plot_per_epoch",
+    "plot_precision_recall",
     "plot_recall_change",
+    "plot_reliability",
+    "plot_roc",
     "plot_settings",
     "spread_out",
     "value_limits",

@@ -1,6 +1,6 @@
 """Accuracy per epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from dr_lib.plots.axes import (
+    DASHED,
     DOTTED,
     FONT,
     MAJORITY,
@@ -22,22 +23,28 @@ from dr_lib.plots.axes import (
     value_axis,
 )
 
+Curve = pd.Series | pd.DataFrame
+"""Shares 0..1 indexed by epoch; a frame has one column a seed."""
+
 
 def plot_accuracy(
-    curves: Mapping[str, pd.Series],
+    curves: Mapping[str, Curve],
     *,
     colour: str,
     majority: float | None = None,
     head_only: int = 0,
-    chosen: Mapping[str, int] | None = None,
+    chosen: Mapping[str, int | Sequence[int]] | None = None,
     limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw accuracy per epoch, one line a curve, named at its end.
 
-    ``curves``: by name, shares 0..1 indexed by epoch; the first is drawn solid, later ones dashed. ``head_only``: so
-    many first epochs are shaded as those that train the head alone (of the solid curve). ``chosen``: by name, the
-    epoch that gets a dot. ``limits``: range of the accuracy axis, to compare panels.
+    ``curves``: by name, shares 0..1 indexed by epoch; the first is drawn solid, later ones dashed. Several seeds, one
+    column each, are drawn as their mean within a band from the lowest seed to the highest: of three to five seeds
+    these are the facts, where a standard deviation would suggest a shape. ``head_only``: so many first epochs are
+    shaded as those that train the head alone (of the solid curve). ``chosen``: by name, the epoch that gets a dot, or
+    one for each seed, which stands at that seed's own accuracy. ``limits``: range of the accuracy axis, to compare
+    panels.
     """
     ax = ax or panel()
     last = max(int(curve.index[-1]) for curve in curves.values())
@@ -56,24 +63,33 @@ def plot_accuracy(
         ax.axhline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
         ends["majority"] = (majority, MAJORITY)
     for number, (name, curve) in enumerate(curves.items()):
-        style = {"ls": "-", "lw": 2.4} if number == 0 else {"ls": (0, (5, 2.2)), "lw": 1.9}
-        ax.plot(curve.index, curve.to_numpy(), color=colour, zorder=3, label=name, **style)
-        if len(curve) == 1:
-            ax.plot(curve.index, curve.to_numpy(), "o", color=colour, ms=4, zorder=3)
+        seeds = curve.to_frame() if isinstance(curve, pd.Series) else curve
+        style = {"ls": "-", "lw": 2.4} if number == 0 else {"ls": DASHED, "lw": 1.9}
+        mean = seeds.mean(axis=1)
+        if seeds.shape[1] > 1:
+            ax.fill_between(
+                seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.22, lw=0, zorder=2, gid="seeds"
+            )
+        ax.plot(mean.index, mean.to_numpy(), color=colour, zorder=3, label=name, **style)
+        if len(mean) == 1:
+            ax.plot(mean.index, mean.to_numpy(), "o", color=colour, ms=4, zorder=3)
         if chosen and name in chosen:
-            ax.plot(chosen[name], curve.loc[chosen[name]], "o", color=colour, ms=8, zorder=4, gid="chosen")
-        ends[name] = (float(curve.iloc[-1]), TEXT)
-    name_ends(ax, ends)
+            epochs = np.atleast_1d(chosen[name])
+            for epoch, (_, seed) in zip(epochs, seeds.items(), strict=True):
+                size = 8 if len(epochs) == 1 else 6
+                ax.plot(epoch, seed.loc[epoch], "o", color=colour, ms=size, zorder=4, gid="chosen")
+        ends[name] = (float(mean.iloc[-1]), TEXT)
     plain_axes(ax)
     count_axis(ax, "epoch")
     value_axis(ax, percent)
+    name_ends(ax, ends)
     return ax
 
 
-def accuracy_limits(curves: ArrayLike, majority: float | None = None) -> tuple[float, float]:
+def accuracy_limits(curves: Iterable[ArrayLike], majority: float | None = None) -> tuple[float, float]:
     """Return a range of accuracy that holds all ``curves`` and the majority with a little air."""
     values = np.concatenate([np.asarray(curve, dtype=float).ravel() for curve in curves])
     values = np.append(values, [] if majority is None else majority)
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     air = max(0.02, 0.09 * (high - low))
     return max(0.0, low - air), min(1.02, high + air)

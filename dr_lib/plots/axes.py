@@ -1,11 +1,14 @@
 """What all panels share: colours, size, plain axes, scales, and names at the ends of lines."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 TEXT, MUTED, GRID, PHASE = "#1d2330", "#5a6375", "#e3e6ec", "#f1f3f6"
 MAJORITY, HEAT = "#b0342c", "#0b5fa5"
@@ -13,13 +16,27 @@ NETWORKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe & Ito's palette, which colour-blind readers can tell apart; one colour a network, everywhere."""
 
 FONT = 12.5
-DOTTED = (0, (2, 2))
-"""Dashes of what a network has to beat: the majority, chance."""
+DOTTED, DASHED = (0, (2, 2)), (0, (5, 2.2))
+"""Dashes of what a network has to beat (the majority, chance), and of second lines in one colour."""
 
 _KNOWN = {"resnet18": NETWORKS[0], "resnet50": NETWORKS[1]}
 
 Words = Callable[[float], str]
 """What a number is called on an axis and beside a point."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """How a line looks in every panel of a figure."""
+
+    colour: str
+    marker: str = "o"
+    dashed: bool = False
+
+    @property
+    def strokes(self) -> dict:
+        """Style and width of its strokes, as matplotlib takes them."""
+        return {"ls": DASHED, "lw": 1.9} if self.dashed else {"ls": "-", "lw": 2.2}
 
 
 def network_colours(models: Sequence[str]) -> dict[str, str]:
@@ -78,6 +95,32 @@ def name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         ax.annotate(
             name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
             fontsize=FONT - 0.5, color=colour, annotation_clip=False,
+        )  # fmt: skip
+
+
+KEY_ROW = 18
+"""Height of a row of :func:`key`, px."""
+
+
+def key(ax: Axes, rows: Sequence[tuple[str, Line, bool]], *, below: float = 46) -> None:
+    """Write a row a line under the Axes: a stroke in its look and its text, with its marker where that is asked for.
+
+    For lines that meet at their ends, which cannot be named there. ``rows``: text, look, whether it has markers.
+    ``below``: px from the Axes to the first row, which the names of the horizontal axis need.
+    """
+    for number, (text, line, marked) in enumerate(rows):
+        down = below + KEY_ROW * number
+        where = ax.transAxes + ScaledTranslation(0, -down / 72, ax.figure.dpi_scale_trans)
+        marker = {"marker": line.marker, "ms": 6, "markevery": [1]} if marked else {}
+        # Its middle point carries the marker.
+        ax.add_artist(
+            Line2D(
+                [0, 0.05, 0.1], [0, 0, 0], color=line.colour, transform=where, clip_on=False, **line.strokes, **marker
+            )
+        )
+        ax.annotate(
+            text, (0.13, 0), xycoords="axes fraction", xytext=(0, -down), textcoords="offset points", va="center",
+            fontsize=FONT - 1, color=TEXT, annotation_clip=False, gid="key",
         )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What happens to each grade: confusion matrices, recall, shares."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,36 +10,51 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from dr_lib import GRADE_NAMES, GRADES
+from dr_lib.evaluation.metrics import normalise
 from dr_lib.plots.axes import FONT, GRID, HEAT, MUTED, TEXT, panel, percent, plain_axes
 
 
-def plot_confusion(matrix: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix (counts, 5 x 5), each row as shares of its true grade: rows sum to 1.
+def plot_confusion(
+    matrix: ArrayLike, *, normalize: Literal["true", "pred", "all"] | None = "true", ax: Axes | None = None
+) -> Axes:
+    """Draw a confusion matrix (counts, 5 x 5): in each cell its share and, smaller, its count.
 
-    A cell is the deeper the larger its share; a row without photographs stays empty and says so.
+    ``normalize`` means what it means in scikit-learn: shares of the true grade (rows sum to 1), of the predicted grade
+    (columns sum to 1), of all photographs, or counts alone. A cell is the deeper the larger its share; shares of all,
+    and counts, are measured by the largest of them. A row or column that has no photographs to share says so.
     """
-    ax = ax or panel(360, 340)
-    matrix = np.asarray(matrix, dtype=float)
-    for row in GRADES:
-        support = matrix[row].sum()
-        for column in GRADES:
-            share = matrix[row, column] / support if support else 0.0
-            # No deeper than 0.6, so that the same text colour is legible on every cell, light or dark.
-            cell = Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, color=HEAT, lw=0, clip_on=False)
-            cell.set_alpha(0.03 + 0.57 * share)
-            ax.add_patch(cell)
+    ax = ax or panel(360, 350)
+    counts = np.asarray(matrix, dtype=np.int64)
+    shares = normalise(counts, normalize or "all")
+    deepest = 1.0 if normalize in ("true", "pred") else shares.max() or 1.0
+    whole = {"true": counts.sum(axis=1, keepdims=True), "pred": counts.sum(axis=0, keepdims=True)}
+    defined = np.broadcast_to(whole.get(normalize, counts.sum()) > 0, counts.shape)  # type: ignore[arg-type]
+    for row, column in np.ndindex(counts.shape):
+        # No deeper than 0.6, so that the same text colour is legible on every cell, light or dark.
+        cell = Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, color=HEAT, lw=0, clip_on=False)
+        cell.set_alpha(0.03 + 0.57 * float(shares[row, column] / deepest))
+        ax.add_patch(cell)
+        large = f"{counts[row, column]:,}" if normalize is None else f"{shares[row, column]:.2f}"
+        both = normalize is not None and bool(defined[row, column])
+        ax.text(
+            column, row - 0.13 * both, large if defined[row, column] else "–", ha="center", va="center", color=TEXT,
+            fontsize=FONT + 0.5, fontweight="bold" if row == column else "normal",
+        )  # fmt: skip
+        if both:
             ax.text(
-                column, row, f"{share:.2f}" if support else "–", ha="center", va="center", color=TEXT,
-                fontsize=FONT + 0.5, fontweight="bold" if row == column else "normal",
+                column, row + 0.25, f"{counts[row, column]:,}", ha="center", va="center", color=TEXT,
+                fontsize=FONT - 2.5, gid="count",
             )  # fmt: skip
     ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5))
-    ax.set_xticks(GRADES, [str(grade) for grade in GRADES], fontsize=FONT, color=TEXT)
+    # Of columns how many photographs they share is said as of rows, but without the room for "n =".
+    columns = [f"{grade}\n{n:,}" if normalize == "pred" else f"{grade}" for grade, n in enumerate(counts.sum(axis=0))]
+    ax.set_xticks(GRADES, columns, fontsize=FONT - 1 if normalize == "pred" else FONT, color=TEXT)
     labels = [
-        f"{grade} {name}\nn = {int(n):,}"
-        for grade, name, n in zip(GRADES, GRADE_NAMES, matrix.sum(axis=1), strict=True)
+        f"{grade} {name}\nn = {n:,}" for grade, name, n in zip(GRADES, GRADE_NAMES, counts.sum(axis=1), strict=True)
     ]
     ax.set_yticks(GRADES, labels, fontsize=FONT - 1.5, color=TEXT)
-    ax.set_xlabel("predicted grade", fontsize=FONT, color=MUTED)
+    said = "predicted grade" + ", how often" * (normalize == "pred")
+    ax.set_xlabel(said, fontsize=FONT, color=MUTED)
     ax.set_ylabel("true grade", fontsize=FONT, color=MUTED)
     ax.tick_params(length=0)
     ax.patch.set_alpha(0)

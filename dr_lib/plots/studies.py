@@ -4,7 +4,6 @@ Lines are told apart by colour, by marker or dashes, and by their names, which s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from dr_lib.plots.axes import (
     MUTED,
     NETWORKS,
     TEXT,
+    Line,
     Words,
     count_axis,
     name_ends,
@@ -33,15 +33,6 @@ MAX_LINES = 6
 _MARKERS = "osD^vP"
 _ORDER = (2, 3, 4, 5, 0, 1)
 """Blue and orange come last: elsewhere in the report they are ResNet18 and ResNet50."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """How a line looks in every panel of a figure."""
-
-    colour: str
-    marker: str = "o"
-    dashed: bool = False
 
 
 def line_styles(names: Sequence[str]) -> dict[str, Line]:
@@ -121,8 +112,7 @@ def plot_per_epoch(
     ends = {}
     for name, curve in curves.items():
         style = styles[name]
-        dashes = {"ls": (0, (5, 2.2)), "lw": 1.9} if style.dashed else {"ls": "-", "lw": 2.2}
-        ax.plot(curve.index, curve.to_numpy(), color=style.colour, label=name, zorder=3, **dashes)
+        ax.plot(curve.index, curve.to_numpy(), color=style.colour, label=name, zorder=3, **style.strokes)
         ax.plot(curve.index[-1:], curve.to_numpy()[-1:], style.marker, color=style.colour, ms=5, zorder=3)
         ends[name] = (float(curve.iloc[-1]), TEXT)
     if majority is not None:
