@@ -129,16 +129,19 @@ def status(
 ) -> None:
     """Say how the runs of an experiment stand, from its folders alone; also while they are at work elsewhere."""
     from dr_lib.runs import Experiment
+    from dr_lib.standing_table import StandingTable
     from dr_lib.status import standings
-    from dr_lib.watch import follow, standing_table
+    from dr_lib.training.lock import holder
+    from dr_lib.watch import follow
 
-    found = standings(Experiment(experiment))
+    folder = Experiment(experiment)
+    found = standings(folder)
     if not found:
         raise InputError(f"{experiment / 'runs'}: no runs there; dr-lab run makes some")
     if watching:
-        follow(console, lambda: standings(Experiment(experiment)))
+        follow(console, lambda: standings(folder), lambda: holder(folder.lock) is not None)
     else:
-        console.print(standing_table(found), soft_wrap=True)
+        console.print(StandingTable(found), soft_wrap=True)
 
 
 @app.command()

@@ -1,11 +1,12 @@
 """Executing one of the project's notebooks in a process of its own, finding one that is at it, and ending it."""
 
 import os
+import select
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from dr_lib.runs import NotebookFiles
 NOTEBOOKS = Path(dr_lib.__file__).parent.parent / "notebooks"
 """The notebooks of the checkout that the library is installed from."""
 
+_MODULE = "dr_lib.kernels"
+_MODULES = {_MODULE, "papermill"}
+"""What a process executes notebooks with: ours, or papermill as it comes."""
 
 _SECONDS_TO_DIE = 10.0
 
@@ -45,7 +49,7 @@ def start_notebook(
     if not notebook.exists():
         raise InputError(f"{notebook}: no such notebook; install the project with pip install -e from its checkout")
     write_text(files.parameters, yaml.safe_dump(parameters, sort_keys=False))
-    command = [sys.executable, "-m", "papermill", str(notebook), str(files.notebook), "-f", str(files.parameters)]
+    command = [sys.executable, "-m", _MODULE, str(notebook), str(files.notebook), str(files.parameters)]
     environment = os.environ | {
         "IPYTHONDIR": str(scratch),
         "OMP_NUM_THREADS": str(threads),
@@ -60,7 +64,7 @@ def start_notebook(
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     with files.log.open("ab" if again else "wb") as stream:
         return subprocess.Popen(
-            [*command, "--no-progress-bar", "--log-output", "--kernel", "python3"],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -93,15 +97,42 @@ class FoundProcess:
             time.sleep(0.1)
 
 
+def wait_for_an_end(processes: Iterable[subprocess.Popen | FoundProcess], seconds: float) -> None:
+    """Return as soon as one of the processes has ended, at the latest after so many seconds."""
+    ends, opened = select.poll(), []
+    try:
+        for process in processes:
+            try:
+                opened.append(os.pidfd_open(process.pid))
+            except ProcessLookupError:
+                return
+            ends.register(opened[-1], select.POLLIN)
+        ends.poll(1000 * seconds)
+    finally:
+        for handle in opened:
+            os.close(handle)
+
+
 def find_executing(files: NotebookFiles) -> FoundProcess | None:
-    """Return the papermill on this machine that executes into ``files``, started by whomever; None if none does."""
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        command, folder = process.info["cmdline"] or [], process.info["cwd"]
-        if "papermill" in command and folder:
-            written = [Path(folder, part).resolve() for part in command if part.endswith(files.notebook.name)]
-            found = FoundProcess(process)
-            if files.notebook.resolve() in written and found.poll() is None:
-                return found
+    """Return the process on this machine that :func:`start_notebook` has begun for ``files``; None if there is none.
+
+    Whoever has started it: another driver, killed since. Looking through all processes takes some milliseconds, which
+    a folder is spared that nothing was ever begun in.
+    """
+    if not files.parameters.exists():
+        return None
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if not _MODULES.intersection(command):
+                continue
+            folder = process.cwd()
+        except psutil.Error:  # gone meanwhile, or somebody else's
+            continue
+        written = [Path(folder, part).resolve() for part in command if part.endswith(files.notebook.name)]
+        found = FoundProcess(process)
+        if files.notebook.resolve() in written and found.poll() is None:
+            return found
     return None
 
 

@@ -1,19 +1,22 @@
 """The eight runs of the lab, or any others: one papermill process each, watched to its end."""
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData
 from dr_lib.errors import InputError
+from dr_lib.execution import wait_for_an_end
 from dr_lib.forecast import Forecast
 from dr_lib.job import Job, stop, who_is_at
 from dr_lib.machine import GpuShares, threads_each, visible_gpus
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
-from dr_lib.training.interruption import Interruption
+from dr_lib.training.interruption import Interrupted, Interruption
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, draw_photographs, uses_generated_weights
 from dr_lib.training.run import same_run
 
@@ -69,6 +72,56 @@ def draw_pretraining_photographs(jobs: list[Job]) -> None:
                 draw_photographs(RunConfig.from_mapping(job.parameters), progress)
 
 
+class Engine(Protocol):
+    """What executes jobs: this machine, or several."""
+
+    def room(self, running: int) -> int:
+        """Return how many more may be begun while so many are running."""
+
+    def begin(self, job: Job) -> None:
+        """See to it that a queued job is executed; its state then says how it stands."""
+
+    def look_after(self, running: list[Job]) -> None:
+        """Judge the jobs that have ended."""
+
+    def rest(self, running: list[Job], seconds: float) -> None:
+        """Return when there may be something to do, at the latest after so many seconds."""
+
+    def stop(self, running: list[Job]) -> None:
+        """Have jobs that are under way write a checkpoint and end."""
+
+
+class ThisMachine:
+    """Executes jobs in processes of this machine, ``parallel`` at a time, its threads and GPUs divided among them.
+
+    A run that gives no sign of life for ``timeout`` minutes is killed. ``scratch``: folder for what lasts no longer.
+    """
+
+    def __init__(self, parallel: int, scratch: Path, *, timeout: float | None = None, threads: int | None = None):
+        self._parallel, self._scratch, self._timeout = parallel, scratch, timeout
+        self._threads, self._gpus = threads or threads_each(parallel), GpuShares(visible_gpus())
+
+    def room(self, running: int) -> int:
+        return self._parallel - running
+
+    def begin(self, job: Job) -> None:
+        job.begin(threads=self._threads, scratch=self._scratch, gpus=self._gpus.take(job.parameters))
+        if job.state != "running":
+            self._gpus.give_back(job.gpus)
+
+    def look_after(self, running: list[Job]) -> None:
+        for job in running:
+            _look_after(job, self._timeout)
+            if job.state != "running":
+                self._gpus.give_back(job.gpus)
+
+    def rest(self, running: list[Job], seconds: float) -> None:
+        time.sleep(seconds)
+
+    def stop(self, running: list[Job]) -> None:
+        stop(running)
+
+
 def run_jobs(
     jobs: list[Job],
     parallel: int,
@@ -76,36 +129,34 @@ def run_jobs(
     *,
     timeout: float | None = None,
     retries: int = 0,
+    engine: Engine | None = None,
 ) -> None:
     """Execute what is queued, ``parallel`` at a time, longest first; a job that fails stops only those that need it.
 
     A run that gives no sign of life for ``timeout`` minutes is killed. One that fails is begun again up to
     ``retries`` times. ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way
     are told to stop, which they do after a checkpoint; :class:`dr_lib.training.interruption.Interrupted` is raised
-    then.
+    then. An ``engine`` that is given, and has limits of its own, takes the place of this machine.
     """
-    threads, gpus = threads_each(parallel), GpuShares(visible_gpus())
     with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, Interruption() as interruption:
+        engine = engine or ThisMachine(parallel, Path(scratch), timeout=timeout)
         try:
             while any(job.state in ("queued", "running") for job in jobs):
-                for job in [job for job in jobs if job.state == "running"]:
-                    _look_after(job, timeout)
-                    if job.state != "running":
-                        gpus.give_back(job.gpus)
+                running = [job for job in jobs if job.state == "running"]
+                engine.look_after(running)
+                for job in running:
                     if job.state == "failed" and job.starts <= retries:
                         job.queue_again()
                 for job in jobs:
                     if job.state == "queued" and job.needs and job.needs.state == "failed":
                         job.fail(f"{job.needs.title} failed, which it starts from")
-                for job in _next(jobs, parallel):
-                    job.begin(threads=threads, scratch=Path(scratch), gpus=gpus.take(job.parameters))
-                    if job.state != "running":
-                        gpus.give_back(job.gpus)
+                for job in _next(jobs, engine.room(sum(job.state == "running" for job in jobs))):
+                    engine.begin(job)
                 watch(jobs)
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                engine.rest([job for job in jobs if job.state == "running"], _SECONDS_BETWEEN_LOOKS)
                 interruption.obey()
         except BaseException:
-            stop([job for job in jobs if job.state == "running"])
+            engine.stop([job for job in jobs if job.state == "running"])
             raise
     watch(jobs)
 
@@ -119,9 +170,8 @@ def _look_after(job: Job, timeout: float | None) -> None:
         job.finish(hung=f"it gave no sign of life for {timeout:g} minutes, and was ended")
 
 
-def _next(jobs: list[Job], parallel: int) -> list[Job]:
-    """Return the jobs to begin now: what others wait for, then what takes longest."""
-    free = parallel - sum(job.state == "running" for job in jobs)
+def _next(jobs: list[Job], free: int) -> list[Job]:
+    """Return the jobs to begin now, ``free`` at most: what others wait for, then what takes longest."""
     ready = [job for job in jobs if job.state == "queued" and (job.needs is None or job.needs.state == "done")]
-    awaited = [job.needs for job in jobs if job.state == "queued"]
+    awaited = {job.needs for job in jobs if job.state == "queued"}
     return sorted(ready, key=lambda job: (job not in awaited, -job.cost))[: max(0, free)]

@@ -51,6 +51,8 @@ class Job:
     starts: int = 0
     began: float = 0.0
     """When it was last begun, seconds since 1970."""
+    _found: tuple[tuple[str, str], Standing] | None = field(default=None, repr=False)
+    """How it stood when it was last looked at, and in which state and for what reason."""
 
     @property
     def trains(self) -> bool:
@@ -90,14 +92,15 @@ class Job:
         """Return how it stands, by what is known of its process and by what its folder says."""
         if not self.trains or self.state == "queued":
             return Standing(self.title, self.state, reason=self.reason)
-        status, last = self.files.read_status(), self.files.last_epoch()
-        return standing(self.title, self.state, status, last, epochs=self.parameters["epochs"], reason=self.reason)
+        now = self.state, self.reason
+        if self.state == "running" or self._found is None or self._found[0] != now:
+            status, last, epochs = self.files.read_status(), self.files.last_epoch(), self.parameters["epochs"]
+            self._found = now, standing(self.title, self.state, status, last, epochs=epochs, reason=self.reason)
+        return self._found[1]
 
     def seconds_silent(self) -> float:
-        """Return the time since a run's heartbeat or its log last moved; a pretraining has no heart, and gives 0."""
-        if not self.trains:
-            return 0.0
-        signs = [self.began, self.files.read_status().get("heartbeat", 0)]
+        """Return the time since its heartbeat or its log last moved; its kernel's messages move the log."""
+        signs = [self.began, self.files.read_status().get("heartbeat", 0) if self.trains else 0]
         if self.files.log.exists():
             signs.append(self.files.log.stat().st_mtime)
         return time.time() - max(signs)

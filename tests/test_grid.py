@@ -21,7 +21,8 @@ from dr_lib.job import Job
 from dr_lib.machine import GpuShares
 from dr_lib.report.wording import duration
 from dr_lib.runs import Experiment, RunFolder
-from dr_lib.watch import Watch, standing_table
+from dr_lib.standing_table import StandingTable
+from dr_lib.watch import Watch
 
 PRETENDED_RUN = """
 import signal, subprocess, sys, time
@@ -346,7 +347,7 @@ def drawn(table):
 
 
 def test_the_table_shows_phase_epoch_accuracy_and_time_left(running):
-    text = drawn(standing_table([running.standing()]))
+    text = drawn(StandingTable([running.standing()]))
     for part in ("resnet50", "running", "fine-tuning", "3/25", "82.86 %", "0.710", "12 min"):
         assert part in text
 

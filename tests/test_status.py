@@ -20,9 +20,10 @@ from dr_lib.report.collect import collect
 from dr_lib.report.render import build_report
 from dr_lib.runs import Experiment
 from dr_lib.seeds import parse_seeds, with_seeds
+from dr_lib.standing_table import StandingTable
 from dr_lib.status import holder, standing_of, standings
 from dr_lib.training.lock import held
-from dr_lib.watch import follow, standing_table
+from dr_lib.watch import follow
 
 AT_WORK = """
 import sys, time
@@ -95,7 +96,7 @@ def test_the_table_counts_states_and_gives_reasons(tmp_path):
     ):  # fmt: skip
         experiment.run(name).write_status(state, **facts)
     experiment.run("a").write_history([epoch(1), epoch(2)])
-    text = drawn(standing_table(standings(experiment)))
+    text = drawn(StandingTable(standings(experiment)))
     assert "2/2" in text and "82.86 %" in text and "b: out of memory [b]" in text
     assert text.splitlines()[-1] == "1 queued, 2 done, 1 failed"
 

@@ -1,0 +1,143 @@
+"""papermill with a kernel that meets no other, and a log worth reading: ``python -m dr_lib.kernels IN OUT PARAMETERS``.
+
+Kernels that start at the same time race for TCP ports; these talk through sockets in a folder of their own.
+"""
+
+import logging
+import os
+import re
+import stat
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill import PapermillExecutionError, execute_notebook
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+
+ENGINE = "dr-lab"
+"""The name under which papermill knows the engine here."""
+
+_LONGEST_FOLDER = 80
+"""Characters; a socket's whole path may have 107 (``sun_path`` in unix(7))."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_OBJECT = re.compile(r"<[^\n]*>")
+"""What stands in the text of a display that only a page can show: ``<IPython.core.display.HTML object>``."""
+
+_SECONDS_BETWEEN_SIGNS = 1.0
+
+
+class _Client(PapermillNotebookClient):
+    """Executes a notebook; logs of a display that is rewritten each line once, when something follows it.
+
+    So a bar below such lines, which is rewritten several times a second, leaves nothing behind. Whatever the kernel
+    sends moves the time of the log: that is how others see that it lives.
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self._logged: dict[str, int] = {}
+        self._last: dict[str, str] = {}
+        self._showing = ""
+        self._sign = 0.0
+
+    def process_message(self, msg: dict[str, Any], *where: Any, **options: Any) -> Any:
+        self._give_sign()
+        content = msg["content"]
+        self._showing = (content.get("transient") or {}).get("display_id") or ""
+        if self._showing and "text/plain" in content.get("data", {}):
+            self._log_lines(content["data"]["text/plain"].split("\n"))
+        if msg["msg_type"] == "status" and content["execution_state"] == "idle":
+            self._log_rest()
+        return super().process_message(msg, *where, **options)
+
+    def log_output_message(self, output: Any) -> None:
+        shown = "" if output.output_type == "stream" else "".join(output.get("data", {}).get("text/plain", ""))
+        if not self._showing and not _OBJECT.fullmatch(shown):
+            super().log_output_message(output)
+
+    def papermill_execute_cells(self) -> None:
+        try:
+            super().papermill_execute_cells()
+        finally:
+            self._log_rest()
+
+    def _log_lines(self, lines: list[str]) -> None:
+        *whole, self._last[self._showing] = lines
+        for line in whole[self._logged.get(self._showing, 0) :]:
+            self._log(line)
+        self._logged[self._showing] = len(whole)
+
+    def _log_rest(self) -> None:
+        for line in self._last.values():
+            self._log(line)
+        self._last.clear()
+
+    def _log(self, line: str) -> None:
+        if self.log_output and line and not _OBJECT.fullmatch(line):
+            self.log.info(line)
+
+    def _give_sign(self) -> None:
+        if time.monotonic() - self._sign > _SECONDS_BETWEEN_SIGNS and stat.S_ISREG(os.fstat(1).st_mode):
+            os.utime(1)
+            self._sign = time.monotonic()
+
+
+class _Engine(NBClientEngine):
+    """papermill's own engine, its kernel's sockets in a folder that nobody else knows."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, log_output: bool = False, **options: Any) -> Any:
+        """Execute the notebook that ``nb_man`` holds; called by papermill."""
+        short = None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"
+        with tempfile.TemporaryDirectory(prefix="dr-lab-kernel-", dir=short) as folder:
+            client = _Client(
+                nb_man,
+                kernel_name=kernel_name,
+                log=logging.getLogger("papermill"),
+                log_output=log_output,
+                startup_timeout=options.get("start_timeout", 60),
+                extra_arguments=options.get("extra_arguments", []),
+            )
+            manager = client.create_kernel_manager()
+            manager.transport = "ipc"
+            manager.connection_file = str(Path(folder, "kernel.json"))
+            return client.execute()
+
+
+papermill_engines.register(ENGINE, _Engine)
+
+
+def main() -> int:
+    """Execute a notebook as three arguments say, and print what it prints; return the exit status.
+
+    What goes wrong in a cell is printed as the cell's own traceback: papermill's says nothing of the run.
+    """
+    notebook, executed, parameters = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        execute_notebook(
+            notebook,
+            executed,
+            yaml.safe_load(Path(parameters).read_text()),
+            engine_name=ENGINE,
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=True,
+        )
+    except PapermillExecutionError as error:
+        print(_ESCAPES.sub("", str(error)))
+        return 1
+    except DeadKernelError:
+        print("Kernel died")
+        return 138
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
