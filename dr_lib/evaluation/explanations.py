@@ -25,7 +25,7 @@ px a ResNet makes 2 x 2 there, which can only say which quarter; its last map of
 """
 TRANSFORMERS = ("vit_", "swin_", "maxvit")
 """How torchvision's names of those networks begin in which attention carries evidence from place to place."""
-STRONGEST = 0.65
+STRONGEST = 0.7
 """Share of the colour in the overlay where the heat is 1: the rest of the photograph shines through."""
 
 
@@ -35,7 +35,8 @@ class Explanation:
 
     ``seen``: uint8 (S, S, 3), the testing square, of several views the central one. ``heat``: float32 (S, S), 0..1,
     1 at its hottest; all 0 where nothing speaks for ``grade``. ``layer``: the module whose map was explained, as
-    ``named_modules`` calls it; ``places``: height and width of that map, which is all the detail that the heat has.
+    ``named_modules`` calls it; ``places``: height and width of that map, which is all the detail that the heat has;
+    ``last_places``: those of the network's very last map.
     """
 
     seen: np.ndarray
@@ -43,6 +44,7 @@ class Explanation:
     grade: int
     layer: str = ""
     places: tuple[int, int] = (0, 0)
+    last_places: tuple[int, int] = (0, 0)
 
 
 def explain(network: TrainedNetwork, pixels: np.ndarray, grade: int | None = None) -> Explanation:
@@ -77,12 +79,12 @@ def explain_many(
     with _in_eval_mode(network.model):
         with torch.no_grad():
             images = network.normalisation(torch.from_numpy(seen))
-        name = last_map(network.model, images[:1])
+        name, last_places = last_map(network.model, images[:1])
         maps = _grad_cam(network, name, images, torch.tensor(answered))
     heat = F.interpolate(maps, seen.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
     heat = heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)
     return [
-        Explanation(square, warm, grade, name, tuple(maps.shape[2:]))
+        Explanation(square, warm, grade, name, tuple(maps.shape[2:]), last_places)
         for square, warm, grade in zip(seen, heat.numpy(), answered, strict=True)
     ]
 
@@ -117,18 +119,19 @@ def evidence(head: Head, outputs: Tensor, grades: Tensor) -> Tensor:
     return torch.cat([-log_odds[:, :1], log_odds], dim=1).gather(1, grades[:, None])[:, 0]
 
 
-def last_map(model: nn.Module, images: Tensor, at_least: int = LEAST_PLACES) -> str:
+def last_map(model: nn.Module, images: Tensor, at_least: int = LEAST_PLACES) -> tuple[str, tuple[int, int]]:
     """Return the name of the last module on the trunk of ``model`` whose map has ``at_least`` places a side.
 
-    Where none has so many it is the last of those with the most. The trunk is what all evidence passes: the children of
+    Where none has so many it is the last of those with the most. With it come height and width of the very last map of
+    more than one place. The trunk is what all evidence passes: the children of
     the network, and those of its sequences; the inside of a residual block is none, since the shortcut passes it by.
     Raises :class:`InputError` where there is no map of more than one place.
     """
-    maps: list[tuple[int, str]] = []
+    maps: list[tuple[str, tuple[int, int]]] = []
 
     def note(name: str, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
-            maps.append((min(output.shape[2:]), name))
+            maps.append((name, tuple(output.shape[2:])))
 
     hooks = [
         module.register_forward_hook(lambda module, given, output, name=name: note(name, output))
@@ -145,18 +148,19 @@ def last_map(model: nn.Module, images: Tensor, at_least: int = LEAST_PLACES) -> 
             f"model: {type(model).__name__} has no map of more than one place for Grad-CAM to explain at "
             f"{images.shape[-1]} px; explain a convolutional network, such as resnet18, or set a larger image_size"
         )
-    enough = min(at_least, max(places for places, _ in maps))
-    return [name for places, name in maps if places >= enough][-1]
+    enough = min(at_least, max(min(places) for _, places in maps))
+    return [name for name, places in maps if min(places) >= enough][-1], maps[-1][1]
 
 
-def overlay(explanation: Explanation) -> np.ndarray:
+def overlay(explanation: Explanation, strength: float = STRONGEST) -> np.ndarray:
     """Return the heat over the photograph, uint8 (S, S, 3): the hotter, the more of the colour.
 
-    The colours are viridis', from dark blue to yellow: alike in order and distance to all kinds of colour vision.
+    ``strength``: share of the colour where the heat is 1; 0 leaves the photograph as it is. The colours are viridis',
+    from dark blue to yellow: alike in order and distance to all kinds of colour vision.
     """
     from matplotlib import colormaps
 
-    share = STRONGEST * explanation.heat[..., None]
+    share = strength * explanation.heat[..., None]
     colours = 255 * colormaps["viridis"](explanation.heat)[..., :3]
     return np.rint((1 - share) * explanation.seen + share * colours).astype(np.uint8)
 
