@@ -61,7 +61,7 @@ def run(
         bool, typer.Option("--dry-run", help="only say what there is to do, how long it takes and the disk it needs")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="set the results of runs with other parameters aside and begin them anew")
+        bool, typer.Option("--fresh", help="begin all of them anew, also what is done; earlier results are set aside")
     ] = False,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
@@ -80,7 +80,7 @@ def run(
     if dry_run:
         from dr_lib.rehearsal import rehearse, told
 
-        console.print(told(rehearse(configs), configs, jobs), soft_wrap=True)
+        console.print(told(rehearse(configs, fresh=fresh), configs, jobs), soft_wrap=True)
         return
 
     from dr_lib import grid
@@ -96,14 +96,13 @@ def run(
 
     prepared = check_runs(configs)
     with held(Experiment(out).lock):
-        if fresh:
-            grid.refuse_work_under_way(configs)
-        for line in make_way(configs, prepared, fresh):
-            console.print(line, markup=False, soft_wrap=True)
+        anew = make_way(configs, prepared, fresh)
         write_audit(configs[0])
         if plan.study:
             write_json(Experiment(out).study, plan.study.as_json())
         work = grid.experiment_jobs(configs, prepared)
+        for job in work:
+            job.reason = anew.get(job.title, "")
         grid.draw_pretraining_photographs(work)
         try:
             with Watch(console) as watch:
@@ -112,13 +111,17 @@ def run(
             print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
             raise typer.Exit(stop.exit_status) from None
         failed = [job for job in work if job.state == "failed"]
-        report = build_report(out)
-    console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
-    for job in failed:
-        console.print(f"{job.title}: {job.reason} (log: {job.files.log})", style="red", markup=False, soft_wrap=True)
-        for line in job.last_words():
-            console.print(f"    {line}", style="dim", markup=False, soft_wrap=True)
-    print(report)
+        console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
+        for job in failed:
+            line = f"{job.title}: {job.reason} (log: {job.files.log})"
+            console.print(line, style="red", markup=False, soft_wrap=True)
+            for line in job.last_words():
+                console.print(f"    {line}", style="dim", markup=False, soft_wrap=True)
+        try:
+            print(build_report(out))
+        except OSError as error:
+            print(f"dr-lab: {out}: the report cannot be written: {error}; dr-lab report {out}", file=sys.stderr)
+            raise typer.Exit(1) from None
     raise typer.Exit(1 if failed else 0)
 
 

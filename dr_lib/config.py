@@ -221,11 +221,22 @@ class RunConfig(BaseModel):
         weighted = self.class_weights != "none"
         return self.name or self.model + "-pretrained" * self.pretrained + "-weighted" * weighted
 
+    def idle(self) -> set[str]:
+        """Return the parameters that nothing looks at, the others being what they are."""
+        generated = self.pretrained and self.pretrained_weights == "generated"
+        conditions = {
+            ("pretrained_weights", "feature_extraction_epochs"): not self.pretrained,
+            ("pretraining_photographs", "pretraining_epochs"): not generated,
+            ("sampling_decay",): self.sampling != "decay",
+            ("max_lost_share",): self.on_damage != "repair",
+            ("reference_batch",): self.learning_rate_scaling == "none",
+        }
+        return {name for names, is_idle in conditions.items() if is_idle for name in names}
+
     def identity(self) -> dict[str, Any]:
-        """Return the parameters that decide the numbers: all but places, names and the number of workers."""
-        return self.model_dump(
-            exclude={"cache_dir", "pixel_store", "checkpoint_minutes", "out_dir", "name", "num_workers"}
-        )
+        """Return the parameters that decide the numbers: all but places, names, the number of workers and idle ones."""
+        places = {"cache_dir", "pixel_store", "checkpoint_minutes", "out_dir", "name", "num_workers"}
+        return self.model_dump(exclude=places | self.idle())
 
 
 DATA_PARAMETERS = (

@@ -25,6 +25,15 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what :func:`write_with` left below ``folder`` where its process was killed while it wrote.
+
+    Only where nobody is writing.
+    """
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the contents of ``path`` by ``data``, whole or not at all."""
     write_with(path, lambda stream: stream.write(data))

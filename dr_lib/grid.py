@@ -9,10 +9,9 @@ from typing import Protocol
 
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import PreparedData
-from dr_lib.errors import InputError
 from dr_lib.execution import wait_for_an_end
 from dr_lib.forecast import Forecast
-from dr_lib.job import Job, stop, who_is_at
+from dr_lib.job import Job, stop
 from dr_lib.machine import GpuShares, threads_each, visible_gpus
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
@@ -33,7 +32,7 @@ def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> 
     runs = []
     for config in configs:
         folder = Experiment(Path(config.out_dir)).run(config.run_name)
-        done = folder.read_status()["state"] == "done" and same_run(folder, config, data[config.run_name].fingerprint)
+        done = folder.complete and same_run(folder, config, data[config.run_name].fingerprint)
         needs = pretraining.get(config.model) if uses_generated_weights(config) else None
         state = "skipped" if done else "queued"
         training = len(data[config.run_name].split("train"))
@@ -42,6 +41,8 @@ def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> 
     for job in runs:
         if job.state == "skipped":
             job.render()  # where its driver was killed before it could
+        else:
+            job.announce()
     wanted = [job for job in pretraining.values() if any(run.needs is job and run.state == "queued" for run in runs)]
     return [*wanted, *runs]
 
@@ -54,14 +55,6 @@ def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:
         parameters = config.model_dump(include=set(PRETRAINING_PARAMETERS))
         jobs.setdefault(config.model, Job(f"pretraining {config.model}", "pretrain", parameters, folder))
     return jobs
-
-
-def refuse_work_under_way(configs: list[RunConfig]) -> None:
-    """Raise :class:`InputError` that names a process which is at one of the runs: its results cannot be set aside."""
-    for config in configs:
-        folder = Experiment(Path(config.out_dir)).run(config.run_name)
-        if at_it := who_is_at(folder):
-            raise InputError(f"{folder.path}: {at_it}; wait for it, or end it first")
 
 
 def draw_pretraining_photographs(jobs: list[Job]) -> None:
@@ -116,7 +109,7 @@ class ThisMachine:
                 self._gpus.give_back(job.gpus)
 
     def rest(self, running: list[Job], seconds: float) -> None:
-        time.sleep(seconds)
+        wait_for_an_end([job.process for job in running], seconds)
 
     def stop(self, running: list[Job]) -> None:
         stop(running)
@@ -140,6 +133,7 @@ def run_jobs(
     """
     with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, Interruption() as interruption:
         engine = engine or ThisMachine(parallel, Path(scratch), timeout=timeout)
+        shown = -math.inf
         try:
             while any(job.state in ("queued", "running") for job in jobs):
                 running = [job for job in jobs if job.state == "running"]
@@ -152,11 +146,20 @@ def run_jobs(
                         job.fail(f"{job.needs.title} failed, which it starts from")
                 for job in _next(jobs, engine.room(sum(job.state == "running" for job in jobs))):
                     engine.begin(job)
-                watch(jobs)
+                if time.monotonic() - shown >= _SECONDS_BETWEEN_LOOKS:
+                    watch(jobs)
+                    shown = time.monotonic()
                 engine.rest([job for job in jobs if job.state == "running"], _SECONDS_BETWEEN_LOOKS)
                 interruption.obey()
-        except BaseException:
-            engine.stop([job for job in jobs if job.state == "running"])
+        except BaseException as error:
+            running = [job for job in jobs if job.state == "running"]
+            if isinstance(error, Interrupted):
+                for job in running:
+                    job.reason = "told to stop, which it does after a checkpoint; a second Ctrl-C leaves it behind"
+                watch(jobs)
+            engine.stop(running)
+            if isinstance(error, Interrupted):
+                watch(jobs)
             raise
     watch(jobs)
 

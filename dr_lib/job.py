@@ -18,6 +18,7 @@ from dr_lib.execution import (
     read_executed_parameters,
     start_notebook,
 )
+from dr_lib.files import remove_leftovers
 from dr_lib.report.render import render_page
 from dr_lib.runs import NotebookFiles, RunFolder
 from dr_lib.status import Standing, standing
@@ -51,6 +52,8 @@ class Job:
     starts: int = 0
     began: float = 0.0
     """When it was last begun, seconds since 1970."""
+    told: Standing | None = None
+    """How it stands by what another machine has told, where it is executed by one."""
     _found: tuple[tuple[str, str], Standing] | None = field(default=None, repr=False)
     """How it stood when it was last looked at, and in which state and for what reason."""
 
@@ -77,7 +80,8 @@ class Job:
             return
         try:
             self.files.path.mkdir(parents=True, exist_ok=True)
-            self._record("queued")
+            self._record("queued", **({"reason": self.reason} if self.reason else {}))
+            remove_leftovers(self.files.path)
             self.process = start_notebook(
                 self.notebook, self.files, self.parameters,
                 threads=threads, scratch=scratch / self.title.replace(" ", "-"), gpus=gpus, again=self.starts > 0,
@@ -88,8 +92,16 @@ class Job:
         self.state = "running"
         self.starts += 1
 
+    def announce(self) -> None:
+        """Let its folder say that it will be begun, for those who look from elsewhere; not over one that is at work."""
+        known = self.files.status.exists() and self.files.read_status()["state"] == "queued"
+        if not known and holder(self.files.lock) is None:
+            self._record("queued")
+
     def standing(self) -> Standing:
         """Return how it stands, by what is known of its process and by what its folder says."""
+        if self.told:
+            return self.told
         if not self.trains or self.state == "queued":
             return Standing(self.title, self.state, reason=self.reason)
         now = self.state, self.reason

@@ -6,12 +6,18 @@ from pathlib import Path
 from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig
 from dr_lib.data.balance import class_counts, class_weights
 from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.errors import InputError
+from dr_lib.job import who_is_at
 from dr_lib.models import check_model
 from dr_lib.runs import Experiment
 from dr_lib.training.device import check_machine
 from dr_lib.training.loaders import refuse_what_cannot_train
-from dr_lib.training.run import differences, has_begun, refuse_another_run
+from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, uses_generated_weights
+from dr_lib.training.run import differences, has_begun, told
 from dr_lib.training.weights import check_starting_weights
+
+_OF_NO_WEIGHT = {"out_dir", "device", "num_workers", "cache_dir", "pixel_store"}
+"""Parameters of a pretraining that do not decide what comes of it."""
 
 
 def check_runs(configs: list[RunConfig]) -> dict[str, PreparedData]:
@@ -19,6 +25,7 @@ def check_runs(configs: list[RunConfig]) -> dict[str, PreparedData]:
 
     Runs on the same photographs share them. Raises :class:`InputError` for the first thing that is wrong.
     """
+    _refuse_two_pretrainings(configs)
     for config in configs:
         check_model(config.model, config.resnet_version, config.residual)
         check_machine(config)
@@ -35,19 +42,36 @@ def check_runs(configs: list[RunConfig]) -> dict[str, PreparedData]:
     return by_name
 
 
-def make_way(configs: list[RunConfig], data: dict[str, PreparedData], fresh: bool) -> list[str]:
-    """See to it that no run meets the results of another one in its folder; return what was done, a line each.
+def make_way(configs: list[RunConfig], data: dict[str, PreparedData], fresh: bool) -> dict[str, str]:
+    """Set aside what runs of other parameters or data have left, and say by run name why it is begun anew.
 
-    Runs that were begun with other parameters or data are set aside where ``fresh``; else :class:`InputError` is
-    raised with the difference, before anything is touched.
+    ``fresh``: also what the same parameters have left. Nothing is lost: earlier results move to ``superseded``. Raises
+    :class:`InputError` before anything is touched where somebody is at such a run.
     """
-    lines = []
+    why = {}
     for config in configs:
-        folder, mark = Experiment(Path(config.out_dir)).run(config.run_name), data[config.run_name].fingerprint
-        if not fresh:
-            refuse_another_run(folder, config, mark)
-        elif has_begun(folder) and (changed := differences(folder, config, mark)):
-            lines.append(
-                f"{config.run_name}: begun anew, since {'; '.join(changed)}; before: {folder.set_results_aside()}"
+        folder = Experiment(Path(config.out_dir)).run(config.run_name)
+        if not has_begun(folder):
+            continue
+        changed = differences(folder, config, data[config.run_name].fingerprint)
+        if changed or fresh:
+            why[folder] = told(changed) if changed else "begun anew, as --fresh asks"
+            if at_it := who_is_at(folder):
+                raise InputError(f"{folder.path}: {at_it}, and {why[folder]}; wait for it, or end it first")
+    for folder, reason in why.items():
+        why[folder] = f"{reason}; its earlier results are now in {folder.set_results_aside(with_notebook=True)}"
+        folder.write_status("queued", reason=why[folder])
+    return {folder.name: reason for folder, reason in why.items()}
+
+
+def _refuse_two_pretrainings(configs: list[RunConfig]) -> None:
+    """Raise where runs of one network ask for generated weights of two kinds: an experiment keeps one a network."""
+    kinds: dict[str, tuple[str, dict]] = {}
+    for config in filter(uses_generated_weights, configs):
+        kind = config.model_dump(include={*PRETRAINING_PARAMETERS} - _OF_NO_WEIGHT)
+        name, other = kinds.setdefault(config.model, (config.run_name, kind))
+        if apart := [key for key in kind if kind[key] != other[key]]:
+            raise InputError(
+                f"{name} and {config.run_name} start from generated weights of {config.model} that differ in "
+                f"{', '.join(apart)}; an experiment keeps one pretraining a network: give them an --out each"
             )
-    return lines

@@ -16,7 +16,6 @@ from dr_lib.data.photographs import FolderPhotographs, open_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.data.survey import Survey
-from dr_lib.files import read_json
 from dr_lib.forecast import Forecast, time_of_all
 from dr_lib.models import check_model, parameter_count
 from dr_lib.report.wording import counted, duration
@@ -24,6 +23,7 @@ from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import new_network
 from dr_lib.training.device import check_machine
 from dr_lib.training.run import differences, has_begun
+from dr_lib.training.run import told as changes_told
 
 _BYTES = 4
 """Of a parameter, float32."""
@@ -35,7 +35,7 @@ class PlannedRun:
 
     name: str
     state: str
-    """``done``, ``to do``, ``goes on``, or ``another run``, which is refused without ``--fresh``."""
+    """``done``, ``to do``, ``goes on``, or ``anew``, earlier results being set aside."""
     detail: str
     speed: float | None
     """Photographs a second, as measured."""
@@ -69,9 +69,10 @@ class Rehearsal:
         return sum(run.checkpoint_bytes for run in self.waiting) + sum(largest)
 
 
-def rehearse(configs: Sequence[RunConfig]) -> Rehearsal:
+def rehearse(configs: Sequence[RunConfig], *, fresh: bool = False) -> Rehearsal:
     """Return what running ``configs`` comes to, from labels and folders; no photograph is opened or drawn.
 
+    ``fresh``: what is done is begun anew as well.
     Whether photographs have changed since a run is not looked at. Raises :class:`InputError` for labels that cannot
     be used, and for networks and devices that do not exist.
     """
@@ -89,7 +90,7 @@ def rehearse(configs: Sequence[RunConfig]) -> Rehearsal:
             data[key] = _table(config)
         survey = _survey(config, data[key])
         surveys.setdefault(survey.folder, survey)
-        runs.append(_planned(config, data[key], forecast))
+        runs.append(_planned(config, data[key], forecast, fresh))
         for recipe, images in wanted_squares(config, data[key]).items():
             squares.setdefault(survey.folder, {}).setdefault(recipe, set()).update(images)
     return Rehearsal(runs, sum(surveys[folder].bytes_missing(wanted) for folder, wanted in squares.items()))
@@ -115,28 +116,30 @@ def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> G
     return Group(table, *map(Text, lines))
 
 
-def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast) -> PlannedRun:
+def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast, fresh: bool) -> PlannedRun:
     folder = Experiment(Path(config.out_dir)).run(config.run_name)
-    state, detail, epochs_done = _state(config, folder)
+    state, detail, epochs_done = _state(config, folder, fresh)
     training = int((table["split"] == "train").sum())
     seconds = forecast.seconds(config, training, len(table) - training, epochs_done=epochs_done)
     with torch.device("meta"):  # no memory, no random values
         network = _BYTES * parameter_count(new_network(config))
     resumed = network * (1 + {"sgd": 1, "adamw": 2}[config.optimizer] + (config.average_decay > 0))
     checkpoints = 2 * network + 2 * resumed  # best.pt and best.safetensors, last.pt and the one before
-    there = sum(file.stat().st_size for file in folder.last_checkpoint.parent.glob("*"))
+    kept = folder.last_checkpoint.parent.glob("*") if state != "anew" else ()
+    there = sum(file.stat().st_size for file in kept)
     speed = forecast.photographs_a_second(config)
     return PlannedRun(config.run_name, state, detail, speed, seconds, resumed, max(0, checkpoints - there))
 
 
-def _state(config: RunConfig, folder: RunFolder) -> tuple[str, str, int]:
+def _state(config: RunConfig, folder: RunFolder, fresh: bool) -> tuple[str, str, int]:
     """Return a run's state, what there is to add to it, and the epochs that need not be done again."""
     if not folder.config.exists() or not has_begun(folder):
         return "to do", "", 0
-    mark = read_json(folder.config)["data"]["fingerprint"]
-    if changed := differences(folder, config, mark):
-        return "another run", f": {'; '.join(changed[:3])}", 0
-    if folder.done:
+    if fresh:
+        return "anew", ", as --fresh asks", 0
+    if changed := differences(folder, config, None):
+        return "anew", f", since {changes_told(changed)}", 0
+    if folder.complete:
         return "done", "", config.epochs
     epochs = int(folder.last_epoch().get("epoch") or 0)
     return "goes on", f" after epoch {epochs} of {config.epochs}", epochs

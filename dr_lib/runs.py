@@ -140,14 +140,25 @@ class RunFolder(NotebookFiles):
         """Whether the run has finished and its network is there."""
         return self.read_status()["state"] == "done" and self.best_checkpoint.exists()
 
-    def set_results_aside(self) -> Path | None:
-        """Move the results of an earlier run out of the way, beside ``runs``; return where, None if there are none."""
+    @property
+    def complete(self) -> bool:
+        """Whether the run has finished and everything that it was to leave is there."""
+        return self.done and self.history.exists() and self.predictions.exists() and self.metrics.exists()
+
+    def set_results_aside(self, *, with_notebook: bool = False) -> Path | None:
+        """Move the results of an earlier run out of the way, beside ``runs``; return where, None if there are none.
+
+        ``with_notebook``: the executed notebook, its page and its log too, and whatever else there is. Not from
+        within the notebook, which goes on writing them.
+        """
         results = [
             self.config, self.history, self.gradients, self.predictions, self.metrics, self.best_checkpoint.parent,
         ]  # fmt: skip
         present = [path for path in results if path.exists()]
         if not present:
             return None
+        if with_notebook:
+            present = [path for path in self.path.iterdir() if path != self.lock]
         stamp = time.strftime("%Y%m%d-%H%M%S")
         aside = self.path.parent.parent / "superseded" / f"{self.name}-{stamp}-{os.getpid()}"
         aside.mkdir(parents=True)
@@ -198,6 +209,26 @@ class Experiment:
         return self.path / "report.ipynb"
 
     @property
+    def report_markdown(self) -> Path:
+        """The report for a repository."""
+        return self.path / "report.md"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the pictures of ``report.md``."""
+        return self.path / "figures"
+
+    @property
+    def results_table(self) -> Path:
+        """One row a run: what it is, how it stands, and its figures with their intervals."""
+        return self.path / "results.csv"
+
+    @property
+    def results(self) -> Path:
+        """The same and more: differences between runs, the data, versions."""
+        return self.path / "results.json"
+
+    @property
     def audit(self) -> Path:
         """What was found in the photographs and their labels."""
         return self.path / "audit.json"
@@ -211,6 +242,11 @@ class Experiment:
     def study(self) -> Path:
         """What a study varies, and which run answers for which of its combinations."""
         return self.path / "study.json"
+
+    @property
+    def token(self) -> Path:
+        """A random word of the driver of runs on several machines; who reads it shares the driver's disk."""
+        return self.path / ".driver"
 
     @property
     def lock(self) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -16,17 +16,6 @@ _KEYS = ("title", "question", "runs", "vary")
 _SHORT = {"batch_size": "batch", "learning_rate": "lr", "learning_rate_scaling": "scaling"}
 _WORDS = {"residual": ("plain", "residual"), "pretrained": ("scratch", "pretrained")}
 """What the field calls runs without and with these parameters."""
-
-_IDLE: tuple[tuple[Callable[[RunConfig], bool], tuple[str, ...]], ...] = (
-    (
-        lambda config: not config.pretrained,
-        ("pretrained_weights", "feature_extraction_epochs", "pretraining_photographs", "pretraining_epochs"),
-    ),
-    (lambda config: config.pretrained_weights != "generated", ("pretraining_photographs", "pretraining_epochs")),
-    (lambda config: config.sampling != "decay", ("sampling_decay",)),
-    (lambda config: config.on_damage != "repair", ("max_lost_share",)),
-)
-"""Which parameters are not looked at, and when."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +157,7 @@ def _decisive(config: RunConfig) -> dict[str, Any]:
     rate = scaled_learning_rate(
         config.learning_rate, config.batch_size, config.reference_batch, config.learning_rate_scaling
     )
-    idle = {name for is_idle, names in _IDLE if is_idle(config) for name in names}
-    kept = config.model_dump(exclude={"name", "learning_rate_scaling", "reference_batch", *idle})
+    kept = config.model_dump(exclude={"name", "learning_rate_scaling", "reference_batch", *config.idle()})
     return kept | {"learning_rate": rate}
 
 

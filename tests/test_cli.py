@@ -174,7 +174,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, capsys):
     # Training for one epoch leaves no state before the last.
     assert new.checkpoint_bytes - new.state_bytes == pytest.approx(written, rel=0.02)
     assert dr_lab(*command, "--set", "epochs=2") == 0
-    assert "another run: epochs was 1, is 2" in capsys.readouterr().out
+    assert "anew, since epochs was 1, is 2" in capsys.readouterr().out
 
 
 def test_seeds_of_a_study_are_its_files_own(folder, capsys):

@@ -13,10 +13,8 @@ import pytest
 from rich.console import Console
 
 from dr_lib import grid, job
-from dr_lib.config import RunConfig
-from dr_lib.errors import InputError
 from dr_lib.execution import start_notebook
-from dr_lib.grid import refuse_work_under_way, run_jobs
+from dr_lib.grid import run_jobs
 from dr_lib.job import Job
 from dr_lib.machine import GpuShares
 from dr_lib.report.wording import duration
@@ -277,10 +275,6 @@ def test_a_folder_in_which_another_run_is_at_work_is_left_alone(tmp_path, starte
     run_jobs([left], 1, quietly, retries=1)
     assert left.state == "failed" and f"process {process.pid} executes" in left.reason
     assert left.files.status.read_text() == before and started == []
-    config = RunConfig(out_dir=str(tmp_path), name="left")
-    with pytest.raises(InputError, match=f"process {process.pid}"):
-        refuse_work_under_way([config])
-    refuse_work_under_way([config.model_copy(update={"name": "free"})])
 
 
 def test_the_longest_are_begun_first_after_what_others_wait_for(tmp_path, started):

@@ -90,7 +90,7 @@ def page_of(notebook: Any, *, title: str, home: str | None = None, folded: bool 
 
 def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
     """Return the notebook executed by papermill with ``parameters``, in the current folder."""
-    from papermill import execute_notebook  # takes a second to import
+    from dr_lib.kernels import ENGINE, execute_notebook  # takes a second to import
 
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -105,10 +105,10 @@ def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
             str(notebook),
             None,
             parameters=parameters,
+            engine_name=ENGINE,
             kernel_name="python3",
             progress_bar=False,
             cwd=str(Path.cwd()),
-            extra_arguments=["--log-level=ERROR"],  # the kernel warns of its own transport at every start
         )
 
 

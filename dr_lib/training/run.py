@@ -172,12 +172,19 @@ def has_begun(folder: RunFolder) -> bool:
     return folder.config.exists() and (folder.last_checkpoint.exists() or folder.history.exists())
 
 
-def differences(folder: RunFolder, config: RunConfig, fingerprint: str) -> list[str]:
-    """Return in what the run that ``folder`` holds differs from ``config`` on these photographs; empty: in nothing."""
-    before = read_json(folder.config)
-    old, new = before["parameters"], config.identity()
+def differences(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> list[str]:
+    """Return in what the run that ``folder`` holds differs from ``config`` on these photographs; empty: in nothing.
+
+    ``fingerprint``: that of the photographs, ``None`` where they are not looked at.
+    """
+    try:
+        before = read_json(folder.config)
+        old, mark = before["parameters"], before["data"]["fingerprint"]
+    except (ValueError, KeyError, TypeError):  # as after a loss of power
+        return [f"{folder.config.name} is damaged"]
+    new = config.identity()
     changed = [f"{name} was {_told(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]]
-    if before["data"]["fingerprint"] != fingerprint:
+    if fingerprint not in (None, mark):
         changed.append("the photographs or their labels have changed")
     return changed
 
@@ -191,10 +198,15 @@ def refuse_another_run(folder: RunFolder, config: RunConfig, fingerprint: str) -
     """Raise :class:`InputError` with the differences where ``folder`` holds a run of other parameters or data."""
     changed = differences(folder, config, fingerprint) if has_begun(folder) else []
     if changed:
-        some = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
         raise InputError(
-            f"{folder.path}: holds another run ({some}); set its results aside with --fresh, or choose another --out"
+            f"{folder.path}: holds another run ({told(changed)}); set its results aside with --fresh, or choose "
+            "another --out"
         )
+
+
+def told(changed: list[str]) -> str:
+    """Return what has changed as part of a line; of many things the first three."""
+    return "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
 _NONE = object()
