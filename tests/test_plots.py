@@ -88,7 +88,7 @@ def test_cells_of_a_confusion_matrix_have_scikit_learns_shares_and_counts(normal
         nobody = not counts.sum(axis=1)[cell[0]] and normalize == "true"
         assert large[cell] == ("–" if nobody else f"{shares[cell]:.2f}")
         assert small.get(cell) == (None if nobody else str(counts[cell]))
-    assert depth.max() == pytest.approx(0.6)
+    assert 0.5 < depth.max() <= 0.6
     assert np.array_equal(np.argsort(depth.ravel(), kind="stable"), np.argsort(shares.ravel(), kind="stable"))
 
 

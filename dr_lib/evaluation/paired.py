@@ -1,27 +1,23 @@
 """Two runs on the same photographs: their differences, each with its interval over the same patients."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from dr_lib import GRADES, PROBABILITIES
-from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import (
-    Difference,
-    difference,
-    draws,
-    patient_index,
-    patient_matrices,
-    resample,
-)
-from dr_lib.evaluation.ranking import rank_referable
+from dr_lib import GRADES
+from dr_lib.evaluation.intervals import Difference, difference
+from dr_lib.evaluation.resampled import Figures, resampled_figures
 from dr_lib.evaluation.significance import McNemar, mcnemar
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changes from one run to another, figures of the second less those of the first; ``None``: cannot be said."""
+    """What changes from one run to another, figures of the second less those of the first; ``None``: cannot be said.
+
+    ``mcnemar``: of one run against one run. ``p``: two-sided, 0..1, how probable so large a difference of accuracy is
+    by chance, of McNemar's test or, of several seeds, as :func:`dr_lib.evaluation.seeds.compare_seeds` says.
+    """
 
     accuracy: Difference | None = None
     kappa: Difference | None = None
@@ -29,6 +25,7 @@ class Comparison:
     balanced_accuracy: Difference | None = None
     referable_auc: Difference | None = None
     mcnemar: McNemar | None = None
+    p: float | None = None
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
@@ -37,33 +34,36 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     Both have the columns image, patient, grade, predicted, p0..p4. Runs that were not tested on the same photographs
     with the same grades cannot be compared.
     """
-    joined = first.merge(second.drop(columns="patient"), on="image", suffixes=("", "_second"))
-    if not len(joined) == len(first) == len(second) or (joined["grade"] != joined["grade_second"]).any():
+    joined = same_photographs(first, second)
+    if joined is None:
         return Comparison()
-    answers = joined["predicted"], joined["predicted_second"]
-    counts = np.stack([patient_matrices(joined["patient"], joined["grade"], answer) for answer in answers], axis=1)
-    matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts)])
+    before, after = resampled_figures(first), resampled_figures(second)
 
-    def change(statistic) -> Difference | None:
-        values = np.diff(statistic(matrices), axis=1)[:, 0]
+    def change(figure: Callable[[Figures], pd.Series]) -> Difference | None:
+        values = figure(after) - figure(before)
         return difference(values[0], values[1:])
 
-    return Comparison(
-        accuracy=change(metrics.accuracy),
-        kappa=change(metrics.quadratic_weighted_kappa),
-        recall=tuple(change(lambda drawn, grade=grade: metrics.recall(drawn)[..., grade]) for grade in GRADES),
-        balanced_accuracy=change(metrics.balanced_accuracy),
-        referable_auc=_change_in_referable_auc(joined),
-        mcnemar=mcnemar(*(answer == joined["grade"] for answer in answers)),
-    )
+    answers = (joined["predicted"], joined["predicted_second"])
+    test = mcnemar(*(answer == joined["grade"] for answer in answers))
+    return Comparison(**changes(change), mcnemar=test, p=test.p)
 
 
-def _change_in_referable_auc(joined: pd.DataFrame) -> Difference | None:
-    number, patients = patient_index(joined["patient"])
-    grades = joined["grade"].to_numpy()
-    drawn = np.concatenate([np.ones((1, number), dtype=np.uint8), draws(number)])
-    before, after = (
-        rank_referable(grades, joined[[name + suffix for name in PROBABILITIES]].to_numpy(), patients, drawn).auc
-        for suffix in ("", "_second")
+def changes(change: Callable) -> dict:
+    """Return the differences of a :class:`Comparison` by name, each by ``change`` of what picks its figure.
+
+    What is handed to ``change`` takes :data:`Figures` and gives back the values of one figure, (1 + resamples,).
+    """
+    names = ("accuracy", "kappa", "balanced_accuracy", "referable_auc")
+    found = {name: change(lambda figures, name=name: figures[name]) for name in names}
+    recall = tuple(change(lambda figures, grade=grade: figures["recall"][:, grade]) for grade in GRADES)
+    return found | {"recall": recall}
+
+
+def same_photographs(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame | None:
+    """Return both tables side by side, the second's columns ending in ``_second``; ``None`` unless they are of the
+    same photographs with the same grades and patients."""
+    joined = first.merge(second, on="image", suffixes=("", "_second"))
+    alike = len(joined) == len(first) == len(second) and all(
+        (joined[column] == joined[f"{column}_second"]).all() for column in ("grade", "patient")
     )
-    return difference(after[0] - before[0], after[1:] - before[1:])
+    return joined if alike else None

@@ -5,20 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dr_lib import PROBABILITIES
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.calibration import reliability_of
-from dr_lib.evaluation.intervals import draws, patient_index, patient_matrices, percentile_interval, resample
-from dr_lib.evaluation.ranking import grade_areas, rank_referable
-
-_OF_MATRICES = {
-    "accuracy": metrics.accuracy,
-    "kappa": metrics.quadratic_weighted_kappa,
-    "balanced_accuracy": metrics.balanced_accuracy,
-    "macro_f1": metrics.macro_f1,
-    "recall": metrics.recall,
-    "precision": metrics.precision,
-}
+from dr_lib.evaluation.intervals import percentile_interval
+from dr_lib.evaluation.resampled import resampled_figures
 
 
 def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[str, Any]:
@@ -36,8 +26,7 @@ def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
         raise ValueError("no predictions to summarise")
     grades = predictions["grade"].to_numpy()
     matrix = metrics.confusion_matrix(grades, predictions["predicted"])
-    # Of each figure the value of the photographs themselves comes first, those of the resamples follow.
-    figures = _figures_of_matrices(predictions) | _figures_of_rankings(predictions)
+    figures = resampled_figures(predictions)
     summary = {
         "photographs": len(predictions),
         "patients": int(predictions["patient"].nunique()),
@@ -52,29 +41,6 @@ def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
         for part in (summary, summary["intervals"]):
             part[name] = dict(zip(("threshold", "sensitivity", "specificity"), part[name], strict=True))
     return _plain(summary)
-
-
-def _figures_of_matrices(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
-    counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
-    matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts)])
-    return {name: figure(matrices) for name, figure in _OF_MATRICES.items()}
-
-
-def _figures_of_rankings(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
-    grades = predictions["grade"].to_numpy()
-    probabilities = predictions[PROBABILITIES].to_numpy(dtype=float)
-    number, patients = patient_index(predictions["patient"])
-    drawn = np.concatenate([np.ones((1, number), dtype=np.uint8), draws(number)])
-    areas = grade_areas(grades, probabilities, patients, drawn)
-    referable = rank_referable(grades, probabilities, patients, drawn)
-    return {
-        "auc": areas,
-        "macro_auc": metrics.mean_of_defined(areas),
-        "referable_auc": referable.auc,
-        "referable_average_precision": referable.average_precision,
-        "referable_at_90_sensitivity": referable.at_sensitivity,
-        "referable_at_95_specificity": referable.at_specificity,
-    }
 
 
 def _intervals(resampled: np.ndarray) -> Any:

@@ -1,0 +1,200 @@
+"""Runs that differ in their seed alone: their mean figure, and how far it is to be trusted over seeds and patients.
+
+Two things could have come out otherwise: the patients who were tested, and the seeds, which are a handful. Patients are
+resampled, the same ones for all seeds. What moves all seeds alike then is the patients' share of the variance of the
+mean; what is left is seen in the spread of the K runs itself, whose variance over K holds both the seeds and how
+differently they take the same patients. (A bootstrap that draws seeds too promises too much: of three seeds, it finds
+two thirds of their variance.)
+
+Of so few seeds the second share is badly known, and Student's t has to make up for it. There are two ways to join it
+with the first: by the degrees of freedom of the sum (Welch, Biometrika 1947; Satterthwaite, Biometrics Bulletin 1946),
+or by squares of the two half-widths. In simulations of 3 and 5 seeds, nominal 95%, the first covers 92.4 to 96.7%, too
+little where seeds vary far more than patients; the second 94.8 to 97.7%, too much where both vary alike; half-widths
+half-way between them 94.8 to 96.7%, wherever the variance comes from. These are used.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from dr_lib import GRADES
+from dr_lib.evaluation import paired
+from dr_lib.evaluation.intervals import LEVEL, Difference, percentile_interval
+from dr_lib.evaluation.paired import Comparison
+from dr_lib.evaluation.resampled import Figures, resampled_figures
+
+FIGURES = (
+    "accuracy",
+    "kappa",
+    "balanced_accuracy",
+    "macro_f1",
+    "macro_auc",
+    "referable_auc",
+    "referable_average_precision",
+)
+_BY_GRADE = ("recall", "precision", "auc")
+_POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
+_NORMAL = float(ndtri((1 + LEVEL) / 2))
+
+Name = str | tuple[str, int | str]
+
+
+@dataclass(frozen=True)
+class SeedFigure:
+    """A figure of ``n`` runs that differ in their seed: mean, standard deviation (n - 1), 95% interval of the mean.
+
+    Of one run the deviation is NaN and the interval is over patients alone: it is about this run, not about others of
+    its kind. An interval that cannot be said is NaN, and so is a mean of none.
+    """
+
+    mean: float
+    sd: float
+    n: int
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not np.isnan(self.low)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds and patients: ``value``, ``low`` and ``high`` of its 95% interval, and ``p`` of its being 0.
+
+    ``p``: two-sided, 0..1, by Student's t; NaN where nothing varies.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
+    """Return the mean of each figure over runs that differ in their seed alone, with its 95% interval.
+
+    ``tables``: their predictions (image, patient, grade, predicted, p0..p4) of the same photographs; ValueError where
+    they are not. Named as in ``metrics.json``: those of :data:`FIGURES` by their name, figures of a grade as
+    ``("recall", 3)``, points as ``("referable_at_90_sensitivity", "specificity")``. ``n`` counts the seeds in which a
+    figure is defined.
+    """
+    if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
+        raise ValueError("seeds were not tested on the same photographs with the same grades")
+    runs = [resampled_figures(table) for table in tables]
+    found: dict[Name, SeedFigure] = {name: _figure([run[name] for run in runs], _bounds(name)) for name in FIGURES}
+    for name in _BY_GRADE:
+        found |= {(name, grade): _figure([run[name][:, grade] for run in runs]) for grade in GRADES}
+    for name in _POINTS:
+        for column, part in enumerate(("sensitivity", "specificity"), 1):
+            found[name, part] = _figure([run[name][:, column] for run in runs])
+    return found
+
+
+def compare_seeds(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame]) -> Comparison:
+    """Return the mean figures of ``second`` less those of ``first``, 95% intervals over seeds and patients.
+
+    Each is the predictions of one run or of several that differ in their seed alone. Patients are the same on both
+    sides and drawn in pairs; seeds of one side have nothing to do with those of the other, even where their numbers
+    are the same. One run against several is taken to vary with its seed as the several do; one against one is
+    :func:`dr_lib.evaluation.paired.compare`.
+
+    McNemar's test is left out where there are several seeds. It counts photographs that one of two graders answers
+    rightly and the other does not; of three and three networks there is no such pair. Their majority would be another,
+    better grader than any of them, and the two first seeds would be two of six. ``p`` is that of Student's t for the
+    difference of mean accuracies instead, from the same variances as its interval.
+    """
+    if len(first) == len(second) == 1:
+        return paired.compare(first[0], second[0])
+    tables = [*first, *second]
+    if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
+        return Comparison()
+    sides = [[resampled_figures(table) for table in side] for side in (first, second)]
+
+    def spread(figure: Callable[[Figures], NDArray]) -> Spread | None:
+        before, after = (_defined([figure(run) for run in side]) for side in sides)
+        return None if before is None or after is None else spread_of(after, before)
+
+    def change(figure: Callable[[Figures], NDArray]) -> Difference | None:
+        found = spread(figure)
+        return None if found is None or np.isnan(found.low) else Difference(found.value, found.low, found.high)
+
+    accuracy = spread(lambda figures: figures["accuracy"])
+    return Comparison(**paired.changes(change), p=None if accuracy is None or np.isnan(accuracy.p) else accuracy.p)
+
+
+def spread_of(runs: NDArray, less: NDArray | None = None) -> Spread:
+    """Return the mean of a figure over ``runs``, or what it is more than the mean over the runs ``less``.
+
+    Both have one row a seed: its value, then its values under resamples of the patients, the same for all rows; shape
+    (seeds, 1 + resamples). See the module for how they become an interval.
+    """
+    sides = [runs] if less is None else [runs, less]
+    means = runs.mean(axis=0) if less is None else runs.mean(axis=0) - less.mean(axis=0)
+    value, resampled = float(means[0]), means[1:]
+    limits = percentile_interval(resampled)
+    if limits is None:
+        return Spread(value, np.nan, np.nan, np.nan)
+    if all(len(side) == 1 for side in sides):
+        return Spread(value, *limits, _p_value(value, float(np.nanvar(resampled, ddof=1)), np.inf))
+    several = [side for side in sides if len(side) > 1]
+    seeds = luck = freedom_part = 0.0
+    for side in several:
+        # A single run on the other side varies with its seed as these do.
+        weight = 1 / len(side) + (len(several) < len(sides))
+        seeds += weight * (seen := float(side[:, 0].var(ddof=1)))
+        luck += weight * _apart(side[:, 1:])
+        freedom_part += (weight * seen) ** 2 / (len(side) - 1)
+    drawn = float(np.nanvar(resampled, ddof=1))
+    patients = max(0.0, drawn - luck)
+    freedom_of_seeds, freedom = (
+        variance**2 / freedom_part if freedom_part else np.inf for variance in (seeds, patients + seeds)
+    )
+
+    def half_width(distance: float) -> float:
+        alike = max(0.0, distance) * np.sqrt(patients / drawn) if drawn else 0.0
+        joined = _student(freedom) * np.hypot(alike / _NORMAL, np.sqrt(seeds))
+        return float(joined + np.hypot(alike, _student(freedom_of_seeds) * np.sqrt(seeds))) / 2
+
+    low, high = value - half_width(value - limits[0]), value + half_width(limits[1] - value)
+    return Spread(value, low, high, _p_value(value, patients + seeds, freedom))
+
+
+def _apart(resampled: NDArray) -> float:
+    """Return the variance between runs that resampling patients brings about, beyond what moves all of them alike."""
+    return float(np.nanvar(resampled - resampled.mean(axis=0), axis=1, ddof=1).sum() / (len(resampled) - 1))
+
+
+def _student(freedom: float) -> float:
+    return float(stdtrit(freedom, (1 + LEVEL) / 2)) if np.isfinite(freedom) else _NORMAL
+
+
+def _p_value(value: float, variance: float, freedom: float) -> float:
+    if not variance > 0:
+        return np.nan
+    standard = -abs(value) / np.sqrt(variance)
+    return float(2 * (stdtr(freedom, standard) if np.isfinite(freedom) else ndtr(standard)))
+
+
+def _figure(values: Sequence[NDArray], bounds: tuple[float, float] = (0.0, 1.0)) -> SeedFigure:
+    runs = _defined(values)
+    if runs is None:
+        return SeedFigure(np.nan, np.nan, 0, np.nan, np.nan)
+    found, sd = spread_of(runs), float(runs[:, 0].std(ddof=1)) if len(runs) > 1 else np.nan
+    low, high = np.clip((found.low, found.high), *bounds)
+    return SeedFigure(found.value, sd, len(runs), float(low), float(high))
+
+
+def _defined(values: Sequence[NDArray]) -> NDArray | None:
+    """Return the rows whose own value is defined, shape (seeds, 1 + resamples); ``None`` where none is."""
+    rows = [row for row in values if not np.isnan(row[0])]
+    return np.stack(rows) if rows else None
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    return (-1.0, 1.0) if name == "kappa" else (0.0, 1.0)

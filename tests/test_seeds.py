@@ -1,0 +1,217 @@
+"""Figures over seeds: means and deviations by hand, one seed as ever, intervals that hold the truth 95 times of 100."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from experiment_factory import photograph_table, simulated_predictions
+from scipy.stats import t
+from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
+
+from dr_lib.evaluation import metrics
+from dr_lib.evaluation.intervals import draws, patient_matrices, resample
+from dr_lib.evaluation.paired import Comparison, compare
+from dr_lib.evaluation.ranking import rank
+from dr_lib.evaluation.seeds import FIGURES, compare_seeds, over_seeds, spread_of
+from dr_lib.evaluation.summary import summarise
+
+
+@pytest.fixture(scope="module")
+def table():
+    return photograph_table(300)
+
+
+@pytest.fixture(scope="module")
+def strong(table):
+    return [simulated_predictions(table, 1.2 + 0.1 * seed, seed=seed) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def weak(table):
+    return [simulated_predictions(table, 0.3, seed=10 + seed) for seed in range(3)]
+
+
+def test_means_and_deviations_are_those_of_the_runs(strong):
+    found = over_seeds(strong)
+    score = lambda run: run[["p2", "p3", "p4"]].to_numpy().sum(axis=1)  # noqa: E731
+    figures = {
+        "accuracy": lambda run: (run["grade"] == run["predicted"]).mean(),
+        "kappa": lambda run: cohen_kappa_score(run["grade"], run["predicted"], weights="quadratic"),
+        "macro_f1": lambda run: f1_score(run["grade"], run["predicted"], average="macro"),
+        "referable_auc": lambda run: roc_auc_score(run["grade"] >= 2, score(run)),
+        ("recall", 2): lambda run: (run["predicted"] == 2)[run["grade"] == 2].mean(),
+    }
+    for name, figure in figures.items():
+        values = [figure(run) for run in strong]
+        assert found[name].mean == pytest.approx(np.mean(values), abs=1e-12)
+        assert found[name].sd == pytest.approx(np.std(values, ddof=1), abs=1e-12) and found[name].n == 3
+        assert 0 <= found[name].low <= found[name].mean <= found[name].high <= 1 and found[name].known
+    assert {name for name in found if isinstance(name, str)} == set(FIGURES)
+    assert found["referable_at_90_sensitivity", "sensitivity"].mean >= 0.9
+
+
+def test_one_seed_is_what_it_always_was(strong, weak):
+    found, test = over_seeds(strong[:1]), summarise(strong[0])
+    for name in FIGURES:
+        assert (found[name].mean, found[name].low, found[name].high) == (test[name], *test["intervals"][name])
+        assert np.isnan(found[name].sd) and found[name].n == 1
+    assert found["auc", 3].low == test["intervals"]["auc"][3][0]
+    assert compare_seeds(weak[:1], strong[:1]) == compare(weak[0], strong[0])
+
+
+def test_equal_seeds_add_nothing_but_do_not_count_as_more_patients(strong):
+    alone, thrice = over_seeds(strong[:1])["kappa"], over_seeds([strong[0]] * 3)["kappa"]
+    assert (thrice.mean, thrice.low, thrice.high) == pytest.approx((alone.mean, alone.low, alone.high), abs=1e-12)
+    assert thrice.sd == pytest.approx(0, abs=1e-12)
+
+
+def test_with_endless_patients_it_is_students_t():
+    values = np.array([0.70, 0.72, 0.77])
+    runs = np.repeat(values[:, None], 101, axis=1)
+    half = t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+    found = spread_of(runs)
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-12)
+    assert found.p == pytest.approx(2 * t.sf(values.mean() / (values.std(ddof=1) / np.sqrt(3)), 2), abs=1e-12)
+    # Two sides of three with the same spread: Welch's test has its full four degrees of freedom.
+    between = spread_of(runs + 0.1, runs)
+    half = t.ppf(0.975, 4) * values.std(ddof=1) * np.sqrt(2 / 3)
+    assert (between.low, between.high) == pytest.approx((0.1 - half, 0.1 + half), abs=1e-12)
+    # One run is taken to vary as the three do, and they know no more about it.
+    alone = spread_of(runs, np.full((1, 101), 0.5))
+    half = t.ppf(0.975, 2) * values.std(ddof=1) * np.sqrt(1 / 3 + 1)
+    assert alone.high - alone.low == pytest.approx(2 * half, abs=1e-12)
+
+
+def test_configurations_are_told_apart_and_twins_are_not(strong, weak, table):
+    found = compare_seeds(weak, strong)
+    means = [np.mean([(run["grade"] == run["predicted"]).mean() for run in side]) for side in (weak, strong)]
+    assert found.accuracy.value == pytest.approx(means[1] - means[0], abs=1e-12) and found.accuracy.low > 0
+    assert found.kappa.distinguishable and found.referable_auc.distinguishable and found.p < 0.01
+    assert found.mcnemar is None and found.recall[2].value > 0
+    back = compare_seeds(strong, weak)
+    assert back.accuracy.value == -found.accuracy.value and back.p == pytest.approx(found.p)
+    assert back.accuracy.low == pytest.approx(-found.accuracy.high, abs=1e-12)
+    twins = [simulated_predictions(table, 0.3, seed=20 + seed) for seed in range(3)]
+    none = compare_seeds(weak, twins)
+    assert not none.accuracy.distinguishable and none.p > 0.05
+    # A single run against three may always be an unlucky one.
+    one = compare_seeds(weak[:1], strong).kappa
+    assert one.high - one.low > found.kappa.high - found.kappa.low
+
+
+def test_other_photographs_are_refused(strong, weak):
+    fewer = [run.head(200) for run in weak]
+    assert compare_seeds(fewer, strong) == Comparison() == compare_seeds([weak[0], fewer[1]], strong)
+    with pytest.raises(ValueError, match="same photographs"):
+        over_seeds([strong[0], fewer[0]])
+    shuffled = [run.sample(frac=1, random_state=seed) for seed, run in enumerate(strong)]
+    assert over_seeds(shuffled)["macro_auc"] == over_seeds(strong)["macro_auc"]
+
+
+def test_what_is_undefined_is_left_out(strong):
+    few = [run[run["grade"] < 2] for run in strong]
+    found = over_seeds(few)
+    assert np.isnan(found["referable_auc"].mean) and not found["referable_auc"].known and found["recall", 4].n == 0
+    # A grade that one of the seeds never answers has a precision in the two others.
+    few = [strong[0].assign(predicted=0), *strong[1:]]
+    assert over_seeds(few)["precision", 2].n == 2 and over_seeds(few)["precision", 0].n == 3
+    comparison = compare_seeds([run[run["grade"] < 2] for run in strong], [run[run["grade"] < 2] for run in strong])
+    assert comparison.referable_auc is None and comparison.recall[4] is None and comparison.accuracy.value == 0
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize(
+    ("of_seeds", "of_both", "of_patients"), [(0, 0.3, 1), (1, 0.3, 1), (5, 0.3, 1), (1, 1, 0), (0, 1, 0.2)]
+)
+def test_normal_figures_are_covered_whatever_their_variance_comes_from(seeds, of_seeds, of_both, of_patients):
+    """Figures that are sums of what is due to the seed, the patients, and the seed's way with these patients."""
+    rng, covered, studies, resamples = np.random.default_rng(0), [], 800, 150
+    normal = lambda variance, *shape: np.sqrt(variance) * rng.normal(size=shape)  # noqa: E731
+    for _ in range(studies):
+        own = normal(of_seeds, seeds, 1) + normal(of_both, seeds, 1) + normal(of_patients, 1, 1)
+        drawn = own + normal(of_both, seeds, resamples) + normal(of_patients, 1, resamples)
+        found = spread_of(np.hstack([own, drawn]))
+        covered.append(found.low <= 0 <= found.high)
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+CUTS = np.array([0.3, 0.6, 1.1, 1.6])
+PATIENTS, RESAMPLES = 300, 300
+
+
+def two_eyes(rng, patients):
+    """Return severity of both eyes of ``patients``, and what all networks take for severity beside it."""
+    severity = rng.normal(size=patients)[:, None] + 0.5 * rng.normal(size=(patients, 2))
+    looks = 0.6 * rng.normal(size=patients)[:, None] + 0.3 * rng.normal(size=(patients, 2))
+    return severity.ravel(), looks.ravel()
+
+
+def trained(rng, severity, looks, luck, skill):
+    """Return answers and scores of a network with the ``luck`` of its seed, standard normal, and a taste of its own."""
+    patients = len(severity) // 2
+    taste = (0.4 * rng.normal(size=patients)[:, None] + 0.3 * rng.normal(size=(patients, 2))).ravel()
+    score = skill * (1 + 0.06 * luck) * severity + looks + taste
+    return np.digitize(0.7 * score / skill + 0.02 * luck, CUTS), score
+
+
+def figures_of(grades, answers, score, study):
+    """Return accuracy, kappa and AUC of referable retinopathy, values first and resamples after them, (3, 1 + R)."""
+    patients = np.repeat(np.arange(PATIENTS), 2)
+    counts = patient_matrices(patients, grades, answers)
+    matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts, RESAMPLES, study)])
+    drawn = np.concatenate([np.ones((1, PATIENTS), dtype=np.uint8), draws(PATIENTS, RESAMPLES, study)])
+    areas = rank(grades >= 2, score, patients, drawn).auc
+    return np.stack([metrics.accuracy(matrices), metrics.quadratic_weighted_kappa(matrices), areas])
+
+
+def truths(skill):
+    """Return the figures of all patients by the luck of the seed, as polynomials, and their means over seeds."""
+    rng = np.random.default_rng(99)
+    severity, looks = two_eyes(rng, 150_000)
+    grades = np.digitize(severity, CUTS)
+    lucks, weights = np.polynomial.hermite_e.hermegauss(7)
+    found = []
+    for luck in lucks:
+        answers, score = trained(rng, severity, looks, luck, skill)
+        matrix = metrics.confusion_matrix(grades, answers)
+        area = roc_auc_score(grades >= 2, score)
+        found.append([metrics.accuracy(matrix), metrics.quadratic_weighted_kappa(matrix), area])
+    found = np.array(found)
+    return [np.polynomial.Polynomial.fit(lucks, values, 3) for values in found.T], weights / weights.sum() @ found
+
+
+@pytest.mark.slow
+def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_studies():
+    """Of one network, of two, and of 3 and 5 seeds alone and against 3 of another kind."""
+    skills, studies = (1.0, 1.15), 800
+    by_luck, over_luck = zip(*(truths(skill) for skill in skills), strict=True)
+    rng, covered, plain = np.random.default_rng(5), {}, 0
+    for study in range(studies):
+        severity, looks = two_eyes(rng, PATIENTS)
+        grades = np.digitize(severity, CUTS)
+        lucks = [rng.normal(size=number) for number in (5, 3)]
+        sides = [
+            np.stack([figures_of(grades, *trained(rng, severity, looks, luck, skill), study) for luck in seeds], axis=1)
+            for skill, seeds in zip(skills, lucks, strict=True)
+        ]
+        for which, name in enumerate(("accuracy", "kappa", "referable AUC")):
+            of_first, of_second = (curves[which] for curves in by_luck)
+            means = [figures[which] for figures in over_luck]
+            first, second = (side[which] for side in sides)
+            here = partial(note, covered.setdefault, name)
+            here("one run", spread_of(first[:1]), of_first(lucks[0][0]))
+            here("paired", spread_of(second[:1], first[:1]), of_second(lucks[1][0]) - of_first(lucks[0][0]))
+            for seeds in (3, 5):
+                here(f"{seeds} seeds", spread_of(first[:seeds]), means[0])
+                here(f"{seeds} seeds against 3", spread_of(second, first[:seeds]), means[1] - means[0])
+            if name == "kappa":
+                mean = spread_of(first[:3].mean(axis=0, keepdims=True))
+                plain += mean.low <= means[0] <= mean.high
+    shares = {what: float(np.mean(found)) for what, found in covered.items()}
+    assert len(shares) == 18 and all(0.93 <= share <= 0.97 for share in shares.values()), shares
+    # Patients alone would promise too much.
+    assert plain / studies < 0.92
+
+
+def note(found, name, what, spread, truth):
+    found((name, what), []).append(spread.low <= truth <= spread.high)
