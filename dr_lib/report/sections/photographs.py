@@ -1,20 +1,14 @@
 """Photographs in the report: samples of each grade, and one photograph as the runs prepare it."""
 
-from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from IPython.display import HTML
 
 from dr_lib.config import RunConfig
-from dr_lib.data.labels import read_labels
-from dr_lib.data.photographs import Photographs, open_photographs
-from dr_lib.data.splits import assign_splits
 from dr_lib.errors import InputError
 from dr_lib.report import markup
 from dr_lib.report import wording as words
+from dr_lib.report.pictures import find_pictures
 from dr_lib.report.strips import grade_strips, step_strips
 from dr_lib.report.study import Run, Study
 
@@ -34,13 +28,11 @@ MOST_NAMED = 8
 
 def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
     """Return a row of training photographs for each grade, or a sentence where they are out of reach."""
-    found = _photographs(study)
+    found = find_pictures(study)
     if isinstance(found, str):
         return markup.shown(markup.paragraphs(found, css="note"))
-    train, photographs = found
-    rows = grade_strips(
-        lambda grade: islice(_opened(train.loc[train["grade"] == grade, "image"], photographs), per_grade)
-    )
+    train = found.intact("train")
+    rows = grade_strips(lambda grade: islice(found.opened(train.loc[train["grade"] == grade, "image"]), per_grade))
     return markup.shown(
         f"<figure>{rows}<figcaption><b>Training photographs of each grade.</b> The first ones by name, of each the "
         "middle square.</figcaption></figure>"
@@ -49,12 +41,12 @@ def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
 
 def augmented_photographs(study: Study, draws: int = 5) -> HTML:
     """Return what the runs do to one training photograph, step by step: a figure for each setting among them."""
-    found = _photographs(study)
+    found = find_pictures(study)
     if isinstance(found, str):
         return markup.shown("")  # the samples above say why
-    (train, photographs), settings = found, _settings(study)
-    highest_first = train.sort_values("grade", kind="stable", ascending=False)  # a high grade shows more
-    image, original = next(_opened(highest_first["image"], photographs), ("", None))
+    settings = _settings(study)
+    highest_first = found.intact("train").sort_values("grade", kind="stable", ascending=False)  # it shows more
+    image, original = next(found.opened(highest_first["image"]), ("", None))
     if original is None:
         return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
     grade = int(highest_first.set_index("image").loc[image, "grade"])
@@ -96,37 +88,3 @@ def _named(runs: list[Run]) -> str:
     names = [run.name for run in runs[:MOST_NAMED]]
     rest = len(runs) - len(names)
     return words.listed([*names, f"{rest} more"] if rest else names)
-
-
-def _opened(images: Iterable[str], photographs: Photographs) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield name and pixels of the photographs that can be opened; the audit tells of those that cannot."""
-    for image in images:
-        try:
-            yield image, photographs.pixels(image)
-        except (OSError, ValueError):
-            continue
-
-
-def _photographs(study: Study) -> tuple[pd.DataFrame, Photographs] | str:
-    """Return the intact training photographs of the first run's data set, or why they cannot be shown.
-
-    Labels are read again and nothing is decoded: the damaged files are those of the audit.
-    """
-    config = study.config
-    if config is None:
-        return "No photographs are shown: no run has recorded where they are."
-    gone = f"No photographs are shown: those of the runs ({config.data_dir}) are not on this machine."
-    data_dir = Path(config.data_dir).expanduser()
-    if not data_dir.exists():
-        return gone
-    try:
-        labels = read_labels(data_dir, config.labels, config.labels_file)
-        table = assign_splits(
-            labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
-        )
-        photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
-    except InputError:
-        return gone
-    damaged = {entry["image"] for entry in (study.audit or {}).get("damage", {}).get("files", [])}
-    train = table[(table["split"] == "train") & ~table["image"].isin(damaged)]
-    return train.sort_values("image"), photographs

@@ -1,0 +1,83 @@
+"""The photographs that a study was made with, where this machine has them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dr_lib.data.labels import read_labels
+from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
+from dr_lib.data.splits import assign_splits
+from dr_lib.errors import InputError
+from dr_lib.report.study import Study
+
+
+@dataclass(frozen=True)
+class StudyPhotographs:
+    """What the labels name, ``table`` with ``image, grade, patient, split``, and the photographs themselves.
+
+    ``damaged``: names of those that the audit found damaged; what it had repaired is repaired here, too.
+    """
+
+    table: pd.DataFrame
+    photographs: Photographs
+    damaged: frozenset[str]
+
+    def intact(self, split: str) -> pd.DataFrame:
+        """Return the rows of the undamaged photographs of a split, by name."""
+        rows = self.table[(self.table["split"] == split) & ~self.table["image"].isin(self.damaged)]
+        return rows.sort_values("image")
+
+    def include(self, graded: pd.DataFrame) -> bool:
+        """Tell whether all of ``graded`` (``image, grade``) are among these with the same grades.
+
+        A folder of another data set may stand where that of the runs once stood.
+        """
+        known = dict(zip(self.table["image"], self.table["grade"], strict=True))
+        return all(known.get(image) == grade for image, grade in zip(graded["image"], graded["grade"], strict=True))
+
+    def opened(self, images: Iterable[str], at_least: int = 0) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield name and pixels, uint8 (H, W, 3), of those that can be opened; the audit tells of those that cannot.
+
+        ``at_least``: shorter side in px that is enough; 0: all there is.
+        """
+        for image in images:
+            try:
+                yield image, self.photographs.pixels(image, at_least)
+            except (OSError, ValueError):
+                continue
+
+
+def find_pictures(study: Study) -> StudyPhotographs | str:
+    """Return the photographs of the first run's data set, or why they cannot be shown, in a sentence.
+
+    Labels are read again and nothing is decoded: the damaged files are those of the audit.
+    """
+    config = study.config
+    if config is None:
+        return "No photographs are shown: no run has recorded where they are."
+    gone = not_here(study)
+    data_dir = Path(config.data_dir).expanduser()
+    if not data_dir.exists():
+        return gone
+    try:
+        labels = read_labels(data_dir, config.labels, config.labels_file)
+        table = assign_splits(
+            labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
+        )
+        photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    except InputError:
+        return gone
+    damage = (study.audit or {}).get("damage", {}).get("files", [])
+    if isinstance(photographs, FolderPhotographs):
+        repaired = {entry["image"] for entry in damage if entry.get("action") == "repaired"}
+        photographs = photographs.with_repaired(repaired)
+    return StudyPhotographs(table, photographs, frozenset(entry["image"] for entry in damage))
+
+
+def not_here(study: Study) -> str:
+    """Return the sentence that says that this machine has not the photographs of the runs."""
+    folder = study.config.data_dir if study.config else ""
+    return f"No photographs are shown: those of the runs ({folder}) are not on this machine."

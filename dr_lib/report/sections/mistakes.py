@@ -1,0 +1,108 @@
+"""Where the best network goes wrong: referable disease that it misses, its false alarms, and the worst of them."""
+
+from collections.abc import Callable
+from html import escape
+
+import pandas as pd
+from IPython.display import HTML
+from PIL import Image
+
+from dr_lib import REFERABLE_GRADE
+from dr_lib.report import markup
+from dr_lib.report import wording as words
+from dr_lib.report.audit_pictures import SIDE, beside, shot
+from dr_lib.report.cases import best_run, false_alarms, missed, same_answer, sureness, worst_first
+from dr_lib.report.pictures import StudyPhotographs, find_pictures, not_here
+from dr_lib.report.study import Study
+
+SHOWN = 10
+"""Mistakes of each kind that are shown, at about 12 kB each."""
+
+
+def worst_mistakes(study: Study) -> HTML:
+    """Return the best run's missed referable disease and its false alarms: how many, and the worst of them.
+
+    Of each photograph it says how many of the finished runs answer the same. Photographs that are out of reach are
+    named without a picture.
+    """
+    run = best_run(study)
+    if run is None:
+        return markup.shown(markup.paragraphs("No run has finished, so there are no mistakes to show.", css="note"))
+    predictions = run.predictions
+    found = find_pictures(study)
+    if not isinstance(found, str) and not found.include(predictions):
+        found = not_here(study)
+    referable = predictions["grade"] >= REFERABLE_GRADE
+    kinds = [
+        ("Missed disease", _missed_words, missed, predictions[referable]),
+        ("False alarms", _alarm_words, false_alarms, predictions[~referable]),
+    ]
+    html = markup.paragraphs(
+        f"The mistakes of the best run by kappa, {run.name} ({run.label}, kappa {words.signed(run.test['kappa'], 2)}). "
+        f"Grade {REFERABLE_GRADE} and above is referable: such a patient should see an ophthalmologist."
+    )
+    for title, in_words, kind, group in kinds:
+        wrong = kind(group)
+        html += markup.paragraphs(in_words(wrong, group) + _over_runs(study, kind), css="says")
+        html += _gallery(study, title, worst_first(wrong), found)
+    wrong = int((predictions["predicted"] != predictions["grade"]).sum())
+    rest = wrong - sum(len(kind(group)) for _, _, kind, group in kinds)
+    if rest:
+        html += markup.paragraphs(
+            f"The other {words.counted(rest, 'wrong answer')} of {wrong:,} {'is' if rest == 1 else 'are'} on the right "
+            "side of the line between 1 and 2, such as a 3 that is called 2."
+        )
+    if isinstance(found, str):
+        html += markup.paragraphs(found, css="note")
+    return markup.shown(html)
+
+
+def _missed_words(wrong: pd.DataFrame, group: pd.DataFrame) -> str:
+    told = _told(wrong, group, f"with referable disease (grade {REFERABLE_GRADE} and above)")
+    return f"Missed: {told} answered 0 or 1."
+
+
+def _alarm_words(wrong: pd.DataFrame, group: pd.DataFrame) -> str:
+    told = _told(wrong, group, "without referable disease (grade 0 or 1)")
+    return f"False alarms: {told} answered {REFERABLE_GRADE} or more."
+
+
+def _told(wrong: pd.DataFrame, group: pd.DataFrame, which: str) -> str:
+    """Return ``6 of 30 testing photographs with it (20.0%), of 5 of 18 patients, were``."""
+    share = f" ({words.percent(len(wrong) / len(group))})" if len(group) else ""
+    patients = f"of {wrong['patient'].nunique():,} of {words.counted(group['patient'].nunique(), 'patient')}"
+    verb = "was" if len(wrong) == 1 else "were"
+    return f"{len(wrong):,} of {words.counted(len(group), 'testing photograph')} {which}{share}, {patients}, {verb}"
+
+
+def _over_runs(study: Study, kind: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
+    """Return between which shares the finished runs are; nothing for one run."""
+    shares = []
+    for run in study.done:
+        referable = run.predictions["grade"] >= REFERABLE_GRADE
+        group = run.predictions[referable if kind is missed else ~referable]
+        if len(group):
+            shares.append(len(kind(group)) / len(group))
+    if len(shares) < 2:
+        return ""
+    return f" Over the {len(shares)} finished runs: {words.percent(min(shares))} to {words.percent(max(shares))}."
+
+
+def _gallery(study: Study, title: str, wrong: pd.DataFrame, found: StudyPhotographs | str) -> str:
+    """Return the worst ``wrong`` with their pictures, names, grades, and in how many runs it is the same."""
+    rows = wrong.head(SHOWN)
+    opened = {} if isinstance(found, str) else dict(found.opened(rows["image"], at_least=2 * SIDE))
+    pictures = {image: Image.fromarray(pixels) for image, pixels in opened.items()}
+    shots = []
+    for row in rows.itertuples():
+        same, asked = same_answer(study.done, row.image, row.predicted)
+        lines = [f"grade {row.grade}, called {row.predicted}", f"{sureness(row.certainty)} sure"]
+        lines += [f"by {same} of {asked} runs"] if asked > 1 else []
+        shots.append(shot(row.image, lines, pictures.get(row.image), ", ".join(lines)))
+    if not shots:
+        return ""
+    more = f", the worst {len(rows)} of {len(wrong):,}" if len(wrong) > len(rows) else ""
+    caption = "Whole photographs, the farthest from the truth first, then those that the run is surest of."
+    if len(study.done) > 1:
+        caption += " Below each, by how many of the finished runs it is called the same."
+    return f"<figure>{beside(shots)}<figcaption><b>{escape(title)}{more}.</b> {caption}</figcaption></figure>"
