@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import log_loss
 
 from dr_lib.evaluation.calibration import (
     BINS,
@@ -54,6 +56,15 @@ def test_table_agrees_with_scikit_learn():
     assert np.allclose([row["confidence"] for row in bins], mean, rtol=0, atol=1e-12)
 
 
+def test_error_is_that_of_scikit_learns_table():
+    rng = np.random.default_rng(1)
+    confidence = rng.random(3000)
+    right = rng.random(3000) < confidence**2
+    accuracy, mean = calibration_curve(right, confidence, n_bins=BINS)
+    weights = np.histogram(confidence, BINS, (0, 1))[0] / 3000
+    assert reliability(right, confidence)["ece"] == pytest.approx((weights * np.abs(accuracy - mean)).sum(), abs=1e-12)
+
+
 def test_honest_probabilities_are_calibrated_and_others_not():
     assert reliability_of(graded(1))["ece"] < 0.025
     assert reliability_of(graded(1, temperature=0.4))["ece"] > 0.1
@@ -69,6 +80,24 @@ def test_the_temperature_is_found_again(temperature):
     # Where the loss is flat: its slope by the logarithm of the temperature, counted on both sides.
     loss = lambda t: -np.log(at_temperature(told, t)[np.arange(len(told)), frame["grade"]]).mean()  # noqa: E731
     assert loss(found) <= min(loss(found * 1.001), loss(found / 1.001))
+
+
+def test_the_temperature_is_where_scipy_finds_scikit_learns_loss_least():
+    frame = graded(5, photographs=800, temperature=0.6)
+    told = frame[[f"p{grade}" for grade in range(5)]].to_numpy()
+    loss = lambda heat: log_loss(frame["grade"], at_temperature(told, np.exp(heat)))  # noqa: E731
+    found = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-10})
+    # As near as a minimum can be found from values, whose last digits are noise.
+    assert fit_temperature(frame["grade"], told) == pytest.approx(np.exp(found.x), rel=1e-6)
+    # There, the network expects the logits that it finds, to the last digits.
+    logits = np.log(told)
+    expected = (at_temperature(told, fit_temperature(frame["grade"], told)) * logits).sum(axis=1).mean()
+    assert expected == pytest.approx(logits[np.arange(800), frame["grade"]].mean(), abs=1e-12)
+
+
+def test_temperatures_end_where_no_better_one_is_sought():
+    told = np.tile([0.6, 0.1, 0.1, 0.1, 0.1], (10, 1))
+    assert fit_temperature([0] * 10, told) == 0.05 and fit_temperature([1] * 10, told) == 20
 
 
 def test_scaling_heals_a_network_that_is_too_sure_and_moves_no_answer():

@@ -48,6 +48,9 @@ def test_one_set_agrees_with_scikit_learn(seed, decimals):
     sensitive, specific = operating_points(positive, score)
     assert np.allclose(found.at_sensitivity[0], sensitive, rtol=0, atol=1e-12)
     assert np.allclose(found.at_specificity[0, 1:], specific[1:], rtol=0, atol=1e-12, equal_nan=True)
+    alarms, sensitivity, _ = reference.roc_curve(positive, score, drop_intermediate=False)
+    assert found.at_sensitivity[0, 2] == pytest.approx(1 - alarms[sensitivity >= 0.90].min(), abs=1e-12)
+    assert found.at_specificity[0, 1] == pytest.approx(sensitivity[1 - alarms >= 0.95].max(), abs=1e-12)
 
 
 def test_a_resample_is_the_set_with_its_photographs_repeated():

@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
-from scipy.stats import t
+from scipy.stats import t, ttest_1samp
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import draws, patient_matrices, resample
+from dr_lib.evaluation.intervals import difference_of_groups, draws, patient_matrices, resample
 from dr_lib.evaluation.paired import Comparison, compare
 from dr_lib.evaluation.ranking import rank
-from dr_lib.evaluation.seeds import FIGURES, compare_seeds, over_seeds, spread_of
+from dr_lib.evaluation.seeds import FIGURES, compare_groups, compare_seeds, optimism, over_seeds, seeds_alone, spread_of
 from dr_lib.evaluation.summary import summarise
 
 
@@ -117,6 +117,30 @@ def test_what_is_undefined_is_left_out(strong):
     assert over_seeds(few)["precision", 2].n == 2 and over_seeds(few)["precision", 0].n == 3
     comparison = compare_seeds([run[run["grade"] < 2] for run in strong], [run[run["grade"] < 2] for run in strong])
     assert comparison.referable_auc is None and comparison.recall[4] is None and comparison.accuracy.value == 0
+
+
+def test_groups_of_patients_are_compared_over_seeds(strong, table):
+    some = table["patient"].astype(int) % 2 == 0
+    groups = [[run[side] for run in strong] for side in (some, ~some)]
+    alone = compare_groups([groups[0][0]], [groups[1][0]], metrics.accuracy)
+    assert alone == difference_of_groups(groups[0][0], groups[1][0], metrics.accuracy)
+    found = compare_groups(*groups, metrics.accuracy)
+    right = [run["grade"] == run["predicted"] for run in strong]
+    values = [answers[~some].mean() - answers[some].mean() for answers in right]
+    assert found.value == pytest.approx(np.mean(values), abs=1e-12) and found.low < found.value < found.high
+    learnt = [run.assign(predicted=run["grade"]) for run in groups[1]]
+    assert compare_groups(groups[0], learnt, metrics.accuracy).low > 0
+    assert compare_groups([run.head(0) for run in strong], strong, metrics.accuracy) is None
+
+
+def test_optimism_is_what_the_highest_epoch_gained():
+    highest, honest = [0.84, 0.85, 0.86], [0.83, 0.82, 0.855]
+    found, gains = optimism(highest, honest), np.subtract(highest, honest)
+    limits = ttest_1samp(gains, 0).confidence_interval()
+    assert (found.mean, found.sd, found.n) == pytest.approx((gains.mean(), gains.std(ddof=1), 3))
+    assert (found.low, found.high) == pytest.approx(tuple(limits), abs=1e-12)
+    one = optimism([0.8], [0.75])
+    assert one.mean == pytest.approx(0.05) and not one.known and np.isnan(one.sd) and seeds_alone([]).n == 0
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

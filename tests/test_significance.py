@@ -5,6 +5,8 @@ from math import comb
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from dr_lib.evaluation.significance import holm, mcnemar
 
@@ -23,6 +25,8 @@ def test_mcnemar_counts_the_tails_of_a_fair_coin(only_first, only_second):
     tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1)) / 2**n
     assert found.p == pytest.approx(min(1, 2 * tail), abs=1e-12)
     assert found.p == pytest.approx(binomtest(only_first, n, 0.5).pvalue, abs=1e-12)
+    reference = reference_mcnemar([[10, only_first], [only_second, 5]], exact=True)
+    assert found.p == pytest.approx(min(1, reference.pvalue), abs=1e-12)
 
 
 def test_runs_that_never_disagree_are_not_told_apart():
@@ -40,6 +44,13 @@ def test_holm_by_hand():
     assert holm([0.02, 0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.06, 0.04, 0.06], abs=1e-12)
     assert holm([0.5, 0.9]) == [1, 1]
     assert holm([0.03]) == [0.03] and holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels():
+    rng = np.random.default_rng(2)
+    for number in (1, 2, 7, 28):
+        p_values = rng.random(number) ** 4
+        assert np.allclose(holm(p_values.tolist()), multipletests(p_values, method="holm")[1], rtol=0, atol=1e-12)
 
 
 def test_holm_rejects_what_going_down_step_by_step_does():

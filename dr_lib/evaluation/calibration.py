@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
+from scipy.special import softmax
 
 from dr_lib import PROBABILITIES
 
@@ -57,22 +58,23 @@ def fit_temperature(grades: ArrayLike, probabilities: ArrayLike) -> float:
     order between grades (Guo et al., ICML 2017).
     """
     logits, grades = _logits(probabilities), np.asarray(grades, dtype=np.int64)
+    told = logits[np.arange(len(grades)), grades].mean()
 
-    def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        top = scaled.max(axis=1)
-        total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float(np.mean(total - scaled[np.arange(len(grades)), grades]))
+    def slope(sharpness: float) -> float:
+        # Of the mean loss by 1 / temperature, in which it is convex: what the network expects less what it finds.
+        return float((softmax(sharpness * logits, axis=1) * logits).sum(axis=1).mean() - told)
 
-    bounds = np.log(_TEMPERATURES)
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}).x))
+    coldest, hottest = _TEMPERATURES
+    if slope(1 / hottest) >= 0:
+        return hottest
+    if slope(1 / coldest) <= 0:
+        return coldest
+    return float(1 / brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-15))
 
 
 def at_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """Return ``probabilities`` (N, 5) with their logarithms divided by ``temperature``; rows sum to 1."""
-    scaled = _logits(probabilities) / temperature
-    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    return softmax(_logits(probabilities) / temperature, axis=1)
 
 
 def temperature_scaling(validation: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:

@@ -104,8 +104,21 @@ def difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: S
 
     Both have columns patient, grade, predicted.
     """
-    matrices = [patient_matrices(group["patient"], group["grade"], group["predicted"]) for group in (first, second)]
-    values = [statistic(counts.sum(axis=0)) for counts in matrices]
+    values = resampled_difference_of_groups(first, second, statistic)
+    return difference(values[0], values[1:])
+
+
+def resampled_difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: Statistic) -> NDArray:
+    """Return the difference that :func:`difference_of_groups` is about, then its resamples, shape (1 + resamples,).
+
+    NaN where a group is empty.
+    """
+    if first.empty or second.empty:
+        return np.full(1 + RESAMPLES, np.nan)
+    counts = [patient_matrices(group["patient"], group["grade"], group["predicted"]) for group in (first, second)]
     # Another seed for the second: groups of equal size would else be drawn alike.
-    drawn = [statistic(resample(counts, seed=SEED + i)) for i, counts in enumerate(matrices)]
-    return difference(values[1] - values[0], drawn[1] - drawn[0])
+    before, after = (
+        statistic(np.concatenate([group.sum(axis=0, keepdims=True), resample(group, seed=SEED + i)]))
+        for i, group in enumerate(counts)
+    )
+    return after - before

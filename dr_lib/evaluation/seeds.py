@@ -23,7 +23,13 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from dr_lib import GRADES
 from dr_lib.evaluation import paired
-from dr_lib.evaluation.intervals import LEVEL, Difference, percentile_interval
+from dr_lib.evaluation.intervals import (
+    LEVEL,
+    Difference,
+    Statistic,
+    percentile_interval,
+    resampled_difference_of_groups,
+)
 from dr_lib.evaluation.paired import Comparison
 from dr_lib.evaluation.resampled import Figures, resampled_figures
 
@@ -126,6 +132,42 @@ def compare_seeds(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame])
 
     accuracy = spread(lambda figures: figures["accuracy"])
     return Comparison(**paired.changes(change), p=None if accuracy is None or np.isnan(accuracy.p) else accuracy.p)
+
+
+def compare_groups(
+    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], statistic: Statistic
+) -> Difference | None:
+    """Return ``statistic`` of ``second`` less that of ``first``, two groups of different patients, mean over seeds.
+
+    ``first`` and ``second``: of each seed its predictions (patient, grade, predicted) for the one group and for the
+    other. ``None`` where a group has nothing to ask. Of one seed, :func:`intervals.difference_of_groups`.
+    """
+    runs = _defined([resampled_difference_of_groups(*pair, statistic) for pair in zip(first, second, strict=True)])
+    found = None if runs is None else spread_of(runs)
+    return None if found is None or np.isnan(found.low) else Difference(found.value, found.low, found.high)
+
+
+def seeds_alone(values: Sequence[float]) -> SeedFigure:
+    """Return the mean of a number that each seed has, with its interval over seeds alone, by Student's t.
+
+    For what is known of a run as a number only, such as its highest testing accuracy. Of one seed there is no interval.
+    """
+    numbers = np.asarray(values, dtype=float)
+    if len(numbers) < 2:
+        return SeedFigure(float(numbers.mean()) if len(numbers) else np.nan, np.nan, len(numbers), np.nan, np.nan)
+    found = spread_of(np.repeat(numbers[:, None], 3, axis=1))
+    return SeedFigure(found.value, float(numbers.std(ddof=1)), len(numbers), found.low, found.high)
+
+
+def optimism(highest: Sequence[float], honest: Sequence[float]) -> SeedFigure:
+    """Return by how much the highest testing accuracy of all epochs is above that of the chosen epoch, mean over seeds.
+
+    Both: shares 0..1, one a seed. It is never negative: the highest is looked for among the epochs that include the
+    chosen one, with the photographs that then judge it. It is what this choice gained here, interval over seeds alone.
+    How much of it would be left on other patients cannot be said: that takes the predictions of every epoch, which are
+    not kept.
+    """
+    return seeds_alone(np.subtract(highest, honest))
 
 
 def spread_of(runs: NDArray, less: NDArray | None = None) -> Spread:
