@@ -2,16 +2,27 @@
 
 import re
 
+import numpy as np
 import pytest
 from experiment_factory import made_up_audit, photograph_table, write_experiment, write_run
 
 from dr_lib.files import read_json, write_json
 from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import all_comparisons
-from dr_lib.report.sections.doubts import calibration, corrected_differences, other_eyes
+from dr_lib.report.sections.calibration import calibration
+from dr_lib.report.sections.chance import corrected_differences, other_eyes, seeds
 from dr_lib.report.sections.merit import figures_by_grade, figures_of_merit
+from dr_lib.report.sections.referable import referable_figures
 
-SECTIONS = [calibration, corrected_differences, figures_by_grade, figures_of_merit, other_eyes]
+SECTIONS = [
+    calibration,
+    corrected_differences,
+    figures_by_grade,
+    figures_of_merit,
+    other_eyes,
+    referable_figures,
+    seeds,
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +31,13 @@ def study(tmp_path_factory):
 
 
 def text_of(html):
+    """Return what a section says, drawings and their alternative texts left out."""
+    html = re.sub(r"<svg.*?</svg>", "", getattr(html, "data", html), flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
 
 
 def test_figures_and_their_intervals_are_those_of_the_folders(study):
-    text = text_of(figures_of_merit(study))
+    text = text_of(figures_of_merit(study)) + text_of(referable_figures(study))
     for run in study.done:
         test, limits = run.test, run.test["intervals"]
         low, high = limits["balanced_accuracy"]
@@ -47,10 +60,10 @@ def test_every_grade_has_its_figures(study):
 def test_all_comparisons_are_tested_together(study):
     found = all_comparisons(study)
     assert len(found) == 4 + 4 + 4
-    assert min(one.p for one in found) == min(1, 12 * min(one.found.mcnemar.p for one in found))
+    assert min(one.corrected for one in found) == min(1, 12 * min(one.found.mcnemar.p for one in found))
     for one in found:
-        assert one.found.mcnemar.p <= one.p
-        assert one.found.accuracy.value == pytest.approx(one.second.test["accuracy"] - one.first.test["accuracy"])
+        assert one.found.mcnemar.p <= one.corrected
+        assert one.found.accuracy.value == pytest.approx(one.second.accuracy - one.first.accuracy)
     text = text_of(corrected_differences(study))
     assert text.count("interval ") >= 12 and "Of 12 comparisons" in text
     assert "distinguishable" in text and "McNemar" in text
@@ -70,9 +83,8 @@ def test_the_other_eye_is_looked_for_among_the_patients_of_the_audit(study, tmp_
     run = study.done[0]
     inside = run.predictions["patient"].isin(known)
     right = run.predictions["grade"] == run.predictions["predicted"]
-    assert f"{100 * right[inside].mean():.1f}% where the other eye is in training" in text
-    assert f"{100 * right[~inside].mean():.1f}% where it is not" in text
-    assert f"{inside.sum()} testing photographs" in text
+    assert f"{100 * right[inside].mean():.1f}% {100 * right[~inside].mean():.1f}%" in text
+    assert f"{inside.sum()} photographs of patients who have another" in text
 
     table = photograph_table(60)
     write_run(tmp_path, table)
@@ -94,24 +106,66 @@ def test_patients_who_were_trained_on_are_caught(tmp_path):
     known = run.predictions["patient"].isin(audit["patients_on_both_sides"]["patients"])
     learnt = run.predictions.assign(predicted=run.predictions["predicted"].where(~known, run.predictions["grade"]))
     learnt.to_csv(folder / "predictions.csv", index=False)
-    assert re.search(
-        r"100\.0% where the other eye is in training.*points better", text_of(other_eyes(collect(tmp_path)))
-    )
+    text = text_of(other_eyes(collect(tmp_path)))
+    assert "1 of 1 better" in text and "100.0%" in text
 
 
-def test_calibration_counts_every_photograph_once(study):
-    html = calibration(study)
-    bins = study.done[0].test["calibration"]["bins"]
-    assert sum(row["photographs"] for row in bins) == study.done[0].test["photographs"]
-    assert html.count("<tr") == 1 + sum(row["photographs"] > 0 for row in bins)
-    assert text_of(html).count("its calibration error is") == len(study.done) and "temperature" not in text_of(html)
+def test_calibration_tells_how_sure_each_run_is(study):
+    html = calibration(study).data
+    text = text_of(html)
+    for run in study.done:
+        assert f"{100 * run.test['calibration']['ece']:.1f}" in text
+        sure = run.predictions[[f"p{grade}" for grade in range(5)]].max(axis=1).mean()
+        assert f"{100 * sure:.1f}%" in text
+    assert "too sure" in text and not re.search(r"temperature \d", text)
+    assert html.count('aria-label="Reliability diagram') == 2
 
 
 def test_a_fitted_temperature_is_told(tmp_path):
     folder = write_run(tmp_path, photograph_table(60))
     metrics = read_json(folder / "metrics.json")
-    write_json(folder / "metrics.json", metrics | {"temperature_scaling": {"temperature": 1.7, "ece": 0.0}})
-    assert "a temperature of 1.70 lowers it from" in text_of(calibration(collect(tmp_path)))
+    bins = metrics["test"]["calibration"]["bins"]
+    scaled = {"temperature": 1.7, "ece": 0.0, "bins": bins}
+    write_json(folder / "metrics.json", metrics | {"temperature_scaling": scaled})
+    html = calibration(collect(tmp_path)).data
+    assert "0.0 temperature 1.70" in text_of(html) and "a temperature of 1.70 lowers it from" in html
+
+
+def test_seeds_are_told_with_their_spread(tmp_path):
+    table = photograph_table(300)
+    for seed in range(3):
+        write_run(tmp_path, table, seed=seed, luck=seed, name=f"resnet18-seed{seed}")
+    study = collect(tmp_path)
+    (one,) = study.configurations
+    shares = [run.test["accuracy"] for run in study.runs]
+    mean, deviation = np.mean(shares), np.std(shares, ddof=1)
+    assert f"{100 * mean:.1f}% ± {100 * deviation:.1f}" in text_of(seeds(study))
+    assert ", ".join(f"{100 * share:.1f}%" for share in shares) in text_of(seeds(study))
+    limits = one.figure("accuracy")
+    assert f"{100 * limits.low:.1f}% to {100 * limits.high:.1f}%" in text_of(figures_of_merit(study))
+    assert limits.low < mean < limits.high
+
+
+def test_seeds_of_two_networks_are_compared_by_their_means(tmp_path):
+    table = photograph_table(300)
+    for seed in range(3):
+        for pretrained in (False, True):
+            name = f"resnet18{'-pretrained' * pretrained}-seed{seed}"
+            write_run(tmp_path, table, seed=seed, luck=seed + 3 * pretrained, pretrained=pretrained, name=name)
+    study = collect(tmp_path)
+    (found,) = all_comparisons(study)
+    assert found.found.mcnemar is None and found.corrected == found.found.p
+    assert found.found.accuracy.value == pytest.approx(found.second.accuracy - found.first.accuracy)
+    assert "p is that of Student" in text_of(corrected_differences(study))
+
+
+def test_operating_points_are_drawn_where_the_folders_have_them(study):
+    html = referable_figures(study).data
+    assert html.count("<svg") == 2
+    for one in study.main:
+        if not one.weighted:
+            assert f"{one.first.test['referable_auc']:.3f}" in html
+    assert f"{100 * study.majority:.1f}%" in html
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
@@ -121,9 +175,9 @@ def test_sections_stand_what_is_missing(section, tmp_path):
     # One grade alone, and figures as they were before there were more of them.
     folder = write_run(tmp_path / "one", photograph_table(60).assign(grade=0))
     text = text_of(section(collect(tmp_path / "one")))
-    assert "nan" not in text.lower().split() and "None" not in text
+    assert not re.search(r"\bnan\b", text.lower()) and "None" not in text
     metrics = read_json(folder / "metrics.json")
-    old = {"accuracy", "kappa", "macro_auc", "referable_auc", "recall", "precision", "support"}
+    old = {"accuracy", "majority_accuracy", "kappa", "macro_auc", "referable_auc", "recall", "precision", "support"}
     metrics["test"] = {name: value for name, value in metrics["test"].items() if name in old | {"balanced_accuracy"}}
     metrics["test"]["intervals"] = {"accuracy": [0.1, 0.9], "kappa": None}
     write_json(folder / "metrics.json", metrics)

@@ -28,12 +28,18 @@ def test_many_comparisons_make_it_harder():
 
 def test_small_probabilities_are_not_called_zero():
     assert say.p_value(1e-20) == "<\u00a00.001" and say.p_value(0.0494) == "0.049" and say.p_value(1.0) == "1.000"
+    assert say.p_value(None) == "–"
 
 
-def test_the_other_eye_helps_harms_or_does_neither():
-    assert "8.9 points better (95% interval 8.0 to 9.8)" in say.other_eye("It", 0.85, 0.761, UP)
-    assert "8.9 points worse" in say.other_eye("It", 0.761, 0.85, DOWN)
-    assert "may be chance" in say.other_eye("It", 0.85, 0.846, FLAT)
+def test_other_eyes_help_harm_or_do_neither():
+    assert "1 of 3 better and 1 of 3 worse" in say.other_eyes([UP, FLAT, DOWN, None])
+    assert say.other_eyes([FLAT]).startswith("None of 1 configuration does measurably")
+    assert say.other_eyes([None]) == ""
+
+
+def test_sureness():
+    assert say.sureness(0.9, 0.8) == "10.0 points too sure" and say.sureness(0.7, 0.8) == "10.0 points too unsure"
+    assert say.sureness(0.805, 0.8) == "about as sure as right"
 
 
 def test_trust_and_temperature():

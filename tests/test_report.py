@@ -83,11 +83,11 @@ def test_weights_are_named_wherever_runs_are_called_pretrained(study, tmp_path):
     for section in SECTIONS:
         text = text_of(re.sub(r"<svg.*?</svg>", "", section(study).data, flags=re.DOTALL))
         for match in re.finditer(r"(?<!-)\bpretrained (?!less|runs|network)", text):
-            assert text[match.end() :].startswith("(ImageNet, IMAGENET1K_V2)"), text[
+            assert text[match.end() :].startswith("(ImageNet V2)"), text[
                 match.start() - 40 : match.end() + 40
             ]
     write_run(tmp_path, photograph_table(100), pretrained=True, weights_kind="generated")
-    assert "pretrained (generated photographs)" in text_of(sections.runs_table(collect(tmp_path)).data)
+    assert "pretrained (generated)" in text_of(sections.runs_table(collect(tmp_path)).data)
 
 
 def test_answer_turns_with_the_numbers(tmp_path):
@@ -95,12 +95,16 @@ def test_answer_turns_with_the_numbers(tmp_path):
     for folder, skills in (("helps", (0.3, 1.5)), ("hurts", (1.5, 0.3)), ("equal", (1.0, 1.0))):
         for pretrained, skill in zip((False, True), skills, strict=True):
             write_run(tmp_path / folder, table, pretrained=pretrained, skill=skill, luck=pretrained)
-    answers = {name: text_of(sections.answer(collect(tmp_path / name)).data) for name in ("helps", "hurts", "equal")}
-    assert "Pretraining raises accuracy." in answers["helps"] and "pretraining adds" in answers["helps"]
-    assert "Pretraining lowers accuracy." in answers["hurts"] and "pretraining costs" in answers["hurts"]
-    assert "Pretraining makes no measurable difference" in answers["equal"]
-    for answer in answers.values():
-        assert "No two finished runs differ in this alone" in answer  # depth, class weights
+    studies = {name: collect(tmp_path / name) for name in ("helps", "hurts", "equal")}
+    answers = {name: text_of(sections.answer(study).data) for name, study in studies.items()}
+    found = {name: text_of(sections.findings(study).data) for name, study in studies.items()}
+    assert "Pretraining raises accuracy." in found["helps"] and "Pretraining adds" in answers["helps"]
+    assert "Pretraining lowers accuracy." in found["hurts"] and "Pretraining costs" in answers["hurts"]
+    assert "Pretraining makes no measurable difference" in found["equal"] and "makes no measur" in answers["equal"]
+    for text in found.values():
+        assert "No two finished runs differ in this alone" in text  # depth, class weights
+    for text in answers.values():
+        assert "depth" not in text and text.count(". ") <= 3
 
 
 def test_what_differs_beside_the_cause_is_said(study):
@@ -120,7 +124,7 @@ def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):
 def test_weighted_runs_alone_have_their_figures(tmp_path):
     write_run(tmp_path, photograph_table(60), weighted=True)
     study = collect(tmp_path)
-    assert "ResNet18 with class weights, accuracy per epoch" in sections.accuracy_figures(study).data
+    assert "ResNet18, weighted, accuracy per epoch" in sections.accuracy_figures(study).data
     assert "Confusion matrices with class weights" in sections.confusion_figures(study).data
 
 
@@ -146,13 +150,29 @@ def test_no_finished_run_breaks_no_section(section, tmp_path):
     section(collect(tmp_path))
 
 
-def test_repeated_seeds_are_told_with_their_spread(tmp_path):
+def test_seeds_are_one_row_and_their_own_links(tmp_path):
     for seed in range(3):
         write_run(tmp_path, photograph_table(200), seed=seed, luck=seed, name=f"resnet18-seed{seed}")
     study = collect(tmp_path)
-    assert "mean and standard deviation of 3 seeds" in sections.seeds(study).data
-    assert study.find("resnet18", pretrained=False, weighted=False).seed == 0
-    assert "seed 2" in sections.runs_table(study).data
+    (one,) = study.configurations
+    assert [run.seed for run in one.runs] == [0, 1, 2]
+    assert study.find("resnet18", pretrained=False, weighted=False) is one
+    html = sections.runs_table(study).data
+    links = [f'href="runs/resnet18-seed{seed}/run.html">seed {seed}<' for seed in range(3)]
+    assert "over 3 seeds" in html and all(link in html for link in links)
+    assert "from the lowest of 3 seeds to the highest" in sections.accuracy_figures(study).data
+
+
+def test_runs_with_other_parameters_or_the_same_seed_are_not_taken_for_seeds(tmp_path):
+    table = photograph_table(100)
+    write_run(tmp_path, table, name="one")
+    write_run(tmp_path, table, name="again", luck=1)
+    write_run(tmp_path, table, name="faster", seed=1, parameters={"learning_rate": 0.01})
+    study = collect(tmp_path)
+    assert sorted(one.label for one in study.configurations) == [
+        "ResNet18 from scratch (again)", "ResNet18 from scratch (faster)", "ResNet18 from scratch (one)",
+    ]  # fmt: skip
+    assert study.find("resnet18", pretrained=False, weighted=False).name == "one"
 
 
 def test_runs_that_claim_too_much_are_not_believed(tmp_path):
@@ -198,7 +218,7 @@ def test_report_is_one_file_with_all_sections(page):
     assert [re.sub("^[0-9] ", "", heading) for heading in headings] == [
         "All runs", "Introduction", "Set-up", "Preprocessing", "Results", "Discussion", "How to reproduce", "Sources",
     ]  # fmt: skip
-    assert page.startswith("<!doctype html>") and '<html lang="en">' in page and page.count("<h1") == 1
+    assert page.startswith("<!DOCTYPE html>") and '<html lang="en">' in page and page.count("<h1") == 1
     assert page.count("<math") > 15 and "$$" not in text_of(page)
     for outside in ("cdn", "MathJax", "require.js", "jquery"):
         assert outside.lower() not in page.lower()
@@ -248,7 +268,7 @@ def test_pages_of_other_notebooks_show_code_and_link_back(tmp_path):
     assert "<title>Run &lt;1&gt;</title>" in page and "<h1>Run &lt;1&gt;</h1>" in page
     assert 'href="../../index.html"' in page and 'href="#part-one"' in page
     assert "&lt;b&gt;epoch 1&lt;/b&gt;" in page and 'alt="A red dot"' in page and "&lt;no&gt;" in page
-    assert "<details" not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
+    assert '<details class' not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["run.html", "run.ipynb"]
 
 
@@ -283,6 +303,8 @@ def test_package_carries_its_template():
         "style.css",
         "pieces.css",
         "contents.js",
+        "tables.js",
+        "page.js",
     }
     assert "@import" not in (folder / "style.css").read_text() and sys.version_info >= (3, 11)
     assert page_of(nbformat.v4.new_notebook(), title="empty").count("<h1>empty</h1>") == 1

@@ -33,18 +33,12 @@ def test_verdicts():
     assert say.verdict("Class weights", [None], plural=True) == "Nothing can be said about class weights."
 
 
-def test_the_majority_is_beaten_only_when_the_interval_says_so():
-    assert "beats always answering “no DR” (73.4%)" in say.against_majority("It", 0.8, (0.78, 0.82), 0.734)
-    assert "cannot be told from" in say.against_majority("It", 0.74, (0.72, 0.76), 0.734)
-    assert "less often than" in say.against_majority("It", 0.6, (0.58, 0.62), 0.734)
-    runs = {"a": (0.78, 0.82), "b": (0.72, 0.76), "c": (0.5, 0.6), "d": None}
-    assert "1 above it, 1 not distinguishable from it and 1 below it" in say.summary_of_majority(runs, 0.734)
-
-
 def test_optimism_of_the_highest_testing_accuracy():
     assert "flatters the network by 0.5 points" in say.optimism("It", 0.831, 23, 0.826, 20)
     assert "no honest figure" in say.optimism("It", 0.826, 20, 0.826, 20, "test_accuracy")
     assert "reaches too" in say.optimism("It", 0.826, 20, 0.826, 20)
+    assert "on average 2.0 points above" in say.mean_optimism([0.01, 0.03], "validation")
+    assert say.mean_optimism([0.01], "validation") == say.mean_optimism([0.01, 0.03], "testing") == ""
 
 
 def test_recall_is_sorted_by_what_its_intervals_say():
@@ -91,14 +85,6 @@ def test_confusion_names_best_worst_and_what_it_is_taken_for():
     )
 
 
-def test_a_study_in_which_nothing_was_learnt_says_so():
-    slight, fair, unsure = (-0.02, 0.08), (0.25, 0.40), (-0.1, 0.3)
-    assert "No run here grades" in say.nothing_learnt([(0.71, 0.76), (0.1, 0.2)], [slight, slight], 0.739)
-    assert say.nothing_learnt([(0.71, 0.76), (0.75, 0.79)], [slight, slight], 0.739) == ""
-    assert say.nothing_learnt([(0.71, 0.76), (0.1, 0.2)], [slight, fair], 0.739) == ""
-    assert say.nothing_learnt([(0.71, 0.76)], [unsure], 0.739) == ""
-
-
 def test_damage_and_leak():
     file = {"verdict": "truncated", "action": "repaired"}
     assert said.damage(9, []) == "Each of 9 photographs was decoded to its last row; none is damaged."
@@ -121,4 +107,3 @@ def test_numbers_as_text():
     assert words.signed(-0.04) == "0.0" and words.signed(-1.26) == "−1.3"
     assert words.points(-0.01) == "1.0 point" and words.points(0.02) == "2.0 points"
     assert words.listed(["a", "b", "c"]) == "a, b and c" and words.listed([]) == ""
-    assert "82.0% ± 1.0 points" in say.spread("It", [0.81, 0.82, 0.83])

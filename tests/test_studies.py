@@ -399,8 +399,9 @@ def test_seeds_of_a_setting_belong_together(tmp_path):
     study = collect(write_study(tmp_path, HEADS | {"seed": [0, 1, 2]}))
     html = sections.study_findings(study).data
     assert "up to 3 seeds" in text_of(html) and "one seed" not in text_of(html)
-    assert html.count("3 seeds</span>") == 6  # accuracy and kappa of three settings
-    assert list(study.repeated()) == []  # they are told of here
+    assert html.count(", 3 seeds</span>") == 6  # accuracy and kappa of three settings
+    kappa = study.configurations[0].figure("kappa")
+    assert f"{kappa.mean:.2f} {kappa.low:.2f} to {kappa.high:.2f}, 3 seeds" in text_of(html)
 
 
 def test_unfinished_runs_are_missing_and_said_to_be(tmp_path):

@@ -9,7 +9,8 @@ import pandas as pd
 
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
-from dr_lib.report.study import Run, Study
+from dr_lib.report.run import Run
+from dr_lib.report.study import Study
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
 

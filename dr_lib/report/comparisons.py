@@ -1,59 +1,64 @@
-"""Which runs are compared and what is found: differences with intervals, and tests corrected for their number."""
+"""What is compared and what is found: differences with intervals, and tests corrected for their number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
 
-from dr_lib.evaluation import paired
 from dr_lib.evaluation.paired import Comparison
+from dr_lib.evaluation.seeds import compare_seeds
 from dr_lib.evaluation.significance import holm
-from dr_lib.report.study import Run, Study
+from dr_lib.report.configuration import Configuration
+from dr_lib.report.study import Study
 
 
 @dataclass(frozen=True)
 class Tested:
-    """Two runs that differ in one thing, ``first`` without it, as one of all comparisons of an experiment.
+    """Two configurations that differ in one thing, ``first`` without it, as one of all comparisons of an experiment.
 
-    ``p``: of McNemar's exact test by Holm's correction for all of them; ``None`` where they cannot be compared.
+    ``corrected``: ``found.p`` by Holm's correction for all of them; ``None`` where they cannot be tested.
     """
 
-    first: Run
-    second: Run
+    first: Configuration
+    second: Configuration
     found: Comparison
-    p: float | None
+    corrected: float | None
 
 
-def compare(first: Run, second: Run) -> Comparison:
-    """Return the figures of ``second`` less those of ``first`` with 95% intervals, patients resampled in pairs."""
-    return _compare(_Predictions(first.predictions), _Predictions(second.predictions))
+def compare(first: Configuration, second: Configuration) -> Comparison:
+    """Return the figures of ``second`` less those of ``first`` with 95% intervals over patients, and seeds if several.
+
+    The same patients are drawn for both.
+    """
+    return _compare(_Tables(first), _Tables(second))
 
 
 def all_comparisons(study: Study) -> list[Tested]:
-    """Return every two finished runs that differ in pretraining, depth or class weights alone, in this order."""
+    """Return every two configurations that differ in pretraining, depth or class weights alone, in this order."""
     pairs = [*study.pairs("pretrained"), *study.depth_pairs(), *study.pairs("weighted")]
     found = [compare(*pair) for pair in pairs]
-    corrected = iter(holm([comparison.mcnemar.p for comparison in found if comparison.mcnemar]))
+    corrected = iter(holm([one.p for one in found if one.p is not None]))
     return [
-        Tested(first, second, comparison, next(corrected) if comparison.mcnemar else None)
+        Tested(first, second, comparison, None if comparison.p is None else next(corrected))
         for (first, second), comparison in zip(pairs, found, strict=True)
     ]
 
 
-class _Predictions:
-    """A frame that the cache below can key by identity."""
+class _Tables:
+    """The predictions of a configuration's runs, which the cache below can key by identity."""
 
-    def __init__(self, frame: pd.DataFrame | None):
-        assert frame is not None
-        self.frame = frame
+    def __init__(self, configuration: Configuration):
+        self.frames: Sequence[pd.DataFrame] = [run.predictions for run in configuration.runs]
+        self._key = tuple(map(id, self.frames))
 
     def __hash__(self) -> int:
-        return id(self.frame)
+        return hash(self._key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Predictions) and self.frame is other.frame
+        return isinstance(other, _Tables) and self._key == other._key
 
 
-@lru_cache(maxsize=64)
-def _compare(first: _Predictions, second: _Predictions) -> Comparison:
-    return paired.compare(first.frame, second.frame)
+@lru_cache(maxsize=256)
+def _compare(first: _Tables, second: _Tables) -> Comparison:
+    return compare_seeds(first.frames, second.frames)

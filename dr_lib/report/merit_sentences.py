@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dr_lib.evaluation.intervals import LEVEL, Difference
 from dr_lib.report.sentences import UNPAIRED
-from dr_lib.report.wording import between, counted, percent, points, signed
+from dr_lib.report.wording import counted, listed, percent, points, signed
 
 CALIBRATED = 0.01
 """Mean confidence that misses accuracy by less than a point is about right."""
@@ -36,8 +36,10 @@ def better(subject: str, other: str, change: Difference | None, p: float | None 
     return f"{subject} is {moved}, {limits}: {verdict}."
 
 
-def p_value(p: float) -> str:
-    """Return ``< 0.001`` or the probability with three digits after the point."""
+def p_value(p: float | None) -> str:
+    """Return ``< 0.001`` or the probability with three digits after the point; a dash where there was no test."""
+    if p is None:
+        return "–"
     return "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -54,19 +56,26 @@ def survivors(differences: Sequence[tuple[Difference | None, float | None]]) -> 
     return f"{said}; corrected for their number, {kept} of them {'remains' if kept == 1 else 'remain'} distinguishable."
 
 
-def other_eye(label: str, with_it: float, without: float, change: Difference | None) -> str:
-    """Return whether a network does better on patients whose other eye it was trained on.
+def other_eyes(changes: Sequence[Difference | None]) -> str:
+    """Return for how many networks patients whose other eye was trained on are easier; accuracy there less the rest."""
+    known = [change for change in changes if change is not None]
+    better = sum(change.low > 0 for change in known)
+    worse = sum(change.high < 0 for change in known)
+    if not known:
+        return ""
+    if not better and not worse:
+        return (
+            f"None of {counted(len(known), 'configuration')} does measurably better or worse on patients whose other "
+            "eye it has seen in training."
+        )
+    parts = [f"{n} of {len(known)} {way}" for n, way in ((better, "better"), (worse, "worse")) if n]
+    return f"On patients whose other eye is in training, {listed(parts)} than on the others, measurably."
 
-    ``change``: accuracy ``with_it`` less that ``without``.
-    """
-    said = f"{label}: {percent(with_it)} where the other eye is in training, {percent(without)} where it is not"
-    if change is None:
-        return f"{said}."
-    limits = between(change.low, change.high)
-    if not change.distinguishable:
-        return f"{said}; the difference of {signed(100 * change.value)} points may be chance ({limits})."
-    way = "better" if change.value > 0 else "worse"
-    return f"{said}: {points(change.value)} {way} ({limits})."
+
+def sureness(confidence: float, accuracy: float) -> str:
+    """Return ``6.8 points too sure``, ``2.0 points too unsure`` or ``about as sure as right``."""
+    gap = confidence - accuracy
+    return "about as sure as right" if abs(gap) < CALIBRATED else f"{points(gap)} too {'sure' if gap > 0 else 'unsure'}"
 
 
 def trust(label: str, confidence: float, accuracy: float, ece: float) -> str:

@@ -3,7 +3,7 @@
 Shares come in, per cent and percentage points go out. A difference counts only where its 95% interval excludes zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from dr_lib import GRADE_NAMES
 from dr_lib.evaluation.intervals import Difference
@@ -67,41 +67,6 @@ def verdict(cause: str, changes: Sequence[Difference | None], *, plural: bool = 
     return f"{cause} {'work' if plural else 'works'} in opposite directions in different comparisons."
 
 
-def against_majority(
-    label: str, accuracy: float, limits: Sequence[float] | None, majority: float, majority_grade: int = 0
-) -> str:
-    """Return whether a run does better than always answering the commonest grade."""
-    always = f"always answering “{GRADE_NAMES[majority_grade]}”"
-    said = f"{label} is right for {percent(accuracy)} of the testing photographs"
-    if not limits:
-        return f"{said}; {always} is right for {percent(majority)}."
-    said = f"{said} ({between(*limits)})"
-    if limits[0] > majority:
-        return f"{said} and beats {always} ({percent(majority)})."
-    if limits[1] < majority:
-        return f"{said}, less often than {always} ({percent(majority)})."
-    return f"{said} and cannot be told from {always} ({percent(majority)})."
-
-
-def summary_of_majority(runs: Mapping[str, Sequence[float] | None], majority: float) -> str:
-    """Return how many of ``runs`` (intervals of accuracy by label) beat the majority share."""
-    judged = [limits for limits in runs.values() if limits]
-    above = sum(limits[0] > majority for limits in judged)
-    below = sum(limits[1] < majority for limits in judged)
-    amid = len(judged) - above - below
-    parts = [
-        f"{n} {words}"
-        for n, words in ((above, "above it"), (amid, "not distinguishable from it"), (below, "below it"))
-        if n
-    ]
-    if not parts:
-        return f"Always answering the commonest grade is right for {percent(majority)} of the testing photographs."
-    return (
-        f"Always answering the commonest grade is right for {percent(majority)} of the testing photographs: "
-        f"of {counted(len(judged), 'finished run')}, {listed(parts)}."
-    )
-
-
 def optimism(
     label: str, highest: float, highest_epoch: int, chosen: float, chosen_epoch: int, select_by: str = "val_kappa"
 ) -> str:
@@ -121,6 +86,20 @@ def optimism(
         f"{label}: the highest testing accuracy of all epochs is {percent(highest)}, in epoch {highest_epoch}; the "
         f"epoch chosen on validation ({chosen_epoch}) reaches {percent(chosen)}. Picking the epoch by its testing "
         f"accuracy flatters the network by {points(gain)}."
+    )
+
+
+def mean_optimism(gains: Sequence[float], chosen_on: str) -> str:
+    """Return how much kinder the highest testing accuracy is than the honest one, over all finished runs.
+
+    ``gains``: of each run, shares. No interval is given: it would need the answers at every epoch, which are not kept.
+    """
+    if chosen_on == "testing" or len(gains) < 2:
+        return ""
+    mean, most = sum(gains) / len(gains), max(gains)
+    return (
+        f"Over {counted(len(gains), 'finished run')}, the highest testing accuracy is on average {points(mean)} above "
+        f"that of the epoch chosen on validation, at most {points(most)}."
     )
 
 
@@ -197,20 +176,6 @@ def phases(
     )
 
 
-def nothing_learnt(accuracies: Sequence[Sequence[float]], kappas: Sequence[Sequence[float]], majority: float) -> str:
-    """Return a warning where no run can be said to grade at all, else an empty string.
-
-    From intervals over patients: no accuracy lies above the majority, and no kappa may exceed 0.2, up to which Landis
-    & Koch (Biometrics 1977) call agreement slight.
-    """
-    if any(low > majority for low, _ in accuracies) or any(high > 0.2 for _, high in kappas):
-        return ""
-    return (
-        "No run here grades: none is better than always giving the commonest answer, and every kappa is below 0.2, "
-        "slight agreement at most. Differences in accuracy only say how often a network gives that answer."
-    )
-
-
 def generalisation(label: str, training: float, testing: float, majority: float) -> str:
     """Return how far training and testing accuracy lie apart at the chosen epoch.
 
@@ -243,11 +208,3 @@ def confusion(label: str, matrix: Sequence[Sequence[int]]) -> str:
     wrong = max((grade for grade in range(len(row)) if grade != worst), key=lambda grade: row[grade])
     mistaken = f", which it calls grade {wrong} in {percent(row[wrong] / sum(row), 0)} of cases" if row[wrong] else ""
     return f"{said} and grade {worst} worst ({percent(recalls[worst], 0)}){mistaken}."
-
-
-def spread(label: str, accuracies: Sequence[float]) -> str:
-    """Return mean, standard deviation and number of runs that differ in their seed alone."""
-    n = len(accuracies)
-    mean = sum(accuracies) / n
-    deviation = (sum((value - mean) ** 2 for value in accuracies) / (n - 1)) ** 0.5
-    return f"{label}: {percent(mean)} ± {100 * deviation:.1f} points (mean and standard deviation of {n} seeds)."

@@ -1,16 +1,13 @@
 """What a study varied, as settings with their finished runs: seeds of one setting belong together."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from dr_lib.report.study import Run, Study, network_name
-
-Figure = Callable[[Run], float]
-"""From a finished run to a number."""
+from dr_lib.report.configuration import Configuration, Figure
+from dr_lib.report.run import Run, network_name
+from dr_lib.report.study import Study
 
 _TOLD = {
     ("learning_rate_scaling", "none"): "unscaled",
@@ -29,27 +26,19 @@ _TOLD = {
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One combination of what a study varies, seeds aside, with its finished runs, lowest seed first."""
+class Setting(Configuration):
+    """One combination of what a study varies, seeds aside, with its finished runs."""
 
     values: dict[str, Any]
-    runs: tuple[Run, ...]
 
     @property
     def label(self) -> str:
         return told(self.values)
 
-    def figures(self, figure: Figure) -> list[float]:
-        """Return ``figure`` of each run."""
-        return [figure(run) for run in self.runs]
-
-    def mean(self, figure: Figure) -> float:
-        """Return the mean of ``figure`` over seeds."""
-        return float(np.mean(self.figures(figure)))
-
     def interval(self, name: str) -> tuple[float, float] | None:
-        """Return the interval over patients of ``accuracy`` or ``kappa``; ``None`` where seeds show a spread."""
-        return self.runs[0].test["intervals"][name] if len(self.runs) == 1 else None
+        """Return the interval of ``accuracy`` or ``kappa`` over patients, and over seeds where there are several."""
+        found = self.figure(name)
+        return (found.low, found.high) if found.known else None
 
 
 def settings_of(study: Study) -> list[Setting]:
@@ -59,7 +48,7 @@ def settings_of(study: Study) -> list[Setting]:
     for point in study.grid.runs:
         values = {name: value for name, value in point.values.items() if name != "seed"}
         if runs := study.repeats(point.name):
-            settings[repr(values)] = Setting(values, runs)
+            settings[repr(values)] = Setting(runs, values)
     return list(settings.values())
 
 

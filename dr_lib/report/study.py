@@ -1,16 +1,16 @@
-"""One run and all runs of an experiment, as the report speaks of them."""
+"""All runs of an experiment, as the report speaks of them: which belong together, and which are compared."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
+from dr_lib.report.configuration import Configuration
+from dr_lib.report.run import Run
 from dr_lib.report.sentences import chosen_on
 from dr_lib.studies import StudyGrid
 
@@ -21,107 +21,6 @@ _GO_TOGETHER = {
     "weighted": {"class_weights"},
 }
 """Parameters that differ when runs differ in their network, their start or their loss alone."""
-
-STATE_WORDS = {
-    "queued": "not started",
-    "running": "not finished",
-    "interrupted": "interrupted",
-    "failed": "failed",
-    "done": "done",
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of the experiment. Only a ``done`` one has ``history``, ``predictions`` and ``metrics``."""
-
-    name: str
-    state: str
-    reason: str = ""
-    config: dict[str, Any] = field(default_factory=dict)
-    status: dict[str, Any] = field(default_factory=dict)
-    history: pd.DataFrame | None = None
-    predictions: pd.DataFrame | None = None
-    gradients: pd.DataFrame | None = None
-    """One row a layer and epoch (``epoch, depth, layer, norm``), where the run recorded them."""
-    metrics: dict[str, Any] | None = None
-    page: str = ""
-    """Address of the executed notebook's page relative to the report, or an empty string."""
-    setting: str = ""
-    """What a study varied in it, where there is one."""
-
-    @property
-    def done(self) -> bool:
-        return self.state == "done"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return self.config.get("parameters", {})
-
-    @property
-    def model(self) -> str:
-        """torchvision's name of the network."""
-        return self.parameters.get("model", self.name.split("-")[0])
-
-    @property
-    def network(self) -> str:
-        """The network's name as the field writes it, ``ResNet50``."""
-        return network_name(self.model)
-
-    @property
-    def pretrained(self) -> bool:
-        return bool(self.parameters.get("pretrained", "-pretrained" in self.name))
-
-    @property
-    def weighted(self) -> bool:
-        return self.parameters.get("class_weights", "majority_ratio" if "-weighted" in self.name else "none") != "none"
-
-    @property
-    def weights(self) -> str:
-        """Where the initial weights came from, in words: ``pretrained (ImageNet, IMAGENET1K_V2)``."""
-        if not self.pretrained:
-            return "from scratch"
-        used = self.config.get("weights", {})
-        match used.get("kind"):
-            case "ImageNet":
-                return f"pretrained (ImageNet, {used.get('name', '')})"
-            case "generated":
-                return "pretrained (generated photographs)"
-            case "file":
-                return f"pretrained (file {used.get('name', '')})"
-        return f"pretrained ({self.parameters.get('pretrained_weights', 'weights not recorded')})"
-
-    @property
-    def label(self) -> str:
-        """Network, start and loss in a few words, unique among the lab's eight configurations and in a study."""
-        varied = f", {self.setting}" if self.setting else ""
-        return f"{self.network} {self.weights}" + " with class weights" * self.weighted + varied
-
-    @property
-    def configuration(self) -> str:
-        """The label without the network."""
-        return self.label.removeprefix(f"{self.network} ")
-
-    @property
-    def seed(self) -> int:
-        return self.parameters.get("seed", 0)
-
-    @property
-    def chosen_epoch(self) -> int:
-        assert self.metrics is not None
-        return self.metrics["chosen_epoch"]
-
-    @property
-    def test(self) -> dict[str, Any]:
-        """The figures on the testing photographs at the epoch chosen on validation."""
-        assert self.metrics is not None
-        return self.metrics["test"]
-
-    @property
-    def highest(self) -> dict[str, Any]:
-        """``accuracy`` and ``epoch`` of the lab's figure: the best testing accuracy of all epochs."""
-        assert self.metrics is not None
-        return self.metrics["highest_testing_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -149,14 +48,41 @@ class Study:
         """The networks of the runs, shallow ones first."""
         return tuple(sorted({run.model for run in self.runs}, key=_depth_order))
 
-    def find(self, model: str, *, pretrained: bool, weighted: bool) -> Run | None:
-        """Return the finished run of this configuration, that of the lowest seed where there are several.
+    @cached_property
+    def configurations(self) -> tuple[Configuration, ...]:
+        """The finished runs, those that differ in their seed alone taken together; best accuracy first."""
+        groups: list[list[Run]] = []
+        for run in sorted(self.done, key=lambda run: (run.seed, len(run.name), run.name)):
+            # The same seed twice would be the same run counted twice.
+            for group in groups:
+                if _alike(run, group[0]) and all(run.seed != other.seed for other in group):
+                    group.append(run)
+                    break
+            else:
+                groups.append([run])
+        labels = Counter(group[0].label for group in groups)
+        found = [
+            Configuration(tuple(group), told_apart=group[0].name if labels[group[0].label] > 1 else "")
+            for group in groups
+        ]
+        return tuple(sorted(found, key=lambda configuration: (-configuration.accuracy, configuration.name)))
 
-        Of the runs of a study, that with the fewest of the other parameters varied away from their defaults.
+    @cached_property
+    def main(self) -> tuple[Configuration, ...]:
+        """The configurations that answer for network, start and loss: at most one of each, best accuracy first."""
+        kinds = {(one.model, one.pretrained, one.weighted) for one in self.configurations}
+        found = [self.find(model, pretrained=pretrained, weighted=weighted) for model, pretrained, weighted in kinds]
+        return tuple(one for one in self.configurations if one in found)
+
+    def find(self, model: str, *, pretrained: bool, weighted: bool) -> Configuration | None:
+        """Return the configuration of this kind; of several, that with the fewest other parameters varied in a study.
+
+        Of those that are left, that with the shortest name.
         """
+        kind = model, pretrained, weighted
         return min(
-            (run for run in self.done if (run.model, run.pretrained, run.weighted) == (model, pretrained, weighted)),
-            key=lambda run: (self._varied_away(run), run.seed, len(run.name), run.name),
+            (one for one in self.configurations if (one.model, one.pretrained, one.weighted) == kind),
+            key=lambda one: (self._varied_away(one.first), len(one.name), one.name),
             default=None,
         )
 
@@ -164,8 +90,8 @@ class Study:
         others = (self.grid.vary.keys() if self.grid else set()) - {"model", "pretrained", "class_weights", "seed"}
         return sum(run.parameters.get(name) != RunConfig.model_fields[name].default for name in others)
 
-    def pairs(self, differing: str) -> Iterator[tuple[Run, Run]]:
-        """Yield finished runs that differ in ``pretrained`` or ``weighted`` alone, the one without first."""
+    def pairs(self, differing: str) -> Iterator[tuple[Configuration, Configuration]]:
+        """Yield configurations that differ in ``pretrained`` or ``weighted`` alone, the one without first."""
         other = {"pretrained": "weighted", "weighted": "pretrained"}[differing]
         for model in self.models:
             for fixed in (False, True):
@@ -175,8 +101,8 @@ class Study:
                 if without and with_it:
                     yield without, with_it
 
-    def depth_pairs(self) -> Iterator[tuple[Run, Run]]:
-        """Yield finished runs of the shallowest and the deepest network that are otherwise alike, shallow first."""
+    def depth_pairs(self) -> Iterator[tuple[Configuration, Configuration]]:
+        """Yield configurations of the shallowest and the deepest network that are otherwise alike, shallow first."""
         if len(self.models) < 2:
             return
         for pretrained in (True, False):
@@ -193,18 +119,7 @@ class Study:
         found = next((run for run in self.runs if run.name == name), None)
         if found is None:
             return ()
-        alike = lambda run: {key: run.parameters[key] for key in run.parameters.keys() - _SAME_ANYWHERE}  # noqa: E731
-        return tuple(sorted((run for run in self.done if alike(run) == alike(found)), key=lambda run: run.seed))
-
-    def repeated(self) -> Iterator[list[Run]]:
-        """Yield the finished runs of each configuration that was run with several seeds, those of a study left out."""
-        groups = defaultdict(list)
-        in_study = {run.name for point in self.grid.runs for run in self.repeats(point.name)} if self.grid else set()
-        for run in (run for run in self.done if run.name not in in_study):
-            groups[run.model, run.pretrained, run.weighted].append(run)
-        for runs in groups.values():
-            if len({run.seed for run in runs}) > 1:
-                yield sorted(runs, key=lambda run: run.seed)
+        return next((one.runs for one in self.configurations if _alike(one.first, found)), ())
 
     @cached_property
     def splits(self) -> dict[str, Any]:
@@ -242,20 +157,21 @@ class Study:
             return None
 
 
-def also_different(first: Run, second: Run, differing: str) -> list[str]:
-    """Return the parameters that differ between two runs beside ``differing``, such as ``batch size 64 → 16``.
+def also_different(before: Configuration, after: Configuration, differing: str) -> list[str]:
+    """Return the parameters that differ beside ``differing``, such as ``batch size 64 → 16``.
 
     ``differing``: ``model``, ``pretrained`` or ``weighted``.
     """
-    expected = _SAME_ANYWHERE | _GO_TOGETHER[differing]
+    first, second, expected = before.first, after.first, _SAME_ANYWHERE | _GO_TOGETHER[differing]
     names = sorted((first.parameters.keys() | second.parameters.keys()) - expected)
     values = [(name.replace("_", " "), first.parameters.get(name), second.parameters.get(name)) for name in names]
-    return [f"{name} {before} → {after}" for name, before, after in values if before != after]
+    return [f"{name} {old} → {new}" for name, old, new in values if old != new]
 
 
-def network_name(model: str) -> str:
-    """Return ``ResNet50`` for torchvision's ``resnet50``; other names as they are."""
-    return model.replace("resnet", "ResNet").replace("wide_", "Wide ").replace("resnext", "ResNeXt")
+def _alike(first: Run, second: Run) -> bool:
+    """Tell whether two runs differ in nothing but their seed, and in what has no say in the numbers."""
+    names = (first.parameters.keys() | second.parameters.keys()) - _SAME_ANYWHERE
+    return all(first.parameters.get(name) == second.parameters.get(name) for name in names)
 
 
 def _depth_order(model: str) -> tuple[int, str]:

@@ -226,7 +226,7 @@ def caution(seeds: Sequence[int], spread: float | None) -> str:
         )
     return (
         f"Settings were run with up to {max(seeds)} seeds; kappa of the same setting differs among them by "
-        f"{spread:.2f} (standard deviation). Differences with intervals are between runs of the first seed."
+        f"{spread:.2f} (standard deviation). Intervals are over seeds and patients."
     )
 
 

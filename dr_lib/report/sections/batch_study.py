@@ -8,9 +8,9 @@ from dr_lib.report import markup
 from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
+from dr_lib.report.configuration import Figure
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.settings import (
-    Figure,
     Setting,
     accuracy,
     kappa,
@@ -47,7 +47,7 @@ def batch_findings(settings: list[Setting]) -> list[Finding]:
     if moves >= 2:
         findings.append(say.calm((small, large), both(unrest), moves))
     findings.append(say.learning((small, large), both(last("train_loss")), moves + 1))
-    changes = {name: compare(a.runs[0], b.runs[0]).kappa for name, (a, b) in pairs.items()}
+    changes = {name: compare(a, b).kappa for name, (a, b) in pairs.items()}
     findings.append(say.quality("Larger batches", changes))
     return findings + _scaling(lines, large)
 
@@ -88,7 +88,7 @@ def _scaling(lines: Lines, size: int) -> list[Finding]:
         if base and size in line and line[size].runs[0] is not base.runs[0]
         and line[size].values.keys() == {"batch_size", "learning_rate_scaling"}
     }  # fmt: skip
-    changes = {name: compare(base.runs[0], setting.runs[0]).kappa for name, setting in others.items()}
+    changes = {name: compare(base, setting).kappa for name, setting in others.items()}
     return [say.quality(f"At batch size {size}, scaled learning rates", changes)] if changes else []
 
 

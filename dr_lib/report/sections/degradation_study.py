@@ -12,8 +12,8 @@ from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.run import Run, network_name
 from dr_lib.report.settings import Setting, last
-from dr_lib.report.study import Run, network_name
 from dr_lib.report.study_sentences import Finding
 
 KINDS = {False: "plain", True: "residual"}
@@ -42,7 +42,7 @@ def degradation_findings(networks: Networks) -> list[Finding]:
         if (model, False) in networks and (model, True) in networks:
             plain, residual = networks[model, False], networks[model, True]
             errors, change = _errors(plain, residual)
-            kappa = compare(plain.runs[0], residual.runs[0]).kappa
+            kappa = compare(plain, residual).kappa
             findings.append(say.shortcuts(network_name(model), errors, change, kappa))
             findings += _gradient_finding(plain.runs[0], residual.runs[0])
             break

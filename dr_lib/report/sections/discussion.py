@@ -8,14 +8,17 @@ from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.balance import class_weights as weights_of
+from dr_lib.evaluation import metrics
 from dr_lib.plots import network_colours, plot_grade_shares, plot_recall_change
 from dr_lib.report import data_sentences, markup
 from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
+from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.sections.results import confusion_panel
-from dr_lib.report.study import Run, Study
+from dr_lib.report.run import Run
+from dr_lib.report.sections.confusion import Normalize, confusion_panel, matrix_caption
+from dr_lib.report.study import Study
 
 
 def imbalance(study: Study) -> HTML:
@@ -46,14 +49,15 @@ def imbalance(study: Study) -> HTML:
     return markup.shown(table + markup.paragraphs(data_sentences.imbalance(train["counts"]), css="says") + figure)
 
 
-def class_weights(study: Study) -> HTML:
-    """Return, for each pair of runs that differ in class weights alone, both matrices and what changed."""
+def class_weights(study: Study, normalize: Normalize = "true") -> HTML:
+    """Return, for each pair that differs in class weights alone, both matrices side by side and what changed.
+
+    ``normalize`` as for :func:`dr_lib.report.sections.confusion.confusion_figures`.
+    """
     colours = network_colours(study.models)
     html = ""
-    for before, after in sorted(
-        study.pairs("weighted"), key=lambda pair: (not pair[0].pretrained, -pair[0].test["accuracy"])
-    ):
-        html += _weights_figure(before, after, colours[before.model], study.majority)
+    for before, after in sorted(study.pairs("weighted"), key=lambda pair: (not pair[0].pretrained, -pair[0].accuracy)):
+        html += _weights_figure(before, after, colours[before.model], study.majority, normalize)
     return markup.shown(html or markup.paragraphs("No two finished runs differ in class weights alone."))
 
 
@@ -87,14 +91,19 @@ def batch_sizes(study: Study) -> HTML:
     return markup.shown(markup.table(head, rows, caption, numeric=range(1, 6), css="cards"))
 
 
-def _weights_figure(before: Run, after: Run, colour: str, majority: float | None) -> str:
+def _weights_figure(
+    before: Configuration, after: Configuration, colour: str, majority: float | None, normalize: Normalize
+) -> str:
     change = compare(before, after)
     name = f"{before.network} {before.weights}"
     panels = [
-        confusion_panel(before, majority, "Without class weights"),
-        confusion_panel(after, majority, "With class weights"),
+        confusion_panel(before, majority, "Without class weights", normalize=normalize),
+        confusion_panel(after, majority, "With class weights", normalize=normalize),
     ]
-    recalls = before.test["recall"], after.test["recall"]
+    recalls = [
+        [None if share != share else float(share) for share in metrics.recall(one.confusion_matrix)]
+        for one in (before, after)
+    ]
     spoken = "; ".join(
         f"grade {grade} {words.percent(start, 0)} to {words.percent(end, 0)}"
         for grade, (start, end) in enumerate(zip(*recalls, strict=True))
@@ -109,9 +118,10 @@ def _weights_figure(before: Run, after: Run, colour: str, majority: float | None
         )
     )
     panels.append(("In words", markup.paragraphs(say.recall_changes(*recalls, change.recall))))
-    figure = markup.figure(panels, f"{name}, without and with class weights.", "Each row of a matrix sums to 1.")
+    caption = matrix_caption([before, after], normalize)
+    figure = markup.figure(panels, f"{name}, without and with class weights.", caption)
     said = say.effect(
-        "weighting", name, "without class weights", "with", before.test["accuracy"], after.test["accuracy"],
+        "weighting", name, "without class weights", "with", before.accuracy, after.accuracy,
         change.accuracy, change.kappa,
     )  # fmt: skip
     verdict = say.trade(change.accuracy, change.recall)

@@ -6,13 +6,17 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
+from dr_lib.evaluation.seeds import SeedFigure
 from dr_lib.plots import network_colours
+from dr_lib.report import lead_sentences as lead
 from dr_lib.report import markup
 from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
+from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import ink, interval_svg
-from dr_lib.report.study import STATE_WORDS, Run, Study
+from dr_lib.report.run import STATE_WORDS, Run
+from dr_lib.report.study import Study
 
 
 def byline(study: Study) -> HTML:
@@ -32,7 +36,7 @@ def byline(study: Study) -> HTML:
         parts.append(words.listed(sorted(map(str, machines))))
     seconds = sum(run.status.get("seconds") or 0 for run in study.done)
     if seconds:
-        parts.append(words.duration(seconds))
+        parts.append(f"{words.duration(seconds)} of training")
     dates = sorted(run.config["started"][:10] for run in study.runs if run.config.get("started"))
     if dates:
         parts.append(dates[-1])
@@ -40,80 +44,95 @@ def byline(study: Study) -> HTML:
 
 
 def answer(study: Study) -> HTML:
-    """Return the report's answer: a verdict and its numbers for pretraining, depth and class weights."""
-    if not study.done:
+    """Return the report's answer in two sentences: how well the best grades, and what each of the three causes does.
+
+    A third one warns where no run can be said to grade at all.
+    """
+    if not study.configurations:
         text = "No run has finished yet, so there is nothing to answer with. The table below says how far each one got."
         return markup.shown(f'<div class="answer alert">{markup.paragraphs(text)}</div>')
-    best = study.done[0]
-    accuracy, kappa = (best.test["intervals"][figure] for figure in ("accuracy", "kappa"))
-    stands = say.against_majority(
-        f"The best run, {best.label},", best.test["accuracy"], accuracy, study.majority or 0, study.majority_grade
-    )
-    intervals = [run.test["intervals"] for run in study.done]
-    warning = say.nothing_learnt(
-        [found["accuracy"] for found in intervals if found["accuracy"]],
-        [found["kappa"] for found in intervals if found["kappa"]],
+    best = study.configurations[0]
+    accuracy, kappa = (best.figure(name) for name in ("accuracy", "kappa"))
+    first = lead.best(best.label, len(best.runs), accuracy, kappa, study.majority or 0, study.majority_grade)
+    changes = [
+        (cause, plural, compare(*pairs[0]).accuracy)
+        for cause, differing, plural in CAUSES
+        if (pairs := main_pairs(study, differing))
+    ]
+    figures = [(one.figure("accuracy"), one.figure("kappa")) for one in study.configurations]
+    warning = lead.nothing_learnt(
+        [(accuracy.low, accuracy.high) for accuracy, _ in figures if accuracy.known],
+        [(kappa.low, kappa.high) for _, kappa in figures if kappa.known],
         study.majority or 0,
     )
+    text = f"<p>{escape(first)} {escape(lead.causes(changes))}</p>" + (
+        f"<p><b>{escape(warning)}</b></p>" * bool(warning)
+    )
+    return markup.shown(f'<div class="answer">{text}</div>')
+
+
+CAUSES = (("pretraining", "pretrained", False), ("depth", "model", False), ("class weights", "weighted", True))
+"""What the lab asks about: its name, what differs in a pair of runs, and whether the name is plural."""
+
+
+def findings(study: Study) -> HTML:
+    """Return, for pretraining, depth and class weights, the verdict over all pairs and the main pair in numbers."""
+    if not study.configurations:
+        return markup.shown("")
     parts = [
-        f"<p>{escape(stands)} Its {escape(say.kappa_of(best.test['kappa'], kappa))}.</p>",
-        f"<p><b>{escape(warning)}</b></p>" if warning else "",
-        finding("Pretraining", "pretraining", main_pairs(study, "pretrained"), lambda run: run.weights),
-        finding("Depth", "depth", main_pairs(study, "model"), lambda run: f"as {run.network}"),
+        finding("Pretraining", "pretraining", main_pairs(study, "pretrained"), lambda one: one.weights),
+        finding("Depth", "depth", main_pairs(study, "model"), lambda one: f"as {one.network}"),
         finding(
             "Class weights", "weighting", main_pairs(study, "weighted"),
-            lambda run: "with class weights" if run.weighted else "without", plural=True,
+            lambda one: "with class weights" if one.weighted else "without", plural=True,
         ),
     ]  # fmt: skip
-    return markup.shown(f'<div class="answer">{"".join(parts)}</div>')
+    return markup.shown(f"<ul>{''.join(parts)}</ul>")
 
 
 def runs_table(study: Study) -> HTML:
-    """Return one row a run: accuracy and kappa with intervals, and the highest testing accuracy of all epochs.
+    """Return one row a configuration: accuracy and kappa with intervals, and the highest testing accuracy.
 
     Runs that did not finish have a row with their reason and no numbers.
     """
     colours = network_colours(study.models)
     scale = _scale(study)
     head = ["Network", "Testing accuracy", "95% interval", "Kappa", "Highest testing accuracy"]
-    rows = []
-    for run in study.done:
-        test, limits = run.test, run.test["intervals"]["accuracy"]
-        chosen, highest = run.chosen_epoch, run.highest
-        spoken = f"accuracy {words.percent(test['accuracy'])}" + (f", {words.between(*limits)}" if limits else "")
+    rows: list[Sequence[str | markup.Cell] | markup.Row] = []
+    for one in study.configurations:
+        accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
+        limits = (accuracy.low, accuracy.high) if accuracy.known else None
+        spoken = f"accuracy {words.percent(accuracy.mean)}" + (f", {words.between(*limits)}" if limits else "")
         spoken += f", majority {words.percent(study.majority)}" if study.majority is not None else ""
-        drawing = interval_svg(test["accuracy"], limits, study.majority, scale, spoken)
+        drawing = interval_svg(accuracy.mean, limits, study.majority, scale, spoken)
         rows.append(
             [
-                _name(run, colours),
-                f"{words.percent(test['accuracy'])}{_sub(f'epoch {chosen}')}",
-                f'<span style="--key:{ink(colours[run.model])}">{drawing}</span>'
+                markup.Cell(_name(one, colours), one.label),
+                markup.Cell(words.percent(accuracy.mean) + _sub(_when(one, accuracy.sd)), accuracy.mean),
+                f'<span style="--key:{ink(colours[one.model])}">{drawing}</span>'
                 + _sub(f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"),
-                f"{words.signed(test['kappa'], 2)}{_sub(_range(test['intervals']['kappa']))}",
-                f"{words.percent(highest['accuracy'])}{_sub('epoch ' + str(highest['epoch']))}",
+                markup.Cell(words.signed(kappa.mean, 2) + _sub(_range(kappa)), kappa.mean),
+                markup.Cell(words.percent(one.highest) + _sub(_kinder(one)), one.highest),
             ]
         )
     if study.majority is not None:
         drawing = interval_svg(None, None, study.majority, scale, f"majority {words.percent(study.majority)}")
         name = f'<span class="dash">– –</span> always the commonest grade{_sub("no network at all")}'
-        rows.append([name, words.percent(study.majority), drawing, "0.00", words.percent(study.majority)])
+        cells = [name, words.percent(study.majority), drawing, "0.00", words.percent(study.majority)]
+        rows.append(markup.Row(cells, fixed=True))
     for run in study.runs:
         if not run.done:
             why = f"{STATE_WORDS[run.state]}: {run.reason}" if run.reason else STATE_WORDS[run.state]
-            rows.append([_name(run, colours), f'<span class="reason">{escape(why)}</span>'])
-    caption = (
-        f"Testing accuracy and quadratic weighted kappa at the epoch chosen on the {study.chosen_on} photographs, with "
-        "95% intervals over patients; right, the lab's figure, the best of all epochs. The dashed red line is the "
-        "share of the commonest grade."
-    )
-    html = markup.table(head, rows, caption, numeric=(1, 3, 4), css="cards")
+            rows.append([_unfinished(run, colours), f'<span class="reason">{escape(why)}</span>'])
+    html = markup.table(head, rows, _caption(study), numeric=(1, 3, 4), css="cards", sortable=True, sorted_by=1)
     if study.done and study.majority is not None:
-        intervals = {run.name: run.test["intervals"]["accuracy"] for run in study.done}
-        html += markup.paragraphs(say.summary_of_majority(intervals, study.majority), css="says")
+        figures = {one.label: one.figure("accuracy") for one in study.configurations}
+        intervals = {label: (figure.low, figure.high) for label, figure in figures.items() if figure.known}
+        html += markup.paragraphs(lead.summary_of_majority(intervals, study.majority), css="says")
     return markup.shown(html)
 
 
-def main_pairs(study: Study, differing: str) -> list[tuple[Run, Run]]:
+def main_pairs(study: Study, differing: str) -> list[tuple[Configuration, Configuration]]:
     """Return the comparisons that the answer rests on: the lab's main runs, or all there are where those are missing.
 
     Pretraining and depth are judged without class weights, depth and class weights on pretrained networks.
@@ -124,41 +143,80 @@ def main_pairs(study: Study, differing: str) -> list[tuple[Run, Run]]:
         for pair in pairs
         if (differing == "weighted" or not pair[1].weighted) and (differing == "pretrained" or pair[1].pretrained)
     ]
-    return sorted(wanted or pairs, key=lambda pair: -pair[1].test["accuracy"])
+    return sorted(wanted or pairs, key=lambda pair: -pair[1].accuracy)
 
 
 def finding(
-    cause: str, noun: str, pairs: list[tuple[Run, Run]], describe: Callable[[Run], str], *, plural: bool = False
+    cause: str,
+    noun: str,
+    pairs: list[tuple[Configuration, Configuration]],
+    describe: Callable[[Configuration], str],
+    *,
+    plural: bool = False,
 ) -> str:
-    """Return the verdict over all pairs, in bold, and the sentence on the first of them."""
+    """Return an item with the verdict over all pairs, in bold, and the sentence on the first of them."""
     verdict = say.verdict(cause, [compare(*pair).accuracy for pair in pairs], plural=plural)
     if not pairs:
-        return f"<p><b>{escape(verdict)}</b> No two finished runs differ in this alone.</p>"
+        return f"<li><b>{escape(verdict)}</b> No two finished runs differ in this alone.</li>"
     before, after = pairs[0]
     change = compare(before, after)
     subject = {
-        "pretraining": after.network + " with class weights" * after.weighted,
-        "depth": f"The network {after.configuration}",
+        "pretraining": after.network + ", weighted," * after.weighted,
+        "depth": f"The network {after.facts}",
         "weighting": f"{after.network} {after.weights}",
     }[noun]
     text = say.effect(
-        noun, subject, describe(before), describe(after), before.test["accuracy"], after.test["accuracy"],
-        change.accuracy, change.kappa,
+        noun, subject, describe(before), describe(after), before.accuracy, after.accuracy, change.accuracy, change.kappa
+    )
+    return f"<li><b>{escape(verdict)}</b> {escape(text)}</li>"
+
+
+def _caption(study: Study) -> str:
+    over = "patients and seeds" if any(one.several for one in study.configurations) else "patients"
+    return (
+        f"Testing accuracy and quadratic weighted kappa at the epoch chosen on the {study.chosen_on} photographs, with "
+        f"95% intervals over {over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
+        "The dashed red line is the share of the commonest grade."
+    )
+
+
+def _name(one: Configuration, colours: dict[str, str]) -> str:
+    """Return network and configuration, linked to the executed notebooks of its runs."""
+    links = ", ".join(
+        _linked(run, run.name if not one.several else f"seed {run.seed}") for run in one.runs
     )  # fmt: skip
-    return f"<p><b>{escape(verdict)}</b> {escape(text)}</p>"
+    seed = f", seed {one.first.seed}" * (one.first.seed != 0 and not one.several)
+    return f'{_network(one.first, colours)}{_sub(one.facts + seed)}<span class="sub">{links}</span>'
 
 
-def _name(run: Run, colours: dict[str, str]) -> str:
-    """Return network and configuration, linked to the run's executed notebook."""
-    network = f"<b>{escape(run.network)}</b>"
-    key = f'<span class="key" style="--key:{ink(colours[run.model])}"></span>'
-    facts = run.configuration + f", seed {run.seed}" * (run.seed != 0)
-    name = markup.link(run.page, run.name) if run.page else escape(run.name)
-    return f'{key}{network}<span class="sub">{escape(facts)}</span><span class="sub">{name}</span>'
+def _unfinished(run: Run, colours: dict[str, str]) -> str:
+    seed = f", seed {run.seed}" * (run.seed != 0)
+    return f'{_network(run, colours)}{_sub(run.facts + seed)}<span class="sub">{_linked(run, run.name)}</span>'
 
 
-def _range(limits: Sequence[float] | None) -> str:
-    return f"{words.signed(limits[0], 2)} to {words.signed(limits[1], 2)}" if limits else "no interval"
+def _network(run: Run, colours: dict[str, str]) -> str:
+    return f'<span class="key" style="--key:{ink(colours[run.model])}"></span><b>{escape(run.network)}</b>'
+
+
+def _linked(run: Run, text: str) -> str:
+    return markup.link(run.page, text) if run.page else escape(text)
+
+
+def _when(one: Configuration, deviation: float) -> str:
+    """Return the chosen epoch, or how far several seeds lie apart."""
+    if not one.several:
+        return f"epoch {one.first.chosen_epoch}"
+    return f"± {100 * deviation:.1f} over {len(one.runs)} seeds"
+
+
+def _kinder(one: Configuration) -> str:
+    """Return when the highest testing accuracy was, and by how much it is kinder than the honest one."""
+    gain = f"{100 * (one.highest - one.accuracy):+.1f}".replace("-", "−")
+    return gain if one.several else f"{gain}, epoch {one.first.highest['epoch']}"
+
+
+def _range(kappa: SeedFigure) -> str:
+    return f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}" if kappa.known else "no interval"
 
 
 def _sub(text: str) -> str:
@@ -167,9 +225,9 @@ def _sub(text: str) -> str:
 
 def _scale(study: Study) -> tuple[float, float]:
     """Return a range that holds every accuracy, interval and the majority, with a little air."""
-    shares = [run.test["accuracy"] for run in study.done]
-    shares += [limit for run in study.done for limit in run.test["intervals"]["accuracy"] or []]
-    shares += [study.majority] * (study.majority is not None)
+    figures = [one.figure("accuracy") for one in study.configurations]
+    shares: Sequence[float] = [share for figure in figures for share in (figure.mean, figure.low, figure.high)]
+    shares = [share for share in shares if not np.isnan(share)] + [study.majority] * (study.majority is not None)
     if not shares:
         return 0.0, 1.0
     air = max(0.01, 0.05 * float(np.ptp(shares)))

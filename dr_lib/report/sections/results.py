@@ -1,4 +1,4 @@
-"""Results: highest testing accuracies, curves per epoch, confusion matrices, and what the comparisons say."""
+"""Results: highest testing accuracies, curves per epoch, and what pretraining and depth change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -7,21 +7,21 @@ import pandas as pd
 from IPython.display import HTML
 
 from dr_lib.evaluation.intervals import Difference
-from dr_lib.plots import accuracy_limits, network_colours, plot_accuracy, plot_confusion
+from dr_lib.plots import accuracy_limits, network_colours, plot_accuracy
 from dr_lib.report import markup
 from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
+from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
-from dr_lib.report.sections.doubts import calibration, corrected_differences, other_eyes
-from dr_lib.report.sections.merit import figures_by_grade, figures_of_merit
-from dr_lib.report.study import Run, Study, also_different
+from dr_lib.report.run import Run
+from dr_lib.report.study import Study, also_different
 
 SIDES = (("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"))
 
 
 def highest_accuracies(study: Study) -> HTML:
-    """Return each network's highest testing accuracy beside the honest figure, and every run's other figures."""
+    """Return each network's highest testing accuracy beside the honest figure, and how kind the first one is."""
     rows, said = [], []
     for model in study.models:
         runs = [run for run in study.done if run.model == model]
@@ -30,9 +30,10 @@ def highest_accuracies(study: Study) -> HTML:
         best = max(runs, key=lambda run: run.highest["accuracy"])
         limits, chosen = best.test["intervals"]["accuracy"], best.chosen_epoch
         honest = f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"
+        seed = f", seed {best.seed}" * (best.seed != 0)
         rows.append(
             [
-                f'<b>{escape(best.network)}</b><span class="sub">{escape(best.configuration)}</span>',
+                f'<b>{escape(best.network)}</b><span class="sub">{escape(best.facts + seed)}</span>',
                 f'{words.percent(best.highest["accuracy"])}<span class="sub">epoch {best.highest["epoch"]}</span>',
                 f'{words.percent(best.test["accuracy"])}<span class="sub">epoch {chosen}, {honest}</span>',
                 words.signed(best.test["kappa"], 2),
@@ -51,15 +52,18 @@ def highest_accuracies(study: Study) -> HTML:
         )
     if not rows:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
+    gains = [run.highest["accuracy"] - run.test["accuracy"] for run in study.done]
+    said.append(say.mean_optimism(gains, study.chosen_on))
     head = ["Network", "Highest testing accuracy", f"Chosen on {study.chosen_on}", "Kappa", "Majority"]
-    table = markup.table(head, rows, "The best configuration of each network.", numeric=(1, 2, 3, 4), css="cards")
-    return markup.shown(table + markup.bullets(said) + figures_of_merit(study))
+    caption = "The run of each network with the highest testing accuracy."
+    table = markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
+    return markup.shown(table + markup.bullets(said))
 
 
 def accuracy_figures(study: Study) -> HTML:
     """Return one figure a network: training and testing accuracy per epoch, pretrained and from scratch.
 
-    Of the runs without class weights; where a network has none, of those with.
+    Of the configurations without class weights; where a network has none, of those with.
     """
     colours = network_colours(study.models)
     html = ""
@@ -69,53 +73,57 @@ def accuracy_figures(study: Study) -> HTML:
                 name: study.find(model, pretrained=pretrained, weighted=weighted)
                 for name, pretrained in (("pretrained", True), ("scratch", False))
             }
-            runs = {name: run for name, run in found.items() if run}
-            if runs:
-                html += _accuracy_figure(study, runs, colours[model])
+            shown = {name: one for name, one in found.items() if one}
+            if shown:
+                html += _accuracy_figure(study, shown, colours[model])
                 break
     return markup.shown(html or markup.paragraphs("No finished run has curves to show here."))
 
 
 def pretraining(study: Study) -> HTML:
-    """Return what pretraining changes, for each pair of runs that differ in it alone, and how training went."""
+    """Return what pretraining changes, for each pair that differs in it alone, and how training went."""
     pairs = list(study.pairs("pretrained"))
-    finished = [run for run in study.done if not run.weighted]
+    shown = [one for one in study.main if not one.weighted] or list(study.main)
     said = [
-        say.phases(run.label, *_around_fine_tuning(run), run.test["accuracy"], tuned=_chosen_when_tuned(run))
-        for run in finished
-        if run.pretrained
-    ]
+        say.phases(
+            _of_seed(one), *_around_fine_tuning(one.first), one.first.test["accuracy"],
+            tuned=_chosen_when_tuned(one.first),
+        )
+        for one in shown
+        if one.pretrained
+    ]  # fmt: skip
     said += [
         say.generalisation(
-            run.label, _at_chosen_epoch(run, "train_accuracy"), run.test["accuracy"], study.majority or 0
+            _of_seed(one), _at_chosen_epoch(one.first, "train_accuracy"), one.first.test["accuracy"],
+            study.majority or 0,
         )
-        for run in finished
-    ]
+        for one in shown
+    ]  # fmt: skip
     caption = "What pretraining changes: pretrained less from scratch."
     verdict = say.verdict("Pretraining", [compare(*pair).accuracy for pair in pairs])
-    table = differences_table(pairs, "pretrained", caption, lambda run: run.weights, network_colours(study.models))
+    table = differences_table(pairs, "pretrained", caption, lambda one: one.weights, network_colours(study.models))
     return markup.shown(markup.bullets(said) + markup.paragraphs(verdict, css="says") + table)
 
 
 def depth(study: Study) -> HTML:
-    """Return what depth changes, for each pair of runs that differ in the network alone."""
+    """Return what depth changes, for each pair that differs in the network alone."""
     pairs = list(study.depth_pairs())
     verdict = say.verdict("Depth", [compare(*pair).accuracy for pair in pairs])
     caption = "What depth changes: the deeper network less the shallower one."
-    table = differences_table(pairs, "model", caption, lambda run: run.network, network_colours(study.models))
+    table = differences_table(pairs, "model", caption, lambda one: one.network, network_colours(study.models))
     return markup.shown(markup.paragraphs(verdict, css="says") + table)
 
 
 def differences_table(
-    pairs: Sequence[tuple[Run, Run]],
+    pairs: Sequence[tuple[Configuration, Configuration]],
     differing: str,
     caption: str,
-    other: Callable[[Run], str],
+    other: Callable[[Configuration], str],
     colours: Mapping[str, str],
 ) -> str:
-    """Return one row a pair of runs: accuracies, their difference with its interval drawn about zero, and kappa's.
+    """Return one row a pair: accuracies, their difference with its interval drawn about zero, and kappa's.
 
-    ``other`` names what is different about the first run of a pair; what else differs beside ``differing`` is said.
+    ``other`` names what is different about the first of a pair; what else differs beside ``differing`` is said.
     """
     if not pairs:
         return markup.paragraphs("No two finished runs differ in this alone.", css="note")
@@ -126,7 +134,7 @@ def differences_table(
         key = f'<span class="key" style="--key:{ink(colours[after.model])}"></span>'
         against = "; ".join([f"against {other(before)}", *also_different(before, after, differing)])
         name = f'{key}{escape(after.label)}<span class="sub">{escape(against)}</span>'
-        moved = f"{words.percent(before.test['accuracy'])} → {words.percent(after.test['accuracy'])}"
+        moved = f"{words.percent(before.accuracy)} → {words.percent(after.accuracy)}"
         if change.accuracy is None:
             rows.append([name, moved, "not the same photographs", "–", "–"])
             continue
@@ -148,86 +156,57 @@ def differences_table(
     return markup.table(head, rows, f"{caption} With 95% intervals.", numeric=(3, 4), css="cards")
 
 
-def confusion_figures(study: Study) -> HTML:
-    """Return row-normalised confusion matrices, and figures by grade of every run.
-
-    The matrices are those of the runs without class weights, or with where none is without.
-    """
-    runs = [run for run in study.done if not run.weighted] or list(study.done)
-    if not runs:
-        return markup.shown(markup.paragraphs("No run has finished, so there are no matrices."))
-    panels = [confusion_panel(run, study.majority) for run in runs]
-    title = f"Confusion matrices {'with' if runs[0].weighted else 'without'} class weights."
-    caption = (
-        "Rows are true grades and sum to 1; columns are answers. The diagonal, in bold, is the recall of each grade. "
-        "A network that gives every photograph the same answer fills one column."
-    )
-    figure = markup.figure(panels, title, caption)
-    said = markup.bullets(say.confusion(run.label, run.test["confusion_matrix"]) for run in runs)
-    return markup.shown(figure + said + figures_by_grade(study))
-
-
-def seeds(study: Study) -> HTML:
-    """Return how far figures can be trusted: spread over seeds, tests of all differences, other eyes, calibration."""
-    said = [say.spread(runs[0].label, [run.test["accuracy"] for run in runs]) for runs in study.repeated()]
-    spread = markup.bullets(said) or markup.paragraphs(
-        "Each configuration was run with one seed; how far another seed would move the figures is not known here.",
-        css="note",
-    )
-    return markup.shown(spread + corrected_differences(study) + other_eyes(study) + calibration(study))
-
-
-def confusion_panel(run: Run, majority: float | None, heading: str = "") -> tuple[str, str]:
-    """Return heading and drawing of a run's confusion matrix on the testing photographs."""
-    matrix = run.test["confusion_matrix"]
-    recalls = ", ".join(
-        f"grade {grade} {words.percent(recall, 0)}"
-        for grade, recall in enumerate(run.test["recall"])
-        if recall is not None
-    )
-    label = f"Confusion matrix of {run.label}; recall: {recalls}"
-    accuracy = f"accuracy {words.percent(run.test['accuracy'])}" + (
-        f", majority {words.percent(majority)}" if majority is not None else ""
-    )
-    return f"{heading or run.label}\n{accuracy}", inline_svg(plot_confusion(matrix), label)
-
-
-def _accuracy_figure(study: Study, runs: dict[str, Run], colour: str) -> str:
-    majority, first = study.majority, next(iter(runs.values()))
-    network = first.network + " with class weights" * first.weighted
-    histories = {name: run.history.set_index("epoch") for name, run in runs.items()}  # type: ignore[union-attr]
-    limits = accuracy_limits([history[side] for history in histories.values() for side, _ in SIDES], majority)
-    head_only = int((histories["pretrained"]["phase"] == "feature extraction").sum()) if "pretrained" in runs else 0
+def _accuracy_figure(study: Study, shown: dict[str, Configuration], colour: str) -> str:
+    majority, first = study.majority, next(iter(shown.values()))
+    network = first.network + ", weighted" * first.weighted
+    curves = {side: {name: _seeds(one, side) for name, one in shown.items()} for side, _ in SIDES}
+    limits = accuracy_limits([curve for by_name in curves.values() for curve in by_name.values()], majority)
+    head_only = 0
+    if "pretrained" in shown:
+        head_only = int((shown["pretrained"].first.history["phase"] == "feature extraction").sum())  # type: ignore
     panels = []
     for side, heading in SIDES:
-        curves = {name: history[side] for name, history in histories.items()}
         ax = plot_accuracy(
-            curves,
+            curves[side],
             colour=colour,
             majority=majority,
             head_only=head_only,
-            chosen={name: run.chosen_epoch for name, run in runs.items()},  # type: ignore[index]
+            chosen={name: [run.chosen_epoch for run in one.runs] for name, one in shown.items()},
             limits=limits,
         )
-        panels.append((f"{network}\n{heading}", inline_svg(ax, _curves_in_words(network, heading, curves, majority))))
-    styles = dict(zip(runs, ("Solid", "dashed"), strict=False))
-    weights = "; ".join(f"{styles[name]}: {run.weights}" for name, run in runs.items())
+        spoken = _curves_in_words(network, heading, curves[side], majority)
+        panels.append((f"{network}\n{heading}", inline_svg(ax, spoken)))
+    styles = dict(zip(shown, ("Solid", "dashed"), strict=False))
+    weights = "; ".join(f"{styles[name]}: {one.weights}" for name, one in shown.items())
+    most = max(len(one.runs) for one in shown.values())
+    bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (
-        f"{weights}. The dot is the epoch chosen on {study.chosen_on}, the dashed red line the share "
-        "of the commonest grade"
+        f"{weights}{bands}. A dot is the epoch chosen on {study.chosen_on}, the dashed red line the share of the "
+        "commonest grade"
         + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
     )
     return markup.figure(panels, f"{network}, accuracy per epoch.", caption)
 
 
-def _curves_in_words(network: str, heading: str, curves: dict[str, pd.Series], majority: float | None) -> str:
+def _seeds(one: Configuration, column: str) -> pd.DataFrame:
+    """Return a column of the history by epoch, one column a seed."""
+    return pd.DataFrame({run.seed: run.history.set_index("epoch")[column] for run in one.runs})  # type: ignore
+
+
+def _curves_in_words(
+    network: str, heading: str, curves: Mapping[str, pd.DataFrame], majority: float | None
+) -> str:  # fmt: skip
+    means = {name: curve.mean(axis=1) for name, curve in curves.items()}
     parts = [
-        f"{name} from {words.percent(curve.iloc[0])} to {words.percent(curve.iloc[-1])}"
-        for name, curve in curves.items()
+        f"{name} from {words.percent(mean.iloc[0])} to {words.percent(mean.iloc[-1])}" for name, mean in means.items()
     ]
     majority_text = f"; majority {words.percent(majority)}" if majority is not None else ""
     epochs = words.counted(max(len(curve) for curve in curves.values()), "epoch")
     return f"{network}, {heading.lower()} over {epochs}: {', '.join(parts)}{majority_text}"
+
+
+def _of_seed(one: Configuration) -> str:
+    return one.label + f", seed {one.first.seed}" * one.several
 
 
 def _with_limits(change: Difference | None, scale: float, digits: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib.plots import MAX_LINES, plot_settings
-from dr_lib.report import markup, sentences
+from dr_lib.report import lead_sentences, markup
 from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
@@ -83,16 +83,14 @@ def _is_of_degradation(study: Study) -> bool:
 def _best(settings: list[Setting]) -> say.Finding:
     """Return which setting has the highest kappa, and which ones cannot be told from it."""
     best = max(settings, key=lambda setting: setting.mean(kappa))
-    others = {
-        setting.label: compare(setting.runs[0], best.runs[0]).kappa for setting in settings if setting is not best
-    }
+    others = {setting.label: compare(setting, best).kappa for setting in settings if setting is not best}
     return say.best_setting(best.label, best.mean(kappa), best.interval("kappa"), others)
 
 
 def _nothing_learnt(settings: list[Setting], study: Study) -> str:
     """Return the report's own warning that no run grades, over the runs of the study."""
     intervals = [run.test["intervals"] for setting in settings for run in setting.runs]
-    return sentences.nothing_learnt(
+    return lead_sentences.nothing_learnt(
         [found["accuracy"] for found in intervals if found["accuracy"]],
         [found["kappa"] for found in intervals if found["kappa"]],
         study.majority or 0,
@@ -119,8 +117,8 @@ def _dots(settings: list[Setting], study: Study) -> str:
         told_all = "; ".join(f"{label} {in_words(np.mean(numbers))}" for label, numbers in values.items())
         panels.append((heading, inline_svg(ax, f"{heading}: {told_all}")))
     caption = (
-        "At the epoch chosen for each run. Bars are 95% intervals over patients; where there are several seeds, each "
-        "is a dot and the stroke their mean."
+        "At the epoch chosen for each run. Bars are 95% intervals over patients, and over seeds where there are "
+        "several, each of which is then a dot, and the stroke their mean."
     )
     return markup.figure(panels, "All settings.", caption)
 
@@ -144,7 +142,10 @@ def _table(settings: list[Setting], all_settings: list[Setting]) -> str:
             ]
         )
     head = ["Setting", "Testing accuracy", "Kappa", "Time of an epoch"]
-    caption = "What was varied, and what came of it at the chosen epoch, with 95% intervals over patients."
+    caption = (
+        "What was varied, and what came of it at the chosen epoch, with 95% intervals over patients, and over seeds "
+        "where there are several."
+    )
     return markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
 
 
@@ -152,5 +153,6 @@ def _figure(setting: Setting, name: str) -> str:
     value = setting.mean({"accuracy": accuracy, "kappa": kappa}[name])
     spoken = (lambda number: words.percent(number)) if name == "accuracy" else (lambda number: words.signed(number, 2))
     limits = setting.interval(name)
-    below = f"{spoken(limits[0])} to {spoken(limits[1])}" if limits else f"{len(setting.runs)} seeds"
+    below = f"{spoken(limits[0])} to {spoken(limits[1])}" if limits else "no interval"
+    below += f", {len(setting.runs)} seeds" * setting.several
     return f'{spoken(value)}<span class="sub">{below}</span>'

@@ -1,0 +1,113 @@
+"""How much chance is in the figures: seeds, tests of all differences, and the patients who are on both sides."""
+
+from html import escape
+
+from IPython.display import HTML
+
+from dr_lib.evaluation import metrics
+from dr_lib.evaluation.intervals import Difference, difference_of_groups
+from dr_lib.report import markup
+from dr_lib.report import merit_sentences as say
+from dr_lib.report import wording as words
+from dr_lib.report.comparisons import all_comparisons
+from dr_lib.report.sections.merit import name_cell
+from dr_lib.report.study import Study
+
+
+def seeds(study: Study) -> HTML:
+    """Return how far accuracy and kappa move from seed to seed, one row a configuration that has several."""
+    several = [one for one in study.configurations if one.several]
+    if not several:
+        text = (
+            "Each configuration was run with one seed; how far another seed would move the figures is not known here. "
+            "dr-lab run --seeds 0,1,2 tells."
+        )
+        return markup.shown(markup.paragraphs(text, css="note"))
+    rows = []
+    for one in several:
+        accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
+        every = ", ".join(words.percent(run.test["accuracy"]) for run in one.runs)
+        rows.append(
+            [
+                name_cell(one, study),
+                f'{words.percent(accuracy.mean)} ± {100 * accuracy.sd:.1f}<span class="sub">{every}</span>',
+                f"{words.percent(accuracy.low)} to {words.percent(accuracy.high)}",
+                f"{words.signed(kappa.mean, 2)} ± {kappa.sd:.2f}",
+                f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}",
+            ]
+        )
+    head = ["Run", "Testing accuracy", "95% interval", "Kappa", "95% interval of kappa"]
+    caption = (
+        "Mean and standard deviation over seeds, and 95% intervals of the mean over seeds and patients: how far it "
+        "would move with other seeds and other patients. "
+        + (f"Majority {words.percent(study.majority)}." if study.majority is not None else "")
+    )
+    return markup.shown(markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards"))
+
+
+def corrected_differences(study: Study) -> HTML:
+    """Return every comparison of two configurations in words, with its test and the correction for their number."""
+    found = all_comparisons(study)
+    said = say.survivors([(one.found.accuracy, one.corrected) for one in found])
+    known = [one for one in found if one.found.accuracy is not None]
+    if not known:
+        return markup.shown(markup.paragraphs(said, css="note"))
+    rows = []
+    for one in known:
+        test = one.found.mcnemar
+        sentence = say.better(one.second.label, one.first.label, one.found.accuracy, one.corrected, len(known))
+        counts = (f"{test.only_second:,}", f"{test.only_first:,}") if test else ("–", "–")
+        rows.append([escape(sentence), *counts, say.p_value(one.found.p), say.p_value(one.corrected)])
+    several = any(side.several for one in known for side in (one.first, one.second))
+    caption = (
+        "All comparisons of this experiment. The first two numbers are photographs that only the one or only the other "
+        "is right for. p: McNemar's exact test of these two, by itself and by Holm's correction. The test takes the "
+        "eyes of a patient for independent; the intervals do not, and have the last word."
+        + " Of several seeds, p is that of Student's t for their mean accuracies."
+        * several
+    )
+    head = ["Comparison", "Only it is right", "Only the other is right", "p", "p, corrected"]
+    table = markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
+    return markup.shown(markup.paragraphs(said, css="says") + table)
+
+
+def other_eyes(study: Study) -> HTML:
+    """Return how each run does on testing patients whose other eye is in training, against the other patients."""
+    sides = (study.audit or {}).get("patients_on_both_sides") or {}
+    patients = sides.get("patients")
+    if patients is None or not sides.get("named", True):
+        text = "Which testing patients have their other eye in training is not known here."
+        return markup.shown(markup.paragraphs(text, css="note"))
+    rows, seen, changes = [], (0, 0), []
+    for one in study.configurations:
+        known = one.first.predictions["patient"].isin(patients)  # type: ignore[index]
+        with_it, without = one.first.predictions[known], one.first.predictions[~known]  # type: ignore[index]
+        if with_it.empty or without.empty:
+            continue
+        seen = len(with_it), len(without)
+        accuracies = [float((part["grade"] == part["predicted"]).mean()) for part in (with_it, without)]
+        change = difference_of_groups(without, with_it, metrics.accuracy)
+        changes.append(change)
+        rows.append([name_cell(one, study), *map(words.percent, accuracies), _in_points(change)])
+    if not rows:
+        text = "The testing patients are all of one kind: all, or none, have a photograph in training or validation."
+        return markup.shown(markup.paragraphs(text, css="note"))
+    caption = (
+        f"Testing accuracy on {words.counted(seen[0], 'photograph')} of patients who have another in training or "
+        f"validation, and on {seen[1]:,} of patients who have none"
+        + (", of the lowest seed" if any(one.several for one in study.configurations) else "")
+        + ", with the difference in points and its 95% interval over patients. The two groups are different people, "
+        "whose grades differ too: a difference is a sign that the split flatters, no proof, and none is no proof of "
+        "the contrary."
+    )
+    head = ["Run", "Other eye in training", "Other eye not in training", "Points"]
+    table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
+    return markup.shown(markup.paragraphs(say.other_eyes(changes), css="says") + table)
+
+
+def _in_points(change: Difference | None) -> str:
+    """Return a difference of shares in points, above its interval."""
+    if change is None:
+        return "–"
+    value, low, high = (words.signed(100 * share) for share in (change.value, change.low, change.high))
+    return f'{value}<span class="sub">{low} to {high}</span>'

@@ -1,0 +1,69 @@
+"""Which grades are confused: matrices with shares and counts, and figures of each grade."""
+
+from typing import Literal
+
+from IPython.display import HTML
+
+from dr_lib import GRADES
+from dr_lib.evaluation import metrics
+from dr_lib.plots import plot_confusion
+from dr_lib.report import markup
+from dr_lib.report import sentences as say
+from dr_lib.report import wording as words
+from dr_lib.report.configuration import Configuration
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.sections.merit import figures_by_grade
+from dr_lib.report.study import Study
+
+Normalize = Literal["true", "pred", "all"] | None
+
+_SHARES = {
+    "true": "Rows are true grades, columns answers. Shares are those of the true grade, so that rows sum to 1 and the "
+    "diagonal, in bold, is the recall of each grade",
+    "pred": "Rows are true grades, columns answers. Shares are those of the answer, so that columns sum to 1 and the "
+    "diagonal, in bold, is the precision of each answer",
+    "all": "Rows are true grades, columns answers. Shares are those of all photographs, so that the diagonal, in bold, "
+    "sums to the accuracy",
+    None: "Rows are true grades, columns answers, numbers photographs",
+}
+
+
+def confusion_figures(study: Study, normalize: Normalize = "true") -> HTML:
+    """Return confusion matrices, and figures by grade of every run.
+
+    The matrices are those of the lab's configurations without class weights, or with where none is without.
+    ``normalize``: what shares are of, as in scikit-learn's ``ConfusionMatrixDisplay``; ``None``: counts alone.
+    """
+    shown = [one for one in study.main if not one.weighted] or list(study.main)
+    if not shown:
+        return markup.shown(markup.paragraphs("No run has finished, so there are no matrices."))
+    panels = [confusion_panel(one, study.majority, normalize=normalize) for one in shown]
+    title = f"Confusion matrices {'with' if shown[0].weighted else 'without'} class weights."
+    caption = f"{matrix_caption(shown, normalize)} A network that always gives the same answer fills one column."
+    figure = markup.figure(panels, title, caption)
+    said = markup.bullets(say.confusion(one.label, one.confusion_matrix.tolist()) for one in shown)
+    return markup.shown(figure + said + figures_by_grade(study))
+
+
+def confusion_panel(
+    one: Configuration, majority: float | None, heading: str = "", *, normalize: Normalize = "true"
+) -> tuple[str, str]:
+    """Return heading and drawing of a configuration's confusion matrix on the testing photographs, over all seeds."""
+    matrix = one.confusion_matrix
+    recalls = ", ".join(
+        f"grade {grade} {words.percent(recall, 0)}"
+        for grade, recall in zip(GRADES, metrics.recall(matrix), strict=True)
+        if recall == recall
+    )
+    label = f"Confusion matrix of {one.label}; recall: {recalls}"
+    accuracy = f"accuracy {words.percent(one.accuracy)}" + (
+        f", majority {words.percent(majority)}" if majority is not None else ""
+    )
+    return f"{heading or one.label}\n{accuracy}", inline_svg(plot_confusion(matrix, normalize=normalize), label)
+
+
+def matrix_caption(shown: list[Configuration], normalize: Normalize) -> str:
+    """Return what the cells of the matrices are."""
+    most = max(len(one.runs) for one in shown)
+    together = f", of {most} seeds together" * (most > 1)
+    return _SHARES[normalize] + "; smaller numbers are photographs" * (normalize is not None) + together + "."

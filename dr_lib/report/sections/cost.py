@@ -1,0 +1,51 @@
+"""What the runs took: time of training, and photographs a second."""
+
+import numpy as np
+from IPython.display import HTML
+
+from dr_lib.plots import network_colours, plot_cost
+from dr_lib.report import markup
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.run import Run
+from dr_lib.report.study import Study
+
+MOST_ROWS = 32
+"""Configurations that are drawn; a figure of more would be longer than a screen."""
+
+
+def cost(study: Study) -> HTML:
+    """Return the time of each configuration's runs and how fast they trained."""
+    shown = [one for one in study.configurations if all(map(minutes, one.runs))][:MOST_ROWS]
+    if not shown:
+        return markup.shown(markup.paragraphs("No finished run has recorded its time.", css="note"))
+    colours = network_colours(study.models)
+    of = {one.label: colours[one.model] for one in shown}
+    panels = []
+    for heading, figure, name, in_words in (
+        ("Time of a run", minutes, "minutes", lambda value: f"{value:.0f}" if value >= 10 else f"{value:.1f}"),
+        ("Speed of fine-tuning", speed, "training photographs a second", lambda value: f"{value:,.0f}"),
+    ):
+        values = {one.label: one.figures(figure) for one in shown}
+        told = "; ".join(f"{label} {in_words(np.mean(numbers))}" for label, numbers in values.items())
+        drawing = plot_cost(values, words=in_words, name=name, colours=of)
+        panels.append((heading, inline_svg(drawing, f"{heading}, {name}: {told}")))
+    rest = len(study.configurations) - len(shown)
+    seeds = " A dot is a seed, the bar their mean." * any(one.several for one in shown)
+    caption = (
+        "Time from start to end, testing after each epoch included; speed is the median of the epochs that train all "
+        f"layers, in training alone.{seeds} Runs may have shared the machine with each other."
+        + (f" {rest} more are in results.csv." if rest else "")
+    )
+    return markup.shown(markup.figure(panels, "What the runs took.", caption, css="tall"))
+
+
+def minutes(run: Run) -> float:
+    """Return how long a run took, minutes; 0 where it is not recorded."""
+    return (run.status.get("seconds") or 0) / 60
+
+
+def speed(run: Run) -> float:
+    """Return training photographs a second: median of the epochs of fine-tuning, or of all where there are none."""
+    assert run.history is not None
+    tuned = run.history.loc[run.history["phase"] == "fine-tuning", "images_per_second"]
+    return float((run.history["images_per_second"] if tuned.empty else tuned).median())

@@ -1,0 +1,145 @@
+"""Referable retinopathy, grade 2 or worse: how well each network tells it, as curves and as points on them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from IPython.display import HTML
+
+from dr_lib import REFERABLE_GRADE
+from dr_lib.evaluation.curves import Curve, precision_recall_curve, referable, roc_curve
+from dr_lib.evaluation.ranking import SENSITIVITY, SPECIFICITY
+from dr_lib.plots import Line, OperatingPoint, network_colours, plot_precision_recall, plot_roc
+from dr_lib.report import markup
+from dr_lib.report import wording as words
+from dr_lib.report.configuration import Configuration
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.run import Run
+from dr_lib.report.sections.merit import cell, name_cell, over_what
+from dr_lib.report.study import Study
+
+_POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
+
+
+def referable_figures(study: Study) -> HTML:
+    """Return ROC and precision-recall curves of the lab's configurations, and the figures of all."""
+    if not study.configurations:
+        return markup.shown(markup.paragraphs("No run has finished, so there is nothing to tell."))
+    shown = [one for one in study.main if not one.weighted] or list(study.main)
+    return markup.shown(_curves(study, shown) + _table(study))
+
+
+def _curves(study: Study, shown: Sequence[Configuration]) -> str:
+    colours = network_colours(study.models)
+    styles = {
+        _short(one): Line(colours[one.model], "s" if one.pretrained else "o", dashed=not one.pretrained)
+        for one in shown
+    }
+    tables = {_short(one): referable(one.first.predictions) for one in shown}
+    roc = _defined({name: roc_curve(*table) for name, table in tables.items()})
+    precisions = _defined({name: precision_recall_curve(*table) for name, table in tables.items()})
+    if not roc or not precisions:
+        return markup.paragraphs(
+            "The testing photographs are all referable or all not: there are no curves.", css="note"
+        )
+    firsts = {_short(one): one.first for one in shown}
+    prevalence = _prevalence(shown[0].first)
+    panels = [
+        (
+            "ROC curve",
+            inline_svg(
+                plot_roc(
+                    roc, styles=styles, points={name: _points(firsts[name]) for name in roc},
+                    **_areas(firsts, "referable_auc"),
+                ),
+                "ROC curves of referable retinopathy; area: " + _in_words(firsts, "referable_auc"),
+            ),
+        ),
+        (
+            "Precision and recall",
+            inline_svg(
+                plot_precision_recall(
+                    precisions, styles=styles, prevalence=prevalence, **_areas(firsts, "referable_average_precision")
+                ),
+                f"Precision against recall of referable retinopathy, chance at {words.percent(prevalence)}; average "
+                "precision: " + _in_words(firsts, "referable_average_precision"),
+            ),
+        ),
+    ]  # fmt: skip
+    kind = "with" if shown[0].weighted else "without"
+    seeds = ", each of its lowest seed" * any(one.several for one in shown)
+    caption = (
+        f"The runs {kind} class weights{seeds}, best first. Left, the further a curve bends to the upper left, the "
+        "better; the diagonal is chance. Marks are the two operating points with their 95% intervals over patients. "
+        "Right, how many of those called referable are so, against how many of the referable are found; the dotted "
+        "line is the share of referable photographs. In brackets, 95% intervals. Always giving the commonest answer"
+        + (f", right for {words.percent(study.majority)}," if study.majority is not None else "")
+        + " finds no referable photograph."
+    )
+    return markup.figure(panels, "Referable retinopathy, grade 2 or worse.", caption)
+
+
+def _table(study: Study) -> str:
+    head = [
+        "Run",
+        "AUC",
+        "Average precision",
+        f"Specificity at sensitivity {words.percent(SENSITIVITY, 0)}",
+        f"Sensitivity at specificity {words.percent(SPECIFICITY, 0)}",
+    ]
+    three = lambda value: f"{value:.3f}"  # noqa: E731
+    rows = [
+        [
+            name_cell(one, study),
+            cell(one, "referable_auc", three),
+            cell(one, "referable_average_precision", three),
+            cell(one, ("referable_at_90_sensitivity", "specificity"), words.percent),
+            cell(one, ("referable_at_95_specificity", "sensitivity"), words.percent),
+        ]
+        for one in study.configurations
+    ]
+    caption = (
+        f"Referable retinopathy, {words.percent(_prevalence(study.configurations[0].first))} of the testing "
+        "photographs, by the sum of the probabilities of grades 2 to 4, with 95% intervals over "
+        f"{over_what(study)}. The last two columns move the threshold until the one is reached and give the other; the "
+        "testing photographs themselves place it."
+    )
+    return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
+
+
+def _short(one: Configuration) -> str:
+    """Return a label short enough for the key of a panel."""
+    start = "pretrained" if one.pretrained else "scratch"
+    return f"{one.network} {start}" + (f" ({one.told_apart})" if one.told_apart else "")
+
+
+def _defined(curves: dict[str, Curve | None]) -> dict[str, Curve]:
+    return {name: curve for name, curve in curves.items() if curve is not None}
+
+
+def _areas(runs: dict[str, Run], figure: str) -> dict[str, dict]:
+    known = {name: run for name, run in runs.items() if run.test.get(figure) is not None}
+    return {
+        "areas": {name: run.test[figure] for name, run in known.items()},
+        "intervals": {name: run.test["intervals"].get(figure) for name, run in known.items()},
+    }
+
+
+def _points(run: Run) -> list[OperatingPoint]:
+    """Return the operating points that a run has."""
+    found = []
+    for name in _POINTS:
+        point, limits = run.test.get(name), run.test["intervals"].get(name)
+        if point and point["sensitivity"] is not None and point["specificity"] is not None:
+            sides = [
+                tuple(limits[side]) if limits and limits[side] else None for side in ("sensitivity", "specificity")
+            ]
+            found.append(OperatingPoint(point["sensitivity"], point["specificity"], *sides))
+    return found
+
+
+def _in_words(runs: dict[str, Run], figure: str) -> str:
+    return ", ".join(f"{name} {run.test[figure]:.3f}" for name, run in runs.items() if run.test.get(figure) is not None)
+
+
+def _prevalence(run: Run) -> float:
+    return float(np.mean(run.predictions["grade"] >= REFERABLE_GRADE))  # type: ignore[index]

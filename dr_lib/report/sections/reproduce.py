@@ -1,0 +1,54 @@
+"""How to make the runs and the page again: commands, versions, hardware, seeds, fingerprints."""
+
+from html import escape
+from typing import Any
+
+from IPython.display import HTML
+
+from dr_lib.report import markup
+from dr_lib.report import wording as words
+from dr_lib.report.study import Study
+from dr_lib.runs import Experiment
+
+
+def provenance(study: Study) -> HTML:
+    """Return commands, versions, hardware, seeds, commit and the fingerprint of the photographs, to repeat the runs."""
+    runs = [run for run in study.runs if run.config.get("versions")]
+    if not runs:
+        return markup.shown(markup.paragraphs("No run has recorded what it ran on."))
+    run = runs[0]
+    devices = dict.fromkeys(_device(run.config.get("device", {})) for run in runs)
+    commits = dict.fromkeys(str(run.config.get("git_commit") or "not recorded") for run in runs)
+    prints = dict.fromkeys(str(run.config.get("data", {}).get("fingerprint") or "not recorded")[:16] for run in runs)
+    seeds = sorted({run.seed for run in runs})
+    started = sorted(str(run.config["started"])[:10] for run in runs if run.config.get("started"))
+    rows = [[escape(name), escape(str(version))] for name, version in run.config["versions"].items()]
+    rows += [
+        ["hardware", "<br>".join(map(escape, devices))],
+        ["seeds", escape(words.listed([str(seed) for seed in seeds]))],
+        ["dates", escape(" to ".join(dict.fromkeys([started[0], started[-1]])) if started else "not recorded")],
+        ["git commit", "<br>".join(f"<code>{escape(commit)}</code>" for commit in commits)],
+        ["photographs", "<br>".join(f"<code>{escape(print_)}…</code>" for print_ in prints)],
+        ["this page", f"made by {markup.link('report.ipynb', 'report.ipynb')}"],
+    ]
+    parameters = Experiment(study.path).run(run.name).parameters
+    commit = next(iter(commits)).removesuffix("-dirty")
+    lines = [
+        f"git checkout {commit}" if commit != "not recorded" else "",
+        "python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e .",
+        f"papermill notebooks/train.ipynb again.ipynb -f {parameters} -p out_dir reports/again",
+        "dr-lab report reports/again",
+    ]
+    commands = "\n".join(line for line in lines if line)
+    caption = f"What the runs ran on; versions are those of run {run.name}."
+    return markup.shown(
+        markup.paragraphs(f"To repeat run {run.name}, on the same photographs; the others likewise:")
+        + f'<pre tabindex="0"><code>{escape(commands)}</code></pre>'
+        + markup.table(["What", "Which"], rows, caption)
+    )
+
+
+def _device(device: dict[str, Any]) -> str:
+    threads = device.get("threads")
+    told = [str(device[key]) for key in ("type", "name") if device.get(key)]
+    return ", ".join([*told, words.counted(threads, "thread")] if threads else told) or "not recorded"
