@@ -1,26 +1,29 @@
-"""Looking at what a trained network does with photographs, from a notebook."""
+"""Looking at what a trained network does with photographs, from a notebook: what its cells call."""
 
 import math
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import ipywidgets
-import numpy as np
 import pandas as pd
-from IPython.display import HTML, display
+from IPython.display import HTML
+from PIL import Image
 
-from dr_lib import GRADE_NAMES, GRADES, PROBABILITIES
-from dr_lib.config import RunConfig
-from dr_lib.data.prepare import PreparedData, prepare_data
-from dr_lib.data.squares import SquareRecipe
+from dr_lib import GRADES
+from dr_lib.data.squares import SquareRecipe, recipe_for_training
 from dr_lib.errors import InputError
-from dr_lib.latest import latest_experiment
+from dr_lib.evaluation.explanations import STRONGEST, explain_many
+from dr_lib.exploration import pictures
+from dr_lib.exploration.opened import OpenedRun, finished_run
+from dr_lib.exploration.panel import Panel
+from dr_lib.exploration.training_cases import TrainingCases
+from dr_lib.files import read_json
+from dr_lib.latest import finished_experiments, latest_experiment
+from dr_lib.progress import Progress
 from dr_lib.report import markup
+from dr_lib.report.audit_pictures import SIDE, beside, shot
 from dr_lib.report.augmentation_gallery import gallery
-from dr_lib.report.run_page import prepared_figure
-from dr_lib.runs import Experiment, RunFolder
-from dr_lib.training.checkpoint import TrainedNetwork, load_trained
+from dr_lib.report.wording import counted, percent
 
 FITTED_TO = 300
 """Training photographs at most that the gallery fits its normalisations to."""
@@ -28,13 +31,14 @@ FITTED_TO = 300
 
 @dataclass(frozen=True)
 class Exploration:
-    """A finished run with its network, its testing photographs and its answers."""
+    """A finished run, and the training photographs as its network sees them.
 
-    run: RunFolder
-    config: RunConfig
-    network: TrainedNetwork
-    data: PreparedData
-    predictions: pd.DataFrame
+    Every method returns what a cell shows. ``image`` is a testing photograph by its name; empty: the worst mistake, or
+    the first photograph where there is none.
+    """
+
+    run: OpenedRun
+    cases: TrainingCases
 
     @classmethod
     def open(cls, experiment_dir: str = "", run: str = "") -> "Exploration":
@@ -43,113 +47,96 @@ class Exploration:
         With ``experiment_dir`` empty it is the latest experiment in ``reports/``; where there is none, a small network
         is trained first. Raises :class:`InputError` for a run or an experiment that is not there.
         """
-        folder = _finished_run(Path(experiment_dir) if experiment_dir else latest_experiment(), run)
-        network = load_trained(folder.best_checkpoint)
-        return cls(folder, network.config, network, prepare_data(network.config), folder.read_predictions())
+        opened = OpenedRun.open(finished_run(Path(experiment_dir) if experiment_dir else latest_experiment(), run))
+        with Progress() as progress:
+            cases = TrainingCases.of(
+                opened, lambda done, total: progress.bar("features of the training photographs", done, total)
+            )
+        return cls(opened, cases)
 
     def describe(self) -> HTML:
-        """Return what is looked at, in a sentence."""
-        right = (self.predictions.grade == self.predictions.predicted).mean()
-        return markup.shown(
-            markup.paragraphs(
-                f"Run {self.run.name} in {self.run.path.parent.parent}: {self.config.model}, "
-                f"{len(self.predictions):,} testing photographs, {100 * right:.1f} % answered right."
-            )
+        """Return what is looked at, in a few sentences."""
+        run, test = self.run, read_json(self.run.folder.metrics)["test"]
+        photographs = counted(len(run.predictions), "testing photograph")
+        said = (
+            f"Run {run.folder.name} in {run.experiment}: a {run.config.model} that sees {run.config.image_size} × "
+            f"{run.config.image_size} px, trained on {counted(len(self.cases.table), 'photograph')}. Of {photographs} "
+            f"it answered {percent(test['accuracy'])} right; always the commonest grade would be right for "
+            f"{percent(test['majority_accuracy'])}."
         )
+        return pictures.framed(markup.paragraphs(said, css="says"))
+
+    def choose(self, image: str = "") -> Panel:
+        """Return controls to go through experiments, runs and photographs."""
+        return Panel(self.run, self.cases, finished_experiments(), image)
 
     def show_samples(self, per_grade: int = 5) -> HTML:
         """Return testing photographs of each grade with the network's answers."""
-        rows = self.predictions.sort_values(["grade", "image"])
-        strips = [(f"{grade} {GRADE_NAMES[grade]}", rows[rows.grade == grade].head(per_grade)) for grade in GRADES]
-        return markup.shown("".join(self._strip(title, some) for title, some in strips if len(some)))
+        rows = self.run.by_name()
+        return pictures.framed(
+            "".join(self._strip(grade, rows[rows.grade == grade].head(per_grade)) for grade in GRADES)
+        )
 
-    def show_mistakes(self, count: int = 10) -> HTML:
+    def show_mistakes(self, count: int = 12) -> HTML:
         """Return the worst mistakes: furthest from the true grade, then most certain of the wrong answer."""
-        mistakes = self.worst_mistakes().head(count)
+        mistakes = self.run.worst_mistakes()
         if mistakes.empty:
-            return markup.shown(markup.paragraphs("There are none: every testing photograph was answered right."))
-        return markup.shown(self._strip("worst first", mistakes))
-
-    def worst_mistakes(self) -> pd.DataFrame:
-        """Return the wrong answers, worst first."""
-        rows = self.predictions
-        certainty = rows[PROBABILITIES].max(axis=1)
-        distance = (rows.grade - rows.predicted).abs()
-        wrong = rows.assign(distance=distance, certainty=certainty)[distance > 0]
-        return wrong.sort_values(["distance", "certainty"], ascending=False)
+            return pictures.framed(markup.paragraphs("There are none: every testing photograph was answered right."))
+        said = f"{len(mistakes):,} of {counted(len(self.run.predictions), 'answer')} are wrong."
+        return pictures.framed(markup.paragraphs(said) + self._shots(mistakes.head(count)))
 
     def show_photograph(self, image: str = "") -> HTML:
-        """Return one testing photograph with its augmentations and the probability of each grade.
+        """Return the answer, the probability of each grade, and what speaks for the answered and the true grade."""
+        case = self.run.case(image)
+        pixels = self.run.pixels(case.image)
+        grades = list(dict.fromkeys([case.predicted, case.grade]))
+        try:
+            explained, note = explain_many(self.run.network, [pixels] * len(grades), grades), ""
+        except InputError as error:
+            explained, note = [], markup.paragraphs(str(error), css="note")
+        html = pictures.verdict(case) + pictures.looked_at(case, pixels, explained, STRONGEST)
+        return pictures.framed(html + note)
 
-        With ``image`` empty it is the worst mistake, or the first photograph where there is none.
-        """
-        image, grade, original = self._chosen(image)
-        probabilities = self.network.probabilities(original)
-        bars = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{number} {GRADE_NAMES[number]}</th>"
-            "<td style='width:20em;text-align:left'>"
-            f"<div style='background:#0072b2;height:0.9em;width:{100 * share:.1f}%'></div></td>"
-            f"<td>{100 * share:.1f} %</td><td>{'true grade' * (number == grade)}</td></tr>"
-            for number, share in enumerate(probabilities)
-        )
-        return markup.shown(f"{prepared_figure(image, grade, original, self.config)}<table>{bars}</table>")
+    def show_draws(self, image: str = "", epochs: int = 10) -> HTML:
+        """Return what training draws of the photograph in the first epochs."""
+        case, config = self.run.case(image), self.run.config
+        shown = range(1, min(epochs, config.epochs) + 1)
+        return pictures.framed(pictures.draws(case.image, self.run.pixels(case.image), config, shown))
+
+    def show_neighbours(self, image: str = "", count: int = 10) -> HTML:
+        """Return the training photographs that the network takes for most alike, with grades and distances."""
+        case = self.run.case(image)
+        rows = self.cases.nearest(self.run.pixels(case.image), count)
+        said = markup.paragraphs(pictures.summary(case, rows))
+        return pictures.framed(said + pictures.neighbours(case, rows, self.run.pixels))
+
+    def show_fellow_eye(self, image: str = "") -> HTML:
+        """Return the other photographs of the patient, with their grades, and the answers where they were tested."""
+        case = self.run.case(image)
+        return pictures.framed(pictures.fellow_eyes(case, self.run.fellow_eyes(case), self.run.pixels))
 
     def show_gallery(self, image: str = "") -> HTML:
-        """Return every augmentation and preprocessing step that there is, on one testing photograph.
+        """Return every augmentation and preprocessing step that there is, on the photograph."""
+        case, config = self.run.case(image), self.run.config
+        images = self.cases.table["image"]
+        images = images[:: math.ceil(len(images) / FITTED_TO)].tolist()
+        squares = self.run.data.squares(recipe_for_training(config), images)
+        original = self.run.pixels(case.image)
+        return pictures.framed(gallery(case.image, original, config, [squares.read(one) for one in images]))
 
-        ``image`` as for :meth:`show_photograph`.
-        """
-        image, _, original = self._chosen(image)
-        images = self.data.split("train")["image"]
-        images = images[:: math.ceil(len(images) / FITTED_TO)]
-        squares = self.data.squares(SquareRecipe(self.config.resize, fast=self.config.fast_decode), images)
-        return markup.shown(gallery(image, original, self.config, [squares.read(one) for one in images]))
+    def _strip(self, grade: int, rows: pd.DataFrame) -> str:
+        shots = self._shots(rows) or markup.paragraphs("no testing photograph")
+        label = f"<b>{grade}</b> {escape(pictures.graded(grade)[2:])}"
+        return f'<div class="strip"><div>{label}</div>{shots}</div>'
 
-    def choose(self) -> ipywidgets.Widget:
-        """Return controls to go through the testing photographs by grade."""
-        grades = ipywidgets.Dropdown(options=[("all grades", None), *((f"grade {g}", g) for g in GRADES)])
-        images = ipywidgets.Select(rows=8, options=sorted(self.predictions.image))
-        shown = ipywidgets.Output()
-
-        def narrow(change: dict) -> None:
-            rows = self.predictions
-            images.options = sorted(rows.image if change["new"] is None else rows[rows.grade == change["new"]].image)
-
-        def show(change: dict) -> None:
-            if change["new"]:
-                shown.clear_output(wait=True)
-                with shown:
-                    display(self.show_photograph(change["new"]))
-
-        grades.observe(narrow, names="value")
-        images.observe(show, names="value")
-        return ipywidgets.VBox([ipywidgets.HBox([grades, images]), shown])
-
-    def _chosen(self, image: str) -> tuple[str, int, np.ndarray]:
-        """Return name, grade and pixels, uint8 (H, W, 3), of a testing photograph; of the worst mistake for ``""``."""
-        wrong = self.worst_mistakes()
-        image = image or (wrong if len(wrong) else self.predictions).iloc[0].image
-        row = self.predictions[self.predictions.image == image]
-        if row.empty:
-            raise InputError(f"image {image!r} is no testing photograph of this run; its predictions.csv has the names")
-        return image, int(row.grade.iloc[0]), self.data.photographs.pixels(image)
-
-    def _strip(self, title: str, rows: pd.DataFrame) -> str:
-        square = SquareRecipe(220).make
-        pictures = "".join(
-            "<figure style='display:inline-block;margin:4px'>"
-            + markup.photograph(square(self.data.photographs.pixels(row.image)), f"{row.image}, grade {row.grade}")
-            + f"<figcaption>{escape(row.image)}<br>true {row.grade}, answered {row.predicted}</figcaption></figure>"
+    def _shots(self, rows: pd.DataFrame) -> str:
+        square = SquareRecipe(2 * SIDE).make
+        return beside(
+            shot(
+                row.image,
+                [f"grade {row.grade}", f"answered {row.predicted}{', wrong' * (row.grade != row.predicted)}"],
+                Image.fromarray(square(self.run.pixels(row.image))),
+                f"grade {row.grade}, answered {row.predicted}",
+            )
             for row in rows.itertuples()
         )
-        return f"<p><b>{escape(title)}</b></p><div>{pictures}</div>"
-
-
-def _finished_run(experiment: Path, run: str) -> RunFolder:
-    """Return the named run of an experiment, or its first that is done."""
-    done = [folder for folder in Experiment(experiment).runs() if folder.done]
-    names = [folder.name for folder in done]
-    if not done or (run and run not in names):
-        there = f"done are: {', '.join(names)}" if names else "no run is done; dr-lab run trains some"
-        raise InputError(f"{experiment}: no finished run {run!r}; {there}")
-    return done[names.index(run) if run else 0]

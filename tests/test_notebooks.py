@@ -7,6 +7,7 @@ import papermill
 import pytest
 from data_folders import eyes, write_course, write_photographs
 
+from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.config import RunConfig
 from dr_lib.files import read_json
 from dr_lib.runs import Experiment
@@ -98,9 +99,18 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
         progress_bar=False, kernel_name="python3",
     )  # fmt: skip
     html = outputs(tmp_path / "out.ipynb")
-    answered = run.read_predictions().set_index("image").loc["11_left"]
-    assert f"true {answered.grade}, answered {answered.predicted}" in html
-    assert f"{100 * answered[f'p{answered.predicted}']:.1f} %" in html
+    table = run.read_predictions().set_index("image")
+    answered = table.loc["11_left"]
+    named = lambda grade: f"<b>{grade} {GRADE_NAMES[grade]}</b>"  # noqa: E731
+    assert f"Grade {named(answered.grade)}, answered {named(answered.predicted)} with a probability of " in html
+    for grade in GRADES:
+        assert f"{100 * answered[f'p{grade}']:.1f}%" in html
+    for words in ("11_left with Grad-CAM of grade ", "epoch 1", "training photograph of grade ", "Patient 11: "):
+        assert words in html
+    assert f"11_right, grade {table.grade['11_right']} " in html  # the other eye
+    # The panel says in words what it is to who reads the saved notebook, not in the texts of all its parts.
+    text = outputs(tmp_path / "out.ipynb", "text/plain")
+    assert "Panel to choose photographs" in text and "VBox" not in text
     gallery = html[html.index("Each step alone on 11_left") :]
     for line in ("augmentations: [RandomCrop]", "test_time_augmentation: TenCrop", "normalisation: zca"):
         assert f"<code>{line}</code>" in gallery

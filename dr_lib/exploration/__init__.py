@@ -1,0 +1,1 @@
+"""Looking at single photographs through a trained network: the run, its training cases, the pictures, the panel."""

@@ -1,0 +1,340 @@
+"""Looking at single photographs through a trained network: against the run's own files and the network itself."""
+
+import io
+import re
+from base64 import b64decode
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from data_folders import eyes, write_course, write_photographs
+from PIL import Image
+
+from dr_lib import PROBABILITIES
+from dr_lib.config import RunConfig
+from dr_lib.data.dataset import RetinopathyDataset
+from dr_lib.data.transforms import EvalTransform, TrainTransform
+from dr_lib.errors import InputError
+from dr_lib.evaluation.neighbours import features
+from dr_lib.exploration import pictures
+from dr_lib.exploration.opened import Case, OpenedRun, finished_run
+from dr_lib.exploration.panel import Panel
+from dr_lib.exploration.training_cases import TrainingCases, as_tested
+from dr_lib.explore import Exploration
+from dr_lib.latest import finished_experiments
+from dr_lib.training.run import train
+
+EVIL = "<script>alert(1)</script>_left"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A project folder in which two runs of one experiment are done, of other photographs than a third."""
+    folder = tmp_path_factory.mktemp("explore")
+    training, testing = eyes(range(1, 13)), eyes(range(13, 19))
+    # Patient 1 is on both sides.
+    testing["1_left"] = training.pop("1_left")
+    write_course(folder / "photographs", training, testing)
+    write_photographs(folder / "photographs", [*training, *testing])
+    for name, changes in {
+        "plain": {},
+        "views": {"test_time_augmentation": "Flips", "seed": 1, "epochs": 1},
+    }.items():
+        train(
+            RunConfig(
+                data_dir=str(folder / "photographs"), cache_dir=str(folder / "cache"), name=name,
+                out_dir=str(folder / "reports" / "two"), resize=48, image_size=40, batch_size=8, epochs=7,
+                validation_share=0.2,
+            ).model_copy(update=changes)
+        )  # fmt: skip
+    return folder
+
+
+def opened(folder, name="plain"):
+    return OpenedRun.open(finished_run(folder / "reports" / "two", name), progress=False)
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return opened(folder)
+
+
+@pytest.fixture(scope="module")
+def cases(run):
+    return TrainingCases.of(run)
+
+
+def read(html):
+    """Return the pictures of HTML as arrays, by their alternative texts."""
+    found = re.findall(r'<img[^>]*alt="([^"]*)" src="data:image/jpeg;base64,([^"]*)"', html)
+    return {alternative: np.asarray(Image.open(io.BytesIO(b64decode(data)))) for alternative, data in found}
+
+
+def test_answers_are_those_of_predictions_csv(run):
+    table = pd.read_csv(run.folder.predictions, dtype={"patient": str})
+    for row in table.itertuples():
+        case = run.case(row.image)
+        assert (case.grade, case.predicted, case.patient) == (row.grade, row.predicted, row.patient)
+        np.testing.assert_array_equal(case.probabilities, [getattr(row, name) for name in PROBABILITIES])
+    with pytest.raises(InputError, match="'nobody' is no testing photograph"):
+        run.case("nobody")
+
+
+def test_worst_mistakes_come_first(run):
+    table = pd.DataFrame(
+        [("a", 0, 0, 0.9), ("b", 0, 2, 0.5), ("c", 4, 0, 0.4), ("d", 2, 0, 0.6), ("e", 1, 0, 0.99)],
+        columns=["image", "grade", "predicted", "p0"],
+    ).assign(p1=0.0, p2=0.0, p3=0.0, p4=0.0, patient="1")
+    changed = OpenedRun(run.folder, run.network, run.data, table)
+    assert changed.worst_mistakes().image.tolist() == ["c", "d", "b", "e"]
+    assert changed.case().image == "c"
+    right = OpenedRun(run.folder, run.network, run.data, table.head(1))
+    assert right.case().image == "a"
+
+
+def test_photographs_are_listed_as_people_count(run):
+    names = [f"{number}_{side}" for number in (1, 2, 10, 100) for side in ("left", "right")] + ["b", "c10"]
+    mixed = run.predictions.head(1).loc[[0] * len(names)].assign(image=sorted(names))
+    assert OpenedRun(run.folder, run.network, run.data, mixed).by_name().image.tolist() == names
+
+
+def test_the_other_eye_is_found_in_whatever_split(run):
+    rows = run.fellow_eyes(run.case("1_left"))
+    assert rows.image.tolist() == ["1_right"] and rows.split.tolist()[0] in ("train", "validation")
+    assert rows.predicted.isna().all()
+    rows = run.fellow_eyes(run.case("13_left"))
+    assert rows.image.tolist() == ["13_right"]
+    assert rows.predicted.tolist() == [run.case("13_right").predicted]
+    alone = Case("x", "nobody else", 0, 0, (1.0, 0, 0, 0, 0))
+    assert run.fellow_eyes(alone).empty
+    assert "No other photograph of the patient of x" in pictures.fellow_eyes(alone, run.fellow_eyes(alone), run.pixels)
+
+
+@pytest.mark.parametrize("name", ["plain", "views"])
+def test_training_cases_are_what_the_network_makes_of_them(folder, name):
+    run = opened(folder, name)
+    cases = TrainingCases.of(run)
+    assert cases.table["image"].tolist() == run.data.split("train")["image"].tolist()
+    assert cases.features.shape == (len(cases.table), 512) and cases.features.dtype == np.float32
+    # The same by torch's own loader: the squares of training, as testing sees them.
+    squares = RetinopathyDataset(run.data, "train", TrainTransform.of(run.config)).squares
+    for row in (0, 5):
+        seen = as_tested(squares.read(cases.table["image"][row]), run.config)
+        assert seen.shape == EvalTransform.of(run.config).shape
+        views = seen[None] if seen.ndim == 3 else seen
+        images = run.network.normalisation(torch.from_numpy(np.array(views)))
+        alone = features(run.network.model, [(image[None], torch.zeros(1)) for image in images]).mean(axis=0)
+        np.testing.assert_allclose(cases.features[row], alone, rtol=1e-3, atol=1e-5)
+        # A training photograph is the one nearest to itself.
+        nearest = cases.nearest(run.pixels(cases.table["image"][row]), 3)
+        assert nearest.iloc[0]["image"] == cases.table["image"][row]
+        assert nearest.iloc[0]["distance"] < 1e-5 < nearest.iloc[1]["distance"] <= nearest.iloc[2]["distance"]
+
+
+def test_without_another_size_testing_sees_the_training_square_itself(run):
+    config = run.config.model_copy(update={"image_size": 48})
+    square = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(as_tested(square, config), square)
+
+
+def test_features_are_kept_until_network_or_photographs_change(folder, run, cases, tmp_path, monkeypatch):
+    made = []
+    step = lambda done, total: made.append((done, total))  # noqa: E731
+    again = TrainingCases.of(run, step)
+    assert made == []
+    np.testing.assert_array_equal(again.features, cases.features)
+    (kept,) = [path for path in run.data.survey.folder.glob("features-*.npz") if _of(path, cases.features)]
+    kept.write_bytes(kept.read_bytes()[:2000])  # as after a full disk
+    np.testing.assert_array_equal(TrainingCases.of(run, step).features, cases.features)
+    assert made[-1] == (len(cases.table), len(cases.table)) and _of(kept, cases.features)
+    made.clear()
+    fewer = OpenedRun(run.folder, run.network, _other_data(run), run.predictions)
+    assert len(TrainingCases.of(fewer, step).table) == len(cases.table) - 1 and made
+    made.clear()
+    monkeypatch.setattr("dr_lib.exploration.training_cases.METHOD", 99)
+    TrainingCases.of(run, step)
+    assert made
+
+
+def _of(path, expected):
+    with np.load(path) as kept:
+        return np.array_equal(kept["features"], expected)
+
+
+def _other_data(run):
+    table = run.data.table
+    first = table.index[table["split"] == "train"][0]
+    return type(run.data)(
+        table.drop(index=first), run.data.photographs, run.data.decisions, "another", run.data.survey, run.data.stored
+    )
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_a_word(run, cases, monkeypatch, caplog):
+    def full(path, write):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dr_lib.exploration.training_cases.write_with", full)
+    monkeypatch.setattr("dr_lib.exploration.training_cases.METHOD", 100)
+    np.testing.assert_array_equal(TrainingCases.of(run).features, cases.features)
+    assert "are not kept (No space left on device)" in caplog.text
+
+
+def test_bars_are_as_long_as_probabilities_and_name_answer_and_truth():
+    html = pictures.bars(Case("x", "x", 2, 1, (0.1, 0.6, 0.25, 0.05, 0.0)))
+    assert re.findall(r"width:([\d.]+)%", html) == ["10.0", "60.0", "25.0", "5.0", "0.0"]
+    rows = html.split('<div role="row"')[1:]
+    assert [("true grade" in row, "answer" in row) for row in rows] == [
+        (False, False), (False, True), (True, False), (False, False), (False, False),
+    ]  # fmt: skip
+    assert "<b>true grade and answer</b>" in pictures.bars(Case("x", "x", 0, 0, (1.0, 0, 0, 0, 0)))
+
+
+def test_draws_are_those_that_training_makes(run):
+    """A training photograph: what the run's own data set gives in that epoch."""
+    dataset = RetinopathyDataset(run.data, "train", TrainTransform.of(run.config), seed=run.config.seed)
+    image = dataset.table["image"][3]
+    html = pictures.draws(image, run.pixels(image), run.config, range(2, 5))
+    shown = read(html)
+    assert re.findall(r"epoch \d", re.sub("<img[^>]*>", "", html)) == ["epoch 2", "epoch 3", "epoch 4"]
+    for number, epoch in enumerate(range(2, 5)):
+        dataset.set_epoch(epoch)
+        drawn = Image.fromarray(dataset[3][0].numpy()).resize((220, 220), Image.Resampling.LANCZOS)
+        alternative = f"epoch {epoch}, what training draws of {image}"
+        assert np.abs(np.asarray(drawn, int) - shown[alternative]).mean() < 6, number
+        others = [shown[key] for key in shown if key != alternative]
+        assert all(np.abs(np.asarray(drawn, int) - other).mean() > 6 for other in others)
+
+
+def test_names_are_text():
+    case = Case(EVIL, EVIL, 2, 1, (0.1, 0.6, 0.25, 0.05, 0.0))
+    rows = pd.DataFrame(
+        [(EVIL, 2, EVIL, "train", pd.NA, 0.1)], columns=["image", "grade", "patient", "split", "predicted", "distance"]
+    )
+    grey = lambda image: np.full((60, 80, 3), 90, np.uint8)  # noqa: E731
+    html = [
+        pictures.verdict(case), pictures.looked_at(case, grey(""), [], 0.5), pictures.neighbours(case, rows, grey),
+        pictures.fellow_eyes(case, rows, grey),
+    ]  # fmt: skip
+    assert all("<script" not in part for part in html)
+    assert "same patient" in html[2]
+
+
+def test_what_cells_show_of_a_photograph(folder, run):
+    exploration = Exploration.open(str(folder / "reports" / "two"), "plain")
+    case = run.case("14_right")
+    html = exploration.show_photograph("14_right").data
+    assert f"Grade <b>{pictures.graded(case.grade)}</b>, answered <b>{pictures.graded(case.predicted)}</b>" in html
+    assert f"What speaks for grade {case.predicted}" in html or f"Nothing speaks for grade {case.predicted}" in html
+    assert len(read(html)) == (3 if case.right else 4)
+    nearest = exploration.cases.nearest(run.pixels("14_right"), 4)
+    html = exploration.show_neighbours("14_right", 4).data
+    positions = [html.index(f"distance {distance:.3f}") for distance in nearest.distance]
+    assert positions == sorted(positions)
+    assert all(image in html for image in nearest.image)
+    assert f"grade {pictures.graded(run.case('14_left').grade)}" in exploration.show_fellow_eye("14_right").data
+    assert "14_left" in exploration.show_fellow_eye("14_right").data
+    assert len(read(exploration.show_draws("14_right").data)) == 7
+    right = (run.predictions.grade == run.predictions.predicted).mean()
+    assert f"it answered {100 * right:.1f}% right" in exploration.describe().data
+    assert exploration.show_mistakes().data.count("wrong</span>") == min(12, len(run.worst_mistakes()))
+
+
+def test_a_network_without_a_map_has_its_reason_instead_of_heat(folder, run, monkeypatch):
+    def refuse(*_):
+        raise InputError("model: vit_b_16 has no convolutional map")
+
+    monkeypatch.setattr("dr_lib.explore.explain_many", refuse)
+    monkeypatch.setattr("dr_lib.exploration.panel.explain", refuse)
+    exploration = Exploration.open(str(folder / "reports" / "two"), "plain")
+    assert "vit_b_16 has no convolutional map" in exploration.show_photograph("14_right").data
+    assert "vit_b_16 has no convolutional map" in exploration.choose("14_right")._seen.value
+
+
+@pytest.fixture
+def panel(folder, run, cases, monkeypatch):
+    monkeypatch.chdir(folder)
+    return Panel(run, cases, finished_experiments(), "14_right")
+
+
+def listed(panel):
+    return [image for _, image in panel.photographs.options]
+
+
+def test_panel_lists_what_is_asked_for(panel, run):
+    table = run.predictions
+    assert listed(panel) == run.by_name().image.tolist() and panel.photographs.value == "14_right"
+    panel.search.value = "LEFT"
+    assert set(listed(panel)) == {image for image in table.image if "left" in image}
+    panel.grade.value = 4
+    assert set(listed(panel)) == {"14_left"} and panel.photographs.value == "14_left"
+    assert "14_left" in panel._answer.value and "14_right" not in panel._answer.value
+    panel.search.value, panel.grade.value = "", -1
+    assert panel.photographs.value == "14_left"  # what is chosen stays chosen
+    panel.answers.value = "wrong"
+    assert set(listed(panel)) == set(table.image[table.grade != table.predicted])
+    panel.answers.value = "right"
+    assert set(listed(panel)) == set(table.image[table.grade == table.predicted])
+    panel.answers.value, panel.order.value = "all", "worst first"
+    assert listed(panel)[0] == run.case().image and len(listed(panel)) == len(table)
+    panel.search.value = "("
+    assert listed(panel) == [] and "No testing photograph is of this kind." in panel._status.value
+    panel.search.value = ""
+    assert panel._status.value.count("No testing") == 0 and panel._of_photograph.layout.display == ""
+
+
+def test_panel_shows_the_photograph_that_is_chosen(panel, run, cases):
+    for image in ("15_left", "1_left"):
+        panel.photographs.value = image
+        case = run.case(image)
+        assert panel._answer.value == pictures.framed(pictures.verdict(case)).data
+        assert panel.explained.value == case.predicted
+        nearest = cases.nearest(run.pixels(image), 5)
+        assert all(name in panel._near.value for name in nearest.image)
+    assert "1_right" in panel._fellow.value and "trained on this patient" in panel._fellow.value
+
+
+def test_sliders_change_their_part_alone(panel):
+    before = panel._seen.value, panel._drawn.value, panel._near.value, panel._answer.value
+    panel.explained.value = (panel.explained.value + 1) % 5
+    other = panel._seen.value
+    assert other != before[0] and f"grade {panel.explained.value}" in other
+    panel.strength.value = 0
+    *_, seen, heat = read(panel._seen.value).values()
+    np.testing.assert_array_equal(seen, heat)  # no heat at all: the photograph as it is
+    panel.epoch.value = 3
+    assert "epoch 3" in panel._drawn.value and "epoch 7" in panel._drawn.value and "epoch 2<" not in panel._drawn.value
+    panel.count.value = 2
+    assert len(read(panel._near.value)) == 2
+    assert panel._answer.value == before[3]
+
+
+def test_panel_goes_to_another_run_and_comes_back_from_one_that_fails(panel, folder):
+    assert panel.run.options == ("plain", "views")
+    before = panel._near.value
+    panel.run.value = "views"
+    assert panel._run.folder.name == "views" and panel.photographs.value == "14_right"
+    assert panel._near.value != before and panel.epoch.layout.display == "none"
+    (folder / "photographs" / "14_left.jpeg").rename(folder / "away")
+    try:
+        panel.run.value = "plain"
+        assert "photographs are missing (14_left)" in panel._status.value
+        assert panel._of_photograph.layout.display == "none"
+    finally:
+        (folder / "away").rename(folder / "photographs" / "14_left.jpeg")
+    panel.run.value = "views"
+    panel.run.value = "plain"
+    assert panel._near.value == before and panel._of_photograph.layout.display == ""
+
+
+def test_experiments_with_a_finished_run_are_offered_the_latest_first(folder, panel, monkeypatch):
+    assert panel.experiment.options == ((str(folder / "reports" / "two"), folder / "reports" / "two"),)
+    (folder / "reports" / "empty" / "runs" / "begun").mkdir(parents=True, exist_ok=True)
+    assert finished_experiments() == [Path("reports/two")]
+    assert repr(panel) == "Panel to choose photographs: run this cell in JupyterLab."
+
+
+def test_a_run_that_is_not_there_is_told_with_those_that_are(folder):
+    with pytest.raises(InputError, match="no finished run 'third'; done are: plain, views"):
+        finished_run(folder / "reports" / "two", "third")
