@@ -1,6 +1,17 @@
+import os
 import sys
 
 import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """With DR_REQUIRE_BROWSER set, a browser test that skips itself fails, unless it needs real photographs."""
+    report = yield
+    required = os.environ.get("DR_REQUIRE_BROWSER") and item.get_closest_marker("browser")
+    if required and report.skipped and not hasattr(report, "wasxfail") and not item.get_closest_marker("real"):
+        report.outcome, report.longrepr = "failed", f"a browser test may not be skipped here: {report.longrepr[2]}"
+    return report
 
 
 @pytest.fixture(autouse=True)

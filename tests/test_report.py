@@ -240,7 +240,9 @@ def test_every_picture_has_a_text(page):
 def test_executed_notebook_is_kept(experiment, page):
     notebook = nbformat.read(Experiment(experiment).report_notebook, as_version=4)
     assert any(str(experiment) in cell.source for cell in notebook.cells)
-    assert {path.name for path in experiment.iterdir()} == {"audit.json", "index.html", "report.ipynb", "runs"}
+    assert {path.name for path in experiment.iterdir()} == {
+        "audit.json", "figures", "index.html", "report.ipynb", "report.md", "results.csv", "results.json", "runs",
+    }  # fmt: skip
 
 
 def test_notebook_is_thin_and_has_no_outputs():

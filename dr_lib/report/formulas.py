@@ -32,9 +32,13 @@ class ReportRenderer(IPythonRenderer):
         return f'<div class="wide" tabindex="0"><table>{text}</table></div>\n'
 
 
-def markdown_to_html(source: str) -> str:
-    """Return Markdown as HTML with formulas as MathML."""
-    return MarkdownWithMath(renderer=ReportRenderer(escape=False, exclude_anchor_links=True)).render(source)
+def markdown_to_html(source: str, attachments: Any = None) -> str:
+    """Return Markdown as HTML with formulas as MathML.
+
+    ``attachments``: pictures of a notebook's cell by their names, each ``{type: base64}``; the HTML holds them.
+    """
+    renderer = ReportRenderer(escape=False, exclude_anchor_links=True, attachments=attachments or {})
+    return MarkdownWithMath(renderer=renderer).render(source)
 
 
 def slug(html: str) -> str:

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -26,33 +27,83 @@ def bullets(texts: Iterable[str]) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that can be sorted: its HTML, and what it is sorted by; None and NaN stand last."""
+
+    html: str
+    sort: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table; a ``fixed`` one, such as the majority, keeps its place whatever the others are sorted by."""
+
+    cells: Sequence[str | Cell]
+    fixed: bool = False
+
+
 def table(
-    head: Sequence[str], rows_html: Iterable[Sequence[str]], caption: str, *, numeric: Sequence[int] = (), css: str = ""
+    head: Sequence[str],
+    rows_html: Iterable[Sequence[str | Cell] | Row],
+    caption: str,
+    *,
+    numeric: Sequence[int] = (),
+    css: str = "",
+    sortable: bool = False,
+    sorted_by: int | None = None,
 ) -> str:
     """Return a table; cells are HTML, the first of a row is its header, ``numeric`` columns are set right.
 
     The last cell of a short row spans the columns that are left. With ``css`` cards, each row becomes a card on a
-    narrow screen, where a cell names its column.
+    narrow screen, where a cell names its column. A ``sortable`` table is sorted by a click on the heading of any
+    column with a :class:`Cell` that has a ``sort``; ``sorted_by`` is the column by which the rows come, greatest first.
     """
+    rows = [row if isinstance(row, Row) else Row(row) for row in rows_html]
+    kinds = _sorts(rows, len(head)) if sortable else [""] * len(head)
     heads = "".join(
-        f'<th scope="col"{" class=n" if number in numeric else ""}>{escape(title)}</th>'
-        for number, title in enumerate(head)
+        f'<th scope="col" role="columnheader"{" class=n" if number in numeric else ""}'
+        f"{f' data-sort={kind}' if kind else ''}{' aria-sort=descending' if number == sorted_by else ''}>"
+        f"{escape(title)}</th>"
+        for number, (title, kind) in enumerate(zip(head, kinds, strict=True))
     )
-    body = ""
-    for row in rows_html:
-        cells = f'<th scope="row" role="rowheader">{row[0]}</th>'
-        for number, cell in enumerate(row[1:], 1):
-            css_class = " class=n" if number in numeric else ""
-            inner = f"<div>{cell}</div>" if cell else ""
-            if number == len(row) - 1 < len(head) - 1:
-                cells += f'<td role="cell" class="spanning" colspan="{len(head) - number}">{inner}</td>'
-            else:
-                cells += f'<td role="cell"{css_class} data-label="{escape(head[number])}">{inner}</td>'
-        body += f'<tr role="row">{cells}</tr>'
+    body = "".join(_row(row, head, numeric, kinds) for row in rows)
+    css = f"{css} sortable".strip() if sortable else css
     return (
         f'<table role="table" class="{css}"><caption>{escape(caption)}</caption>'
         f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead><tbody role="rowgroup">{body}</tbody></table>'
     )
+
+
+def _row(row: Row, head: Sequence[str], numeric: Sequence[int], kinds: Sequence[str]) -> str:
+    cells = ""
+    for number, given in enumerate(row.cells):
+        cell = given if isinstance(given, Cell) else Cell(given)
+        value = f' data-value="{escape(str(cell.sort))}"' if kinds[number] and _known(cell.sort) else ""
+        inner = f"<div>{cell.html}</div>" if cell.html else ""
+        if number == 0:
+            cells += f'<th scope="row" role="rowheader"{value}>{cell.html}</th>'
+        elif number == len(row.cells) - 1 < len(head) - 1:
+            cells += f'<td role="cell" class="spanning" colspan="{len(head) - number}"{value}>{inner}</td>'
+        else:
+            css = " class=n" if number in numeric else ""
+            cells += f'<td role="cell"{css} data-label="{escape(head[number])}"{value}>{inner}</td>'
+    return f'<tr role="row"{" data-fixed" if row.fixed else ""}>{cells}</tr>'
+
+
+def _sorts(rows: Sequence[Row], columns: int) -> list[str]:
+    """Return of each column whether it is sorted as ``number`` or ``text``; an empty string where it is not."""
+    kinds = [""] * columns
+    for row in rows:
+        for number, cell in enumerate(row.cells):
+            if isinstance(cell, Cell) and _known(cell.sort):
+                kind = "text" if isinstance(cell.sort, str) else "number"
+                kinds[number] = "text" if "text" in (kind, kinds[number]) else kind
+    return kinds
+
+
+def _known(value: float | str | None) -> bool:
+    return value is not None and value == value
 
 
 def figure(panels: Iterable[tuple[str, str]], title: str, caption: str, *, css: str = "") -> str:

@@ -1,18 +1,22 @@
 """Notebooks to pages: executed, exported with the report's own template, written whole or not at all."""
 
+import base64
+import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
+from jinja2 import pass_context
 from nbconvert.exporters.html import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
-from nbconvert.filters import DataTypeFilter, Highlight2HTML
+from nbconvert.filters import Highlight2HTML
 
 from dr_lib.errors import InputError
 from dr_lib.execution import NOTEBOOKS
@@ -21,24 +25,42 @@ from dr_lib.report.collect import collect
 from dr_lib.report.formulas import markdown_to_html
 from dr_lib.runs import Experiment
 
+_TEMPLATES = Path(__file__).parent / "template"
+_SCRIPTS = ("contents.js", "tables.js", "page.js")
+
 _CONTENTS_MARK = "<!--contents-->"
-_SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
+SETUP_TAGS = frozenset({"setup", "parameters", "injected-parameters"})
+"""Tags of cells that set a notebook up and have nothing to show."""
+
+_OWN_IDS = frozenset({"main", "contents"})
+_HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)</h\1>', re.DOTALL)
 _ERASE = re.compile(r"\x1b\[[0-3]?[JK]")
 _TITLE = re.compile(r"^# +(.+)$", re.MULTILINE)
+
+_SHOWN = (
+    "text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/vnd.mermaid",
+    "text/plain", "application/javascript", "application/vnd.jupyter.widget-view+json",
+)  # fmt: skip
+"""Types of output that the template shows, the best first. Those that need scripts stand behind what needs none."""
 
 
 class PageExporter(HTMLExporter):
     """nbconvert's HTML export with the report's template and without anything from a network."""
 
     template_name = "page"
-    extra_template_basedirs: ClassVar[list[str]] = [str(Path(__file__).parent / "template")]
+    extra_template_basedirs: ClassVar[list[str]] = [str(_TEMPLATES)]
 
     def default_filters(self) -> Iterator[tuple[str, Any]]:
-        """Yield nbconvert's filters, with ours for Markdown, alternative texts and progress bars."""
+        """Yield nbconvert's filters, with ours for alternative texts, progress bars, and what to show of an output."""
         yield from super().default_filters()
-        yield "markdown2html", markdown_to_html
         yield "alternative_text", alternative_text
         yield "as_left_on_screen", as_left_on_screen
+        yield "filter_data_type", shown_type
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """Return Markdown as HTML, formulas as MathML, attachments of its cell inside."""
+        return markdown_to_html(source, context.get("cell", {}).get("attachments"))
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **options: Any) -> tuple[str, Any]:
         """Return the page and nbconvert's resources.
@@ -46,24 +68,33 @@ class PageExporter(HTMLExporter):
         It passes by :class:`HTMLExporter`'s own method, which parses the finished page again and writes the
         attributes of inline SVG in lower case.
         """
+        resources = self._init_resources(resources)
+        resources["page"] |= _script_and_policy()
         self.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3", parent=self))
-        self.register_filter("filter_data_type", DataTypeFilter(parent=self))
-        page, resources = TemplateExporter.from_notebook_node(self, nb, self._init_resources(resources), **options)
+        page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **options)
+        page = _tell_headings_apart(page)
         first = "Answer" if resources["page"]["folded"] else "Top"
-        return page.replace(_CONTENTS_MARK, f'<a href="#main">{first}</a>{contents(page)}', 1), resources
+        return page.replace(_CONTENTS_MARK, contents(page, first), 1), resources
 
 
 def build_report(experiment_dir: str | Path) -> Path:
     """Execute the report's notebook on an experiment folder, export it, and return the path of the HTML report.
 
-    Leaves ``report.ipynb`` and ``index.html`` in the folder. Raises :class:`InputError` where it holds no runs.
+    Leaves ``report.ipynb``, ``index.html``, ``report.md`` with its ``figures``, ``results.csv`` and ``results.json`` in
+    the folder. Raises :class:`InputError` where it holds no runs.
     """
+    # They take from this module.
+    from dr_lib.report.markdown import write_markdown
+    from dr_lib.report.results_files import write_results
+
     experiment = Experiment(Path(experiment_dir))
-    collect(experiment.path)
+    study = collect(experiment.path)
     notebook = execute(NOTEBOOKS / "report.ipynb", {"experiment_dir": str(experiment.path)})
     write_text(experiment.report_notebook, nbformat.writes(notebook))
     title = f"{_title_of(notebook)} – {experiment.path.resolve().name}"
     write_text(experiment.report, page_of(notebook, title=title, folded=True))
+    write_markdown(notebook, experiment)
+    write_results(study, experiment)
     return experiment.report
 
 
@@ -112,11 +143,24 @@ def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
         )
 
 
-def contents(page: str) -> str:
-    """Return links to the second-level headings of a page."""
-    return "".join(
-        f'<a href="#{escape(ident)}">{re.sub("<[^>]*>", "", text)}</a>' for ident, text in _SECTION.findall(page)
+def contents(page: str, first: str) -> str:
+    """Return links to the second- and third-level headings of a page, below one to its beginning called ``first``."""
+    parts: list[tuple[str, list[str]]] = [(_link("main", first), [])]
+    for level, ident, text in _HEADING.findall(page):
+        if level == "2":
+            parts.append((_link(ident, text), []))
+        elif level == "3":
+            parts[-1][1].append(_link(ident, text))
+    items = "".join(
+        f"<li>{head}{'<ol>' + ''.join(f'<li>{below}</li>' for below in under) + '</ol>' if under else ''}</li>"
+        for head, under in parts
     )
+    return f"<ol>{items}</ol>"
+
+
+def shown_type(data: Any) -> list[str]:
+    """Return the type in which an output is shown, of those that it comes in; ``other`` for none that can be."""
+    return [next((known for known in _SHOWN if known in data), "other")]
 
 
 def alternative_text(cell: Any) -> str:
@@ -130,6 +174,38 @@ def as_left_on_screen(text: str) -> str:
     """Return printed text without what carriage returns wrote over or escapes erased: no spent progress bars."""
     lines = (line.removesuffix("\r").rpartition("\r")[2] for line in _ERASE.sub("\r", text).split("\n"))
     return "\n".join(lines).strip("\n")
+
+
+def _link(ident: str, text: str) -> str:
+    return f'<a href="#{escape(ident)}">{re.sub("<[^>]*>", "", text)}</a>'
+
+
+def _tell_headings_apart(page: str) -> str:
+    """Number the ids of headings of the same words, so that each link finds its own."""
+    taken = set(_OWN_IDS)
+
+    def numbered(match: re.Match[str]) -> str:
+        level, wanted, text = match.groups()
+        ident, number = wanted, 1
+        while ident in taken:
+            number += 1
+            ident = f"{wanted}-{number}"
+        taken.add(ident)
+        return f'<h{level} id="{ident}">{text}</h{level}>'
+
+    return _HEADING.sub(numbered, page)
+
+
+@lru_cache(maxsize=1)
+def _script_and_policy() -> dict[str, str]:
+    """Return the page's script, and the policy that lets a browser run no other and load nothing from anywhere."""
+    script = "\n".join((_TEMPLATES / "page" / name).read_text() for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {"script": script, "policy": policy}
 
 
 @contextmanager

@@ -1,13 +1,56 @@
-// Marks in the contents the section that is being read. Without scripts the contents are plain links.
 "use strict";
-const links = new Map([...document.querySelectorAll("nav a[href^='#']")].map((a) => [a.hash.slice(1), a]));
-const heads = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
-const mark = () => {
-  const read = heads.filter((head) => head.getBoundingClientRect().top < innerHeight / 3).pop() ?? heads[0];
-  for (const [id, link] of links) {
-    if (id === read?.id) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
-  }
-};
-addEventListener("scroll", mark, { passive: true });
-mark();
+// Marks in the contents the part that is being read; on a narrow screen, folds them into a bar that names it.
+// Without scripts the contents are plain links.
+{
+  const nav = document.getElementById("contents");
+  const box = document.createElement("details");
+  const here = document.createElement("span");
+  const summary = document.createElement("summary");
+  here.className = "here";
+  summary.append("Contents", here);
+  box.append(summary, nav.querySelector("ol"));
+  nav.append(box);
+  const narrow = matchMedia("(max-width: 62rem)");
+  const links = new Map([...nav.querySelectorAll("a[href^='#']")].map((a) => [a.hash.slice(1), a]));
+  const heads = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+
+  const beingRead = () => {
+    const passed = heads.filter((head) => head.getBoundingClientRect().top < innerHeight / 3);
+    if (innerHeight + scrollY < document.documentElement.scrollHeight - 2) return passed.pop() ?? heads[0];
+    // At the end of the page the last headings cannot climb any higher: the one that was asked for counts.
+    const asked = document.getElementById(location.hash.slice(1));
+    const seen = heads.includes(asked) && asked.getBoundingClientRect().top >= 0;
+    return seen && scrollY > 0 ? asked : heads[scrollY > 0 ? heads.length - 1 : 0];
+  };
+
+  const mark = () => {
+    const link = links.get(beingRead()?.id);
+    if (!link || link.hasAttribute("aria-current")) return;
+    for (const other of links.values()) other.removeAttribute("aria-current");
+    for (const item of nav.querySelectorAll("li")) item.classList.toggle("reading", item.contains(link));
+    link.setAttribute("aria-current", "location");
+    here.textContent = link.textContent;
+    if (narrow.matches) return;
+    const { top, bottom } = link.getBoundingClientRect();
+    const frame = nav.getBoundingClientRect();
+    if (top < frame.top || bottom > frame.bottom) nav.scrollTop += top - frame.top - frame.height / 2;
+  };
+
+  const fit = () => {
+    nav.classList.toggle("bar", narrow.matches);
+    box.open = !narrow.matches;
+  };
+  narrow.addEventListener("change", fit);
+  nav.addEventListener("click", (event) => {
+    if (narrow.matches && event.target.closest("a")) box.open = false;
+  });
+  nav.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && narrow.matches && box.open) {
+      box.open = false;
+      summary.focus();
+    }
+  });
+  for (const event of ["scroll", "resize", "hashchange"]) addEventListener(event, mark, { passive: true });
+  fit();
+  mark();
+}

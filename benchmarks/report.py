@@ -1,0 +1,61 @@
+"""Time the report of the lab's eight runs on 7,026 testing photographs, and measure it, on one core.
+
+    python benchmarks/report.py
+
+Prints what the statistics of all runs take (figures of merit with their intervals, 2,000 resamples of the patients),
+what the comparisons of runs take, what the whole report takes from its notebook to its files, and how large they are.
+The runs are made up; the photographs that the report shows are drawn.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from large_experiment import PHOTOGRAPHS, write_large_experiment
+
+from dr_lib.evaluation.summary import summarise
+from dr_lib.report.collect import collect
+from dr_lib.report.comparisons import all_comparisons
+from dr_lib.report.render import build_report
+from dr_lib.runs import Experiment
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--photographs", type=int, default=PHOTOGRAPHS, help="testing photographs")
+    options = arguments.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as scratch:
+        experiment = Experiment(write_large_experiment(Path(scratch), options.photographs))
+        study = collect(experiment.path)
+        wall, cpu = _timed(lambda: [summarise(run.predictions) for run in study.done])
+        print(
+            f"statistics of {len(study.done)} runs, {options.photographs:,} photographs: {wall:.1f} s, {cpu:.1f} s CPU"
+        )
+        wall, cpu = _timed(lambda: all_comparisons(study))
+        print(f"comparisons of runs: {wall:.1f} s, {cpu:.1f} s CPU")
+        wall, _ = _timed(lambda: build_report(experiment.path))
+        children = os.times()
+        print(f"report: {wall:.1f} s, {children.children_user + children.children_system:.1f} s CPU in its kernel")
+        for path in (experiment.report, experiment.report_markdown, experiment.results_table, experiment.results):
+            print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
+        figures = [path.stat().st_size for path in experiment.figures.iterdir()]
+        print(f"figures: {sum(figures) / 1e6:.2f} MB in {len(figures)} files")
+
+
+def _timed(work) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The report's numbers for other programs: ``results.csv``, one row a run, and ``results.json``, which says more."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from dr_lib.files import write_json, write_text
+from dr_lib.report.comparisons import Tested, all_comparisons
+from dr_lib.report.configuration import Configuration
+from dr_lib.report.run import Run
+from dr_lib.report.study import Study
+from dr_lib.runs import Experiment
+
+Figures = dict[str, tuple[Any, Any]]
+"""By name, a figure and the limits of its interval (``None`` where there are none)."""
+
+_ALWAYS = ("model", "pretrained", "class_weights", "seed")
+_BOOKKEEPING = {"name", "out_dir", "cache_dir", "data_dir", "num_workers", "device"}
+_OVER_SEEDS = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "macro_auc", "referable_auc")
+_DIFFERENCES = ("accuracy", "kappa", "balanced_accuracy", "referable_auc")
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_results(study: Study, experiment: Experiment) -> None:
+    """Write ``results.csv`` and ``results.json``.
+
+    Shares are 0..1, training times seconds, throughput photographs a second. A run that is not done has its state, its
+    reason and its parameters, and no numbers. Of a figure with a value a grade there is one column a grade,
+    ``recall_0`` to ``recall_4``; ``…_low`` and ``…_high`` are the limits of its 95% interval.
+
+    Text in ``results.csv`` that a spreadsheet would take for a formula has an apostrophe before it; ``results.json``
+    has it as it is.
+    """
+    write_text(experiment.results_table, results_csv(study))
+    write_json(experiment.results, results_json(study))
+
+
+def results_csv(study: Study) -> str:
+    """Return one row a run as CSV with a heading; numbers have all their digits and read back as they were."""
+    names = differing_parameters(study)
+    rows = []
+    for run in study.runs:
+        row = {"run": run.name, "state": run.state, "reason": run.reason} | {
+            name: run.parameters.get(name) for name in names
+        }
+        if run.done:
+            row |= {"weights": run.weights} | _facts(run)
+            for name, (value, limits) in figures_of(run).items():
+                low, high = limits or (None, None)
+                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return stream.getvalue()
+
+
+def results_json(study: Study) -> dict[str, Any]:
+    """Return all runs, what they come to over their seeds, how they differ, and what they were made with and of."""
+    data = next((run.config["data"] for run in study.runs if run.config.get("data")), {})
+    return _plain(
+        {
+            "experiment": study.path.resolve().name,
+            "dr_lab": version("dr-lab"),
+            "data": {
+                "fingerprint": data.get("fingerprint") or (study.audit or {}).get("fingerprint"),
+                "splits": study.splits,
+                "majority_accuracy": study.majority,
+            },
+            "runs": [_run(run, differing_parameters(study)) for run in study.runs],
+            "configurations": [_configuration(one) for one in study.configurations],
+            "comparisons": [_comparison(tested) for tested in all_comparisons(study)],
+        }
+    )
+
+
+def figures_of(run: Run) -> Figures:
+    """Return every figure of merit of a finished run under a name of its own, ``recall_0`` for that of grade 0."""
+    found: Figures = {}
+    for name, limits in run.test["intervals"].items():
+        _lay_out(found, name, run.test.get(name), limits)
+    if calibration := run.test.get("calibration"):
+        found["calibration_error"] = (calibration["ece"], None)
+    return found
+
+
+def differing_parameters(study: Study) -> list[str]:
+    """Return the parameters that tell the runs apart: those of the lab's question, and what else has several values."""
+    everywhere = list(dict.fromkeys(name for run in study.runs for name in run.parameters))
+    recorded = [run.parameters for run in study.runs if run.parameters]
+    differ = [
+        name
+        for name in everywhere
+        if name not in _BOOKKEEPING and len({json.dumps(found.get(name), sort_keys=True) for found in recorded}) > 1
+    ]
+    return list(dict.fromkeys([*_ALWAYS, *differ]))
+
+
+def _lay_out(found: Figures, name: str, value: Any, limits: Any) -> None:
+    if isinstance(value, Mapping):
+        for part, inner in value.items():
+            _lay_out(found, f"{name}_{part}", inner, (limits or {}).get(part))
+    elif isinstance(value, (list, tuple)):
+        for grade, inner in enumerate(value):
+            _lay_out(found, f"{name}_{grade}", inner, limits[grade] if limits else None)
+    else:
+        found[name] = (value, limits)
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    assert run.history is not None and run.metrics is not None
+    return {
+        "chosen_epoch": run.chosen_epoch,
+        "chosen_by": run.metrics["select_by"],
+        "photographs": run.test["photographs"],
+        "patients": run.test["patients"],
+        "majority_accuracy": run.test["majority_accuracy"],
+        "highest_testing_accuracy": run.highest["accuracy"],
+        "highest_testing_accuracy_epoch": run.highest["epoch"],
+        "epochs_trained": len(run.history),
+        "training_seconds": run.status.get("seconds"),
+        # Epochs that train the head alone are faster, so that a mean would depend on how many there are.
+        "images_per_second": float(run.history["images_per_second"].iloc[-1]),
+    }
+
+
+def _run(run: Run, names: list[str]) -> dict[str, Any]:
+    told = {"run": run.name, "state": run.state, "reason": run.reason}
+    told["parameters"] = {name: run.parameters.get(name) for name in names}
+    told |= {key: run.config.get(key) for key in ("versions", "device", "git_commit", "started")}
+    if run.done:
+        told |= {"weights": run.weights} | _facts(run)
+        told["confusion_matrix"] = run.test["confusion_matrix"]
+        told["figures"] = {
+            name: {"value": value} | (dict(zip(("low", "high"), limits, strict=True)) if limits else {})
+            for name, (value, limits) in figures_of(run).items()
+        }
+    return told
+
+
+def _configuration(one: Configuration) -> dict[str, Any]:
+    figures = {}
+    for name in _OVER_SEEDS:
+        found = one.figure(name)
+        figures[name] = {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
+    return {"label": one.label, "runs": [run.name for run in one.runs], "figures": figures}
+
+
+def _comparison(tested: Tested) -> dict[str, Any]:
+    found = tested.found
+    told: dict[str, Any] = {
+        "first": tested.first.label,
+        "first_runs": [run.name for run in tested.first.runs],
+        "second": tested.second.label,
+        "second_runs": [run.name for run in tested.second.runs],
+    }
+    for name in _DIFFERENCES:
+        told[name] = _difference(getattr(found, name))
+    told["recall"] = [_difference(change) for change in found.recall]
+    told["mcnemar"] = found.mcnemar and {
+        "only_first_right": found.mcnemar.only_first,
+        "only_second_right": found.mcnemar.only_second,
+        "p": found.mcnemar.p,
+    }
+    # Of McNemar's test, or over several seeds of Student's.
+    told |= {"p": found.p, "p_holm": tested.corrected}
+    return told
+
+
+def _difference(change: Any) -> dict[str, float] | None:
+    return change and {"value": change.value, "low": change.low, "high": change.high}
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as it stands in a cell that a spreadsheet may open."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, dict)):
+        return json.dumps(value)
+    if isinstance(value, str):
+        text = " ".join(value.split()) if "\n" in value or "\r" in value else value
+        return f"'{text}" if text.startswith(_BEGINS_A_FORMULA) else text
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` in JSON's types, with ``None`` for NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,48 @@
+"""`.ci/run` does not pass where the browser tests cannot run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("missing", ["chromium", "pdftotext"])
+def test_it_fails_where_the_browser_is_missing_and_cannot_be_installed(missing, tmp_path):
+    for tool in {"bash", "dirname", "env", "chromium", "pdftotext"} - {missing}:
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "/bin/true")
+    for tool in ("apt-get", "make"):  # an apt-get without a network; a make that finds nothing wrong
+        (tmp_path / tool).write_text(f"#!/bin/bash\necho called {tool}\nexit {int(tool == 'apt-get')}\n")
+        (tmp_path / tool).chmod(0o755)
+    run = subprocess.run(
+        [PROJECT / ".ci" / "run"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1 and "could not be installed" in run.stdout
+    assert "called apt-get" in run.stdout and "called make" not in run.stdout
+
+
+@pytest.mark.parametrize(("required", "status"), [("", 0), ("1", 1)])
+def test_a_skipped_browser_test_fails_where_it_is_required(required, status, tmp_path):
+    shutil.copy(PROJECT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    browser: x\n    real: x\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.browser\n"
+        "@pytest.mark.skipif(True, reason='no chromium')\n"
+        "def test_in_browser(): pass\n"
+        "@pytest.mark.browser\n"
+        "@pytest.mark.real\n"
+        "def test_real(): pytest.skip('no photographs')\n"
+        "def test_other(): pytest.skip('something else')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)],
+        env=os.environ | {"DR_REQUIRE_BROWSER": required}, capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert run.returncode == status, run.stdout
+    assert ("2 skipped, 1 error" in run.stdout) == bool(required)
+    assert ("may not be skipped here" in run.stdout and "no chromium" in run.stdout) == bool(required)

@@ -1,0 +1,22 @@
+"""The report of eight runs on 7,026 photographs stays one file that can be passed on."""
+
+import re
+
+import pytest
+from large_experiment import write_large_experiment
+
+from dr_lib.report.render import build_report
+from dr_lib.runs import Experiment
+
+
+@pytest.mark.slow
+@pytest.mark.notebooks
+def test_eight_runs_of_7026_photographs_fit_in_10_megabytes(tmp_path):
+    experiment = Experiment(write_large_experiment(tmp_path))
+    size = build_report(experiment.path).stat().st_size
+    page = experiment.report.read_text()
+    assert page.count("data:image/jpeg") > 25 and len(re.findall("7,026", page)) > 1
+    assert size < 10e6
+    beside = [experiment.report_markdown, experiment.results_table, experiment.results, *experiment.figures.iterdir()]
+    assert sum(path.stat().st_size for path in beside) < 10e6
+    assert max(path.stat().st_size for path in beside) < 1e6
