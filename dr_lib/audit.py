@@ -14,7 +14,7 @@ from dr_lib.data.jpeg import judge
 from dr_lib.data.photographs import Photographs, find_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.splits import limit_splits
-from dr_lib.data.survey import Survey
+from dr_lib.data.survey import Decode, Survey
 from dr_lib.files import write_json, write_text
 from dr_lib.runs import Experiment
 
@@ -39,7 +39,7 @@ class Audit:
         return picture
 
 
-def audit_data(config: RunConfig, progress: bool = True) -> Audit:
+def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
     """Return what is in the data of ``config``, whatever state it is in.
 
     Missing photographs, unreadable ones and files of other kinds are findings here, not errors; only labels that
@@ -52,7 +52,7 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     there = _rows_with_files(table, search.missing, config)
     if there.empty:
         return Audit(found, search.photographs)
-    survey = Survey(search.photographs, data_dir, Path(config.cache_dir).expanduser(), progress)
+    survey = Survey(search.photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
     facts = survey.facts(there["image"], wanted_squares(config, there))
     verdicts = {image: fact.verdict for image, fact in facts.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
@@ -63,12 +63,12 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     return Audit(found | {"fingerprint": fingerprint(usable, search.photographs.size)}, search.photographs)
 
 
-def write_audit(config: RunConfig, progress: bool = True) -> Audit:
+def write_audit(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
     """Audit the data of ``config`` and write ``audit.json`` and ``audit.html`` into its experiment folder."""
     from dr_lib.report.audit_page import audit_page
 
     experiment = Experiment(Path(config.out_dir))
-    audit = audit_data(config, progress)
+    audit = audit_data(config, progress, decode)
     write_json(experiment.audit, audit.found)
     write_text(experiment.audit_page, audit_page(audit.found, audit.thumbnail))
     return audit

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -35,6 +35,7 @@ Assignments = Annotated[
 
 @app.command()
 def run(
+    context: typer.Context,
     data: DataFile,
     runs: Annotated[
         list[Path] | None,
@@ -50,6 +51,17 @@ def run(
     jobs: Annotated[
         int, typer.Option(min=1, metavar="N", help="runs at the same time, each on a GPU of its own where there are N")
     ] = 1,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="who executes the runs: this machine, or those of a Ray cluster")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="of the Ray cluster: HOST:PORT, or auto on one of its machines; default: one started here"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="on a cluster: processors of each run; default: a machine's by --jobs"),
+    ] = None,
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="each run once a seed; default: its own seed")] = "",
     timeout: Annotated[
         float | None, typer.Option(min=0.1, metavar="MINUTES", help="end a run that gives no sign of life for so long")
@@ -85,6 +97,7 @@ def run(
 
     from dr_lib import grid
     from dr_lib.audit import write_audit
+    from dr_lib.engines import workforce
     from dr_lib.files import write_json
     from dr_lib.preflight import check_runs, make_way
     from dr_lib.report.render import build_report
@@ -94,10 +107,11 @@ def run(
     from dr_lib.training.lock import held
     from dr_lib.watch import Watch
 
-    prepared = check_runs(configs)
+    hands = context.with_resource(workforce(engine, address=address, parallel=jobs, threads=threads, timeout=timeout))
+    prepared = check_runs(configs, hands.decode, hands.check)
     with held(Experiment(out).lock):
         anew = make_way(configs, prepared, fresh)
-        write_audit(configs[0])
+        write_audit(configs[0], decode=hands.decode)
         if plan.study:
             write_json(Experiment(out).study, plan.study.as_json())
         work = grid.experiment_jobs(configs, prepared)
@@ -106,7 +120,7 @@ def run(
         grid.draw_pretraining_photographs(work)
         try:
             with Watch(console) as watch:
-                grid.run_jobs(work, jobs, watch, timeout=timeout, retries=retries)
+                grid.run_jobs(work, jobs, watch, timeout=timeout, retries=retries, engine=hands.engine(out))
         except Interrupted as stop:
             print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
             raise typer.Exit(stop.exit_status) from None

@@ -1,11 +1,13 @@
 """All that can be known to go wrong before a run starts: network, device, data, weights."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig
 from dr_lib.data.balance import class_counts, class_weights
 from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.data.survey import Decode
 from dr_lib.errors import InputError
 from dr_lib.job import who_is_at
 from dr_lib.models import check_model
@@ -20,20 +22,24 @@ _OF_NO_WEIGHT = {"out_dir", "device", "num_workers", "cache_dir", "pixel_store"}
 """Parameters of a pretraining that do not decide what comes of it."""
 
 
-def check_runs(configs: list[RunConfig]) -> dict[str, PreparedData]:
+def check_runs(
+    configs: list[RunConfig], decode: Decode | None = None, check: Callable[[RunConfig], None] = check_machine
+) -> dict[str, PreparedData]:
     """Return the data of each run by its name, having checked everything, the quick and local things first.
 
-    Runs on the same photographs share them. Raises :class:`InputError` for the first thing that is wrong.
+    Runs on the same photographs share them. ``decode``: who decodes those that are new, this machine where nobody is
+    named. ``check`` raises where there is no device for a run. Raises :class:`InputError` for the first thing that is
+    wrong.
     """
     _refuse_two_pretrainings(configs)
     for config in configs:
         check_model(config.model, config.resnet_version, config.residual)
-        check_machine(config)
+        check(config)
     prepared, by_name = {}, {}
     for config in configs:
         key = json.dumps(config.model_dump(include={*DATA_PARAMETERS, *SQUARE_PARAMETERS}))
         if key not in prepared:
-            prepared[key] = prepare_data(config)
+            prepared[key] = prepare_data(config, decode=decode)
         by_name[config.run_name] = prepared[key]
         class_weights(config.class_weights, class_counts(prepared[key].split("train").grade))
         refuse_what_cannot_train(config, prepared[key])

@@ -117,7 +117,7 @@ def test_a_damaged_store_is_made_again_with_a_word(survey, folder, caplog, monke
 def test_other_versions_of_the_decoders_make_the_squares_again(survey, monkeypatch, caplog):
     survey.facts(NAMES, {RECIPE: NAMES})
     decoded = count_decodings(monkeypatch)
-    monkeypatch.setattr(survey_module, "_decoders", lambda: {"pillow": "0.1"})
+    monkeypatch.setattr(survey_module, "decoders", lambda: {"pillow": "0.1"})
     survey.squares(RECIPE, NAMES)
     assert len(decoded) == len(NAMES) and "begun anew" in caplog.text
 

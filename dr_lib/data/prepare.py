@@ -18,7 +18,7 @@ from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photogr
 from dr_lib.data.preprocessing import VOCABULARY
 from dr_lib.data.splits import assign_splits, limit_splits
 from dr_lib.data.squares import DecodedSquares, SquareRecipe, Squares, recipe_for_testing, recipe_for_training
-from dr_lib.data.survey import Survey
+from dr_lib.data.survey import Decode, Survey
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.progress import Progress
@@ -54,18 +54,20 @@ class PreparedData:
         return DecodedSquares(self.photographs, recipe)
 
 
-def prepare_data(config: RunConfig, progress: bool = True, *, strict: bool = True) -> PreparedData:
+def prepare_data(
+    config: RunConfig, progress: bool = True, *, strict: bool = True, decode: Decode | None = None
+) -> PreparedData:
     """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
 
     The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
     ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used, a file that is no image
     among them unless ``on_damage`` is ``drop``; with ``strict`` off, which is for looking at a data set, such files
-    are left out instead.
+    are left out instead. ``decode``: who decodes what was not decoded before, this machine where nobody is named.
     """
     table = read_table(config, progress)
     data_dir = Path(config.data_dir).expanduser()
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
-    survey = Survey(photographs, data_dir, Path(config.cache_dir).expanduser(), progress)
+    survey = Survey(photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
     facts = survey.facts(table["image"], wanted_squares(config, table))
     if strict and config.on_damage != "drop":
         _refuse_what_is_no_image(facts, photographs)

@@ -5,13 +5,14 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from PIL import features
 
 from dr_lib.data.examine import Facts, examine
@@ -46,12 +47,14 @@ class Survey:
 
     Facts and squares hold as long as a file's size and time of change stay, and as long as the libraries that decode
     are of the same versions. Of several processes that miss something one finds it, the others wait for it.
+    ``decode``: who decodes, :func:`decode_here` where nobody is named.
     """
 
     photographs: Photographs
     data_dir: Path
     cache_dir: Path
     progress: bool = True
+    decode: "Decode | None" = None
 
     def facts(self, images: Iterable[str], squares: Wanted | None = None) -> dict[str, Facts]:
         """Return the facts of ``images``, and see to it that the ``squares`` named are in the store.
@@ -114,7 +117,7 @@ class Survey:
 
     def store(self, recipe: SquareRecipe) -> PixelStore:
         """Return where the squares by ``recipe`` are kept."""
-        return PixelStore(self.folder / f"squares-{recipe.key}", recipe, _decoders())
+        return PixelStore(self.folder / f"squares-{recipe.key}", recipe, decoders())
 
     def _known(self) -> dict[str, Facts]:
         return {key: Facts.from_json(entry["facts"]) for key, entry in self._facts_journal.read().items()}
@@ -168,14 +171,11 @@ class Survey:
             status = os.statvfs(self.cache_dir)
             raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
 
-    def _examine(self, items: list["_Item"], stores: Mapping[SquareRecipe, PixelStore]) -> None:
+    def _examine(self, items: list["Item"], stores: Mapping[SquareRecipe, PixelStore]) -> None:
         stamps = {image: self._stamp(image) for image, _ in items}
         notes, noted = _Notes(self._facts_journal, stores), time.monotonic()
         label = "decoding photographs" if stores else "checking photographs"
-        answers = isolated(
-            _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE,
-            initializer=_remember, initargs=(self.photographs,),
-        )  # fmt: skip
+        answers = (self.decode or decode_here)(self.photographs, items)
         with Progress() if self.progress else nullcontext() as show:
             try:
                 for done, ((image, places), answer) in enumerate(answers, start=1):
@@ -220,7 +220,21 @@ class Survey:
 
 
 _Place = tuple[SquareRecipe, Path, int]
-_Item = tuple[str, tuple[_Place, ...]]
+Item = tuple[str, tuple[_Place, ...]]
+"""A photograph, and where its squares belong: recipe, ``pixels.npy``, number of the row."""
+
+Answer = tuple[Facts, list[int]] | Died
+"""What an item comes to: its facts, and the checksums of its squares, which are written by then."""
+
+Decode = Callable[[Photographs, Sequence[Item]], Iterator[tuple[Item, Answer]]]
+"""Decodes items and writes their squares, in any order; a generator, which is closed where it is left early."""
+
+
+def decode_here(photographs: Photographs, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+    """Decode with the processors of this machine."""
+    return isolated(
+        _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
+    )
 
 
 class _Notes:
@@ -251,24 +265,29 @@ class _Notes:
 _photographs: Photographs
 
 
-def _remember(photographs: Photographs) -> None:
+def remember(photographs: Photographs) -> None:
     """Keep in a worker what all its items need."""
     global _photographs
     _photographs = photographs
 
 
-def _examine_one(item: _Item) -> tuple[Facts, list[int]]:
-    """Examine one photograph in a worker, write its squares, and return its facts and the squares' checksums."""
-    image, places = item
+def examine_file(image: str, recipes: Sequence[SquareRecipe]) -> tuple[Facts, list[np.ndarray]]:
+    """Return the facts of one photograph in a worker and its square by each recipe, none where it cannot be read."""
     try:
         data = _photographs.read_as_is(image)
     except OSError as error:
         return Facts.unreadable(f"cannot be read: {error.strerror}"), []
-    facts, squares = examine(data, [recipe for recipe, _, _ in places])
+    return examine(data, recipes)
+
+
+def _examine_one(item: Item) -> tuple[Facts, list[int]]:
+    """Examine one photograph in a worker, write its squares, and return its facts and the squares' checksums."""
+    image, places = item
+    facts, squares = examine_file(image, [recipe for recipe, _, _ in places])
     return facts, [write_row(path, number, square) for (_, path, number), square in zip(places, squares, strict=False)]
 
 
-def _decoders() -> dict[str, str]:
+def decoders() -> dict[str, str]:
     """Return the versions of all that decides the pixels of a square."""
     names = ("pillow", "simplejpeg", "numpy")
     return {name: version(name) for name in names} | {"libjpeg_turbo": features.version("libjpeg_turbo") or ""}

@@ -1,0 +1,1 @@
+"""The grid on a Ray cluster. Nothing here is imported unless ``--engine ray`` asks for it: Ray is an extra."""

@@ -1,0 +1,125 @@
+"""The way to a Ray cluster: one that is there, or one of this machine that lasts as long as the command."""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.training.device import check_machine
+
+try:
+    with warnings.catch_warnings():
+        # Of Ray's own imports (pkg_resources, pydantic); nothing here can change them.
+        warnings.simplefilter("ignore")
+        import ray
+except ImportError:
+    raise InputError("--engine ray: Ray is not installed; pip install 'dr-lab[cluster]', or --engine local") from None
+
+OBJECT_STORE = 256 * 2**20
+"""Bytes for what runs and their driver send each other, where the cluster is started here; pieces are a few MB."""
+
+_HERE = "local"
+_QUICK_START = Path(__file__).parent / "quick_start"
+_OF_A_CLUSTER_STARTED_HERE = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
+    # Ray gives its own agents 15 s to start, which a machine that is busy with training does not keep.
+    "RAY_agent_register_timeout_ms": "120000",
+    # Dead nodes are noticed after five checks that fail, a second apart.
+    "RAY_health_check_period_ms": "1000",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A node of the cluster: its name, and what of it Ray gives to tasks."""
+
+    identity: str
+    name: str
+    cpus: int
+    gpus: int
+
+
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    def machines(self) -> list[Machine]:
+        """Return the nodes that are alive."""
+        return [
+            Machine(
+                node["NodeID"],
+                node["NodeManagerHostname"],
+                int(node["Resources"].get("CPU", 0)),
+                int(node["Resources"].get("GPU", 0)),
+            )
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+
+    def check(self, config: RunConfig) -> None:
+        """Raise :class:`InputError` for a device or a precision that no machine has; GPUs tell for themselves later."""
+        if not any(machine.gpus for machine in self.machines()):
+            check_machine(config)
+
+    def here(self) -> str:
+        """Return the identity of the node that this process is on."""
+        return ray.get_runtime_context().get_node_id()
+
+
+@contextmanager
+def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
+    """Connect to the cluster at ``address``, or at ``RAY_ADDRESS``; where neither says one, start one here.
+
+    One that is started here has this machine's processors and GPUs, no dashboard, and ends with the block, or with
+    this process. SIGTERM ends the process with status 143. ``options`` go to ``ray.init``. Raises :class:`InputError`
+    where no cluster answers, or one of another version of Ray or Python.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or _HERE
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address {address}: a Ray client is not part of the cluster; call dr-lab on one of its machines, "
+            "with --address auto"
+        )
+    options = {"address": address, "log_to_driver": False, "logging_level": "ERROR"} | options
+    if address == _HERE:
+        for name, value in _OF_A_CLUSTER_STARTED_HERE.items():
+            os.environ.setdefault(name, value)
+        options = {"include_dashboard": False, "object_store_memory": OBJECT_STORE} | options
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with _quick_start(address == _HERE):
+            ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"--address {address}: no Ray cluster of use there ({said}); see ray status") from None
+    signal.signal(signal.SIGTERM, _end)  # Ray's own would end with status 15
+    try:
+        yield Cluster()
+    finally:
+        ray.shutdown()
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _quick_start(here: bool) -> Iterator[None]:
+    """Let the processes that are started meanwhile, and theirs, import ``quick_start`` before all else."""
+    before = os.environ.get("PYTHONPATH")
+    if here:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(_QUICK_START), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH", None)
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

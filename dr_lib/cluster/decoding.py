@@ -1,0 +1,217 @@
+"""Photographs decoded on all machines of the cluster that see them, for the pixel store that the driver writes.
+
+Machines send squares, and the driver alone writes: a network file system keeps one writer's bytes, not those of
+several whose rows meet in a page. Rows are numbered before anything is decoded, so that the store is the same, bit for
+bit, whoever has decoded what.
+"""
+
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from dr_lib.cluster.connection import Cluster, Machine
+from dr_lib.data.isolation import Died, isolated
+from dr_lib.data.photographs import Photographs
+from dr_lib.data.squares import SquareRecipe
+from dr_lib.data.store import write_row
+from dr_lib.data.survey import SECONDS_A_FILE, Answer, Item, decode_here, decoders, examine_file, remember
+
+log = logging.getLogger("dr_lib.data")
+
+_SHARES_A_PROCESSOR = 4
+"""So that nobody waits long for the last one."""
+_SMALLEST_SHARE, _LARGEST_SHARE = 16, 512
+"""Photographs: a share begins with a process that takes a second to start, and is done again where its machine dies."""
+_PIECE = 16
+"""Photographs whose squares are sent together: 3 MB at 256 px."""
+_PIECES_AHEAD = 4
+"""How many may wait for the driver, so that memory stays flat where the disk is slower than the machines."""
+_TRIES = 3
+
+_Wanted = tuple[str, tuple[SquareRecipe, ...], list[int]]
+"""A photograph, the squares to make of it, and the stamp of the file as the driver sees it."""
+
+
+@dataclass(eq=False)
+class _Share:
+    """Items that one task decodes; those of them that it has not answered are still ``open``."""
+
+    open: dict[int, Item]
+    tries: int = 0
+    machine: Machine | None = None
+    answers: Any = field(default=None, repr=False)
+
+
+class SpreadDecoding:
+    """Decodes where :func:`dr_lib.data.survey.decode_here` would, with all processors of the cluster.
+
+    ``decoded`` counts photographs by the identity of the machine that has decoded them. A machine that sees other
+    files than the driver, or has other versions of what decodes them, takes no part. What a machine was at when it
+    died, others do.
+    """
+
+    def __init__(self, cluster: Cluster):
+        self._cluster = cluster
+        self.decoded: Counter[str] = Counter()
+
+    def __call__(self, photographs: Photographs, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        kept, folder = ray.put(photographs), os.getcwd()
+        machines = self._able(photographs, items, kept, folder)
+        if len(machines) < 2:
+            yield from decode_here(photographs, items)
+            return
+        free = [machine for machine in machines for _ in range(machine.cpus)]
+        waiting = deque(_shares(items, len(free)))
+        under_way: list[_Share] = []
+        left: dict[int, Item] = {}
+        try:
+            while waiting or under_way:
+                while waiting and free:
+                    share = waiting.popleft()
+                    share.machine, share.tries = free.pop(0), share.tries + 1
+                    share.answers = _begin(share, photographs, kept, folder)
+                    under_way.append(share)
+                if not under_way:  # all machines have died
+                    break
+                ready, _ = ray.wait([share.answers for share in under_way], num_returns=1, fetch_local=False)
+                share = next(share for share in under_way if share.answers is ready[0])
+                piece = _next_piece(share)
+                if piece is None:
+                    under_way.remove(share)
+                    alive = {machine.identity for machine in self._cluster.machines()}
+                    if share.machine.identity in alive:
+                        free.append(share.machine)
+                    if share.open and share.tries < _TRIES:
+                        waiting.append(_Share(share.open, share.tries))
+                    else:
+                        left |= share.open
+                    continue
+                for number, answer in piece:
+                    item = share.open.pop(number)
+                    self.decoded[share.machine.identity] += 1
+                    yield item, _written(item, answer)
+        finally:
+            for share in under_way:
+                ray.cancel(share.answers)
+        left |= {number: item for share in waiting for number, item in share.open.items()}
+        if left:
+            self.decoded[self._cluster.here()] += len(left)
+            yield from decode_here(photographs, list(left.values()))
+        log.info("photographs decoded by machine: %s", dict(self.decoded))
+
+    def _able(self, photographs: Photographs, items: Sequence[Item], kept: Any, folder: str) -> list[Machine]:
+        """Return the machines with processors that see the driver's photographs and decode as it does."""
+        machines = [machine for machine in self._cluster.machines() if machine.cpus]
+        some = [items[0], items[len(items) // 2], items[-1]]
+        stamps = {image: photographs.stamp(image) for image, _ in some}
+        asked = ray.remote(_sees)
+        answers = [
+            asked.options(num_cpus=0, max_retries=0, scheduling_strategy=_only(machine)).remote(
+                kept, folder, stamps, decoders()
+            )
+            for machine in machines
+        ]
+        return [machine for machine, answer in zip(machines, answers, strict=True) if _answered(answer)]
+
+
+def _shares(items: Sequence[Item], processors: int) -> Iterator[_Share]:
+    size = min(max(len(items) // (_SHARES_A_PROCESSOR * processors), _SMALLEST_SHARE), _LARGEST_SHARE)
+    for start in range(0, len(items), size):
+        yield _Share(dict(enumerate(items[start : start + size], start)))
+
+
+def _begin(share: _Share, photographs: Photographs, kept: Any, folder: str) -> Any:
+    wanted = {
+        number: (image, tuple(recipe for recipe, _, _ in places), photographs.stamp(image))
+        for number, (image, places) in share.open.items()
+    }
+    task = ray.remote(_decode).options(
+        num_cpus=1, num_returns="streaming", max_retries=0, scheduling_strategy=_only(share.machine),
+        _generator_backpressure_num_objects=_PIECES_AHEAD,
+    )  # fmt: skip
+    return task.remote(kept, folder, wanted)
+
+
+def _only(machine: Machine) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(machine.identity, soft=False)
+
+
+def _next_piece(share: _Share) -> list[tuple[int, Any]] | None:
+    """Return answers by the items' numbers; None where the task has ended, be it because its machine has died."""
+    try:
+        return ray.get(next(share.answers))
+    except StopIteration:
+        return None
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        log.warning("a machine is lost that decoded photographs (%s); others do its share", type(error).__name__)
+        return None
+
+
+def _answered(answer: Any) -> bool:
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayError as error:
+        log.warning("a machine takes no part in decoding (%s)", " ".join(str(error).split())[-200:])
+        return False
+
+
+def _written(item: Item, answer: Any) -> Answer:
+    """Write the squares of an answer into their rows, and return what a decoder of this machine would."""
+    if isinstance(answer, Died):
+        return answer
+    facts, squares = answer
+    return facts, [write_row(path, number, square) for (_, path, number), square in zip(item[1], squares, strict=False)]
+
+
+def _sees(photographs: Photographs, folder: str, stamps: dict[str, list[int]], theirs: dict[str, str]) -> bool:
+    """Tell whether this machine has the files with these stamps, and the decoders of the driver."""
+    try:
+        _enter(folder)
+        return theirs == decoders() and all(photographs.stamp(image) == stamp for image, stamp in stamps.items())
+    except OSError:
+        return False
+
+
+def _decode(photographs: Photographs, folder: str, wanted: dict[int, _Wanted]) -> Iterator[list[tuple[int, Any]]]:
+    """Yield facts and squares by the items' numbers, some at a time.
+
+    What is not the driver's file here, though the machine has others of the driver's, is not answered.
+    """
+    _enter(folder)
+    there = [(number, *rest) for number, (*rest, stamp) in wanted.items() if _same(photographs, rest[0], stamp)]
+    found = isolated(
+        _examine_apart, there, workers=1, timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
+    )
+    piece = []
+    for (number, *_), answer in found:
+        piece.append((number, answer))
+        if len(piece) == _PIECE:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _examine_apart(item: tuple[int, str, tuple[SquareRecipe, ...]]) -> Any:
+    _, image, recipes = item
+    return examine_file(image, recipes)
+
+
+def _same(photographs: Photographs, image: str, stamp: list[int]) -> bool:
+    try:
+        return photographs.stamp(image) == stamp
+    except OSError:
+        return False
+
+
+def _enter(folder: str) -> None:
+    """Go where the driver is, from where relative paths count."""
+    os.chdir(folder)

@@ -1,0 +1,271 @@
+"""Runs on a Ray cluster of several nodes, all on this machine: placed, watched, moved, stopped, brought back."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from data_folders import eyes, write_course, write_photographs
+
+from dr_lib.cluster.board import Board, Ended, Superseded
+from dr_lib.cluster.parcels import PIECE, Parcels, fetch, outgoing, send
+from dr_lib.engines import workforce
+from dr_lib.errors import InputError
+from dr_lib.job import Job
+from dr_lib.runs import Experiment
+from dr_lib.status import Standing
+
+pytestmark = pytest.mark.cluster
+
+
+def test_the_newest_attempt_alone_is_listened_to(tmp_path):
+    board = Board(tmp_path)
+    assert board.begin("run#0") == (1, None)
+    assert board.tell("run#0", 1, Standing("run", "running")) is False
+    assert board.begin("run#0") == (2, None)
+    with pytest.raises(Superseded, match="attempt 1 at run#0"):
+        board.tell("run#0", 1, Standing("run", "running", epoch=9))
+    for late in (lambda: board.end("run#0", 1, Ended("done")), lambda: board.accept("run#0", 1)):
+        with pytest.raises(Superseded):
+            late()
+    assert board.news() == {"run#0": Standing("run", "running")} and board.news() == {}
+    board.stop()
+    assert board.tell("run#0", 2, Standing("run", "running")) is True
+    board.end("run#0", 2, Ended("done"))
+    assert board.begin("run#0") == (3, Ended("done"))
+    board.forget("run#0")
+    assert board.begin("run#0") == (1, None)
+
+
+def a_run_folder(experiment):
+    folder = Experiment(experiment).run("run")
+    folder.last_checkpoint.parent.mkdir(parents=True)
+    folder.last_checkpoint.write_bytes(os.urandom(PIECE + 5))
+    folder.best_checkpoint.write_bytes(b"best")
+    for name in ("history.csv", "empty", "lock", ".history.csv.x.part", "checkpoints/last.new"):
+        (folder.path / name).write_bytes(b"" if name == "empty" else name.encode())
+    return folder
+
+
+def test_a_run_folder_arrives_whole_or_not_at_all(tmp_path):
+    there, here = a_run_folder(tmp_path / "there"), tmp_path / "here"
+    parcels = Parcels(here)
+    # The checkpoint to go on from is read first, and takes its place last: its best network is never older than it.
+    assert next(outgoing(there.path)).name == "last.pt"
+    send(tmp_path / "there", there.path, lambda *piece: parcels.receive("run#0-1", *piece))
+    assert not (here / "runs").exists()
+    parcels.accept("run#0-1")
+    arrived = {str(path.relative_to(here)): path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    wanted = {"runs/run/history.csv", "runs/run/empty", "runs/run/checkpoints/last.pt", "runs/run/checkpoints/best.pt"}
+    assert arrived.keys() == wanted
+    assert all(content == (tmp_path / "there" / name).read_bytes() for name, content in arrived.items())
+    fetch(tmp_path / "back", parcels.listing("runs/run"), parcels.read)
+    assert {str(path.relative_to(tmp_path / "back")) for path in (tmp_path / "back").rglob("*.*")} >= {
+        "runs/run/history.csv", "runs/run/checkpoints/last.pt"
+    }  # fmt: skip
+    assert (tmp_path / "back/runs/run/checkpoints/last.pt").read_bytes() == there.last_checkpoint.read_bytes()
+    assert parcels.listing("runs/never") == []
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "runs/../../outside"])
+def test_parcels_do_not_leave_the_experiment(tmp_path, path):
+    with pytest.raises(ValueError, match="is not in"):
+        Parcels(tmp_path / "here").receive("run", path, 0, b"x")
+    with pytest.raises(ValueError, match="is not in"):
+        Parcels(tmp_path / "here").read(path, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("local", {"address": "10.0.0.1:6379"}, "--address: is for clusters"),
+        ("local", {"threads": 4}, "--threads: is for clusters"),
+        ("ray", {"address": "ray://head:10001"}, "call dr-lab on one of its machines"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(name, options, told):
+    options = {"address": None, "parallel": 1, "threads": None, "timeout": None} | options
+    with pytest.raises(InputError, match=told), workforce(name, **options):
+        pass
+
+
+def test_a_job_asks_for_what_it_needs(monkeypatch):
+    from dr_lib.cluster.connection import Machine
+    from dr_lib.cluster.engine import demand_of, threads_in
+
+    assert demand_of({"device": "auto", "devices": 4}, 8, gpus=True) == {"num_cpus": 8, "num_gpus": 4}
+    assert demand_of({"device": "cpu"}, 8, gpus=True) == {"num_cpus": 8, "num_gpus": 0}
+    assert demand_of({}, 8, gpus=False)["num_gpus"] == demand_of({"device": "cuda:1"}, 8, gpus=True)["num_gpus"] == 0
+
+    class Of:
+        def __init__(self, *sizes):
+            self.sizes = sizes
+
+        def machines(self):
+            return [Machine(str(number), "name", cpus, gpus) for number, (cpus, gpus) in enumerate(self.sizes)]
+
+    assert threads_in(Of((64, 0), (32, 0)), 4) == 8
+    assert threads_in(Of((4, 0), (64, 8)), 8) == 8  # a head without GPUs takes no part
+    assert threads_in(Of((0, 0), (16, 0)), 1) == 16 and threads_in(Of((2, 0)), 5) == threads_in(Of(), 1) == 1
+
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "120000"}
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster of two nodes with a processor each; Ray's helper leaves sockets and processes to the collector."""
+    from ray.cluster_utils import Cluster
+
+    import dr_lib.cluster.connection as connection
+
+    os.environ.update(QUIET)
+    with connection._quick_start(True):
+        cluster = Cluster()
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20, include_dashboard=False)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def connection(nodes):
+    """Connected to the cluster, whose workers pretend."""
+    from dr_lib.cluster.connection import connected
+
+    hook = {
+        "worker_process_setup_hook": "pretended_runs.pretend",
+        "env_vars": {"PYTHONPATH": str(Path(__file__).parent)},
+    }
+    with connected(nodes.address, runtime_env=hook) as cluster:
+        yield cluster
+
+
+def a_job(experiment, title, kind, **more):
+    folder = Experiment(experiment).run(title)
+    parameters = {"out_dir": str(experiment), "epochs": 2, "device": "cpu"}
+    return Job(title, kind, parameters, folder, **more)
+
+
+def run(cluster, experiment, jobs, watch=lambda jobs: None, *, shared=True, timeout=None, retries=0):
+    from dr_lib.cluster.engine import RayEngine
+    from dr_lib.grid import run_jobs
+
+    engine = RayEngine(cluster, experiment, threads=1, timeout=timeout)
+    if not shared:
+        Experiment(experiment).token.unlink()
+    run_jobs(jobs, 1, watch, retries=retries, engine=engine)
+
+
+def notes(job):
+    return (job.files.path / "notes").read_text().split()
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared disk", "disks of their own"])
+def test_jobs_end_as_they_would_here(connection, tmp_path, shared):
+    kinds = ("waits", "dies", "works the second time", "hangs")
+    (tmp_path / "go").touch()
+    jobs = [a_job(tmp_path, kind.replace(" ", "-"), kind) for kind in kinds]
+    if not shared:
+        jobs[0].notebook = "works"
+    run(connection, tmp_path, jobs, shared=shared, timeout=4 / 60, retries=1)
+    works, dies, lucky, hangs = jobs
+    assert [job.state for job in jobs] == ["done", "failed", "done", "failed"]
+    assert [job.files.read_status()["state"] for job in jobs] == ["done", "failed", "done", "failed"]
+    assert dies.reason == "its process ended with status 137: Killed" and dies.last_words()[-1] == "Killed"
+    assert hangs.reason.startswith("it gave no sign of life for 0.0666667 minutes")
+    assert (notes(works), notes(dies)) == (["begun", "done"], ["begun", "begun"])
+    # The second try sees what the first has left, wherever that was.
+    assert notes(lucky) == ["begun", "begun", "done"] and lucky.starts == 2
+    assert works.files.last_checkpoint.stat().st_size == 5_000_000
+    assert (works.files.path / "threads").read_text().split()[0] == "1"
+    assert not list(tmp_path.glob(".arriving/*"))
+
+
+def test_a_job_whose_worker_is_killed_is_begun_again_and_ends_once(connection, tmp_path):
+    victim = a_job(tmp_path, "victim", "waits")
+    killed = []
+
+    def kill(jobs):
+        if not killed and victim.told and victim.told.state == "running" and (victim.files.path / "notes").exists():
+            process = next(p for p in psutil.process_iter(["cmdline"]) if str(victim.files.path) in p.info["cmdline"])
+            killed.append(process)
+            process.parent().kill()
+            assert gone(process)  # its guard does not let it go on where Ray knows of it no more
+            (tmp_path / "go").touch()
+
+    said = []
+    run(connection, tmp_path, [victim], lambda jobs: (kill(jobs), said.append(victim.standing().reason)))
+    assert victim.state == "done" and victim.starts == 1
+    assert notes(victim) == ["begun", "begun", "done"]
+    assert any("begun again on" in reason for reason in said)
+
+
+def gone(process, seconds=20):
+    try:
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+def test_an_interrupt_stops_what_runs_and_what_waits(connection, tmp_path):
+    jobs = [a_job(tmp_path, f"run{number}", "waits") for number in range(4)]
+
+    def interrupt(jobs):
+        if sum(bool(job.told) and job.told.state == "running" and job.told.epoch > 0 for job in jobs) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(connection, tmp_path, jobs, interrupt)
+    assert {job.state for job in jobs} == {"interrupted"}
+    assert all("the same command goes on" in job.reason for job in jobs)
+    begun = [job for job in jobs if (job.files.path / "notes").exists()]
+    assert len(begun) == 2 and {job.files.read_status()["state"] for job in begun} == {"interrupted"}
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
+
+
+def test_photographs_are_decoded_by_all_nodes_into_the_same_store(connection, tmp_path, monkeypatch):
+    from dr_lib.cluster import decoding
+    from dr_lib.config import RunConfig
+    from dr_lib.data.prepare import prepare_data
+
+    monkeypatch.setattr(decoding, "_SMALLEST_SHARE", 15)
+    training, testing = eyes(range(1, 21)), eyes(range(21, 31))
+    write_course(tmp_path / "course", training, testing)
+    write_photographs(tmp_path / "course", [*training, *testing])
+    (tmp_path / "course/3_left.jpeg").write_bytes((tmp_path / "course/3_left.jpeg").read_bytes()[:700])
+    values = {"data_dir": str(tmp_path / "course"), "resize": 40, "image_size": 32, "max_lost_share": 0.9}
+    spread = decoding.SpreadDecoding(connection)
+    by_all = prepare_data(RunConfig(**values, cache_dir=str(tmp_path / "all")), progress=False, decode=spread)
+    by_one = prepare_data(RunConfig(**values, cache_dir=str(tmp_path / "one")), progress=False)
+    assert spread.decoded.total() == 60 and len(spread.decoded) == 2 and min(spread.decoded.values()) >= 15
+    assert by_all.fingerprint == by_one.fingerprint and by_all.decisions == by_one.decisions
+    stores = [sorted((tmp_path / cache).rglob("pixels.npy")) for cache in ("all", "one")]
+    assert len(stores[0]) == len(stores[1]) >= 1
+    assert all(ours.read_bytes() == theirs.read_bytes() for ours, theirs in zip(*stores, strict=True))
+    assert np.load(stores[0][0]).any()
+    # What one node does not see, the driver decodes.
+    monkeypatch.setattr(decoding.SpreadDecoding, "_able", lambda self, *rest: connection.machines())
+    monkeypatch.setattr(decoding, "_begin", missing(decoding._begin))
+    again = decoding.SpreadDecoding(connection)
+    prepare_data(RunConfig(**values, cache_dir=str(tmp_path / "again")), progress=False, decode=again)
+    assert again.decoded.total() == 60
+    (store,) = (
+        path for path in (tmp_path / "again").rglob("pixels.npy") if path.parent.name == stores[1][0].parent.name
+    )
+    assert store.read_bytes() == stores[1][0].read_bytes()
+
+
+def missing(begin):
+    """Have shares decoded as if the first photograph of each were another file on that machine."""
+
+    def begun(share, photographs, kept, folder):
+        class Other:
+            def stamp(self, image):
+                return [0, 0] if image == next(iter(share.open.values()))[0] else photographs.stamp(image)
+
+        return begin(share, Other(), kept, folder)
+
+    return begun
