@@ -23,8 +23,9 @@ report: .venv/installed
 test: .venv/installed
 	.venv/bin/python -m pytest -n auto --dist loadfile $(TESTS)
 
+# JupyterLab refuses root unless told; in most containers there is nobody else.
 lab: .venv/installed
-	.venv/bin/jupyter lab notebooks
+	.venv/bin/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lint: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
