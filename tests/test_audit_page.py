@@ -201,6 +201,18 @@ def test_sections_on_photographs_say_that_nobody_looked_at_them():
         assert Page(section.data).text == "The photographs were not looked at."
 
 
+def test_shares_are_drawn_of_training_and_testing():
+    audit, table, _ = sound_audit()
+    html = pages.grades(audit, nothing).data
+    for split, words in (("train", "training"), ("test", "testing")):
+        part = table[table["split"] == split]["grade"]
+        shares = ", ".join(f"{100 * (part == grade).mean():.1f}%" for grade in range(5))
+        assert f"{words} {shares}" in html
+    assert "From the top of each grade: training and testing." in html
+    untested = audit | {"splits": audit["splits"] | {"test": {"photographs": 0}}}
+    assert "From the top of each grade: training." in pages.grades(untested | {"majority_accuracy": None}, nothing).data
+
+
 @pytest.mark.parametrize(
     ("form", "origin", "split", "said"),
     [

@@ -17,11 +17,13 @@ from dr_lib.data.audit import APART
 from dr_lib.data.damage_rule import ACTIONS
 from dr_lib.data.duplicates import MAX_DISTANCE
 from dr_lib.data.jpeg import UNREADABLE, VERDICT_MEANINGS
+from dr_lib.plots import plot_grade_shares
 from dr_lib.report import audit_text as say
 from dr_lib.report import data_sentences, markup
 from dr_lib.report.audit_pictures import MOST_SHOWN, Thumbnail, and_more, beside, groups, label, marked, samples, shot
+from dr_lib.report.drawing import inline_svg
 from dr_lib.report.render import page_of
-from dr_lib.report.wording import SPLIT_WORDS, counted, percent
+from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
 
 MOST_NAMED = 60
 """Names that a list shows."""
@@ -98,7 +100,18 @@ def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     caption = "<figcaption><b>Training photographs of each grade.</b> The first ones by name, of different patients."
     figure = f"<figure>{strips}{caption}</figcaption></figure>" if strips else ""
     said = markup.paragraphs(say.majority(audit), say.held_out(audit), css="says")
-    return markup.shown(table + said + figure)
+    return markup.shown(table + said + _shares(splits) + figure)
+
+
+def _shares(splits: Mapping[str, Any]) -> str:
+    """Return the share of each grade as bars: of training, and of testing, which has to be like it."""
+    shares = {SPLIT_WORDS[name]: split["shares"] for name, split in splits.items() if name != "validation"}
+    if not shares:
+        return ""
+    spoken = "; ".join(f"{split} {', '.join(percent(share) for share in of)}" for split, of in shares.items())
+    drawn = inline_svg(plot_grade_shares(shares), f"Share of grades 0 to 4: {spoken}")
+    caption = f"From the top of each grade: {listed(list(shares))}."
+    return markup.figure([("", drawn)], "Share of each grade.", caption)
 
 
 def patients(audit: Mapping[str, Any]) -> HTML:
@@ -127,11 +140,16 @@ def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     ]
     caption = f"{counted(apart['patients'], 'patient')} with more than one photograph, by the largest difference."
     table = markup.table(["Grades apart", "Patients", "Share"], rows, caption, numeric=(1, 2))
+    said = markup.paragraphs(
+        "Diabetes harms the vessels of the whole body, so both eyes mostly have the same grade, or neighbouring ones. "
+        "Where they are far apart, a grade or a name may be wrong.",
+        css="says",
+    )
     far = [
         (f"Patient {patient['patient']}: {patient['difference']} grades apart", patient["photographs"])
         for patient in apart["apart"]
     ]
-    return markup.shown(table + groups(far, thumbnail, f"Patients with grades {APART} or more steps apart"))
+    return markup.shown(table + said + groups(far, thumbnail, f"Patients with grades {APART} or more steps apart"))
 
 
 @_of_photographs
@@ -194,7 +212,12 @@ def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
         worst_first = sorted(found[kind], key=lambda group: not (group["across_splits"] or group["grades_differ"]))
         html += groups([(_harm(group), group["photographs"]) for group in worst_first], thumbnail, title)
     if not html:
-        return markup.shown(markup.paragraphs("No photograph is there twice."))
+        return markup.shown(
+            markup.paragraphs(
+                "No photograph is there twice, neither byte for byte nor scaled or compressed anew (perceptual hashes "
+                f"within {MAX_DISTANCE} of 256 bits)."
+            )
+        )
     said = (
         "A photograph that is trained on and tested on makes testing easier than it should be; one with two grades "
         f"teaches a contradiction. Much the same are pictures whose perceptual hashes differ in at most {MAX_DISTANCE} "

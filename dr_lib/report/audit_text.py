@@ -145,11 +145,15 @@ def _reach(groups: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    kinds = {"dark": "Very dark", "bright": "Very bright", "no_retina": "No round retina found"}
-    for kind, words in kinds.items():
+    kinds = {
+        "dark": ("Very dark", "What is to be graded may not be seen on them"),
+        "bright": ("Very bright", "What is to be graded may have gone in the light"),
+        "no_retina": ("No round retina found", "They may be torn, cut, or photographs of something else"),
+    }
+    for kind, (words, because) in kinds.items():
         images = [entry["image"] for entry in audit[kind]]
         if images and not (kind == "no_retina" and no_retina_is_usual(audit)):
-            yield Finding("unusual", f"{words}: {counted(len(images), 'photograph')} ({some(images)}).")
+            yield Finding("unusual", f"{words}: {counted(len(images), 'photograph')} ({some(images)}). {because}.")
 
 
 def some(names: Sequence[str], most: int = SHOWN) -> str:
