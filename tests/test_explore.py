@@ -230,11 +230,13 @@ def test_what_cells_show_of_a_photograph(folder, run):
     assert len(read(html)) == (3 if case.right else 4)
     nearest = exploration.cases.nearest(run.pixels("14_right"), 4)
     html = exploration.show_neighbours("14_right", 4).data
-    positions = [html.index(f"distance {distance:.3f}") for distance in nearest.distance]
+    positions = [html.index(f"distance {distance:.4f}") for distance in nearest.distance]
     assert positions == sorted(positions)
     assert all(image in html for image in nearest.image)
     assert f"grade {pictures.graded(run.case('14_left').grade)}" in exploration.show_fellow_eye("14_right").data
     assert "14_left" in exploration.show_fellow_eye("14_right").data
+    said = "Patient 14: this photograph has grade 4 proliferative, the other grade 4 proliferative."
+    assert said in exploration.show_fellow_eye("14_right").data
     assert len(read(exploration.show_draws("14_right").data)) == 7
     right = (run.predictions.grade == run.predictions.predicted).mean()
     assert f"it answered {100 * right:.1f}% right" in exploration.describe().data

@@ -18,7 +18,7 @@ from dr_lib.exploration.opened import Case
 from dr_lib.report import markup
 from dr_lib.report.audit_pictures import SIDE, beside, shot
 from dr_lib.report.strips import in_full
-from dr_lib.report.wording import SPLIT_WORDS, percent
+from dr_lib.report.wording import SPLIT_WORDS, listed, percent
 
 LARGE = 224
 """Side of the pictures to look into, px, where there is room: three fill the width of the page, more get smaller."""
@@ -78,8 +78,8 @@ def looked_at(case: Case, pixels: np.ndarray, explained: list[Explanation], stre
     for number, explanation in enumerate(explained):
         if not number:
             side = len(explanation.seen)
-            words = f"As the network sees it, {side} × {side} px"
-            shown.append(_large(explanation.seen, words, f"{case.image} as the network sees it"))
+            words = ("What the network sees", f"{case.image} as the network sees it", [f"{side} × {side} px"])
+            shown.append(_large(explanation.seen, *words))
         grade = f"grade {explanation.grade}"
         words = f"What speaks for {grade}" if explanation.heat.any() else f"Nothing speaks for {grade}"
         shown.append(_large(overlay(explanation, strength), words, f"{case.image} with Grad-CAM of {grade}"))
@@ -107,11 +107,11 @@ def neighbours(case: Case, rows: pd.DataFrame, pixels: Pixels) -> str:
             row.image,
             [
                 f"grade {graded(row.grade)}",
-                f"distance {row.distance:.3f}",
+                f"distance {row.distance:.4f}",
                 "same patient" if row.patient == case.patient else "",
             ],
             Image.fromarray(square(pixels(row.image))),
-            f"training photograph of grade {graded(row.grade)}, at a distance of {row.distance:.3f}",
+            f"training photograph of grade {graded(row.grade)}, at a distance of {row.distance:.4f}",
         )
         for row in rows.itertuples()
     )
@@ -130,9 +130,9 @@ def fellow_eyes(case: Case, rows: pd.DataFrame, pixels: Pixels) -> str:
     if rows.empty:
         return markup.paragraphs(f"No other photograph of the patient of {case.image} is among those of this run.")
     shown = [_fellow(row.image, row.grade, row.split, row.predicted, pixels) for row in rows.itertuples()]
-    same = "the same grade as" if (rows["grade"] == case.grade).all() else "not the same grade as"
     trained = bool((rows["split"] == "train").any())
-    said = f"Patient {case.patient}: {same} this photograph, {graded(case.grade)}."
+    others = f"other{'s' * (len(rows) > 1)} grade {listed([graded(grade) for grade in rows['grade']])}"
+    said = f"Patient {case.patient}: this photograph has grade {graded(case.grade)}, the {others}."
     said += " The network was trained on this patient, which makes this photograph easier than a stranger's." * trained
     return markup.paragraphs(said) + _side_by_side(shown)
 
