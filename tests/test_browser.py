@@ -200,7 +200,7 @@ def test_contents_lead_to_their_parts_and_mark_the_one_that_is_read(report):
         _open_contents(report)
         report.click(f'#contents > details > ol > li > a[href="{link}"]')
         report.wait_for_function(f"document.querySelector('#contents [aria-current]')?.hash === '{link}'", timeout=3000)
-        top = report.evaluate(f"document.querySelector('{link}').getBoundingClientRect().top")
+        top = report.evaluate(f"document.getElementById('{link[1:]}').getBoundingClientRect().top")
         bar = report.evaluate("document.querySelector('#contents').getBoundingClientRect().bottom") if narrow else 0
         assert bar - 1 <= top < 844, link
         if narrow:
@@ -209,7 +209,7 @@ def test_contents_lead_to_their_parts_and_mark_the_one_that_is_read(report):
     # Reading on marks the parts of the part.
     below = report.eval_on_selector_all("#contents ol ol a", "links => links.map(a => a.hash)")
     assert len(below) > 5
-    report.evaluate(f"document.querySelector('{below[3]}').scrollIntoView()")
+    report.evaluate(f"document.getElementById('{below[3][1:]}').scrollIntoView()")
     report.wait_for_function(f"document.querySelector('#contents [aria-current]')?.hash === '{below[3]}'", timeout=3000)
     shown = "[...document.querySelectorAll('#contents ol ol')].filter(list => list.checkVisibility()).length"
     assert report.evaluate(shown) == (0 if narrow else 1)

@@ -72,7 +72,8 @@ class PageExporter(HTMLExporter):
         resources["page"] |= _script_and_policy()
         self.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3", parent=self))
         page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **options)
-        page = _tell_headings_apart(page)
+        # Code scrolls within itself; who has no mouse must get there too.
+        page = _tell_headings_apart(page).replace("<pre>", '<pre tabindex="0">')
         first = "Answer" if resources["page"]["folded"] else "Top"
         return page.replace(_CONTENTS_MARK, contents(page, first), 1), resources
 
