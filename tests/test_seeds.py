@@ -99,6 +99,14 @@ def test_configurations_are_told_apart_and_twins_are_not(strong, weak, table):
     assert one.high - one.low > found.kappa.high - found.kappa.low
 
 
+def test_no_interval_leaves_what_is_possible(strong):
+    wild = [strong[0], strong[0].assign(predicted=0), strong[0].assign(predicted=4)]
+    accuracy, kappa = (over_seeds(wild)[name] for name in ("accuracy", "kappa"))
+    assert accuracy.low == 0 and accuracy.high == 1 and -1 <= kappa.low < 0
+    change = compare_seeds(strong, wild).accuracy
+    assert change.low == -1 and change.high <= 1
+
+
 def test_other_photographs_are_refused(strong, weak):
     fewer = [run.head(200) for run in weak]
     assert compare_seeds(fewer, strong) == Comparison() == compare_seeds([weak[0], fewer[1]], strong)
@@ -207,7 +215,7 @@ def truths(skill):
 @pytest.mark.slow
 def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_studies():
     """Of one network, of two, and of 3 and 5 seeds alone and against 3 of another kind."""
-    skills, studies = (1.0, 1.15), 800
+    skills, studies = (1.0, 1.15), 1500
     by_luck, over_luck = zip(*(truths(skill) for skill in skills), strict=True)
     rng, covered, plain = np.random.default_rng(5), {}, 0
     for study in range(studies):
