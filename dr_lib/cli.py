@@ -1,5 +1,6 @@
 """The ``dr-lab`` command."""
 
+import errno
 import json
 import sys
 import time
@@ -308,6 +309,11 @@ def main() -> None:
     except InputError as error:
         print(f"dr-lab: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"dr-lab: {error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,12 @@ from typing import Any, BinaryIO
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, flush it to the disk, and rename it into place."""
+    """Let ``write`` fill a temporary file beside ``path``, flush it to the disk, and rename it into place.
+
+    Raises :class:`OSError` that names ``path`` where the system refuses, also where ``write`` speaks of something else
+    then: of a full disk torch says "unexpected pos 683968 vs 683864".
+    """
+    outside = sys.exc_info()[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -20,9 +26,24 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
         # mkstemp makes files private; results are meant to be read by whoever may read the folder.
         os.chmod(beside, 0o644)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         Path(beside).unlink(missing_ok=True)
-        raise
+        refused = _refusal(error, outside) if isinstance(error, Exception) else None
+        if refused is None:
+            raise
+        raise OSError(refused.errno, refused.strerror, str(path)) from error
+
+
+def _refusal(error: BaseException | None, outside: BaseException | None) -> OSError | None:
+    """Return the system's own error that led to ``error``, None where there is none.
+
+    ``outside``: what was being handled before, and has nothing to do with it.
+    """
+    while error is not None and error is not outside:
+        if isinstance(error, OSError) and error.errno:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -20,24 +20,14 @@ _Kind = tuple[str, int]
 
 
 class Forecast:
-    """Times by the median photographs a second of the finished runs of the same network and size, phase by phase."""
+    """Times by the median photographs a second of the finished runs of the same network and size, phase by phase.
 
-    def __init__(self, folders: Iterable[RunFolder]):
-        measured: dict[_Kind, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for folder in folders:
-            if not folder.done:
-                continue
-            try:
-                parameters = read_json(folder.config)["parameters"]
-                kind = parameters["model"], parameters["image_size"]
-                epochs = folder.read_history()[["phase", "images_per_second"]]
-            except (OSError, ValueError, KeyError):  # of another version, or damaged: no forecast is worth a run
-                continue
-            for phase, rate in epochs.itertuples(index=False):
-                measured[kind][phase].append(rate)
-        self._rates = {
-            kind: {phase: median(rates) for phase, rates in phases.items()} for kind, phases in measured.items()
-        }
+    ``others``: runs of other experiments; those that were done on the ``device`` of that name tell what ``folders``
+    have nothing like.
+    """
+
+    def __init__(self, folders: Iterable[RunFolder], others: Iterable[RunFolder] = (), device: str = ""):
+        self._rates = _measured(others, device) | _measured(folders)
 
     def photographs_a_second(self, config: RunConfig) -> float | None:
         """Return the speed of training all weights; that of training the head alone where no other is measured."""
@@ -78,6 +68,25 @@ class Forecast:
             for phase, rate in rates.items()
         ]
         return median(known) if known else 1.0
+
+
+def _measured(folders: Iterable[RunFolder], device: str | None = None) -> dict[_Kind, dict[str, float]]:
+    """Return the median photographs a second of finished runs, on the ``device`` of that name if one is given."""
+    measured: dict[_Kind, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for folder in folders:
+        if not folder.done:
+            continue
+        try:
+            facts = read_json(folder.config)
+            kind = facts["parameters"]["model"], facts["parameters"]["image_size"]
+            epochs = folder.read_history()[["phase", "images_per_second"]]
+            if device is not None and facts["device"]["name"] != device:
+                continue
+        except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged: no forecast is worth a run
+            continue
+        for phase, rate in epochs.itertuples(index=False):
+            measured[kind][phase].append(rate)
+    return {kind: {phase: median(rates) for phase, rates in phases.items()} for kind, phases in measured.items()}
 
 
 def time_of_all(seconds: Sequence[float], parallel: int) -> float:

@@ -131,7 +131,7 @@ def main() -> int:
             log_output=True,
         )
     except PapermillExecutionError as error:
-        print(_ESCAPES.sub("", str(error)))
+        print(_ESCAPES.sub("", str(error)).strip())
         return 1
     except DeadKernelError:
         print("Kernel died")

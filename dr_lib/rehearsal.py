@@ -21,12 +21,16 @@ from dr_lib.models import check_model, parameter_count
 from dr_lib.report.wording import counted, duration
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import new_network
-from dr_lib.training.device import check_machine
+from dr_lib.training.device import check_machine, describe_device, resolve_device
+from dr_lib.training.pretrain import uses_generated_weights, weights_are_there
 from dr_lib.training.run import differences, has_begun
 from dr_lib.training.run import told as changes_told
 
 _BYTES = 4
 """Of a parameter, float32."""
+
+_PAGES, _ROW = 350_000, 130
+"""Bytes of what a run leaves beside its networks: notebook, page and log, and a row of its predictions."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,20 @@ class PlannedRun:
     """Of one checkpoint to go on from."""
     checkpoint_bytes: int
     """Of all that it will add to ``checkpoints``."""
+    result_bytes: int
+    """Of all else in its folder."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """All runs of an experiment, and the bytes by which pixel stores will grow."""
+    """All runs of an experiment, and the bytes by which pixel stores will grow.
+
+    ``pretrainings``: networks whose generated weights are made first, which is not counted.
+    """
 
     runs: list[PlannedRun]
     store_bytes: int
+    pretrainings: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> list[PlannedRun]:
@@ -79,7 +89,9 @@ def rehearse(configs: Sequence[RunConfig], *, fresh: bool = False) -> Rehearsal:
     for config in configs:
         check_model(config.model, config.resnet_version, config.residual)
         check_machine(config)
-    forecast = Forecast(Experiment(Path(configs[0].out_dir)).runs())
+    experiment = Experiment(Path(configs[0].out_dir))
+    here = describe_device(resolve_device(configs[0].device))["name"]
+    forecast = Forecast(experiment.runs(), experiment.other_runs(), here)
     data: dict[str, pd.DataFrame] = {}
     surveys: dict[Path, Survey] = {}
     squares: dict[Path, dict[SquareRecipe, set[str]]] = {}
@@ -93,7 +105,10 @@ def rehearse(configs: Sequence[RunConfig], *, fresh: bool = False) -> Rehearsal:
         runs.append(_planned(config, data[key], forecast, fresh))
         for recipe, images in wanted_squares(config, data[key]).items():
             squares.setdefault(survey.folder, {}).setdefault(recipe, set()).update(images)
-    return Rehearsal(runs, sum(surveys[folder].bytes_missing(wanted) for folder, wanted in squares.items()))
+    todo = [config for config, run in zip(configs, runs, strict=True) if run.state != "done"]
+    awaited = [config.model for config in todo if uses_generated_weights(config) and not weights_are_there(config)]
+    store_bytes = sum(surveys[folder].bytes_missing(wanted) for folder, wanted in squares.items())
+    return Rehearsal(runs, store_bytes, tuple(dict.fromkeys(awaited)))
 
 
 def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> Group:
@@ -108,9 +123,12 @@ def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> G
     waiting, seconds = rehearsal.waiting, rehearsal.seconds(parallel)
     total = f"about {duration(seconds)} with {parallel} at a time" if seconds is not None else "time unknown"
     checkpoints, out, cache = rehearsal.checkpoint_bytes(parallel), configs[0].out_dir, configs[0].cache_dir
+    results = sum(run.result_bytes for run in waiting)
+    first = f", after the pretraining of {', '.join(rehearsal.pretrainings)}" if rehearsal.pretrainings else ""
     lines = [
-        f"{counted(len(rehearsal.runs), 'run')}, {len(waiting)} of them to do: {total}",
-        f"disk: checkpoints {checkpoints / 1e9:.2f} GB in {out} ({_free(Path(out))} free), "
+        f"{counted(len(rehearsal.runs), 'run')}, {len(waiting)} of them to do: {total}{first}",
+        f"disk: checkpoints {checkpoints / 1e9:.2f} GB and results {results / 1e9:.2f} GB in {out} "
+        f"({_free(Path(out))} free), "
         f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(Path(cache))} free)",
     ]
     return Group(table, *map(Text, lines))
@@ -128,7 +146,8 @@ def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast, fresh: 
     kept = folder.last_checkpoint.parent.glob("*") if state != "anew" else ()
     there = sum(file.stat().st_size for file in kept)
     speed = forecast.photographs_a_second(config)
-    return PlannedRun(config.run_name, state, detail, speed, seconds, resumed, max(0, checkpoints - there))
+    results = _PAGES + _ROW * int((table["split"] == "test").sum())
+    return PlannedRun(config.run_name, state, detail, speed, seconds, resumed, max(0, checkpoints - there), results)
 
 
 def _state(config: RunConfig, folder: RunFolder, fresh: bool) -> tuple[str, str, int]:

@@ -261,6 +261,12 @@ class Experiment:
         for folder in sorted((self.path / "runs").glob("*/")):
             yield RunFolder(folder)
 
+    def other_runs(self) -> Iterator[RunFolder]:
+        """Yield the run folders of the experiments beside this one."""
+        for other in sorted(self.path.resolve().parent.glob("*/")):
+            if other != self.path.resolve():
+                yield from Experiment(other).runs()
+
     def pretraining_photographs(self, count: int, size: int) -> Path:
         """Folder of ``count`` photographs, ``size`` px wide, drawn to pretrain on."""
         return self.path / "pretraining" / f"photographs-{count}-{size}px"

@@ -1,8 +1,9 @@
+import errno
 import json
 
 import pytest
 
-from dr_lib.files import write_json, write_text, write_with
+from dr_lib.files import remove_leftovers, write_json, write_text, write_with
 
 
 def test_a_failing_write_leaves_what_was_there_and_nothing_else(tmp_path):
@@ -17,6 +18,43 @@ def test_a_failing_write_leaves_what_was_there_and_nothing_else(tmp_path):
         write_with(file, half)
     assert json.loads(file.read_text()) == {"a": 1}
     assert list(file.parent.iterdir()) == [file]
+
+
+def full(stream):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def full_and_confused(stream):
+    """As ``torch.save``, which closes what it could not write."""
+    try:
+        full(stream)
+    finally:
+        raise RuntimeError("unexpected pos 683968 vs 683864")
+
+
+@pytest.mark.parametrize("write", [full, full_and_confused])
+def test_a_full_disk_is_called_so_with_the_name_of_the_file(tmp_path, write):
+    with pytest.raises(OSError, match=r"No space left on device: .*result\.json") as found:
+        write_with(tmp_path / "result.json", write)
+    assert found.value.errno == errno.ENOSPC
+
+
+def test_an_error_that_is_being_handled_is_not_taken_for_that_of_writing(tmp_path):
+    try:
+        full(None)
+    except OSError:
+        with pytest.raises(ValueError, match="JSON"):
+            write_json(tmp_path / "x.json", {"a": float("nan")})
+        with pytest.raises(KeyError):
+            write_with(tmp_path / "x", lambda stream: {}["a"])
+
+
+def test_what_a_killed_writer_has_left_can_be_removed(tmp_path):
+    write_text(tmp_path / "deep" / "kept.part", "a file of that name")
+    for left in (tmp_path / ".status.json.x1.part", tmp_path / "deep" / ".last.new.x2.part"):
+        left.write_text("half")
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["kept.part"]
 
 
 def test_written_whole_and_readable(tmp_path):

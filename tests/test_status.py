@@ -21,7 +21,7 @@ from dr_lib.report.render import build_report
 from dr_lib.runs import Experiment
 from dr_lib.seeds import parse_seeds, with_seeds
 from dr_lib.standing_table import StandingTable
-from dr_lib.status import holder, standing_of, standings
+from dr_lib.status import Standing, holder, standing_of, standings
 from dr_lib.training.lock import held
 from dr_lib.watch import follow
 
@@ -117,6 +117,31 @@ def test_following_ends_with_the_last_run(at_work, monkeypatch):
     assert [look[0].state for look in looks] == ["running", "running", "running", "failed"]
 
 
+def test_following_goes_on_between_two_runs_of_a_driver(tmp_path, monkeypatch):
+    monkeypatch.setattr("dr_lib.watch._SECONDS_BETWEEN_LOOKS", 0.01)
+    experiment, looks, driven = Experiment(tmp_path), [], iter([True, True, False])
+    experiment.run("next").write_status("queued")
+
+    def look():
+        looks.append(standings(experiment))
+        return looks[-1]
+
+    console = Console(file=io.StringIO(), force_terminal=True)
+    follow(console, look, lambda: next(driven))
+    assert len(looks) == 3 and "1 queued" in console.file.getvalue()
+
+
+def test_a_small_screen_shows_what_matters(tmp_path):
+    runs = [Standing(f"run{number:03}", ("done", "queued")[number % 2]) for number in range(200)]
+    runs += [Standing("bad", "failed", reason="it broke\x1b[2J"), Standing("busy", "running", epoch=2, epochs=9)]
+    lines = drawn(StandingTable(runs, height=12)).splitlines()
+    assert len(lines) == 12
+    assert [line.split()[0] for line in lines if "failed" in line or "running" in line][:2] == ["bad", "busy"]
+    assert "... and 194 more" in lines and "bad: it broke [2J" in lines
+    assert lines[-1] == "100 queued, 1 running, 100 done, 1 failed"
+    assert len(drawn(StandingTable(runs)).splitlines()) == 1 + 202 + 1 + 1
+
+
 def test_a_thousand_runs_are_told_in_under_a_second(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)
     rows = [epoch(number) for number in range(1, 26)]
@@ -139,10 +164,16 @@ except SystemExit:
 assert "torch" not in sys.modules and "pandas" not in sys.modules
 print(time.process_time() - began)
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert told[1000].startswith("run0999") and "500 done, 500 failed" in told[-2]
-    # Processor time, so that other work on the machine does not count.
-    assert float(told[-1]) < 1.0
+    seconds = []
+    for _ in range(3):
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        lines = told.stdout.splitlines()
+        assert lines[1000].startswith("run0999") and "500 done, 500 failed" in lines[-2]
+        seconds.append(float(lines[-1]))
+        if seconds[-1] < 1.0:
+            break
+    # Processor time, and the best of three, so that other work on the machine does not count.
+    assert min(seconds) < 1.0
 
 
 @pytest.mark.notebooks
@@ -182,6 +213,19 @@ def test_times_are_foretold_from_finished_runs_of_the_same_network_and_size(tmp_
     assert forecast.seconds(pretrained, 900, 0) == pytest.approx(3 * 3 + 7 * 9)
     for unknown in ({"model": "resnet50"}, {"image_size": 112}):
         assert forecast.seconds(RunConfig(**{"model": "resnet18"} | unknown), 1000, 300) is None
+
+
+def test_runs_of_other_experiments_on_this_device_tell_what_is_not_measured_here(tmp_path):
+    for name, device, rate in (("near", "a processor", 100), ("far", "another one", 900)):
+        folder = finished(tmp_path / name, "run", "resnet18", [epoch(1, rate=rate)])
+        facts = json.loads(folder.config.read_text())
+        folder.config.write_text(json.dumps(facts | {"device": {"name": device}}))
+    here = Experiment(tmp_path / "here")
+    forecast = Forecast(here.runs(), here.other_runs(), "a processor")
+    assert forecast.photographs_a_second(RunConfig(model="resnet18")) == 100
+    finished(here.path, "own", "resnet18", [epoch(1, rate=7)])
+    forecast = Forecast(here.runs(), here.other_runs(), "a processor")
+    assert forecast.photographs_a_second(RunConfig(model="resnet18")) == 7
 
 
 @pytest.mark.parametrize("measured", [False, True])
@@ -232,6 +276,6 @@ def test_runs_of_several_seeds_are_grouped_by_the_report(tmp_path):
     table = photograph_table(300)
     for run in with_seeds([RunConfig(name="resnet18"), RunConfig(name="resnet50", model="resnet50")], [0, 1]):
         write_run(tmp_path, table, run.model, name=run.name, seed=run.seed)
-    assert [[run.name for run in runs] for runs in collect(tmp_path).repeated()] == [
+    assert [[run.name for run in setting.runs] for setting in collect(tmp_path).configurations] == [
         ["resnet18", "resnet18-seed1"], ["resnet50", "resnet50-seed1"],
     ]  # fmt: skip

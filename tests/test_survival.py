@@ -106,6 +106,36 @@ def test_a_run_that_is_told_to_stop_does_so_after_its_step(params, whole, tmp_pa
     assert_same_results(folder, whole)
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, and a function that gives it another size, MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def resize(size, *options):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}m"]), "tmpfs", disk]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    if not resize(12):
+        pytest.skip("mounting a small disk needs root")
+    yield disk, lambda size: resize(size, "remount")
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(params, whole, small_disk):
+    disk, resize = small_disk
+    folder = Experiment(disk / "out").run("run")
+    (process := start(params, disk / "out")).communicate()
+    assert process.returncode == 1
+    assert "No space left on device" in folder.read_status()["reason"]
+    kept = load_state(folder.last_checkpoint)
+    assert kept is not None and list(folder.path.rglob("*.part")) == []
+    assert resize(100)
+    _, errors = (process := start(params, disk / "out")).communicate()
+    assert process.returncode == 0, errors
+    assert_same_results(folder, whole)
+
+
 def test_other_parameters_over_a_run_are_refused(params, whole):
     before = {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file() and path.name != "lock"}
     process = start(params, whole.path.parent.parent, "--set", "learning_rate=0.02", "--set", "epochs=9")

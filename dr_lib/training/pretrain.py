@@ -51,7 +51,7 @@ def pretrain(config: RunConfig) -> Path:
     """
     folder = Experiment(Path(config.out_dir)).pretraining(config.model)
     wanted = _description(config)
-    if folder.facts.exists() and {key: read_json(folder.facts).get(key) for key in wanted} == wanted:
+    if weights_are_there(config):
         return folder.weights
     began = time.monotonic()
     with Progress() as progress:
@@ -61,6 +61,13 @@ def pretrain(config: RunConfig) -> Path:
     write_with(folder.weights, lambda stream: torch.save(model.state_dict(), stream))
     write_json(folder.facts, wanted | {"final_r2": r_squared, "seconds": time.monotonic() - began})
     return folder.weights
+
+
+def weights_are_there(config: RunConfig) -> bool:
+    """Tell whether this experiment's weights of ``config.model`` are made already, and as ``config`` says."""
+    folder = Experiment(Path(config.out_dir)).pretraining(config.model)
+    wanted = _description(config)
+    return folder.facts.exists() and {key: read_json(folder.facts).get(key) for key in wanted} == wanted
 
 
 def draw_photographs(config: RunConfig, progress: Progress) -> Path:
