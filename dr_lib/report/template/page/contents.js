@@ -15,12 +15,12 @@
   const heads = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
 
   const beingRead = () => {
+    if (scrollY < 4) return heads[0];
     const passed = heads.filter((head) => head.getBoundingClientRect().top < innerHeight / 3);
     if (innerHeight + scrollY < document.documentElement.scrollHeight - 2) return passed.pop() ?? heads[0];
     // At the end of the page the last headings cannot climb any higher: the one that was asked for counts.
     const asked = document.getElementById(location.hash.slice(1));
-    const seen = heads.includes(asked) && asked.getBoundingClientRect().top >= 0;
-    return seen && scrollY > 0 ? asked : heads[scrollY > 0 ? heads.length - 1 : 0];
+    return heads.includes(asked) && asked.getBoundingClientRect().top >= 0 ? asked : heads[heads.length - 1];
   };
 
   const mark = () => {
