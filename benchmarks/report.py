@@ -12,6 +12,8 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,7 +36,9 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as scratch:
-        experiment = Experiment(write_large_experiment(Path(scratch), options.photographs))
+        # In a process of its own: what it computes is kept, and would be found again below.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as writer:
+            experiment = Experiment(writer.submit(write_large_experiment, Path(scratch), options.photographs).result())
         study = collect(experiment.path)
         wall, cpu = _timed(lambda: [summarise(run.predictions) for run in study.done])
         print(

@@ -56,7 +56,7 @@ def _render_run(experiment):
         cells.append(cell)
     cells[1].outputs.append(nbformat.v4.new_output("stream", text="epoch 1: " + 30 * "a long line, "))
     cells[1].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=["\x1b[31mE: no\x1b[0m"]))
-    frame = pd.DataFrame({"photographs": [3, 4]}, index=["train", "test"]).to_html()
+    frame = pd.DataFrame({f"photographs {split}": [3, 4] for split in range(6)}, index=["no DR", "mild"]).to_html()
     cells[2].outputs.append(nbformat.v4.new_output("display_data", data={"text/html": frame}))
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder.notebook)
     render_page(folder.notebook, folder.page, title="resnet18-pretrained", home="../../index.html")
