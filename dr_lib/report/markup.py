@@ -155,4 +155,6 @@ def style() -> HTML:
         "--line: var(--jp-border-color2, #e3e6ec); --card: var(--jp-layout-color2, #f5f6f8); "
         "--acc: var(--jp-content-link-color, #0b5fa5); --font: var(--jp-content-font-family, sans-serif);"
     )
-    return HTML(f"<style>.dr {{ {colours} max-width: 46rem; }}\n.dr {{ {PIECES.read_text()} }}</style>")
+    # Twice the class: JupyterLab's own style sets every cell of a table right, and every other row on grey.
+    tables = ".dr.dr tbody tr:nth-child(n) { background: none; }"
+    return HTML(f"<style>.dr {{ {colours} max-width: 46rem; }}\n.dr.dr {{ {PIECES.read_text()} }}\n{tables}</style>")
