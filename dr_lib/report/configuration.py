@@ -108,3 +108,8 @@ class Configuration:
     def mean(self, figure: Figure) -> float:
         """Return the mean of ``figure`` over seeds."""
         return float(np.mean(self.figures(figure)))
+
+
+def by_kappa(one: Configuration) -> float:
+    """Return kappa, to rank by where accuracy would prefer a network that gives everybody the same answer."""
+    return one.figure("kappa").mean

@@ -11,50 +11,59 @@ from dr_lib.report.wording import between, counted, listed, percent, points, sig
 def best(
     label: str, seeds: int, accuracy: SeedFigure, kappa: SeedFigure, majority: float, majority_grade: int = 0
 ) -> str:
-    """Return how well the most accurate network grades, beside always answering the commonest grade."""
-    always = f"always answering “{GRADE_NAMES[majority_grade]}”"
+    """Return how well the network with the highest kappa grades, beside always answering the commonest grade."""
+    always = f"always answering “{GRADE_NAMES[majority_grade]}”: {percent(majority)}"
     mean = f", the mean of {seeds} seeds," if seeds > 1 else ""
-    limits = f"{between(accuracy.low, accuracy.high)}; " if accuracy.known else ""
-    agreement = f"with a quadratic weighted kappa of {signed(kappa.mean, 2)}"
-    if kappa.known:
-        agreement += f" ({signed(kappa.low, 2)} to {signed(kappa.high, 2)})"
-    right = f"right for {percent(accuracy.mean)} of the testing photographs"
-    if not accuracy.known or accuracy.low > majority:
-        return f"{label}{mean} grades best: {right} ({limits}{always}: {percent(majority)}), {agreement}."
-    relation = "does worse than" if accuracy.high < majority else "cannot be told from"
+    agreement = f" ({between(kappa.low, kappa.high, scale=1, digits=2)})" if kappa.known else ""
+    limits = f"{signed(100 * accuracy.low)} to {signed(100 * accuracy.high)}; " if accuracy.known else ""
     return (
-        f"The most accurate network, {label}{mean or ','} "
-        f"{relation} {always} ({percent(majority)}): it is {right} ({limits.removesuffix('; ')}), {agreement}."
+        f"{label}{mean} grades best: its quadratic weighted kappa is {signed(kappa.mean, 2)}{agreement}, and it is "
+        f"right for {percent(accuracy.mean)} of the testing photographs ({limits}{always})."
     )
 
 
-def causes(changes: Sequence[tuple[str, bool, Difference | None]]) -> str:
-    """Return one sentence on what each cause does to accuracy; ``changes``: its name, whether plural, and how much.
+def causes(changes: Sequence[tuple[str, bool, Difference | None, Difference | None]]) -> str:
+    """Return one sentence on what each cause does; ``changes``: its name, whether plural, of accuracy, of kappa.
 
     A cause that no two runs differ in alone is left out; no sentence is left where none is known.
     """
-    known = [(cause, plural, change) for cause, plural, change in changes if change is not None]
-    moved = [_moves(*one) for one in known if one[2].distinguishable]
-    still = [one for one in known if not one[2].distinguishable]
+    known = [(cause, plural, accuracy, kappa) for cause, plural, accuracy, kappa in changes if accuracy and kappa]
+    moved = [_moves(*one) for one in known if one[2].distinguishable or one[3].distinguishable]
+    still = [one for one in known if not (one[2].distinguishable or one[3].distinguishable)]
     parts = [listed(moved)] if moved else []
     if len(still) == 1:
-        cause, plural, change = still[0]
-        parts.append(f"{cause} make{'s' * (not plural)} no measurable difference ({_limits(change)} points)")
+        cause, plural, accuracy, kappa = still[0]
+        make = "make" if plural else "makes"
+        parts.append(f"{cause} {make} no measurable difference ({_ranges(accuracy, kappa)})")
     elif still:
-        *others, last = [f"{cause} ({_limits(change)} points)" for cause, _, change in still]
+        *others, last = [f"{cause} ({_ranges(accuracy, kappa)})" for cause, _, accuracy, kappa in still]
         parts.append(f"neither {', '.join(others)} nor {last} makes a measurable difference")
-    text = "; ".join(parts).replace("(", "(95% interval ", 1)
+    text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _moves(cause: str, plural: bool, change: Difference) -> str:
-    gain = change if change.value > 0 else -change
-    verb = ("add" if change.value > 0 else "cost") + "s" * (not plural)
-    return f"{cause} {verb} {points(gain.value)} ({_limits(gain)})"
+def _moves(cause: str, plural: bool, accuracy: Difference, kappa: Difference) -> str:
+    """Return which of the two figures rise or fall, each with its interval."""
+    said = []
+    for change, amount, scale, digits, noun in (
+        (accuracy, points(accuracy.value), 100, 1, "of accuracy"),
+        (kappa, f"{abs(kappa.value):.2f}", 1, 2, "of kappa"),
+    ):
+        if change.distinguishable:
+            gain = change if change.value > 0 else -change
+            verb = ("add" if change.value > 0 else "cost") + "s" * (not plural)
+            limits = f"{signed(scale * gain.low, digits)} to {signed(scale * gain.high, digits)}"
+            said.append((verb, f"{amount} {noun} ({limits})"))
+    (verb, first), *more = said
+    rest = "".join(f" and {text}" if other == verb else f" and {other} {text}" for other, text in more)
+    return f"{cause} {verb} {first}{rest}"
 
 
-def _limits(change: Difference) -> str:
-    return f"{signed(100 * change.low)} to {signed(100 * change.high)}"
+def _ranges(accuracy: Difference, kappa: Difference) -> str:
+    return (
+        f"accuracy {signed(100 * accuracy.low)} to {signed(100 * accuracy.high)} points, "
+        f"kappa {signed(kappa.low, 2)} to {signed(kappa.high, 2)}"
+    )
 
 
 def nothing_learnt(accuracies: Sequence[Sequence[float]], kappas: Sequence[Sequence[float]], majority: float) -> str:

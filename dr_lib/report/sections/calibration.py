@@ -10,7 +10,7 @@ from dr_lib.plots import network_colours, plot_reliability
 from dr_lib.report import markup
 from dr_lib.report import merit_sentences as say
 from dr_lib.report import wording as words
-from dr_lib.report.configuration import Configuration
+from dr_lib.report.configuration import Configuration, by_kappa
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run import Run
 from dr_lib.report.sections.merit import name_cell
@@ -23,7 +23,7 @@ def calibration(study: Study) -> HTML:
     if not known:
         return markup.shown(markup.paragraphs("No finished run tells how sure it was.", css="note"))
     colours = network_colours(study.models)
-    best = {one.model: one for one in reversed(known)}
+    best = {one.model: one for one in sorted(known, key=by_kappa)}
     shown = [best[model] for model in study.models if model in best]
     panels = [
         (
@@ -38,7 +38,7 @@ def calibration(study: Study) -> HTML:
         f"the diagonal over {BINS} bins, each weighing as many photographs as it holds; bars below count them. Dashed: "
         "its probabilities at the temperature that fits the validation photographs best, which changes no answer."
     )
-    figure = markup.figure(panels, "Reliability of the best of each network.", caption)
+    figure = markup.figure(panels, "Reliability of the best of each network by kappa.", caption)
     return markup.shown(figure + _table(study, known))
 
 

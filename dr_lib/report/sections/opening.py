@@ -13,7 +13,7 @@ from dr_lib.report import markup
 from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
-from dr_lib.report.configuration import Configuration
+from dr_lib.report.configuration import Configuration, by_kappa
 from dr_lib.report.drawing import ink, interval_svg
 from dr_lib.report.run import STATE_WORDS, Run
 from dr_lib.report.study import Study
@@ -51,14 +51,14 @@ def answer(study: Study) -> HTML:
     if not study.configurations:
         text = "No run has finished yet, so there is nothing to answer with. The table below says how far each one got."
         return markup.shown(f'<div class="answer alert">{markup.paragraphs(text)}</div>')
-    best = study.configurations[0]
+    best = max(study.configurations, key=by_kappa)
     accuracy, kappa = (best.figure(name) for name in ("accuracy", "kappa"))
     first = lead.best(best.label, len(best.runs), accuracy, kappa, study.majority or 0, study.majority_grade)
-    changes = [
-        (cause, plural, compare(*pairs[0]).accuracy)
-        for cause, differing, plural in CAUSES
-        if (pairs := main_pairs(study, differing))
-    ]
+    changes = []
+    for cause, differing, plural in CAUSES:
+        if pairs := main_pairs(study, differing):
+            found = compare(*pairs[0])
+            changes.append((cause, plural, found.accuracy, found.kappa))
     figures = [(one.figure("accuracy"), one.figure("kappa")) for one in study.configurations]
     warning = lead.nothing_learnt(
         [(accuracy.low, accuracy.high) for accuracy, _ in figures if accuracy.known],
@@ -143,7 +143,7 @@ def main_pairs(study: Study, differing: str) -> list[tuple[Configuration, Config
         for pair in pairs
         if (differing == "weighted" or not pair[1].weighted) and (differing == "pretrained" or pair[1].pretrained)
     ]
-    return sorted(wanted or pairs, key=lambda pair: -pair[1].accuracy)
+    return sorted(wanted or pairs, key=lambda pair: -by_kappa(pair[1]))
 
 
 def finding(
