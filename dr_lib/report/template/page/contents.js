@@ -16,11 +16,14 @@
 
   const beingRead = () => {
     if (scrollY < 4) return heads[0];
-    const passed = heads.filter((head) => head.getBoundingClientRect().top < innerHeight / 3);
-    if (innerHeight + scrollY < document.documentElement.scrollHeight - 2) return passed.pop() ?? heads[0];
-    // At the end of the page the last headings cannot climb any higher: the one that was asked for counts.
-    const asked = document.getElementById(location.hash.slice(1));
-    return heads.includes(asked) && asked.getBoundingClientRect().top >= 0 ? asked : heads[heads.length - 1];
+    const third = innerHeight / 3;
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    // What was asked for counts while it is in sight, though the next heading may be close below it, and though at the
+    // end of the page it cannot climb any higher.
+    const asked = heads.find((head) => head.id === location.hash.slice(1));
+    const at = asked ? asked.getBoundingClientRect().top : -1;
+    if (at >= 0 && (atEnd || at < third)) return asked;
+    return atEnd ? heads[heads.length - 1] : (heads.findLast((head) => head.getBoundingClientRect().top < third) ?? heads[0]);
   };
 
   const mark = () => {
