@@ -1,7 +1,6 @@
 """The ``dr-lab`` command."""
 
 import errno
-import json
 import sys
 import time
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from dr_lib import GRADE_NAMES
+from dr_lib.deployment import commands
 from dr_lib.errors import InputError
+from dr_lib.options import Assignments, DataFile
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
 # most mistakes are answered at once.
@@ -25,13 +24,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(highlight=False)
-
-DataFile = Annotated[
-    Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")
-]
-Assignments = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")
-]
 
 
 @app.command()
@@ -191,58 +183,9 @@ def audit(
     print(Experiment(out).audit_page)
 
 
-@app.command()
-def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
-    data: DataFile,
-    assignments: Assignments = [],  # noqa: B006
-    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
-    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
-) -> None:
-    """Load a trained network and evaluate it on a data set."""
-    from dr_lib.trained import evaluate_checkpoint
-
-    summary = evaluate_checkpoint(checkpoint, data, assignments, split)
-    if as_json:
-        print(json.dumps(summary, indent=2))
-        return
-    low, high = summary["intervals"]["accuracy"]
-    console.print(
-        f"{split}: {summary['photographs']} photographs of {summary['patients']} patients\n"
-        f"accuracy                  {100 * summary['accuracy']:.4f} %  "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f})\n"
-        f"majority-class accuracy   {100 * summary['majority_accuracy']:.4f} %\n"
-        f"quadratic weighted kappa  {summary['kappa']:.4f}"
-    )
-    table = Table(
-        "true \\ predicted", *map(str, range(5)), box=None, padding=(0, 2, 0, 0), title="confusion matrix, counts"
-    )
-    for grade, row in enumerate(summary["confusion_matrix"]):
-        table.add_row(f"{grade} {GRADE_NAMES[grade]}", *map(str, row))
-    console.print(table)
-
-
-@app.command()
-def predict(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...")],
-    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list")] = False,
-) -> None:
-    """Grade photographs: predicted grade, and the probability of each. For research, not for diagnosis."""
-    from dr_lib.trained import predict_files
-
-    rows = predict_files(checkpoint, images)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    table = Table("image", "grade", *(f"p{grade}" for grade in range(5)), box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        if row["grade"] is None:
-            table.add_row(row["image"], f"{row['verdict']}: not graded")
-        else:
-            probabilities = [f"{share:.3f}" for share in row["probabilities"]]
-            table.add_row(row["image"], f"{row['grade']} {GRADE_NAMES[row['grade']]}", *probabilities)
-    console.print(table)
+app.command()(commands.evaluate)
+app.command()(commands.predict)
+app.command()(commands.export)
 
 
 @app.command("make-data")

@@ -53,7 +53,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     code = "import sys; from dr_lib import cli; assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     shown = subprocess.run([sys.executable, "-m", "dr_lib.cli", "--help"], capture_output=True, text=True, check=True)
-    for command in ("run", "status", "report", "audit", "evaluate", "predict", "make-data", "check"):
+    for command in ("run", "status", "report", "audit", "evaluate", "predict", "export", "make-data", "check"):
         assert command in shown.stdout
 
 
@@ -218,17 +218,18 @@ def test_trained_network_evaluates_and_predicts(folder, capsys):
     shown = json.loads(capsys.readouterr().out)
     assert shown == json.loads(run.metrics.read_text())["test"]
     assert dr_lab("evaluate", run.best_checkpoint, "--data", "data.yaml") == 0
-    assert "quadratic weighted kappa" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "quadratic weighted kappa" in shown and "own figures on its testing photographs are the same" in shown
 
     Path("whole.jpeg").write_bytes(jpeg(picture(3)))
     Path("unended.jpeg").write_bytes(jpeg(picture(3))[:-2])
     Path("half.jpeg").write_bytes(jpeg(picture(3))[:700])
-    assert dr_lab("predict", run.best_checkpoint, "whole.jpeg", "unended.jpeg", "half.jpeg", "--json") == 0
+    assert dr_lab("predict", run.best_checkpoint, "whole.jpeg", "unended.jpeg", "half.jpeg", "--json") == 1
     whole, unended, half = json.loads(capsys.readouterr().out)
     assert whole["probabilities"] == unended["probabilities"] and sum(whole["probabilities"]) == pytest.approx(1)
     assert unended["verdict"] == "end marker missing"
     assert (half["verdict"], half["grade"]) == ("truncated", None)
-    assert dr_lab("predict", run.best_checkpoint, "whole.jpeg", "half.jpeg") == 0
+    assert dr_lab("predict", run.best_checkpoint, "whole.jpeg", "half.jpeg") == 1
     assert "not graded" in capsys.readouterr().out
     assert "gone.jpeg" in refused(capsys, "predict", run.best_checkpoint, "gone.jpeg")
     assert "data.yaml" in refused(capsys, "predict", "data.yaml", "whole.jpeg")
@@ -287,7 +288,7 @@ def batch(folder):
     return command, [Experiment(folder / "out").run(name) for name in ("first", "second")]
 
 
-def wait_until(true, seconds=120):
+def wait_until(true, seconds=300):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -306,7 +307,7 @@ def test_kernels_that_are_killed_or_hang_are_begun_again_from_their_checkpoints(
         stopped = hanging.read_status()["pid"]
         os.kill(killed.read_status()["pid"], signal.SIGKILL)
         os.kill(stopped, signal.SIGSTOP)
-        shown, _ = process.communicate(timeout=200)
+        shown, _ = process.communicate(timeout=600)
     assert process.returncode == 0, shown
     assert "try 1 failed: its process was killed in epoch" in shown
     assert "try 1 failed: it gave no sign of life for 0.2 minutes" in shown
@@ -337,7 +338,7 @@ def test_a_driver_that_is_killed_leaves_runs_that_the_next_one_finds_and_waits_f
             said += line
         for kernel in kernels:
             os.kill(kernel, signal.SIGCONT)
-        said += process.communicate(timeout=200)[0]
+        said += process.communicate(timeout=600)[0]
     assert process.returncode == 0, said
     for run, kernel in zip(runs, kernels, strict=True):
         assert run.done and run.read_status()["pid"] == kernel and run.page.exists()

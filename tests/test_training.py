@@ -13,12 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dr_lib.config import RunConfig
+from dr_lib.deployment.evaluate import evaluate_checkpoint
 from dr_lib.errors import InputError
 from dr_lib.evaluation.predict import predict
 from dr_lib.files import read_json
 from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
-from dr_lib.trained import evaluate_checkpoint
 from dr_lib.training import trainer as trainer_module
 from dr_lib.training.checkpoint import load_trained, new_head
 from dr_lib.training.device import resolve_device, start_accelerator

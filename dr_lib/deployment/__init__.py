@@ -1,0 +1,1 @@
+"""A trained network out of the lab: evaluated, exported, and grading photographs."""

@@ -1,0 +1,73 @@
+"""What grades squares: ONNX Runtime with an exported network, or torch with a checkpoint. Neither needs the other."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from dr_lib.data.squares import SquareRecipe
+from dr_lib.deployment.exported import INPUT, OUTPUTS, Description
+from dr_lib.errors import InputError
+
+if TYPE_CHECKING:
+    from dr_lib.training.checkpoint import TrainedNetwork
+
+
+class Grader(Protocol):
+    """A network that grades squares made by ``recipe``; ``parallel``: callers that it can serve at a time."""
+
+    recipe: SquareRecipe
+    parallel: int
+
+    def run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return outputs, float32 (N, k), probabilities, float64 (N, 5), and grades, int64 (N,).
+
+        ``squares``: uint8 (N, side, side, 3).
+        """
+
+
+class OnnxGrader:
+    """An exported network in ONNX Runtime.
+
+    Each call computes in one thread, its caller's. One photograph a call and a caller a core was as fast as batches
+    over all cores together, for it waits for nobody; and a photograph's figures do not depend on its neighbours.
+    """
+
+    def __init__(self, path: Path, parallel: int = 1):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common base
+            reason = str(error).splitlines()[0] if path.is_file() else "no such file"
+            raise InputError(f"{path}: not a network that ONNX Runtime can read ({reason})") from None
+        self.description = Description.from_metadata(self.session.get_modelmeta().custom_metadata_map, path)
+        self.recipe, self.parallel = self.description.recipe, parallel
+
+    def run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return tuple(self.session.run(list(OUTPUTS), {INPUT: squares}))
+
+
+class TorchGrader:
+    """A checkpoint's network in torch, which uses all cores for one call."""
+
+    parallel = 1
+
+    def __init__(self, trained: "TrainedNetwork"):
+        import torch
+
+        from dr_lib.data.squares import recipe_for_testing
+        from dr_lib.deployment.whole_network import WholeNetwork
+
+        self.recipe = recipe_for_testing(trained.config)
+        self.network = WholeNetwork(trained)
+        self.network.model.to(memory_format=torch.channels_last)
+
+    def run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            return tuple(part.numpy() for part in self.network(torch.from_numpy(squares)))

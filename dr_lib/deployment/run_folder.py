@@ -1,0 +1,26 @@
+"""What the folder of the run that a checkpoint lies in tells of it."""
+
+from pathlib import Path
+from typing import Any
+
+from dr_lib.files import read_json
+from dr_lib.runs import RunFolder
+
+
+def run_of(checkpoint: Path) -> RunFolder | None:
+    """Return the finished run whose chosen network ``checkpoint`` is; None where it lies anywhere else."""
+    path = checkpoint.absolute()
+    folder = RunFolder(path.parent.parent)
+    return folder if folder.best_checkpoint == path and folder.done and folder.config.exists() else None
+
+
+def figures_of_run(checkpoint: Path) -> dict[str, Any] | None:
+    """Return ``metrics.json`` of the run, None where there is no finished one: others' figures are in no report."""
+    folder = run_of(checkpoint)
+    return read_json(folder.metrics) if folder and folder.metrics.exists() else None
+
+
+def facts_of_run(checkpoint: Path) -> dict[str, Any] | None:
+    """Return ``config.json`` of the run, None where there is no finished one."""
+    folder = run_of(checkpoint)
+    return read_json(folder.config) if folder else None
