@@ -98,7 +98,7 @@ class FoundProcess:
 
 
 def wait_for_an_end(processes: Iterable[subprocess.Popen | FoundProcess], seconds: float) -> None:
-    """Return as soon as one of the processes has ended, at the latest after so many seconds."""
+    """Return as soon as one of the processes has ended, at once if there is none, and at the latest after so long."""
     ends, opened = select.poll(), []
     try:
         for process in processes:
@@ -107,7 +107,8 @@ def wait_for_an_end(processes: Iterable[subprocess.Popen | FoundProcess], second
             except ProcessLookupError:
                 return
             ends.register(opened[-1], select.POLLIN)
-        ends.poll(1000 * seconds)
+        if opened:
+            ends.poll(1000 * seconds)
     finally:
         for handle in opened:
             os.close(handle)

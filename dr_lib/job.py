@@ -19,7 +19,6 @@ from dr_lib.execution import (
     start_notebook,
 )
 from dr_lib.files import remove_leftovers
-from dr_lib.report.render import render_page
 from dr_lib.runs import NotebookFiles, RunFolder
 from dr_lib.status import Standing, standing
 from dr_lib.training.lock import holder
@@ -127,6 +126,7 @@ class Job:
 
         ``hung``: why it was killed, where it was.
         """
+        self._await_kernel()
         status = self.files.read_status() if self.trains else {"state": self._pretraining_state()}
         if not hung and self.process.returncode in (0, None) and status["state"] == "done":
             self.state, self.reason = "done", ""
@@ -135,6 +135,15 @@ class Job:
         else:
             self.fail(hung or status.get("reason") or self._how_it_ended(status))
         self.render()
+
+    def _await_kernel(self) -> None:
+        """Wait for the end of a kernel that has outlived its papermill; it looks once a second whether that is there.
+
+        What it writes until then must not be the last word, and a run that is begun again would find it at work.
+        """
+        deadline = time.monotonic() + _SECONDS_UNTIL_KERNELS_END
+        while self.trains and holder(self.files.lock) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _pretraining_state(self) -> str:
         """Tell an orphan's end by what it leaves; of a process of our own the exit status tells."""
@@ -169,6 +178,8 @@ class Job:
         if not notebook.exists() or (page.exists() and page.stat().st_mtime_ns >= notebook.stat().st_mtime_ns):
             return
         depth = "../" * len(self.files.path.relative_to(self.parameters["out_dir"]).parts)
+        from dr_lib.report.render import render_page  # not in a process that only looks after a run
+
         try:
             render_page(self.files.notebook, self.files.page, title=self.title, home=f"{depth}index.html")
         except Exception as error:  # half a notebook, a full disk: no page is worth the other runs

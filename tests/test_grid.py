@@ -23,7 +23,7 @@ from dr_lib.standing_table import StandingTable
 from dr_lib.watch import Watch
 
 PRETENDED_RUN = """
-import signal, subprocess, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from dr_lib.runs import RunFolder
 kind, folder = sys.argv[1], RunFolder(Path(sys.argv[2]))
@@ -50,6 +50,22 @@ if kind == "beats":
     for _ in range(8):
         running()
         time.sleep(0.25)
+if kind == "eats":
+    import resource
+    running()
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    bytearray(1 << 32)
+if kind == "leaves its kernel":  # which holds the lock a while longer, as one that has not noticed yet
+    if not (folder.path / "tried").exists():
+        (folder.path / "tried").touch()
+        held = "import sys, time; from pathlib import Path; from dr_lib.training.lock import held; "
+        held += "lock = held(Path(sys.argv[1])); lock.__enter__(); print('held', flush=True); time.sleep(0.7)"
+        kernel = subprocess.Popen(
+            [sys.executable, "-c", held, str(folder.lock)], start_new_session=True, stdout=subprocess.PIPE
+        )
+        kernel.stdout.readline()
+        running()
+        os.kill(os.getpid(), signal.SIGKILL)
 if kind == "works the second time":
     tried = folder.path / "tried"
     if not tried.exists():
@@ -194,6 +210,28 @@ def test_what_fails_is_tried_again_as_often_as_asked_for(tmp_path, started):
     assert (started.count("lucky"), started.count("luckless"), started.count("once")) == (2, 3, 1)
     assert lucky.reason == "" and "try 1 failed: its process ended with status 1: no luck" in said
     assert luckless.files.log.read_text().count("Killed") == 3
+
+
+def test_a_run_that_wants_more_memory_than_there_is_fails_by_name(tmp_path, started):
+    greedy, other = a_job(tmp_path, "greedy", "eats"), a_job(tmp_path, "other", "works")
+    run_jobs([greedy, other], 1, quietly)
+    assert (greedy.state, other.state) == ("failed", "done")
+    assert greedy.reason == "its process ended with status 1: MemoryError"
+
+
+def test_a_run_is_not_begun_again_beside_its_old_kernel(tmp_path, started, monkeypatch):
+    monkeypatch.setattr(job, "_SECONDS_UNTIL_KERNELS_END", 10)
+    killed = a_job(tmp_path, "killed", "leaves its kernel")
+    run_jobs([killed], 1, quietly, retries=1)
+    assert (killed.state, started) == ("done", ["killed", "killed"])
+
+
+def test_a_place_is_filled_as_soon_as_it_is_free(tmp_path, started, monkeypatch):
+    monkeypatch.setattr(grid, "_SECONDS_BETWEEN_LOOKS", 120)
+    jobs = [a_job(tmp_path, f"run{number}", "works") for number in range(2)]
+    began = time.monotonic()
+    run_jobs(jobs, 1, quietly)
+    assert time.monotonic() - began < 120 and {item.state for item in jobs} == {"done"}
 
 
 def test_a_full_disk_fails_the_run_and_not_the_grid(tmp_path, started, monkeypatch):
