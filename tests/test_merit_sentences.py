@@ -19,10 +19,9 @@ def test_many_comparisons_make_it_harder():
     assert say.better("A", "B", UP, 0.01, 12).endswith(": distinguishable.")
     # The interval has the last word.
     assert say.better("A", "B", FLAT, 0.01, 12).endswith("not distinguishable.")
-    assert "Of 3 comparisons, 2 have an interval without zero; corrected for their number, 1 of them remains" in (
-        say.survivors([(UP, 0.001), (DOWN, 0.2), (FLAT, 0.001)])
-    )
-    assert say.survivors([(FLAT, 1.0)]) == "Of 1 comparison, 0 have an interval without zero."
+    said = say.survivors([(UP, 0.001), (DOWN, 0.2), (FLAT, 0.001)])
+    assert "2 have an interval of accuracy without zero; corrected for their number, 1 of them remains" in said
+    assert say.survivors([(FLAT, 1.0)]) == "Of 1 comparison, 0 have an interval of accuracy without zero."
     assert "nothing to test" in say.survivors([(None, None)])
 
 

@@ -23,21 +23,27 @@ def plot_cost(
     """Draw what each run took, such as minutes of training or photographs a second: a bar a run, its number beside it.
 
     ``figures``: by run, the figure of each of its seeds, none negative; the bar is their mean, and where there are
-    several each has a dot. ``name``: of the axis. ``colours``: by run.
+    several each has a dot. Names stand above the bars: beside them, long ones would leave no room for bars. ``name``:
+    of the axis. ``colours``: by run.
     """
-    ax = ax or panel(360, 56 + _ROW * len(figures))
+    ax = ax or panel(360, 56 + 1.7 * _ROW * len(figures))
     largest = max((max(values) for values in figures.values()), default=0) or 1.0
     for row, (run, values) in enumerate(figures.items()):
         colour, mean = (colours or {}).get(run, HEAT), float(np.mean(values))
-        ax.barh(row, mean, 0.62, color=colour, label=run)
+        bar = row + 0.2
+        ax.barh(bar, mean, 0.36, color=colour, label=run)
         if len(values) > 1:
-            ax.plot(values, [row] * len(values), "o", ms=4.5, color=TEXT, zorder=3, gid="seed")
+            ax.plot(values, [bar] * len(values), "o", ms=4.5, color=TEXT, zorder=3, gid="seed")
         ax.annotate(
-            words(mean), (max(values), row), xytext=(6, 0), textcoords="offset points", va="center",
+            words(mean), (max(values), bar), xytext=(6, 0), textcoords="offset points", va="center",
             fontsize=FONT - 1.5, color=TEXT,
         )  # fmt: skip
-    ax.set(xlim=(0, 1.28 * largest), ylim=(len(figures) - 0.4, -0.6))
-    _rows(ax, list(figures), words)
+        ax.annotate(
+            run, (0, row - 0.22), xytext=(1, 0), textcoords="offset points", va="center", fontsize=FONT - 1,
+            color=TEXT, gid="name",
+        )  # fmt: skip
+    ax.set(xlim=(0, 1.18 * largest), ylim=(len(figures) - 0.5, -0.5))
+    _rows(ax, [], words)
     ax.set_xlabel(name, fontsize=FONT, color=MUTED)
     # The bars start here; further right there are only numbers.
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= 1.05 * largest])

@@ -50,7 +50,8 @@ def survivors(differences: Sequence[tuple[Difference | None, float | None]]) -> 
         return "No two finished runs differ in one thing alone, so there is nothing to test."
     alone = sum(change.distinguishable for change, _ in told)
     kept = sum(change.distinguishable and p < 1 - LEVEL for change, p in told)
-    said = f"Of {counted(len(told), 'comparison')}, {alone} {'has' if alone == 1 else 'have'} an interval without zero"
+    have = "has" if alone == 1 else "have"
+    said = f"Of {counted(len(told), 'comparison')}, {alone} {have} an interval of accuracy without zero"
     if not alone:
         return f"{said}."
     return f"{said}; corrected for their number, {kept} of them {'remains' if kept == 1 else 'remain'} distinguishable."

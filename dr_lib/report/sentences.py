@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dr_lib import GRADE_NAMES
 from dr_lib.evaluation.intervals import Difference
+from dr_lib.evaluation.seeds import SeedFigure
 from dr_lib.report.wording import between, counted, listed, percent, points, signed
 
 UNPAIRED = "the two were not tested on the same photographs, so no interval can be given for the difference"
@@ -100,6 +101,14 @@ def mean_optimism(gains: Sequence[float], chosen_on: str) -> str:
     return (
         f"Over {counted(len(gains), 'finished run')}, the highest testing accuracy is on average {points(mean)} above "
         f"that of the epoch chosen on validation, at most {points(most)}."
+    )
+
+
+def optimism_of_seeds(label: str, gain: SeedFigure) -> str:
+    """Return how much kinder the highest testing accuracy is than the honest one, over the seeds of a network."""
+    return (
+        f"{label}, {gain.n} seeds: the highest testing accuracy is on average {points(gain.mean)} above the honest one "
+        f"(95% interval over seeds {signed(100 * gain.low)} to {signed(100 * gain.high)})."
     )
 
 

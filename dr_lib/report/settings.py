@@ -82,6 +82,30 @@ def _told(name: str, value: Any) -> str:
     return f"no {words}" if value == "none" else f"{words} {value}"
 
 
+def by_parameter(study: Study, figure: Figure) -> dict[str, dict[str, list[float]]]:
+    """Return ``figure`` of all finished runs by parameter and value, of the parameters that they differ in."""
+    groups: dict[str, dict[str, list[float]]] = {}
+    for name in study.differing:
+        values = sorted(study.done, key=lambda run, name=name: _order(run.parameters.get(name)))
+        for run in values:
+            label = _value_told(name, run.parameters.get(name))
+            groups.setdefault(name.replace("_", " "), {}).setdefault(label, []).append(figure(run))
+    return groups
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Return a key that puts numbers in their order, before what is none."""
+    number = isinstance(value, (int, float))
+    return not number, float(value) if number else 0.0, str(value)
+
+
+def _value_told(name: str, value: Any) -> str:
+    if name == "model":
+        return network_name(value)
+    known = _TOLD.get((name, value)) if isinstance(value, (str, bool)) else None
+    return known or (f"{value:g}" if isinstance(value, float) else str(value).replace("_", " "))
+
+
 def accuracy(run: Run) -> float:
     """Return testing accuracy at the chosen epoch, 0..1."""
     return run.test["accuracy"]

@@ -22,6 +22,9 @@ _GO_TOGETHER = {
 }
 """Parameters that differ when runs differ in their network, their start or their loss alone."""
 
+FOREMOST = 16
+"""Configurations that tables hold; of more, results.csv has the rest."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -67,6 +70,11 @@ class Study:
         ]
         return tuple(sorted(found, key=lambda configuration: (-configuration.accuracy, configuration.name)))
 
+    @property
+    def foremost(self) -> tuple[Configuration, ...]:
+        """The configurations that tables hold: the most accurate ones."""
+        return self.configurations[:FOREMOST]
+
     @cached_property
     def main(self) -> tuple[Configuration, ...]:
         """The configurations that answer for network, start and loss: at most one of each, best accuracy first."""
@@ -85,6 +93,13 @@ class Study:
             key=lambda one: (self._varied_away(one.first), len(one.name), one.name),
             default=None,
         )
+
+    @cached_property
+    def differing(self) -> tuple[str, ...]:
+        """The parameters that finished runs differ in, those without a say in the numbers left out."""
+        names = RunConfig.model_fields.keys() - _SAME_ANYWHERE
+        values = {name: {str(run.parameters.get(name)) for run in self.done} for name in names}
+        return tuple(name for name in RunConfig.model_fields if len(values.get(name, ())) > 1)
 
     def _varied_away(self, run: Run) -> int:
         others = (self.grid.vary.keys() if self.grid else set()) - {"model", "pretrained", "class_weights", "seed"}

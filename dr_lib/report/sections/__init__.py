@@ -10,12 +10,13 @@ from dr_lib.report.sections.explanations import looked_at
 from dr_lib.report.sections.merit import figures_of_merit
 from dr_lib.report.sections.mistakes import worst_mistakes
 from dr_lib.report.sections.networks import block_figures, networks, stride_figure
-from dr_lib.report.sections.opening import answer, byline, findings, runs_table
+from dr_lib.report.sections.opening import answer, byline, findings
 from dr_lib.report.sections.photographs import augmented_photographs, sample_photographs
 from dr_lib.report.sections.preprocessing import damaged_files, photographs_table
 from dr_lib.report.sections.referable import referable_figures
 from dr_lib.report.sections.reproduce import provenance
 from dr_lib.report.sections.results import accuracy_figures, depth, highest_accuracies, pretraining
+from dr_lib.report.sections.runs import runs_table
 from dr_lib.report.sections.setup import hyperparameters
 from dr_lib.report.sections.studies import degradation_here, study_findings
 

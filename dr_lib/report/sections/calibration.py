@@ -14,7 +14,7 @@ from dr_lib.report.configuration import Configuration, by_kappa
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run import Run
 from dr_lib.report.sections.merit import name_cell
-from dr_lib.report.study import Study
+from dr_lib.report.study import FOREMOST, Study
 
 
 def calibration(study: Study) -> HTML:
@@ -58,7 +58,7 @@ def _diagram(run: Run, colour: str) -> str:
 
 def _table(study: Study, known: list[Configuration]) -> str:
     rows = []
-    for one in known:
+    for one in known[:FOREMOST]:
         confidence, accuracy = one.mean(mean_confidence), one.accuracy
         scaled = [run.metrics["temperature_scaling"] for run in one.runs if run.metrics.get("temperature_scaling")]  # type: ignore
         mean = lambda key, found=scaled: float(np.mean([entry[key] for entry in found]))  # noqa: E731

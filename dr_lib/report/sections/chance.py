@@ -2,16 +2,18 @@
 
 from html import escape
 
+import numpy as np
 from IPython.display import HTML
 
 from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import Difference, difference_of_groups
+from dr_lib.evaluation.intervals import Difference
+from dr_lib.evaluation.seeds import compare_groups
 from dr_lib.report import markup
 from dr_lib.report import merit_sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import all_comparisons
-from dr_lib.report.sections.merit import name_cell
-from dr_lib.report.study import Study
+from dr_lib.report.sections.merit import name_cell, over_what
+from dr_lib.report.study import FOREMOST, Study
 
 
 def seeds(study: Study) -> HTML:
@@ -24,7 +26,7 @@ def seeds(study: Study) -> HTML:
         )
         return markup.shown(markup.paragraphs(text, css="note"))
     rows = []
-    for one in several:
+    for one in several[:FOREMOST]:
         accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
         every = ", ".join(words.percent(run.test["accuracy"]) for run in one.runs)
         rows.append(
@@ -52,22 +54,25 @@ def corrected_differences(study: Study) -> HTML:
     known = [one for one in found if one.found.accuracy is not None]
     if not known:
         return markup.shown(markup.paragraphs(said, css="note"))
+    several = any(side.several for one in known for side in (one.first, one.second))
+    counted = any(one.found.mcnemar for one in known)
     rows = []
     for one in known:
         test = one.found.mcnemar
         sentence = say.better(one.second.label, one.first.label, one.found.accuracy, one.corrected, len(known))
         counts = (f"{test.only_second:,}", f"{test.only_first:,}") if test else ("–", "–")
-        rows.append([escape(sentence), *counts, say.p_value(one.found.p), say.p_value(one.corrected)])
-    several = any(side.several for one in known for side in (one.first, one.second))
-    caption = (
-        "All comparisons of this experiment. The first two numbers are photographs that only the one or only the other "
-        "is right for. p: McNemar's exact test of these two, by itself and by Holm's correction. The test takes the "
-        "eyes of a patient for independent; the intervals do not, and have the last word."
-        + " Of several seeds, p is that of Student's t for their mean accuracies."
-        * several
-    )
-    head = ["Comparison", "Only it is right", "Only the other is right", "p", "p, corrected"]
-    table = markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
+        rows.append([escape(sentence), *counts * counted, *map(say.p_value, (one.found.p, one.corrected))])
+    head = ["Comparison", *("Only it is right", "Only the other is right") * counted, "p", "p, corrected"]
+    caption = "All comparisons of this experiment, in accuracy; p by itself and by Holm's correction for their number. "
+    if counted:
+        caption += (
+            "The first two numbers are photographs that only the one or only the other is right for, p is that of "
+            "McNemar's exact test of these. It takes the eyes of a patient for independent; the intervals do not, and "
+            "have the last word."
+        )
+    if several:
+        caption += " Of several seeds, p is that of Student's t for their mean accuracies."
+    table = markup.table(head, rows, caption.strip(), numeric=range(1, len(head)), css="cards")
     return markup.shown(markup.paragraphs(said, css="says") + table)
 
 
@@ -79,14 +84,19 @@ def other_eyes(study: Study) -> HTML:
         text = "Which testing patients have their other eye in training is not known here."
         return markup.shown(markup.paragraphs(text, css="note"))
     rows, seen, changes = [], (0, 0), []
-    for one in study.configurations:
-        known = one.first.predictions["patient"].isin(patients)  # type: ignore[index]
-        with_it, without = one.first.predictions[known], one.first.predictions[~known]  # type: ignore[index]
-        if with_it.empty or without.empty:
+    for one in study.foremost:
+        tables = [run.predictions for run in one.runs]
+        known = [table["patient"].isin(patients) for table in tables]
+        with_it = [table[there] for table, there in zip(tables, known, strict=True)]
+        without = [table[~there] for table, there in zip(tables, known, strict=True)]
+        if with_it[0].empty or without[0].empty:
             continue
-        seen = len(with_it), len(without)
-        accuracies = [float((part["grade"] == part["predicted"]).mean()) for part in (with_it, without)]
-        change = difference_of_groups(without, with_it, metrics.accuracy)
+        seen = len(with_it[0]), len(without[0])
+        accuracies = [
+            float(np.mean([(table["grade"] == table["predicted"]).mean() for table in group]))
+            for group in (with_it, without)
+        ]
+        change = compare_groups(without, with_it, metrics.accuracy)
         changes.append(change)
         rows.append([name_cell(one, study), *map(words.percent, accuracies), _in_points(change)])
     if not rows:
@@ -94,11 +104,9 @@ def other_eyes(study: Study) -> HTML:
         return markup.shown(markup.paragraphs(text, css="note"))
     caption = (
         f"Testing accuracy on {words.counted(seen[0], 'photograph')} of patients who have another in training or "
-        f"validation, and on {seen[1]:,} of patients who have none"
-        + (", of the lowest seed" if any(one.several for one in study.configurations) else "")
-        + ", with the difference in points and its 95% interval over patients. The two groups are different people, "
-        "whose grades differ too: a difference is a sign that the split flatters, no proof, and none is no proof of "
-        "the contrary."
+        f"validation, and on {seen[1]:,} of patients who have none, with the difference in points and its 95% interval "
+        f"over {over_what(study)}. The two groups are different people, whose grades differ too: a difference is a "
+        "sign that the split flatters, no proof, and none is no proof of the contrary."
     )
     head = ["Run", "Other eye in training", "Other eye not in training", "Points"]
     table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")

@@ -7,15 +7,12 @@ from dr_lib.plots import network_colours, plot_cost
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run import Run
-from dr_lib.report.study import Study
-
-MOST_ROWS = 32
-"""Configurations that are drawn; a figure of more would be longer than a screen."""
+from dr_lib.report.study import FOREMOST, Study
 
 
 def cost(study: Study) -> HTML:
     """Return the time of each configuration's runs and how fast they trained."""
-    shown = [one for one in study.configurations if all(map(minutes, one.runs))][:MOST_ROWS]
+    shown = [one for one in study.configurations if all(map(minutes, one.runs))][:FOREMOST]
     if not shown:
         return markup.shown(markup.paragraphs("No finished run has recorded its time.", css="note"))
     colours = network_colours(study.models)

@@ -35,11 +35,11 @@ def figures_of_merit(study: Study) -> HTML:
     """Return a table of figures over all grades, one row a configuration."""
     if not study.configurations:
         return markup.shown(markup.paragraphs("No run has finished, so there are no figures."))
-    rows = [[name_cell(one, study), *(cell(one, *of) for of in _OVER_GRADES.values())] for one in study.configurations]
+    rows = [[name_cell(one, study), *(cell(one, *of) for of in _OVER_GRADES.values())] for one in study.foremost]
     caption = (
         f"Figures over all grades at the chosen epoch, with 95% intervals over {over_what(study)}. Balanced accuracy "
         "is the mean recall of the grades, macro F1 the mean of their F1, macro AUC the mean of their areas under the "
-        f"ROC curve, each grade against the others. {majority_in_words(study)}"
+        f"ROC curve, each grade against the others. {majority_in_words(study)} {rest_in_words(study)}"
     )
     head = ["Run", *_OVER_GRADES]
     return markup.shown(markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards"))
@@ -54,8 +54,7 @@ def figures_by_grade(study: Study) -> str:
     for figure, (name, caption) in _BY_GRADE.items():
         in_words = (lambda value: f"{value:.3f}") if figure == "AUC" else (lambda share: words.percent(share, 0))
         rows = [
-            [name_cell(one, study), *(cell(one, (name, grade), in_words) for grade in GRADES)]
-            for one in study.configurations
+            [name_cell(one, study), *(cell(one, (name, grade), in_words) for grade in GRADES)] for one in study.foremost
         ]
         table = markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
         html += f'<details class="more"><summary>{figure} of each grade</summary>{table}</details>'
@@ -63,7 +62,7 @@ def figures_by_grade(study: Study) -> str:
         f"With 95% intervals over {over_what(study)}. A dash: no photograph to ask. Where all photographs or none are "
         "right, no draw of patients can tell otherwise, and the interval is narrower than the doubt."
     )
-    return html + markup.paragraphs(note, css="note")
+    return html + markup.paragraphs(f"{note} {rest_in_words(study)}".strip(), css="note")
 
 
 def cell(one: Configuration, name: Name, in_words: InWords) -> str:
@@ -96,3 +95,9 @@ def majority_in_words(study: Study) -> str:
     if study.majority is None:
         return ""
     return f"Always giving the commonest answer is right for {words.percent(study.majority)} and has kappa 0."
+
+
+def rest_in_words(study: Study) -> str:
+    """Return how many configurations a table of the foremost leaves out, in a sentence; nothing where it holds all."""
+    rest = len(study.configurations) - len(study.foremost)
+    return f"The {len(study.foremost)} most accurate; {rest:,} more are in results.csv." if rest else ""

@@ -14,7 +14,7 @@ from dr_lib.report import wording as words
 from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run import Run
-from dr_lib.report.sections.merit import cell, name_cell, over_what
+from dr_lib.report.sections.merit import cell, name_cell, over_what, rest_in_words
 from dr_lib.report.study import Study
 
 _POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
@@ -95,13 +95,13 @@ def _table(study: Study) -> str:
             cell(one, ("referable_at_90_sensitivity", "specificity"), words.percent),
             cell(one, ("referable_at_95_specificity", "sensitivity"), words.percent),
         ]
-        for one in study.configurations
+        for one in study.foremost
     ]
     caption = (
         f"Referable retinopathy, {words.percent(_prevalence(study.configurations[0].first))} of the testing "
         "photographs, by the sum of the probabilities of grades 2 to 4, with 95% intervals over "
         f"{over_what(study)}. The last two columns move the threshold until the one is reached and give the other; the "
-        "testing photographs themselves place it."
+        f"testing photographs themselves place it. {rest_in_words(study)}"
     )
     return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
 

@@ -7,6 +7,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from dr_lib.evaluation.intervals import Difference
+from dr_lib.evaluation.seeds import optimism
 from dr_lib.plots import accuracy_limits, network_colours, plot_accuracy
 from dr_lib.report import markup
 from dr_lib.report import sentences as say
@@ -54,6 +55,12 @@ def highest_accuracies(study: Study) -> HTML:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
     gains = [run.highest["accuracy"] - run.test["accuracy"] for run in study.done]
     said.append(say.mean_optimism(gains, study.chosen_on))
+    if study.chosen_on == "validation":
+        said += [
+            say.optimism_of_seeds(one.label, optimism(one.figures(_highest), one.figures(_honest)))
+            for one in study.main
+            if one.several
+        ]
     head = ["Network", "Highest testing accuracy", f"Chosen on {study.chosen_on}", "Kappa", "Majority"]
     caption = "The run of each network with the highest testing accuracy."
     table = markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
@@ -203,6 +210,14 @@ def _curves_in_words(
     majority_text = f"; majority {words.percent(majority)}" if majority is not None else ""
     epochs = words.counted(max(len(curve) for curve in curves.values()), "epoch")
     return f"{network}, {heading.lower()} over {epochs}: {', '.join(parts)}{majority_text}"
+
+
+def _highest(run: Run) -> float:
+    return run.highest["accuracy"]
+
+
+def _honest(run: Run) -> float:
+    return run.test["accuracy"]
 
 
 def _of_seed(one: Configuration) -> str:
