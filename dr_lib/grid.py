@@ -3,30 +3,35 @@
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dr_lib.config import RunConfig
-from dr_lib.data.prepare import PreparedData
 from dr_lib.execution import wait_for_an_end
-from dr_lib.forecast import Forecast
 from dr_lib.job import Job, stop
 from dr_lib.machine import GpuShares, threads_each, visible_gpus
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
 from dr_lib.training.interruption import Interrupted, Interruption
-from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, draw_photographs, uses_generated_weights
-from dr_lib.training.run import same_run
+
+# What knows networks is imported where an experiment is planned: looking after runs needs nothing of it, and does not
+# have to fill a machine's memory with torch.
+if TYPE_CHECKING:
+    from dr_lib.data.prepare import PreparedData
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> list[Job]:
+def experiment_jobs(configs: list[RunConfig], data: "dict[str, PreparedData]") -> list[Job]:
     """Return all that an experiment has to do: generated pretrainings, and a job per run.
 
     Runs that are done with the same parameters on the same photographs (``data``, by run name) are skipped.
     """
+    from dr_lib.forecast import Forecast
+    from dr_lib.training.pretrain import uses_generated_weights
+    from dr_lib.training.run import same_run
+
     pretraining = _pretraining_jobs(configs)
     forecast = Forecast(Experiment(Path(configs[0].out_dir)).runs())
     runs = []
@@ -49,6 +54,8 @@ def experiment_jobs(configs: list[RunConfig], data: dict[str, PreparedData]) -> 
 
 def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:
     """Return by network the job that makes its generated weights."""
+    from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, uses_generated_weights
+
     jobs = {}
     for config in filter(uses_generated_weights, configs):
         folder = Experiment(Path(config.out_dir)).pretraining(config.model)
@@ -59,6 +66,8 @@ def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:
 
 def draw_pretraining_photographs(jobs: list[Job]) -> None:
     """Draw what the pretraining jobs share before any starts; side by side, each would draw all of it."""
+    from dr_lib.training.pretrain import draw_photographs
+
     with Progress() as progress:
         for job in jobs:
             if job.notebook == "pretrain" and job.state == "queued":
@@ -88,11 +97,21 @@ class ThisMachine:
     """Executes jobs in processes of this machine, ``parallel`` at a time, its threads and GPUs divided among them.
 
     A run that gives no sign of life for ``timeout`` minutes is killed. ``scratch``: folder for what lasts no longer.
+    ``threads`` and ``gpus`` are given where somebody else has divided them.
     """
 
-    def __init__(self, parallel: int, scratch: Path, *, timeout: float | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        parallel: int,
+        scratch: Path,
+        *,
+        timeout: float | None = None,
+        threads: int | None = None,
+        gpus: Sequence[str] | None = None,
+    ):
         self._parallel, self._scratch, self._timeout = parallel, scratch, timeout
-        self._threads, self._gpus = threads or threads_each(parallel), GpuShares(visible_gpus())
+        self._threads = threads or threads_each(parallel)
+        self._gpus = GpuShares(visible_gpus() if gpus is None else gpus)
 
     def room(self, running: int) -> int:
         return self._parallel - running

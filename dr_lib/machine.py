@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 
 def threads_each(parallel: int) -> int:
     """Return the threads that each of ``parallel`` processes may compute with."""
@@ -14,6 +12,8 @@ def threads_each(parallel: int) -> int:
 
 def visible_gpus() -> list[str]:
     """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch  # where they are asked for: not every process that looks after runs needs it
+
     count = torch.cuda.device_count()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return [name.strip() for name in named.split(",")][:count] if named else [str(number) for number in range(count)]

@@ -1,11 +1,18 @@
 """Runs on a Ray cluster of several nodes, all on this machine: placed, watched, moved, stopped, brought back."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
+import safetensors.torch
+import torch
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.cluster.board import Board, Ended, Superseded
@@ -189,7 +196,9 @@ def test_a_job_whose_worker_is_killed_is_begun_again_and_ends_once(connection, t
 
     def kill(jobs):
         if not killed and victim.told and victim.told.state == "running" and (victim.files.path / "notes").exists():
-            process = next(p for p in psutil.process_iter(["cmdline"]) if str(victim.files.path) in p.info["cmdline"])
+            process = next(
+                p for p in psutil.process_iter(["cmdline"]) if str(victim.files.path) in (p.info["cmdline"] or [])
+            )
             killed.append(process)
             process.parent().kill()
             assert gone(process)  # its guard does not let it go on where Ray knows of it no more
@@ -269,3 +278,142 @@ def missing(begin):
         return begin(share, Other(), kept, folder)
 
     return begun
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    training, testing = eyes(range(1, 31)), eyes(range(31, 41))
+    write_course(folder / "course", training, testing)
+    write_photographs(folder / "course", [*training, *testing])
+    (folder / "resnet18.yaml").write_text("")
+    (folder / "data.yaml").write_text(
+        f"data_dir: {folder / 'course'}\ncache_dir: {folder / 'cache'}\nmodel: resnet18\ndevice: cpu\n"
+        "resize: 40\nimage_size: 32\nbatch_size: 8\nepochs: 3\nvalidation_share: 0.2\nlearning_rate: 0.01\n"
+    )
+    return folder
+
+
+TRAIN_HERE = """
+import sys
+from pathlib import Path
+from dr_lib.config import combine
+from dr_lib.seeds import with_seeds
+from dr_lib.training.run import train
+config = combine([Path(sys.argv[1])], fixed={"out_dir": sys.argv[2], "name": "resnet18"})
+for one in with_seeds([config], [int(seed) for seed in sys.argv[3].split(",")]):
+    train(one)
+"""
+
+
+def train_here(params, out_dir, seeds):
+    """Train the same runs in a process of this machine, with the one thread that they have on the cluster."""
+    command = [sys.executable, "-c", TRAIN_HERE, params / "data.yaml", out_dir, seeds]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+
+
+def driver(params, out_dir, seeds, *more):
+    """Start ``dr-lab run --engine ray``, the leader of a group as a shell's job is."""
+    command = [
+        sys.executable, "-m", "dr_lib.cli", "run", "--data", params / "data.yaml", params / "resnet18.yaml",
+        "--engine", "ray", "--out", out_dir, "--seeds", seeds, *more,
+    ]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def assert_same_results(folder, whole):
+    ours, theirs = (f.read_history().drop(columns=["seconds", "images_per_second"]) for f in (folder, whole))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    assert folder.predictions.read_bytes() == whole.predictions.read_bytes()
+    kept = [safetensors.torch.load_file(f.best_checkpoint.with_suffix(".safetensors")) for f in (folder, whole)]
+    assert kept[0].keys() == kept[1].keys() and all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
+
+
+def until(true, process, seconds=600):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.notebooks
+def test_eight_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(params, nodes, tmp_path):
+    seeds = ",".join(map(str, range(8)))
+    doomed = nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    raylet = doomed.all_processes["raylet"][0].process.pid
+
+    def at_work():
+        """The runs that are being trained on the node that is to die."""
+        commands = [" ".join(p.cmdline()) for p in psutil.Process(raylet).children(recursive=True)]
+        folders = [folder for folder in Experiment(tmp_path / "ray").runs() if folder.last_checkpoint.exists()]
+        return [f for f in folders if not f.done and any(str(f.notebook) in command for command in commands)]
+
+    process = driver(params, tmp_path / "ray", seeds, "--address", nodes.address)
+    until(at_work, process)
+    (victim,) = at_work()
+    os.kill(raylet, signal.SIGKILL)
+    nodes.remove_node(doomed, allow_graceful=False)
+    said, errors = process.communicate()
+    assert process.returncode == 0, said + errors
+    assert f"{victim.name}: running" in said and "begun again on" in said, said
+    train_here(params, tmp_path / "here", seeds)
+    runs = list(Experiment(tmp_path / "ray").runs())
+    assert len(runs) == 8
+    for folder in runs:
+        assert_same_results(folder, Experiment(tmp_path / "here").run(folder.name))
+        # The notebook of a run that is moved is executed anew; the training in it ends once.
+        assert folder.log.read_text().count("chosen by val_kappa") == 1
+        assert folder.page.exists() and folder.read_status()["state"] == "done"
+    assert "going on after epoch" in victim.log.read_text()
+    assert Experiment(tmp_path / "ray").report.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.notebooks
+def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_nothing_behind(params, tmp_path):
+    """Ctrl-C, then ``kill -9``, then the same command to the end."""
+    folder = Experiment(tmp_path / "ray").run("resnet18")
+
+    def nothing_left(process):
+        """Whether all that the driver had started has gone; the group tells, and the run's folder."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            left = [p for p in psutil.process_iter(["cmdline"]) if _belongs(p, process.pid, tmp_path)]
+            if not left:
+                return True
+            time.sleep(0.5)
+        return False
+
+    process = driver(params, tmp_path / "ray", "0,1", "--jobs", "2")
+    until(lambda: folder.last_checkpoint.exists(), process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to Ray's processes too
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, said + errors
+    assert "the same command goes on from the last checkpoints" in errors and "interrupted" in said
+    assert folder.read_status()["state"] == "interrupted" and nothing_left(process)
+
+    process = driver(params, tmp_path / "ray", "0,1", "--jobs", "2")
+    until(lambda: folder.read_status()["state"] == "running", process)
+    process.kill()
+    process.communicate()
+    assert nothing_left(process)
+
+    process = driver(params, tmp_path / "ray", "0,1", "--jobs", "2")
+    said, errors = process.communicate()
+    assert process.returncode == 0, said + errors
+    assert nothing_left(process)
+    train_here(params, tmp_path / "here", "0,1")
+    for folder in Experiment(tmp_path / "ray").runs():
+        assert_same_results(folder, Experiment(tmp_path / "here").run(folder.name))
+
+
+def _belongs(process, group, folder):
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return os.getpgid(process.pid) == group or str(folder) in " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False

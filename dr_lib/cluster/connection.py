@@ -13,7 +13,6 @@ from typing import Any
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.training.device import check_machine
 
 try:
     with warnings.catch_warnings():
@@ -65,6 +64,8 @@ class Cluster:
 
     def check(self, config: RunConfig) -> None:
         """Raise :class:`InputError` for a device or a precision that no machine has; GPUs tell for themselves later."""
+        from dr_lib.training.device import check_machine  # torch: nothing that the machines' workers need
+
         if not any(machine.gpus for machine in self.machines()):
             check_machine(config)
 
@@ -91,7 +92,13 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
     if address == _HERE:
         for name, value in _OF_A_CLUSTER_STARTED_HERE.items():
             os.environ.setdefault(name, value)
-        options = {"include_dashboard": False, "object_store_memory": OBJECT_STORE} | options
+        # Nobody on another machine is to reach it.
+        options = {
+            "_node_ip_address": "127.0.0.1",
+            "num_cpus": len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE,
+        } | options
     before = signal.getsignal(signal.SIGTERM)
     try:
         with _quick_start(address == _HERE):

@@ -186,23 +186,19 @@ def _decode(photographs: Photographs, folder: str, wanted: dict[int, _Wanted]) -
     What is not the driver's file here, though the machine has others of the driver's, is not answered.
     """
     _enter(folder)
-    there = [(number, *rest) for number, (*rest, stamp) in wanted.items() if _same(photographs, rest[0], stamp)]
+    numbers = {image: number for number, (image, _, stamp) in wanted.items() if _same(photographs, image, stamp)}
+    there = [(image, wanted[number][1]) for image, number in numbers.items()]
     found = isolated(
-        _examine_apart, there, workers=1, timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
+        examine_file, there, workers=1, timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
     )
     piece = []
-    for (number, *_), answer in found:
-        piece.append((number, answer))
+    for (image, _), answer in found:
+        piece.append((numbers[image], answer))
         if len(piece) == _PIECE:
             yield piece
             piece = []
     if piece:
         yield piece
-
-
-def _examine_apart(item: tuple[int, str, tuple[SquareRecipe, ...]]) -> Any:
-    _, image, recipes = item
-    return examine_file(image, recipes)
 
 
 def _same(photographs: Photographs, image: str, stamp: list[int]) -> bool:

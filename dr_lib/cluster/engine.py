@@ -73,7 +73,8 @@ class RayEngine:
         for task, key in self._keys.items():
             if self._jobs[key].told.state == "queued":
                 ray.cancel(task)
-        ray.wait(list(self._keys), num_returns=len(self._keys), timeout=_SECONDS_TO_STOP)
+        if self._keys:
+            ray.wait(list(self._keys), num_returns=len(self._keys), timeout=_SECONDS_TO_STOP)
         self.look_after(running)
         for job in running:
             job.told = None
@@ -87,6 +88,7 @@ class RayEngine:
         job.told = None
         ended = _result(task)
         self._board.forget.remote(key)
+        job.render()
         if ended.state == "interrupted" and not self._stopping and self._moves[job.title] < MOST_ATTEMPTS:
             # Somebody has told the run, not us: a batch system that takes its machine away, for instance.
             self._moves[job.title] += 1

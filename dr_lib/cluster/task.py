@@ -63,11 +63,10 @@ def _execute(order: Order, report: "_Report") -> Ended:
         job.starts = int(order.again or report.attempt > 1)
         job.reason = f"begun again on {machine}; the machine before is gone" if report.attempt > 1 else ""
         if report.attempt > 1 and _is_done(job):
-            job.render()
             return Ended("done")
         _let_the_one_before_go(job)
         with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, _told_to_stop(job):
-            here = _Guarded(1, Path(scratch), timeout=order.timeout, threads=order.threads)
+            here = _Guarded(1, Path(scratch), timeout=order.timeout, threads=order.threads, gpus=())
             run_jobs([job], 1, report, engine=here)
         return Ended(job.state, job.reason)
 
@@ -111,6 +110,13 @@ class _Report:
         return ray.get(method.remote(self.order.key, self.attempt, *values))
 
 
+class _Job(Job):
+    """A job whose page the driver makes, which has in memory already what that takes."""
+
+    def render(self) -> None:
+        pass
+
+
 class _Guarded(ThisMachine):
     """This machine, with a guard that ends a job if this worker dies."""
 
@@ -146,7 +152,7 @@ def _told_to_stop(job: Job) -> Iterator[None]:
 @contextmanager
 def _workplace(order: Order, report: _Report) -> Iterator[Job]:
     """Give the job its folder: the driver's, or one of this machine whose files go to the driver at the end."""
-    job = Job(order.title, order.notebook, order.parameters, order.files)
+    job = _Job(order.title, order.notebook, order.parameters, order.files)
     if shares_disk(order):
         yield job
         return

@@ -271,8 +271,9 @@ def remember(photographs: Photographs) -> None:
     _photographs = photographs
 
 
-def examine_file(image: str, recipes: Sequence[SquareRecipe]) -> tuple[Facts, list[np.ndarray]]:
+def examine_file(wanted: tuple[str, Sequence[SquareRecipe]]) -> tuple[Facts, list[np.ndarray]]:
     """Return the facts of one photograph in a worker and its square by each recipe, none where it cannot be read."""
+    image, recipes = wanted
     try:
         data = _photographs.read_as_is(image)
     except OSError as error:
@@ -283,7 +284,7 @@ def examine_file(image: str, recipes: Sequence[SquareRecipe]) -> tuple[Facts, li
 def _examine_one(item: Item) -> tuple[Facts, list[int]]:
     """Examine one photograph in a worker, write its squares, and return its facts and the squares' checksums."""
     image, places = item
-    facts, squares = examine_file(image, [recipe for recipe, _, _ in places])
+    facts, squares = examine_file((image, [recipe for recipe, _, _ in places]))
     return facts, [write_row(path, number, square) for (_, path, number), square in zip(places, squares, strict=False)]
 
 
