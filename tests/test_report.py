@@ -206,6 +206,18 @@ def test_damaged_files_are_listed_with_what_was_done(study):
     assert "6.2%" in text and "3 are damaged" in text
 
 
+def test_runs_that_share_a_value_are_named_in_few_words(tmp_path):
+    table = photograph_table(60)
+    for seed in range(3):
+        for weighted in (False, True):
+            for model in ("resnet18", "resnet50"):
+                name = f"{model}{'-weighted' * weighted}{f'-seed{seed}' * (seed > 0)}"
+                write_run(tmp_path, table, model, weighted=weighted, seed=seed, name=name, epochs=1)
+    text = text_of(sections.hyperparameters(collect(tmp_path)).data)
+    assert "majority ratio 6 runs called …weighted…" in text and "none the 6 other runs" in text
+    assert "1 resnet18-seed1, resnet18-weighted-seed1, resnet50-seed1 and resnet50-weighted-seed1" in text
+
+
 def test_hyperparameters_differ_by_network(study):
     text = text_of(sections.hyperparameters(study).data)
     assert ".dr {" in sections.style().data and "{%" not in sections.style().data

@@ -9,6 +9,7 @@ from IPython.display import HTML
 from dr_lib.config import RunConfig
 from dr_lib.report import markup
 from dr_lib.report import wording as words
+from dr_lib.report.run import Run
 from dr_lib.report.study import Study
 
 HYPERPARAMETERS = (
@@ -33,6 +34,9 @@ RECIPE = (
 )  # fmt: skip
 """Told where a run departs from the lab's."""
 
+MOST_NAMED = 4
+"""Runs that are named beside a value that only some have."""
+
 
 def hyperparameters(study: Study) -> HTML:
     """Return the hyperparameters of all runs; where they differ, which run has which."""
@@ -44,7 +48,7 @@ def hyperparameters(study: Study) -> HTML:
     for name in HYPERPARAMETERS + RECIPE:
         if name in RECIPE and not any(_departs(run.parameters, name) for run in runs):
             continue
-        values: dict[str, list] = defaultdict(list)
+        values: dict[str, list[Run]] = defaultdict(list)
         for run in runs:
             if name in run.parameters:
                 values[_number(run.parameters[name])].append(run)
@@ -76,12 +80,26 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
-def _which(group: list, runs: list) -> str:
-    """Return the networks of ``group`` if they alone have the value, else the names of the runs."""
+def _which(group: list[Run], runs: list[Run]) -> str:
+    """Return in a few words which of ``runs`` are in ``group``: networks, a word of their names, or names."""
     models = {run.network for run in group}
     if all(run in group for run in runs if run.network in models):
         return words.listed(sorted(models))
-    return words.listed([run.name for run in group])
+    names = [run.name for run in group]
+    if len(names) <= MOST_NAMED:
+        return words.listed(names)
+    others = [run.name for run in runs if run not in group]
+    for word in sorted(_words_of(names[0]), key=len):
+        if all(word in _words_of(name) for name in names) and not any(word in _words_of(name) for name in others):
+            return f"{len(names)} runs called …{word}…"
+    for word in _words_of(others[0]):
+        if all(word in _words_of(name) for name in others) and not any(word in _words_of(name) for name in names):
+            return f"the {len(names)} other runs"
+    return words.listed([*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
+
+
+def _words_of(name: str) -> list[str]:
+    return name.split("-")
 
 
 def _step(value: Any) -> str:
