@@ -93,7 +93,7 @@ def run(
     from dr_lib.engines import workforce
     from dr_lib.files import write_json
     from dr_lib.preflight import check_runs, make_way
-    from dr_lib.report.render import build_report
+    from dr_lib.report.build import build_report
     from dr_lib.report.wording import duration
     from dr_lib.runs import Experiment
     from dr_lib.training.interruption import Interrupted
@@ -155,11 +155,17 @@ def status(
 
 
 @app.command()
-def report(experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")]) -> None:
+def report(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")],
+    normalize: Annotated[
+        Literal["true", "pred", "all", "none"],
+        typer.Option(help="shares in confusion matrices: of true grades, of predicted ones, of all, or counts alone"),
+    ] = "true",
+) -> None:
     """Write the lab report of the runs that are there."""
-    from dr_lib.report.render import build_report
+    from dr_lib.report.build import build_report
 
-    print(build_report(experiment))
+    print(build_report(experiment, normalize=None if normalize == "none" else normalize))
 
 
 @app.command()

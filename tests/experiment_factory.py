@@ -216,7 +216,7 @@ def write_run(
 def built_report(folder: Path) -> Path:
     """Return the experiment ``folder`` / lab with all of it that can go wrong, its report built once a test session."""
     # Imported here, so that tests of numbers alone need not load notebooks.
-    from dr_lib.report.render import build_report
+    from dr_lib.report.build import build_report
 
     experiment = write_experiment(folder / "lab")
     table = photograph_table(700)

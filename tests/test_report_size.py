@@ -5,7 +5,7 @@ import re
 import pytest
 from large_experiment import write_large_experiment
 
-from dr_lib.report.render import build_report
+from dr_lib.report.build import build_report
 from dr_lib.runs import Experiment
 
 

@@ -203,10 +203,11 @@ def dr_lab(monkeypatch, *arguments):
 def test_the_command_plans_a_study_and_keeps_what_it_varies(folder, monkeypatch, capsys):
     """All but what takes minutes: looking at the photographs, and training."""
     started = []
-    monkeypatch.setattr("dr_lib.preflight.check_runs", lambda configs: started.extend(c.name for c in configs))
-    for name in ("preflight.make_way", "audit.write_audit", "grid.experiment_jobs", "grid.run_jobs"):
+    monkeypatch.setattr("dr_lib.preflight.check_runs", lambda configs, *_: started.extend(c.name for c in configs))
+    for name in ("audit.write_audit", "grid.experiment_jobs", "grid.run_jobs"):
         monkeypatch.setattr(f"dr_lib.{name}", lambda *_, **__: [])
-    monkeypatch.setattr("dr_lib.report.render.build_report", lambda out: out / "index.html")
+    monkeypatch.setattr("dr_lib.preflight.make_way", lambda *_: {})
+    monkeypatch.setattr("dr_lib.report.build.build_report", lambda out: out / "index.html")
     path = study_file(folder, {"batch_size": [4, 8], "head": ["softmax", "corn"]})
     assert dr_lab(monkeypatch, "run", "--data", "data.yaml", path) == 0
     out = Path("reports/data-made-up")

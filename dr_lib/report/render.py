@@ -19,11 +19,8 @@ from nbconvert.exporters.templateexporter import TemplateExporter
 from nbconvert.filters import Highlight2HTML
 
 from dr_lib.errors import InputError
-from dr_lib.execution import NOTEBOOKS
 from dr_lib.files import write_text
-from dr_lib.report.collect import collect
 from dr_lib.report.formulas import markdown_to_html
-from dr_lib.runs import Experiment
 
 _TEMPLATES = Path(__file__).parent / "template"
 _SCRIPTS = ("contents.js", "tables.js", "page.js")
@@ -78,27 +75,6 @@ class PageExporter(HTMLExporter):
         return page.replace(_CONTENTS_MARK, contents(page, first), 1), resources
 
 
-def build_report(experiment_dir: str | Path) -> Path:
-    """Execute the report's notebook on an experiment folder, export it, and return the path of the HTML report.
-
-    Leaves ``report.ipynb``, ``index.html``, ``report.md`` with its ``figures``, ``results.csv`` and ``results.json`` in
-    the folder. Raises :class:`InputError` where it holds no runs.
-    """
-    # They take from this module.
-    from dr_lib.report.markdown import write_markdown
-    from dr_lib.report.results_files import write_results
-
-    experiment = Experiment(Path(experiment_dir))
-    study = collect(experiment.path)
-    notebook = execute(NOTEBOOKS / "report.ipynb", {"experiment_dir": str(experiment.path)})
-    write_text(experiment.report_notebook, nbformat.writes(notebook))
-    title = f"{_title_of(notebook)} – {experiment.path.resolve().name}"
-    write_text(experiment.report, page_of(notebook, title=title, folded=True))
-    write_markdown(notebook, experiment)
-    write_results(study, experiment)
-    return experiment.report
-
-
 def render_page(notebook: Path, page: Path, *, title: str, home: str | None = None) -> None:
     """Export an executed notebook as a page in the look of the report, code shown.
 
@@ -116,7 +92,7 @@ def page_of(notebook: Any, *, title: str, home: str | None = None, folded: bool 
 
     ``folded``: code below its output and folded away, as in the report; else shown above it.
     """
-    page = {"title": title, "home": home, "folded": folded, "add_title": not _title_of(notebook)}
+    page = {"title": title, "home": home, "folded": folded, "add_title": not title_of(notebook)}
     return PageExporter().from_notebook_node(notebook, resources={"page": page})[0]
 
 
@@ -220,7 +196,7 @@ def _environment(**variables: str) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _title_of(notebook: Any) -> str:
+def title_of(notebook: Any) -> str:
     """Return the first first-level heading of the notebook's prose, or an empty string."""
     prose = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     return next((match[1] for text in prose if (match := _TITLE.search(text))), "")
