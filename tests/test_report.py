@@ -170,7 +170,7 @@ def test_runs_with_other_parameters_or_the_same_seed_are_not_taken_for_seeds(tmp
     write_run(tmp_path, table, name="faster", seed=1, parameters={"learning_rate": 0.01})
     study = collect(tmp_path)
     assert sorted(one.label for one in study.configurations) == [
-        "ResNet18 from scratch (again)", "ResNet18 from scratch (faster)", "ResNet18 from scratch (one)",
+        "ResNet18 from scratch (again)", "ResNet18 from scratch (learning rate 0.01)", "ResNet18 from scratch (one)",
     ]  # fmt: skip
     assert study.find("resnet18", pretrained=False, weighted=False).name == "one"
 

@@ -63,11 +63,8 @@ class Study:
                     break
             else:
                 groups.append([run])
-        labels = Counter(group[0].label for group in groups)
-        found = [
-            Configuration(tuple(group), told_apart=group[0].name if labels[group[0].label] > 1 else "")
-            for group in groups
-        ]
+        told_apart = _told_apart([group[0] for group in groups])
+        found = [Configuration(tuple(group), told_apart=told) for group, told in zip(groups, told_apart, strict=True)]
         return tuple(sorted(found, key=lambda configuration: (-configuration.accuracy, configuration.name)))
 
     @property
@@ -181,6 +178,26 @@ def also_different(before: Configuration, after: Configuration, differing: str) 
     names = sorted((first.parameters.keys() | second.parameters.keys()) - expected)
     values = [(name.replace("_", " "), first.parameters.get(name), second.parameters.get(name)) for name in names]
     return [f"{name} {old} → {new}" for name, old, new in values if old != new]
+
+
+def _told_apart(runs: list[Run]) -> list[str]:
+    """Return what tells each run apart from those with its label: values that differ among them, or else its name."""
+    by_label: dict[str, list[Run]] = {}
+    for run in runs:
+        by_label.setdefault(run.label, []).append(run)
+    told = {}
+    for namesakes in by_label.values():
+        names = [name for name in RunConfig.model_fields if name not in _SAME_ANYWHERE]
+        differing = [name for name in names if len({str(run.parameters.get(name)) for run in namesakes}) > 1]
+        values = {
+            run.name: ", ".join(f"{name.replace('_', ' ')} {run.parameters.get(name)}" for name in differing)
+            for run in namesakes
+        }
+        shared = Counter(values.values())
+        for run in namesakes:
+            alone = len(namesakes) == 1
+            told[run.name] = "" if alone else values[run.name] if shared[values[run.name]] == 1 else run.name
+    return [told[run.name] for run in runs]
 
 
 def _alike(first: Run, second: Run) -> bool:
