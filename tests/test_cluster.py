@@ -89,6 +89,7 @@ def test_parcels_do_not_leave_the_experiment(tmp_path, path):
         ("local", {"address": "10.0.0.1:6379"}, "--address: is for clusters"),
         ("local", {"threads": 4}, "--threads: is for clusters"),
         ("ray", {"address": "ray://head:10001"}, "call dr-lab on one of its machines"),
+        ("ray", {"address": "127.0.0.1:9"}, "no Ray cluster of use there.*Connection refused"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(name, options, told):
@@ -379,7 +380,7 @@ def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_n
 
     def nothing_left(process):
         """Whether all that the driver had started has gone; the group tells, and the run's folder."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 100  # the agents of a raylet that is killed look for it once a minute
         while time.monotonic() < deadline:
             left = [p for p in psutil.process_iter(["cmdline"]) if _belongs(p, process.pid, tmp_path)]
             if not left:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ OBJECT_STORE = 256 * 2**20
 """Bytes for what runs and their driver send each other, where the cluster is started here; pieces are a few MB."""
 
 _HERE = "local"
+_SECONDS_TO_ANSWER = 10.0
 _QUICK_START = Path(__file__).parent / "quick_start"
 _OF_A_CLUSTER_STARTED_HERE = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
@@ -78,9 +80,10 @@ class Cluster:
 def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
     """Connect to the cluster at ``address``, or at ``RAY_ADDRESS``; where neither says one, start one here.
 
-    One that is started here has this machine's processors and GPUs, no dashboard, and ends with the block, or with
-    this process. SIGTERM ends the process with status 143. ``options`` go to ``ray.init``. Raises :class:`InputError`
-    where no cluster answers, or one of another version of Ray or Python.
+    One that is started here has this machine's processors and GPUs and no dashboard, asks whoever comes for the token
+    in ``~/.ray``, which Ray makes, and ends with the block, or with this process. SIGTERM ends the process with status
+    143. ``options`` go to ``ray.init``. Raises :class:`InputError` where no cluster answers, or one of another version
+    of Ray or Python.
     """
     address = address or os.environ.get("RAY_ADDRESS") or _HERE
     if address.startswith("ray://"):
@@ -92,15 +95,14 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
     if address == _HERE:
         for name, value in _OF_A_CLUSTER_STARTED_HERE.items():
             os.environ.setdefault(name, value)
-        # Nobody on another machine is to reach it.
         options = {
-            "_node_ip_address": "127.0.0.1",
             "num_cpus": len(os.sched_getaffinity(0)),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE,
         } | options
     before = signal.getsignal(signal.SIGTERM)
     try:
+        _knock(address)
         with _quick_start(address == _HERE):
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -112,6 +114,13 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
     finally:
         ray.shutdown()
         signal.signal(signal.SIGTERM, before)
+
+
+def _knock(address: str) -> None:
+    """Raise :class:`OSError` where nobody listens at ``HOST:PORT``; Ray tries for minutes, and prints what it tries."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
 
 
 @contextmanager
