@@ -191,6 +191,14 @@ def test_jobs_end_as_they_would_here(connection, tmp_path, shared):
     assert not list(tmp_path.glob(".arriving/*"))
 
 
+def test_no_more_run_at_the_same_time_than_have_processors(connection, tmp_path):
+    """Ray lends the processors of a task that waits for an answer to another one; ours ask the board all the time."""
+    jobs = [a_job(tmp_path, f"run{number}", "lasts") for number in range(6)]
+    run(connection, tmp_path, jobs)
+    times = [tuple(map(float, (job.files.path / "times").read_text().split())) for job in jobs]
+    assert max(sum(began <= moment < ended for began, ended in times) for moment, _ in times) == 2
+
+
 def test_a_job_whose_worker_is_killed_is_begun_again_and_ends_once(connection, tmp_path):
     victim = a_job(tmp_path, "victim", "waits")
     killed = []

@@ -5,6 +5,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def execute(order: Order, board: Any) -> Ended:
     driver's disk the job works in a folder of its own, begins with the files that the driver has of it, and sends
     what there is after epochs, at most once a minute, and at its end.
     """
-    attempt, ended = ray.get(board.begin.remote(order.key))
+    attempt, ended = _answer(board.begin.remote(order.key))
     if ended is not None:
         return ended
     report = _Report(order, board, attempt)
@@ -53,6 +54,17 @@ def execute(order: Order, board: Any) -> Ended:
             raise
         ended = Ended("interrupted", "another machine has taken it over")
     return ended
+
+
+_asking = ThreadPoolExecutor(1)
+
+
+def _answer(question: ray.ObjectRef) -> Any:
+    """Return what the board answers.
+
+    Not waited for in the main thread, or Ray would take the task's processors for idle and begin another one on them.
+    """
+    return _asking.submit(ray.get, question).result()
 
 
 def _execute(order: Order, report: "_Report") -> Ended:
@@ -107,7 +119,7 @@ class _Report:
         self._ask(self.board.end, ended)
 
     def _ask(self, method: Any, *values: Any) -> Any:
-        return ray.get(method.remote(self.order.key, self.attempt, *values))
+        return _answer(method.remote(self.order.key, self.attempt, *values))
 
 
 class _Job(Job):
@@ -161,8 +173,8 @@ def _workplace(order: Order, report: _Report) -> Iterator[Job]:
         wanted = [order.inside, *([order.starts_from] if order.starts_from else [])]
         board = report.board
         for folder in wanted:
-            paths = ray.get(board.listing.remote(folder))
-            fetch(experiment, paths, lambda path, offset: ray.get(board.read.remote(path, offset)))
+            paths = _answer(board.listing.remote(folder))
+            fetch(experiment, paths, lambda path, offset: _answer(board.read.remote(path, offset)))
         job.parameters = order.parameters | {"out_dir": str(experiment)}
         job.files = replace(job.files, path=experiment / order.inside)
         report.parcel = lambda: report.send(experiment, job.files.path)
