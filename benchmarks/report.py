@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from large_experiment import PHOTOGRAPHS, write_large_experiment
 
 from dr_lib.evaluation.summary import summarise
+from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import all_comparisons
-from dr_lib.report.build import build_report
 from dr_lib.runs import Experiment
 
 

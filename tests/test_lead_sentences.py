@@ -16,11 +16,11 @@ def accuracy(mean, low, high, n=1):
 
 def test_the_best_is_held_against_the_majority():
     assert say.best("ResNet50", 1, accuracy(0.826, 0.818, 0.834), KAPPA, 0.734) == (
-        "ResNet50 grades best: its quadratic weighted kappa is 0.71 (95% interval 0.69 to 0.73), and it is right for "
+        "The highest quadratic weighted kappa, 0.71 (95% interval 0.69 to 0.73), is that of ResNet50; it is right for "
         "82.6% of the testing photographs (81.8 to 83.4; always answering “no DR”: 73.4%)."
     )
     assert "always answering “mild”" in say.best("It", 1, accuracy(0.6, 0.58, 0.62), KAPPA, 0.734, 1)
-    assert "It, the mean of 3 seeds, grades" in say.best("It", 3, accuracy(0.74, 0.72, 0.76, 3), KAPPA, 0.734)
+    assert "that of It, the mean of 3 seeds; it is" in say.best("It", 3, accuracy(0.74, 0.72, 0.76, 3), KAPPA, 0.734)
     unknown = SeedFigure(0.74, math.nan, 1, math.nan, math.nan)
     assert "nan" not in say.best("It", 1, unknown, unknown, 0.734)
 

@@ -107,7 +107,7 @@ def test_patients_who_were_trained_on_are_caught(tmp_path):
     learnt = run.predictions.assign(predicted=run.predictions["predicted"].where(~known, run.predictions["grade"]))
     learnt.to_csv(folder / "predictions.csv", index=False)
     text = text_of(other_eyes(collect(tmp_path)))
-    assert "1 of 1 better" in text and "100.0%" in text
+    assert "better in 1 of 1 configuration" in text and "100.0%" in text
 
 
 def test_calibration_tells_how_sure_each_run_is(study):

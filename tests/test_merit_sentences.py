@@ -31,8 +31,8 @@ def test_small_probabilities_are_not_called_zero():
 
 
 def test_other_eyes_help_harm_or_do_neither():
-    assert "1 of 3 better and 1 of 3 worse" in say.other_eyes([UP, FLAT, DOWN, None])
-    assert say.other_eyes([FLAT]).startswith("None of 1 configuration does measurably")
+    assert "measurably better in 1 and worse in 1 of 3 configurations." in say.other_eyes([UP, FLAT, DOWN, None])
+    assert say.other_eyes([FLAT]).startswith("In none of 1 configuration is accuracy")
     assert say.other_eyes([None]) == ""
 
 

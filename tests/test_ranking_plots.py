@@ -82,7 +82,8 @@ def test_reliability_shows_bins_their_sizes_and_the_error():
 def test_costs_are_bars_with_their_numbers_and_seeds_as_dots():
     words = lambda value: f"{value:.0f} min"  # noqa: E731
     ax = plots.plot_cost({"quick": [10], "slow": [30, 50]}, words=words, name="training", colours={"slow": "#d55e00"})
-    assert [patch.get_width() for patch in ax.patches] == [10, 40] and {"10 min", "40 min", "quick", "slow"} == set(texts(ax))
+    assert [patch.get_width() for patch in ax.patches] == [10, 40]
+    assert {"10 min", "40 min", "quick", "slow"} == set(texts(ax))
     assert colors.to_hex(ax.patches[1].get_facecolor()) == "#d55e00" and marked(ax, "seed") == [([30, 50], [1.2, 1.2])]
     assert ax.get_xlabel() == "training" and not ax.get_yticklabels()
     assert max(ax.get_xticks()) <= 53

@@ -83,9 +83,7 @@ def test_weights_are_named_wherever_runs_are_called_pretrained(study, tmp_path):
     for section in SECTIONS:
         text = text_of(re.sub(r"<svg.*?</svg>", "", section(study).data, flags=re.DOTALL))
         for match in re.finditer(r"(?<!-)\bpretrained (?!less|runs|network)", text):
-            assert text[match.end() :].startswith("(ImageNet V2)"), text[
-                match.start() - 40 : match.end() + 40
-            ]
+            assert text[match.end() :].startswith("(ImageNet V2)"), text[match.start() - 40 : match.end() + 40]
     write_run(tmp_path, photograph_table(100), pretrained=True, weights_kind="generated")
     assert "pretrained (generated)" in text_of(sections.runs_table(collect(tmp_path)).data)
 
@@ -282,7 +280,7 @@ def test_pages_of_other_notebooks_show_code_and_link_back(tmp_path):
     assert "<title>Run &lt;1&gt;</title>" in page and "<h1>Run &lt;1&gt;</h1>" in page
     assert 'href="../../index.html"' in page and 'href="#part-one"' in page
     assert "&lt;b&gt;epoch 1&lt;/b&gt;" in page and 'alt="A red dot"' in page and "&lt;no&gt;" in page
-    assert '<details class' not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
+    assert "<details class" not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["run.html", "run.ipynb"]
 
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.forecast import Forecast, time_of_all
-from dr_lib.report.collect import collect
 from dr_lib.report.build import build_report
+from dr_lib.report.collect import collect
 from dr_lib.runs import Experiment
 from dr_lib.seeds import parse_seeds, with_seeds
 from dr_lib.standing_table import StandingTable

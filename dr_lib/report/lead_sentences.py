@@ -13,11 +13,11 @@ def best(
 ) -> str:
     """Return how well the network with the highest kappa grades, beside always answering the commonest grade."""
     always = f"always answering “{GRADE_NAMES[majority_grade]}”: {percent(majority)}"
-    mean = f", the mean of {seeds} seeds," if seeds > 1 else ""
+    mean = f", the mean of {seeds} seeds" if seeds > 1 else ""
     agreement = f" ({between(kappa.low, kappa.high, scale=1, digits=2)})" if kappa.known else ""
     limits = f"{signed(100 * accuracy.low)} to {signed(100 * accuracy.high)}; " if accuracy.known else ""
     return (
-        f"{label}{mean} grades best: its quadratic weighted kappa is {signed(kappa.mean, 2)}{agreement}, and it is "
+        f"The highest quadratic weighted kappa, {signed(kappa.mean, 2)}{agreement}, is that of {label}{mean}; it is "
         f"right for {percent(accuracy.mean)} of the testing photographs ({limits}{always})."
     )
 

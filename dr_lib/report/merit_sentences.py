@@ -66,11 +66,14 @@ def other_eyes(changes: Sequence[Difference | None]) -> str:
         return ""
     if not better and not worse:
         return (
-            f"None of {counted(len(known), 'configuration')} does measurably better or worse on patients whose other "
-            "eye it has seen in training."
+            f"In none of {counted(len(known), 'configuration')} is accuracy measurably better or worse on patients "
+            "whose other eye is in training."
         )
-    parts = [f"{n} of {len(known)} {way}" for n, way in ((better, "better"), (worse, "worse")) if n]
-    return f"On patients whose other eye is in training, {listed(parts)} than on the others, measurably."
+    parts = [f"{way} in {n}" for n, way in ((better, "better"), (worse, "worse")) if n]
+    return (
+        f"Accuracy on patients whose other eye is in training is measurably {listed(parts)} of "
+        f"{counted(len(known), 'configuration')}."
+    )
 
 
 def sureness(confidence: float, accuracy: float) -> str:

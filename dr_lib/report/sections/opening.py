@@ -60,9 +60,8 @@ def answer(study: Study) -> HTML:
         [(kappa.low, kappa.high) for _, kappa in figures if kappa.known],
         study.majority or 0,
     )
-    text = f"<p>{escape(first)} {escape(lead.causes(changes))}</p>" + (
-        f"<p><b>{escape(warning)}</b></p>" * bool(warning)
-    )
+    text = f"<p><b>{escape(warning)}</b></p>" * bool(warning)
+    text += f"<p>{escape(first)} {escape(lead.causes(changes))}</p>"
     return markup.shown(f'<div class="answer">{text}</div>')
 
 

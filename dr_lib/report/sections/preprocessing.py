@@ -1,5 +1,6 @@
 """Preprocessing: how many photographs there are, which files were damaged, and what was done about them."""
 
+from collections.abc import Sequence
 from html import escape
 
 from IPython.display import HTML
@@ -35,9 +36,7 @@ def photographs_table(study: Study) -> HTML:
         said.append(say.leak(both["test_patients"], both["also_in_training"], both["named"]) if both else "")
         if study.audit.get("width"):
             said.append(
-                "Photographs are {} to {} px wide (median {}) and {} to {} px high (median {}).".format(
-                    *(f"{study.audit[side][i]:,.0f}" for side in ("width", "height") for i in (0, 2, 1))
-                )
+                f"Photographs are {_pixels(study.audit['width'])} wide and {_pixels(study.audit['height'])} high."
             )
     return markup.shown(table + markup.paragraphs(" ".join(filter(None, said)), css="says"))
 
@@ -66,3 +65,9 @@ def damaged_files(study: Study) -> HTML:
     if study.audit_page:
         html += f'<p class="note">{markup.link(study.audit_page, "The notebook of the audit")}</p>'
     return markup.shown(html)
+
+
+def _pixels(quantiles: Sequence[float]) -> str:
+    """Return least, greatest and median as ``400 to 5,184 px (median 3,888)``, or the one value that all have."""
+    least, median, greatest = (f"{value:,.0f}" for value in quantiles)
+    return f"{least} px" if least == greatest else f"{least} to {greatest} px (median {median})"
