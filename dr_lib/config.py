@@ -71,7 +71,7 @@ class RunConfig(BaseModel):
     pretrained_weights: str = Field(
         "DEFAULT", min_length=1, description="DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, generated, or a file"
     )
-    pretraining_photographs: Int = Field(800, ge=10, description="generated weights: photographs drawn")
+    pretraining_photographs: Int = Field(800, ge=40, description="generated weights: photographs drawn")
     pretraining_epochs: Int = Field(4, ge=1, description="generated weights: passes over them")
 
     # What a sample is
