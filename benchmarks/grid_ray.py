@@ -5,7 +5,8 @@
 
 ``stubs``: processes that sleep, with a run folder each; the ideal is their sleep alone, spread over the processors.
 Time of the driver's processor is told beside the clock's, since other programs disturb it less. ``grid``: the lab's
-eight runs, or those that are named, by both engines in turn, two at a time, from nothing but a full pixel store; start and end of Ray included.
+eight runs, or those that are named, by both engines in turn, two at a time, from nothing but a full pixel store; start
+and end of Ray included.
 """
 
 import argparse
