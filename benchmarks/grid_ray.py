@@ -1,12 +1,12 @@
 """What Ray adds to a grid: many short stubs, and a real grid of eight against the local engine.
 
     python benchmarks/grid_ray.py stubs [--runs 1000] [--seconds 0.05]
-    python benchmarks/grid_ray.py grid [--rounds 3] [--epochs 5] PARAMS_DATA_FILE [RUN.yaml ...] [--seeds 0,1]
+    python benchmarks/grid_ray.py grid [--rounds 3] [--epochs 5] [--address auto] PARAMS_DATA_FILE [RUN.yaml ...] [--seeds 0,1]
 
 ``stubs``: processes that sleep, with a run folder each; the ideal is their sleep alone, spread over the processors.
 Time of the driver's processor is told beside the clock's, since other programs disturb it less. ``grid``: the lab's
 eight runs, or those that are named, by both engines in turn, two at a time, from nothing but a full pixel store; start
-and end of Ray included.
+and end of Ray included unless there is a cluster at the address.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def stubs(runs: int, seconds: float) -> None:
             )
 
 
-def grid(data: Path, rounds: int, epochs: int, more: list[str]) -> None:
+def grid(data: Path, rounds: int, epochs: int, address: str | None, more: list[str]) -> None:
     taken: dict[str, list[float]] = {"local": [], "ray": []}
     for number in range(rounds + 1):  # the first round fills the pixel store and the system's caches
         for engine in taken if number % 2 else reversed(taken):
@@ -79,6 +79,8 @@ def grid(data: Path, rounds: int, epochs: int, more: list[str]) -> None:
                     sys.executable, "-m", "dr_lib.cli", "run", "--data", str(data), "--set", f"epochs={epochs}",
                     "--set", "device=cpu", "--out", folder, "--jobs", "2", "--engine", engine, *more,
                 ]  # fmt: skip
+                if address and engine == "ray":
+                    command += ["--address", address]
                 began = time.monotonic()
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 if number:
@@ -99,12 +101,13 @@ def main() -> None:
     of_grid.add_argument("data", type=Path)
     of_grid.add_argument("--rounds", type=int, default=3)
     of_grid.add_argument("--epochs", type=int, default=5)
+    of_grid.add_argument("--address", help="of a cluster that is there; else Ray is started and ended each time")
     of_grid.add_argument("more", nargs=argparse.REMAINDER, help="more that dr-lab run is told, such as run files")
     options = parser.parse_args()
     if options.command == "stubs":
         stubs(options.runs, options.seconds)
     else:
-        grid(options.data, options.rounds, options.epochs, options.more)
+        grid(options.data, options.rounds, options.epochs, options.address, options.more)
 
 
 if __name__ == "__main__":

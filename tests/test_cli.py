@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from command import dr_lab
 from data_folders import eyes, jpeg, picture, write_course, write_photographs
 
-from dr_lib import cli
 from dr_lib.config import RunConfig, combine
 from dr_lib.rehearsal import rehearse
 from dr_lib.runs import Experiment
@@ -34,19 +34,6 @@ def folder(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def dr_lab(*arguments):
-    """Run the command in this process; return its exit status."""
-    before = sys.argv
-    sys.argv = ["dr-lab", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return ended.code or 0
-    finally:
-        sys.argv = before
-    return 0
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():

@@ -12,11 +12,12 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from command import dr_lab
 from data_folders import jpeg, picture, real_data
 from PIL import Image
 from torchvision import transforms
 
-from dr_lib import GRADE_NAMES, cli
+from dr_lib import GRADE_NAMES
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import views as views_of_square
 from dr_lib.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, Normalisation
@@ -79,19 +80,6 @@ def png(image):
     stream = io.BytesIO()
     image.save(stream, "png")
     return stream.getvalue()
-
-
-def dr_lab(*arguments):
-    """Run the command in this process; return its exit status."""
-    before = sys.argv
-    sys.argv = ["dr-lab", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return ended.code or 0
-    finally:
-        sys.argv = before
-    return 0
 
 
 def refused(capsys, *arguments):

@@ -9,13 +9,13 @@ from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.intervals import (
-    difference_of_groups,
     draws,
     interval,
     patient_matrices,
     percentile_interval,
     resample,
 )
+from dr_lib.evaluation.seeds import compare_groups
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,10 @@ def test_draws_are_of_patients_with_replacement_and_the_same_each_time():
 def test_groups_of_patients_are_told_apart_only_where_they_differ(table):
     strong, weak = simulated_predictions(table, 1.5, seed=1), simulated_predictions(table, 0.3, seed=2)
     first, second = table["patient"].astype(int) % 2 == 0, table["patient"].astype(int) % 2 == 1
-    gain = difference_of_groups(weak[first], strong[second], metrics.accuracy)
+    gain = compare_groups([weak[first]], [strong[second]], metrics.accuracy)
     right = [(part["grade"] == part["predicted"]).mean() for part in (weak[first], strong[second])]
     assert gain.value == pytest.approx(right[1] - right[0], abs=1e-12) and gain.low > 0
-    assert not difference_of_groups(strong[first], strong[second], metrics.accuracy).distinguishable
+    assert not compare_groups([strong[first]], [strong[second]], metrics.accuracy).distinguishable
     # Independent groups: variances add.
     widths = [np.diff(interval(part, metrics.accuracy))[0] for part in (weak[first], strong[second])]
     assert gain.high - gain.low == pytest.approx(np.hypot(*widths), rel=0.08)

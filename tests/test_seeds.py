@@ -9,7 +9,13 @@ from scipy.stats import t, ttest_1samp
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import difference_of_groups, draws, patient_matrices, resample
+from dr_lib.evaluation.intervals import (
+    difference,
+    draws,
+    patient_matrices,
+    resample,
+    resampled_difference_of_groups,
+)
 from dr_lib.evaluation.paired import Comparison, compare
 from dr_lib.evaluation.ranking import rank
 from dr_lib.evaluation.seeds import FIGURES, compare_groups, compare_seeds, optimism, over_seeds, seeds_alone, spread_of
@@ -131,7 +137,8 @@ def test_groups_of_patients_are_compared_over_seeds(strong, table):
     some = table["patient"].astype(int) % 2 == 0
     groups = [[run[side] for run in strong] for side in (some, ~some)]
     alone = compare_groups([groups[0][0]], [groups[1][0]], metrics.accuracy)
-    assert alone == difference_of_groups(groups[0][0], groups[1][0], metrics.accuracy)
+    values = resampled_difference_of_groups(groups[0][0], groups[1][0], metrics.accuracy)
+    assert alone == difference(values[0], values[1:])
     found = compare_groups(*groups, metrics.accuracy)
     right = [run["grade"] == run["predicted"] for run in strong]
     values = [answers[~some].mean() - answers[some].mean() for answers in right]

@@ -99,19 +99,10 @@ def interval(predictions: pd.DataFrame, statistic: Statistic, **options: int) ->
     return percentile_interval(statistic(resample(counts, **options)))
 
 
-def difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: Statistic) -> Difference | None:
-    """Return ``statistic`` of ``second`` less that of ``first``, two groups of different patients, drawn apart.
-
-    Both have columns patient, grade, predicted.
-    """
-    values = resampled_difference_of_groups(first, second, statistic)
-    return difference(values[0], values[1:])
-
-
 def resampled_difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: Statistic) -> NDArray:
-    """Return the difference that :func:`difference_of_groups` is about, then its resamples, shape (1 + resamples,).
+    """Return ``statistic`` of ``second`` less that of ``first``, then its resamples, shape (1 + resamples,).
 
-    NaN where a group is empty.
+    Two groups of different patients, drawn apart; both have columns patient, grade, predicted. NaN where one is empty.
     """
     if first.empty or second.empty:
         return np.full(1 + RESAMPLES, np.nan)

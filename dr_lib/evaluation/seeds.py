@@ -141,7 +141,7 @@ def compare_groups(
     """Return ``statistic`` of ``second`` less that of ``first``, two groups of different patients, mean over seeds.
 
     ``first`` and ``second``: of each seed its predictions (patient, grade, predicted) for the one group and for the
-    other. ``None`` where a group has nothing to ask. Of one seed, :func:`intervals.difference_of_groups`.
+    other. ``None`` where a group has nothing to ask. Of one seed, the interval is over patients alone.
     """
     runs = _defined([resampled_difference_of_groups(*pair, statistic) for pair in zip(first, second, strict=True)])
     found = None if runs is None else spread_of(runs)

@@ -27,6 +27,11 @@ def bullets(texts: Iterable[str]) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
+def sub(text: str) -> str:
+    """Return a line set smaller, below what stands before it in a cell."""
+    return f'<span class="sub">{escape(text)}</span>'
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table that can be sorted: its HTML, and what it is sorted by; None and NaN stand last."""
@@ -144,7 +149,7 @@ def shown(html: str) -> HTML:
 
 def _panel_heading(heading: str) -> str:
     title, _, rest = heading.partition("\n")
-    below = f'<span class="sub">{escape(rest)}</span>' if rest else ""
+    below = sub(rest) if rest else ""
     return f'<p class="panel-title">{escape(title)}{below}</p>' if heading else ""
 
 

@@ -104,12 +104,12 @@ def _network(model: str, runs: list[Run]) -> list[str]:
     plain = " without shortcuts" * any(not run.parameters.get("residual", True) for run in runs)
     built = f"{facts.blocks(model)}{plain}" or "no residual blocks"
     return [
-        f"<b>{escape(network_name(model))}</b>{_sub(words.listed(versions))}",
+        f"<b>{escape(network_name(model))}</b>{markup.sub(words.listed(versions))}",
         escape(built),
         escape(words.listed(list(parameters)) or "not recorded"),
         "".join(
             f"{facts.multiplications(model, side, versions[0] if versions[0] in ('v1', 'v1.5') else 'v1.5') / 1e9:.2f}"
-            f" billion{_sub(f'at {side} px')}"
+            f" billion{markup.sub(f'at {side} px')}"
             for side in sizes
         ),
         "<br>".join(escape(weights) for weights in dict.fromkeys(run.weights for run in runs)),
@@ -130,7 +130,3 @@ def _pretraining_note(network: str, done: dict[str, Any]) -> str:
         + (f"; R² at the end: {words.listed(scores)}." if scores else ".")
     )
     return escape(text) + (f" {markup.link(done['page'], 'Its notebook')}." if done["page"] else "")
-
-
-def _sub(text: str) -> str:
-    return f'<span class="sub">{escape(text)}</span>'

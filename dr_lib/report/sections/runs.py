@@ -46,7 +46,7 @@ def _table(study: Study, shown: Sequence[Configuration], unfinished: Sequence[Ru
     rows: list[Sequence[str | markup.Cell] | markup.Row] = [_row(one, study, colours, scale) for one in shown]
     if study.majority is not None:
         drawing = interval_svg(None, None, study.majority, scale, f"majority {words.percent(study.majority)}")
-        name = f'<span class="dash">– –</span> always the commonest grade{_sub("no network at all")}'
+        name = f'<span class="dash">– –</span> always the commonest grade{markup.sub("no network at all")}'
         cells = [name, words.percent(study.majority), drawing, "0.00", words.percent(study.majority)]
         rows.append(markup.Row(cells, fixed=True))
     for run in unfinished:
@@ -65,11 +65,11 @@ def _row(
     drawing = interval_svg(accuracy.mean, limits, study.majority, scale, spoken)
     return [
         markup.Cell(_name(one, colours), one.label),
-        markup.Cell(words.percent(accuracy.mean) + _sub(_when(one, accuracy.sd)), accuracy.mean),
+        markup.Cell(words.percent(accuracy.mean) + markup.sub(_when(one, accuracy.sd)), accuracy.mean),
         f'<span style="--key:{ink(colours[one.model])}">{drawing}</span>'
-        + _sub(f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"),
-        markup.Cell(words.signed(kappa.mean, 2) + _sub(_range(kappa)), kappa.mean),
-        markup.Cell(words.percent(one.highest) + _sub(_kinder(one)), one.highest),
+        + markup.sub(f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"),
+        markup.Cell(words.signed(kappa.mean, 2) + markup.sub(_range(kappa)), kappa.mean),
+        markup.Cell(words.percent(one.highest) + markup.sub(_kinder(one)), one.highest),
     ]
 
 
@@ -109,12 +109,12 @@ def _name(one: Configuration, colours: dict[str, str]) -> str:
         _linked(run, run.name if not one.several else f"seed {run.seed}") for run in one.runs
     )  # fmt: skip
     seed = f", seed {one.first.seed}" * (one.first.seed != 0 and not one.several)
-    return f'{_network(one.first, colours)}{_sub(one.facts + seed)}<span class="sub">{links}</span>'
+    return f'{_network(one.first, colours)}{markup.sub(one.facts + seed)}<span class="sub">{links}</span>'
 
 
 def _unfinished(run: Run, colours: dict[str, str]) -> str:
     seed = f", seed {run.seed}" * (run.seed != 0)
-    return f'{_network(run, colours)}{_sub(run.facts + seed)}<span class="sub">{_linked(run, run.name)}</span>'
+    return f'{_network(run, colours)}{markup.sub(run.facts + seed)}<span class="sub">{_linked(run, run.name)}</span>'
 
 
 def _network(run: Run, colours: dict[str, str]) -> str:
@@ -140,10 +140,6 @@ def _kinder(one: Configuration) -> str:
 
 def _range(kappa: SeedFigure) -> str:
     return f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}" if kappa.known else "no interval"
-
-
-def _sub(text: str) -> str:
-    return f'<span class="sub">{escape(text)}</span>'
 
 
 def _scale(study: Study) -> tuple[float, float]:
