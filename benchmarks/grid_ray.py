@@ -1,7 +1,7 @@
 """What Ray adds to a grid: many short stubs, and a real grid of eight against the local engine.
 
     python benchmarks/grid_ray.py stubs [--runs 1000] [--seconds 0.05]
-    python benchmarks/grid_ray.py grid [--rounds 3] [--epochs 5] [--address auto] PARAMS_DATA_FILE [RUN.yaml ...] [--seeds 0,1]
+    python benchmarks/grid_ray.py grid [--rounds 3] [--epochs 5] [--address auto] DATA.yaml [RUN.yaml ...] [--seeds 0,1]
 
 ``stubs``: processes that sleep, with a run folder each; the ideal is their sleep alone, spread over the processors.
 Time of the driver's processor is told beside the clock's, since other programs disturb it less. ``grid``: the lab's
