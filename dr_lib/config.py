@@ -141,7 +141,9 @@ class RunConfig(BaseModel):
     # The machine, and where results go
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: CUDA where there is one")
     devices: Int = Field(1, ge=1, description="processes, one a device, that train one run together")
-    precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="autocast on CUDA")
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32", description="of training: bf16 on CUDA and CPUs that have it, fp16 on CUDA; tests are float32"
+    )
     tf32: bool = Field(False, description="CUDA may round the factors of float32 products to TF32")
     checkpoint_minutes: Float = Field(10, gt=0, description="a checkpoint at least this often, within long epochs")
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")

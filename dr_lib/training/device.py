@@ -29,10 +29,17 @@ def resolve_device(name: str) -> torch.device:
 def check_machine(config: RunConfig) -> None:
     """Raise :class:`InputError` for a device, a precision or a number of devices that this machine has not."""
     device = resolve_device(config.device)
-    if device.type == "cpu" and config.precision != "float32":
-        raise InputError(f"precision: {config.precision} is for CUDA, the device is a CPU; use float32")
+    if device.type == "cpu" and config.precision == "fp16":
+        raise InputError("precision: fp16 is for CUDA, the device is a CPU; use float32 or bf16")
+    if device.type == "cpu" and config.precision == "bf16" and not cpu_multiplies_bf16():
+        raise InputError("precision: this CPU has no instructions for bf16 and would be slower with it; use float32")
     if config.devices > 1 and device.type == "cuda" and config.devices > torch.cuda.device_count():
         raise InputError(f"devices: {config.devices} asked for and {torch.cuda.device_count()} CUDA devices are here")
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Tell whether this processor has instructions for bf16, such as Intel's AMX or those of AVX-512."""
+    return any(there for name, there in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
 
 
 def start_accelerator(config: RunConfig) -> Accelerator:

@@ -47,7 +47,8 @@ class Learner:
         (freeze_backbone if phase == FEATURE_EXTRACTION else unfreeze)(self.model)
         # Distributed training looks at what learns when it wraps the network, so it is wrapped anew.
         self.accelerator.free_memory()
-        self._wrapped = self.accelerator.prepare_model(self.model)
+        # accelerate makes the outermost module compute in mixed precision; the network itself is tested in float32.
+        self._wrapped = self.accelerator.prepare_model(nn.Sequential(self.model))
         self.optimizer = self.accelerator.prepare_optimizer(
             build_optimizer(
                 self.model,

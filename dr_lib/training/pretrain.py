@@ -25,7 +25,7 @@ from dr_lib.training.loaders import Batches, fit_normalisation
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
     "image_size", "augmentations", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device",
-    "num_workers", "cache_dir",
+    "precision", "num_workers", "cache_dir",
 )  # fmt: skip
 """The parameters that :func:`pretrain` uses."""
 
@@ -143,7 +143,9 @@ def _learn_to_count(
         train.photographs.set_epoch(epoch)
         model.train()
         for step, (images, counts) in enumerate(batches, start=1):
-            loss = nn.functional.mse_loss(model(images), counts)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                found = model(images)
+            loss = nn.functional.mse_loss(found.float(), counts)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -195,6 +197,7 @@ def _description(config: RunConfig) -> dict:
         "preprocessing": config.preprocessing,
         "normalisation": config.normalisation,
         "fast_decode": config.fast_decode,
+        "precision": config.precision,
         "seed": _SEED,
         "lesion_kinds": list(LESION_KINDS),
     }

@@ -159,6 +159,7 @@ def _test_chosen(trainer: Trainer) -> None:
         "test": summarise(folder.read_predictions(), trainer.data.split("train").grade),
     }
     if "validation" in tables:
+        metrics["validation"] = summarise(tables["validation"], trainer.data.split("train").grade)
         metrics["temperature_scaling"] = temperature_scaling(tables["validation"], table)
     write_json(folder.metrics, metrics)
     trainer.progress.line(
