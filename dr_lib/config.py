@@ -48,6 +48,9 @@ class RunConfig(BaseModel):
     images_dir: str = Field("", description="folder of the photographs inside data_dir; empty: looked for")
     limit: Int = Field(0, ge=0, description="at most this many photographs of each split, stratified; 0: all")
     validation_share: Share = Field(0.1, description="share of the training patients held out to choose the epoch")
+    given_validation: bool = Field(
+        True, description="use the validation split that the labels bring; false: draw one from it and training anew"
+    )
     test_share: Share = Field(0.2, description="share of the patients tested on, where the labels bring no split")
     split_seed: Int = Field(0, ge=0, description="seed of the splits made here; the same for all seeds of a study")
     on_damage: Literal["repair", "drop", "fail"] = Field(
@@ -242,8 +245,8 @@ class RunConfig(BaseModel):
 
 
 DATA_PARAMETERS = (
-    "data_dir", "labels", "labels_file", "images_dir", "limit", "validation_share", "test_share", "split_seed",
-    "on_damage", "max_lost_share", "generated_train", "generated_test", "generated_size", "cache_dir",
+    "data_dir", "labels", "labels_file", "images_dir", "limit", "validation_share", "given_validation", "test_share",
+    "split_seed", "on_damage", "max_lost_share", "generated_train", "generated_test", "generated_size", "cache_dir",
 )  # fmt: skip
 """The parameters that decide which photographs there are."""
 

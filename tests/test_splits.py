@@ -20,8 +20,8 @@ def lab_like(patients=1000):
     return table_of(eyes(range(patients), lambda patient: int(grades[patient])))
 
 
-def split(table, seed=0, validation_share=0.1, test_share=0.2):
-    return assign_splits(table, validation_share=validation_share, test_share=test_share, seed=seed)
+def split(table, seed=0, validation_share=0.1, test_share=0.2, **options):
+    return assign_splits(table, validation_share=validation_share, test_share=test_share, seed=seed, **options)
 
 
 def patients(table, name):
@@ -53,6 +53,17 @@ def test_row_order_changes_nothing_and_the_seed_does():
     assert again["image"].tolist() == shuffled["image"].tolist()
     assert (once["split"] != other["split"]).any()
     assert set(table["split"]) == {""}  # the argument is not changed
+
+
+def test_a_given_validation_split_is_kept_or_drawn_anew_from_it_and_training():
+    parts = [table_of(eyes(range(start, stop)), name) for start, stop, name in
+             ((0, 80, "train"), (80, 100, "validation"), (100, 120, "test"))]  # fmt: skip
+    given = pd.concat(parts, ignore_index=True)
+    assert split(given)["split"].tolist() == given["split"].tolist()
+    drawn = split(given, validation_share=0.3, given_validation=False)
+    assert patients(drawn, "test") == patients(given, "test")
+    assert len(patients(drawn, "validation")) == 30 and len(patients(drawn, "train")) == 70
+    assert patients(drawn, "validation") != patients(split(given, 1, 0.3, given_validation=False), "validation")
 
 
 def test_a_given_split_is_kept_and_validation_comes_from_training():

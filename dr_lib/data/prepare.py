@@ -16,7 +16,7 @@ from dr_lib.data.jpeg import NO_IMAGE
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.preprocessing import VOCABULARY
-from dr_lib.data.splits import assign_splits, limit_splits
+from dr_lib.data.splits import limit_splits, splits_of
 from dr_lib.data.squares import DecodedSquares, SquareRecipe, Squares, recipe_for_testing, recipe_for_training
 from dr_lib.data.survey import Decode, Survey
 from dr_lib.errors import InputError
@@ -91,10 +91,7 @@ def read_table(config: RunConfig, progress: bool = True) -> pd.DataFrame:
         _draw_if_missing(config, data_dir, progress)
     labels = read_labels(data_dir, config.labels, config.labels_file)
     split_origin = MADE_HERE if (labels["split"] == "").all() else GIVEN
-    table = assign_splits(
-        labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
-    )
-    table = limit_splits(table, config.limit, config.split_seed)
+    table = limit_splits(splits_of(config, labels), config.limit, config.split_seed)
     table.attrs.update(labels.attrs, split_origin=split_origin, header_loss=header_loss(labels))
     return table
 

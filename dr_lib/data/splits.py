@@ -5,16 +5,20 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 
 
-def assign_splits(table: pd.DataFrame, *, validation_share: float, test_share: float, seed: int) -> pd.DataFrame:
+def assign_splits(
+    table: pd.DataFrame, *, validation_share: float, test_share: float, seed: int, given_validation: bool = True
+) -> pd.DataFrame:
     """Return the table with every row in ``train``, ``validation`` or ``test``.
 
-    A split that the labels bring is kept. Where they bring none, ``test_share`` of the patients is tested on. Where
-    they bring no validation photographs, ``validation_share`` of the training patients is held out. Both eyes of a
+    A split that the labels bring is kept, but for their validation photographs without ``given_validation``: these join
+    training. Where they bring no split, ``test_share`` of the patients is tested on. Where there are no validation
+    photographs then, ``validation_share`` of the training patients is held out. Both eyes of a
     patient stay together, patients are stratified by grade, and who goes where depends on ``seed`` and names alone,
     not on the order of the rows.
     """
@@ -22,6 +26,8 @@ def assign_splits(table: pd.DataFrame, *, validation_share: float, test_share: f
     if (table["split"] == "").all():
         table["split"] = "train"
         _hold_out(table, "test", test_share, seed)
+    if not given_validation:
+        table.loc[table["split"] == "validation", "split"] = "train"
     if "validation" not in set(table["split"]):
         _hold_out(table, "validation", validation_share, seed)
     for split in ("train", "test"):
@@ -29,6 +35,17 @@ def assign_splits(table: pd.DataFrame, *, validation_share: float, test_share: f
             remedy = "raise test_share" if split == "test" else "lower test_share and validation_share"
             raise InputError(f"labels: no photograph is in split {split!r}; add some with this split, or {remedy}")
     return table
+
+
+def splits_of(config: RunConfig, labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the labels with their rows in splits as a run's parameters say, none left out by ``limit`` yet."""
+    return assign_splits(
+        labels,
+        validation_share=config.validation_share,
+        test_share=config.test_share,
+        seed=config.split_seed,
+        given_validation=config.given_validation,
+    )
 
 
 def limit_splits(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
-from dr_lib.data.splits import assign_splits
+from dr_lib.data.splits import splits_of
 from dr_lib.errors import InputError
 from dr_lib.report.study import Study
 
@@ -64,9 +64,7 @@ def find_pictures(study: Study) -> StudyPhotographs | str:
         return gone
     try:
         labels = read_labels(data_dir, config.labels, config.labels_file)
-        table = assign_splits(
-            labels, validation_share=config.validation_share, test_share=config.test_share, seed=config.split_seed
-        )
+        table = splits_of(config, labels)
         photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
     except InputError:
         return gone
