@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,30 @@ _WORDS = {"residual": ("plain", "residual"), "pretrained": ("scratch", "pretrain
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A params file with ``vary``: what all runs share, and the values that each combination takes one of."""
+    """A params file with ``vary``: what all runs share, and the values that each combination takes one of.
+
+    What varies is a parameter with a list of values, or a name of the study's own, such as ``recipe``, with settings:
+    labels, each for several parameters at once. ``settings`` holds these by name and label.
+    """
 
     path: Path
     title: str
     question: str
     shared: dict[str, Any]
     vary: dict[str, list[Any]]
+    settings: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def parameters(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a combination: its values, and what its labels stand for."""
+        found: dict[str, Any] = {}
+        for name, value in point.items():
+            found |= self.settings[name][value] if name in self.settings else {name: value}
+        return found
+
+    @property
+    def listed(self) -> dict[str, list[Any]]:
+        """The parameters that vary by a list of their own."""
+        return {name: values for name, values in self.vary.items() if name not in self.settings}
 
 
 @dataclass(frozen=True)
@@ -71,10 +88,13 @@ def read_study(path: Path) -> StudyFile:
     for key in ("title", "question"):
         if not isinstance(found.get(key), str) or not found[key].strip():
             raise InputError(f"{path}: {key}: a study needs one, a line of text")
-    shared, vary = (_mapping(path, key, found.get(key)) for key in ("runs", "vary"))
+    shared = _parameters(f"{path}: runs", found.get("runs"))
+    vary = _mapping(f"{path}: vary", found.get("vary"))
     if not vary:
         raise InputError(f"{path}: vary: nothing is varied; give a list to a parameter, such as 'batch_size: [8, 32]'")
-    for key, values in vary.items():
+    settings = {key: _settings(path, key, labels) for key, labels in vary.items() if isinstance(labels, dict)}
+    listed = _parameters(f"{path}: vary", {key: values for key, values in vary.items() if key not in settings})
+    for key, values in listed.items():
         if key in ("name", "out_dir"):
             raise InputError(f"{path}: vary: {key}: runs are named and placed by what varies; leave it out")
         if key in shared:
@@ -83,7 +103,14 @@ def read_study(path: Path) -> StudyFile:
             raise InputError(f"{path}: vary: {key}: {values!r} is no list; make it [{values}], or put it under runs")
         if not values:
             raise InputError(f"{path}: vary: {key}: the list is empty; a run needs a value")
-    return StudyFile(path, found["title"].strip(), found["question"].strip(), shared, vary)
+    taken = dict.fromkeys(listed, "a list of its own")
+    for key, labels in settings.items():
+        for name in dict.fromkeys(name for parameters in labels.values() for name in parameters):
+            if name in taken:
+                raise InputError(f"{path}: vary: {key}: sets {name}, which has {taken[name]}; leave one of them out")
+            taken[name] = f"settings under {key}"
+    varied = {ABBREVIATIONS.get(key, key): list(values) for key, values in vary.items()}
+    return StudyFile(path, found["title"].strip(), found["question"].strip(), shared, varied, settings)
 
 
 def expand(
@@ -91,24 +118,32 @@ def expand(
 ) -> tuple[StudyGrid, list[RunConfig]]:
     """Return the grid of a study and the configuration of each of its runs.
 
-    ``files`` in order, what all runs share, then ``assignments`` (``KEY=VALUE``), later ones winning; what varies
-    cannot be assigned. Combinations that come to the same are one run, that of the first.
+    ``files`` in order, what all runs share, settings with a label, then ``assignments`` (``KEY=VALUE``), later ones
+    winning; what varies by a list cannot be assigned. Combinations that come to the same are one run, that of the
+    first.
     """
-    layers = [(str(path), read_parameters(path)) for path in files] + [(f"{study.path}: runs", study.shared)]
+    given = []
     for text in assignments:
         key, value = parse_assignment(text)
-        if key in study.vary:
+        if key in study.listed:
             raise InputError(f"--set {text}: {study.path} varies {key}; set something else, or edit its list")
-        layers.append((f"--set {text}", {key: value}))
-    values = {key: value for _, layer in layers for key, value in layer.items()} | {"out_dir": out_dir, "name": ""}
-    sources = {key: source for source, layer in layers for key in layer}
-    sources |= dict.fromkeys(study.vary, f"{study.path}: vary")
-    configs = [
-        _configuration(study, values | dict(zip(study.vary, combination, strict=True)), sources)
-        for combination in product(*study.vary.values())
-    ]
+        given.append((f"--set {text}", {key: value}))
+    layers = [(str(path), read_parameters(path)) for path in files] + [(f"{study.path}: runs", study.shared)]
+    fixed = {"out_dir": out_dir, "name": ""}
+
+    def configuration(combination: tuple[Any, ...]) -> RunConfig:
+        point = dict(zip(study.vary, combination, strict=True))
+        varied = (f"{study.path}: vary", study.parameters(point))
+        return _configuration(study, [*layers, varied, *given], fixed, point)
+
+    combinations = list(product(*study.vary.values()))
+    configs = [configuration(combination) for combination in combinations]
     vary = _as_configured(study, configs)
-    points = [{key: getattr(config, key) for key in vary} for config in configs]
+    points = [
+        {key: value if key in study.settings else getattr(config, key)
+         for key, value in zip(study.vary, combination, strict=True)}
+        for combination, config in zip(combinations, configs, strict=True)
+    ]  # fmt: skip
     names = _names(vary, points, [json.dumps(_decisive(config)) for config in configs])
     runs: dict[str, RunConfig] = {}
     for name, config in zip(names, configs, strict=True):
@@ -117,34 +152,63 @@ def expand(
     return StudyGrid(study.path.stem, study.title, study.question, vary, entries), list(runs.values())
 
 
-def _mapping(path: Path, key: str, found: Any) -> dict[str, Any]:
-    """Return parameters by name, abbreviations spelled out and all of them known."""
+def _mapping(where: str, found: Any) -> dict[str, Any]:
     if not isinstance(found or {}, dict):
-        raise InputError(f"{path}: {key}: holds a {type(found).__name__}, needs lines of 'parameter: value'")
-    parameters = {ABBREVIATIONS.get(str(name), str(name)): value for name, value in (found or {}).items()}
+        raise InputError(f"{where}: holds a {type(found).__name__}, needs lines of 'parameter: value'")
+    return {str(name): value for name, value in (found or {}).items()}
+
+
+def _parameters(where: str, found: Any) -> dict[str, Any]:
+    """Return parameters by name, abbreviations spelled out and all of them known."""
+    parameters = {ABBREVIATIONS.get(name, name): value for name, value in _mapping(where, found).items()}
     for name in parameters:
         if name not in RunConfig.model_fields:
-            raise InputError(f"{path}: {key}: unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
+            raise InputError(f"{where}: unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
     return parameters
 
 
-def _configuration(study: StudyFile, values: dict[str, Any], sources: Mapping[str, str]) -> RunConfig:
+def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[str, Any]]:
+    """Return the parameters that each label under ``vary: key`` stands for: written there, or in a params file."""
+    where = f"{path}: vary: {key}"
+    if ABBREVIATIONS.get(key, key) in RunConfig.model_fields:
+        raise InputError(f"{where}: is a parameter, which takes a list; settings need a name of their own")
+    if not labels:
+        raise InputError(f"{where}: there are no settings; give each a label and its parameters")
+    found = {}
+    for label, given in labels.items():
+        if not isinstance(label, str):
+            raise InputError(f"{where}: {label!r}: a label is a text; put it in quotes")
+        parameters = read_parameters(path.parent / given) if isinstance(given, str) else given
+        found[label] = _parameters(f"{where}: {label}", parameters)
+        for name in ("name", "out_dir"):
+            if name in found[label]:
+                raise InputError(f"{where}: {label}: {name}: runs are named and placed by what varies; leave it out")
+    return found
+
+
+def _configuration(
+    study: StudyFile, layers: Sequence[tuple[str, dict[str, Any]]], fixed: dict[str, Any], point: Mapping[str, Any]
+) -> RunConfig:
+    """Return the configuration of one combination, from parameters in layers, each with where it was written."""
+    values = {key: value for _, layer in layers for key, value in layer.items()} | fixed
+    sources = {key: source for source, layer in layers for key in layer}
     try:
-        return RunConfig.from_mapping(values, dict(sources))
+        return RunConfig.from_mapping(values, sources)
     except InputError as error:
         if str(error).startswith(tuple(sources.values())):
             raise
         # What does not fit together is no single key's fault; the combination tells it.
-        combination = ", ".join(f"{key} {values[key]}" for key in study.vary)
+        combination = ", ".join(f"{key} {value}" for key, value in point.items())
         raise InputError(f"{study.path}: {combination}: {error}") from None
 
 
 def _as_configured(study: StudyFile, configs: Sequence[RunConfig]) -> dict[str, list[Any]]:
     """Return the lists of ``study`` as the configurations of its combinations read them; none may repeat itself."""
-    vary: dict[str, list[Any]] = {key: [None] * len(values) for key, values in study.vary.items()}
+    vary: dict[str, list[Any]] = {key: list(values) for key, values in study.vary.items()}
     for places, config in zip(product(*(range(len(values)) for values in vary.values())), configs, strict=True):
         for place, (key, values) in zip(places, vary.items(), strict=True):
-            values[place] = getattr(config, key)
+            if key not in study.settings:
+                values[place] = getattr(config, key)
     for key, values in vary.items():
         twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
         if twice is not None:

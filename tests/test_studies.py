@@ -114,6 +114,27 @@ def test_names_are_short_and_fit_for_folders(tmp_path, vary, names):
         assert RunConfig.from_mapping(config.model_dump()) == config and re.fullmatch(r"[\w.+=-]+", config.name)
 
 
+def test_settings_with_a_label_stand_for_several_parameters(tmp_path):
+    (tmp_path / "strong.yaml").write_text("optimizer: adamw\nlr: 0.002\n")
+    vary = {"recipe": {"lab": {}, "strong": "strong.yaml", "strong, no decay": {"optimizer": "adamw", "weight_decay": 0}},
+            "seed": [0, 1]}  # fmt: skip
+    grid, configs = expanded(tmp_path, vary, {"weight_decay": 0.01})
+    found = [(c.name, c.optimizer, c.learning_rate, c.weight_decay, c.seed) for c in configs]
+    assert found == [
+        ("lab-seed0", "sgd", 0.001, 0.01, 0),
+        ("lab-seed1", "sgd", 0.001, 0.01, 1),
+        ("strong-seed0", "adamw", 0.002, 0.01, 0),
+        ("strong-seed1", "adamw", 0.002, 0.01, 1),
+        ("strong_no_decay-seed0", "adamw", 0.001, 0, 0),
+        ("strong_no_decay-seed1", "adamw", 0.001, 0, 1),
+    ]
+    assert grid.vary == {"recipe": ["lab", "strong", "strong, no decay"], "seed": [0, 1]}
+    assert grid.runs[2].values == {"recipe": "strong", "seed": 0}
+    # A trial of a study is a matter of an assignment, which wins over settings.
+    _, quick = expanded(tmp_path, vary, {}, ["lr=0.5"])
+    assert {c.learning_rate for c in quick} == {0.5}
+
+
 REFUSED = [
     ({"vary": {"batch_sise": [8, 16]}}, ["vary", "batch_sise", "batch_size"]),
     ({"vary": {"batch_size": [8]}, "runs": {"epoch": 3}}, ["runs", "epoch", "epochs"]),
@@ -133,6 +154,14 @@ REFUSED = [
     ({"vary": {"batch_size": [8]}, "question": " "}, ["question"]),
     ({"vary": {"batch_size": [8]}, "epochs": 3}, ["epochs", "runs"]),
     ({"vary": {"batch_size": [8]}, "run": {}}, ["run", "'runs'"]),
+    ({"vary": {"recipe": {}}}, ["recipe", "no settings"]),
+    ({"vary": {"recipe": {"lab": {"epoch": 3}}}}, ["recipe", "lab", "epoch", "epochs"]),
+    ({"vary": {"recipe": {"lab": {"name": "a"}}}}, ["recipe", "lab", "name"]),
+    ({"vary": {"recipe": {"lab": 3}}}, ["recipe", "lab", "int"]),
+    ({"vary": {"recipe": {"lab": {"epochs": "many"}}}}, ["vary", "epochs", "many"]),
+    ({"vary": {"lr": {"low": {"epochs": 3}}}}, ["lr", "parameter", "list"]),
+    ({"vary": {"recipe": {"lab": {"epochs": 3}}, "epochs": [1, 2]}}, ["recipe", "epochs", "a list of its own"]),
+    ({"vary": {"a": {"x": {"epochs": 3}}, "b": {"y": {"epochs": 4}}}}, ["b", "epochs", "settings under a"]),
     ({"vary": {"head": ["softmax", "coral"], "label_smoothing": [0, 0.1]}}, ["head coral", "label_smoothing 0.1"]),
 ]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dr_lib.config import RunConfig
 from dr_lib.report.configuration import Configuration, Figure
 from dr_lib.report.run import Run, network_name
 from dr_lib.report.study import Study
@@ -76,6 +77,8 @@ def _told(name: str, value: Any) -> str:
         return network_name(value)
     if isinstance(value, (str, bool)) and (name, value) in _TOLD:
         return _TOLD[name, value]
+    if name not in RunConfig.model_fields:  # a study's own settings, by their label
+        return str(value)
     words = "batch" if name == "batch_size" else name.replace("_", " ")
     if isinstance(value, bool):
         return f"with {words}" if value else f"without {words}"

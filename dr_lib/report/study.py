@@ -99,7 +99,7 @@ class Study:
         return tuple(name for name in RunConfig.model_fields if len(values.get(name, ())) > 1)
 
     def _varied_away(self, run: Run) -> int:
-        others = (self.grid.vary.keys() if self.grid else set()) - {"model", "pretrained", "class_weights", "seed"}
+        others = set(self.differing) - {"model", "pretrained", "class_weights", "seed"}
         return sum(run.parameters.get(name) != RunConfig.model_fields[name].default for name in others)
 
     def pairs(self, differing: str) -> Iterator[tuple[Configuration, Configuration]]:
