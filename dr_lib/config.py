@@ -135,7 +135,7 @@ class RunConfig(BaseModel):
     class_weights: Literal["none", "majority_ratio", "balanced"] | list[Float] = Field(
         "none", description="weights in the loss: none, n_0/n_c, n/(5 n_c), or five numbers"
     )
-    select_by: Literal["val_kappa", "val_accuracy", "test_accuracy"] = Field(
+    select_by: Literal["val_kappa", "val_accuracy", "val_auc", "test_accuracy"] = Field(
         "val_kappa", description="figure that chooses the epoch; test_accuracy is the lab report's, and optimistic"
     )
     record_gradients: bool = Field(False, description="gradient norm of each layer, a row an epoch, in gradients.csv")

@@ -15,10 +15,13 @@ if TYPE_CHECKING:  # imported where a table is read or written: it takes longer 
     import pandas as pd
 
 HISTORY_COLUMNS = (
-    "epoch", "phase", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_kappa",
-    "test_loss", "test_accuracy", "test_kappa", "seconds", "images_per_second",
+    "epoch", "phase", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_kappa", "val_auc",
+    "test_loss", "test_accuracy", "test_kappa", "test_auc", "seconds", "images_per_second",
 )  # fmt: skip
-"""One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1."""
+"""One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1.
+
+``auc`` is the macro one: the mean over grades of each one's area under the ROC curve against the others.
+"""
 
 PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", *PROBABILITIES)
 """One row a testing photograph, at the chosen epoch; ``p0``..``p4`` are probabilities."""

@@ -1,12 +1,16 @@
 """Areas and operating points agree with scikit-learn, resamples with repeated photographs, intervals with the truth."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from medmnist.evaluator import getACC, getAUC
 from sklearn import metrics as reference
 
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.intervals import draws, patient_matrices, percentile_interval, resample
-from dr_lib.evaluation.ranking import grade_areas, rank
+from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.ranking import grade_areas, macro_auc, rank
+from dr_lib.evaluation.summary import summarise
 
 FIGURES = ("auc", "average_precision", "at_sensitivity", "at_specificity")
 
@@ -51,6 +55,33 @@ def test_one_set_agrees_with_scikit_learn(seed, decimals):
     alarms, sensitivity, _ = reference.roc_curve(positive, score, drop_intermediate=False)
     assert found.at_sensitivity[0, 2] == pytest.approx(1 - alarms[sensitivity >= 0.90].min(), abs=1e-12)
     assert found.at_specificity[0, 1] == pytest.approx(sensitivity[1 - alarms >= 0.95].max(), abs=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_the_macro_area_and_the_accuracy_are_those_of_medmnists_evaluator(decimals):
+    rng = np.random.default_rng(4)
+    grades = rng.choice(5, size=400, p=[0.435, 0.115, 0.23, 0.17, 0.05])
+    probabilities = rng.dirichlet(np.ones(5), size=400) + 0.3 * np.eye(5)[grades]
+    if decimals:
+        probabilities = probabilities.round(decimals)
+    task = "ordinal-regression"  # RetinaMNIST's
+    assert macro_auc(grades, probabilities) == pytest.approx(getAUC(grades[:, None], probabilities, task), abs=1e-12)
+    table = prediction_table(
+        pd.DataFrame({"image": np.arange(400).astype(str), "patient": np.arange(400), "grade": grades}),
+        probabilities,
+        probabilities.argmax(axis=1),
+    )
+    figures = summarise(table)
+    assert figures["macro_auc"] == pytest.approx(getAUC(grades[:, None], probabilities, task), abs=1e-12)
+    assert figures["accuracy"] == pytest.approx(getACC(grades[:, None], probabilities, task), abs=1e-12)
+
+
+def test_the_macro_area_leaves_out_grades_that_are_not_there():
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(5), size=40)
+    grades = np.arange(40) % 2
+    areas = [reference.roc_auc_score(grades == grade, probabilities[:, grade]) for grade in (0, 1)]
+    assert macro_auc(grades, probabilities) == pytest.approx(np.mean(areas), abs=1e-12)
+    assert np.isnan(macro_auc(np.zeros(40, int), probabilities))
 
 
 def test_a_resample_is_the_set_with_its_photographs_repeated():

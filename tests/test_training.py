@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -19,7 +20,7 @@ from dr_lib.evaluation.predict import predict
 from dr_lib.files import read_json
 from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
-from dr_lib.training import trainer as trainer_module
+from dr_lib.training import device, trainer as trainer_module
 from dr_lib.training.checkpoint import load_trained, new_head
 from dr_lib.training.device import resolve_device, start_accelerator
 from dr_lib.training.interruption import Interrupted
@@ -210,6 +211,48 @@ def test_chosen_epoch_breaks_ties_by_loss_then_by_time():
         for epoch, kappa, loss in ((1, 0.0, 1.0), (2, 0.3, 0.9), (3, 0.3, 0.8), (4, 0.3, 0.8), (5, 0.2, 0.1))
     ]
     assert chosen_epoch(rows, "val_kappa") == 3
+    # An area that nothing defines is no reason to choose an epoch.
+    rows = [{"epoch": epoch, "val_auc": auc, "val_loss": 1.0} for epoch, auc in ((1, math.nan), (2, 0.4), (3, 0.3))]
+    assert chosen_epoch(rows, "val_auc") == 2
+    assert chosen_epoch(rows[:1], "val_auc") == 1
+
+
+def test_the_area_may_choose_the_epoch(config):
+    folder = train(config.model_copy(update={"select_by": "val_auc", "epochs": 3}))
+    history, metrics = folder.read_history(), read_json(folder.metrics)
+    chosen = history.iloc[metrics["chosen_epoch"] - 1]
+    assert chosen.val_auc == history.val_auc.max() == pytest.approx(metrics["validation"]["macro_auc"], abs=1e-12)
+    assert chosen.test_auc == pytest.approx(metrics["test"]["macro_auc"], abs=1e-12)
+
+
+def test_mixed_precision_trains_and_float32_tests(config, monkeypatch, tmp_path):
+    """On a CPU without instructions for bf16 torch computes it all the same, slowly."""
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
+    linear = set()
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, inputs, output: linear.add((module.training, output.dtype))
+        if isinstance(module, torch.nn.Conv2d)
+        else None
+    )
+    with hook:
+        mixed = train(config.model_copy(update={"precision": "bf16", "out_dir": f"{config.out_dir}/mixed"}))
+    assert linear == {(True, torch.bfloat16), (False, torch.float32)}
+    plain = train(config)
+    losses = [folder.read_history().train_loss.to_numpy() for folder in (mixed, plain)]
+    assert (losses[0] != losses[1]).any() and np.allclose(*losses, rtol=0.05)
+    # What is tested is what is kept: the network in its file, in float32, gives the same predictions to the bit.
+    again = evaluate_checkpoint(mixed.best_checkpoint, write_data(config, tmp_path), [], "test")
+    assert again == read_json(mixed.metrics)["test"]
+
+
+def test_a_processor_without_bf16_refuses_it(config, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False, "amx_bf16": False})
+    with pytest.raises(InputError, match="no instructions for bf16"):
+        device.check_machine(config.model_copy(update={"precision": "bf16"}))
+    with pytest.raises(InputError, match="fp16 is for CUDA"):
+        device.check_machine(config.model_copy(update={"precision": "fp16"}))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": True})
+    device.check_machine(config.model_copy(update={"precision": "bf16"}))
 
 
 def the_labs_loop(model, batches, criterion, optimizer):

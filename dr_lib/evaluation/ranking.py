@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES, REFERABLE_GRADE
+from dr_lib.evaluation.metrics import mean_of_defined
 
 Floats = NDArray[np.float64]
 
@@ -62,6 +63,18 @@ def grade_areas(
         order = np.argsort(-probabilities[:, grade], kind="stable")
         _areas(probabilities[order, grade], (grades == grade)[order], patients[order], drawn, areas[:, grade])
     return areas
+
+
+def macro_auc(grades: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the mean over grades of the area under the ROC curve of each against the others, 0..1.
+
+    ``grades``: (N,). ``probabilities``: (N, 5). Grades that no photograph, or every photograph, has are left out; NaN
+    where none is left. MedMNIST's evaluator defines the AUC of graded data sets so (Yang et al., Scientific Data 2023).
+    """
+    grades = np.asarray(grades)
+    each = np.arange(len(grades))
+    areas = grade_areas(grades, np.asarray(probabilities), each, np.ones((1, len(grades)), np.uint8))
+    return float(mean_of_defined(areas)[0])
 
 
 def rank_referable(

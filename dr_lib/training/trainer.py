@@ -1,5 +1,6 @@
 """The epochs of one run: learn, evaluate, keep the best, and be able to go on after any step."""
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.prepare import PreparedData
 from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import predict
+from dr_lib.evaluation.ranking import macro_auc
 from dr_lib.progress import Progress
 from dr_lib.runs import RunFolder
 from dr_lib.training.checkpoint import save_network, save_state
@@ -163,13 +165,13 @@ class Trainer:
             self.progress.line(f"epoch {epoch} save weights")
 
     def _evaluate(self, epoch: int) -> dict[str, float | None]:
-        """Return loss, accuracy and kappa on validation and testing photographs, named as in ``history.csv``."""
+        """Return loss, accuracy, kappa and macro AUC on validation and testing photographs, named as in ``history.csv``."""
         found = {}
         head = self.learner.head
         self._fit_head(epoch)
         for split, prefix in (("validation", "val"), ("test", "test")):
             if split not in self.testing:
-                found |= {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa")}
+                found |= {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa", "auc")}
                 continue
             outputs, grades = self.predict(split, self._reporter(epoch, split, self.testing[split]))
             matrix = confusion_matrix(grades.cpu().numpy(), head.predicted(outputs).cpu().numpy())
@@ -177,6 +179,7 @@ class Trainer:
                 f"{prefix}_loss": head.loss(outputs, grades).item(),
                 f"{prefix}_accuracy": float(accuracy(matrix)),
                 f"{prefix}_kappa": float(quadratic_weighted_kappa(matrix)),
+                f"{prefix}_auc": macro_auc(grades.cpu().numpy(), head.probabilities(outputs).cpu().numpy()),
             }
         return found
 
@@ -264,6 +267,10 @@ class Trainer:
 
 
 def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
-    """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier."""
+    """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier.
+
+    An AUC is NaN where the photographs are of one grade; any number is better.
+    """
     loss = select_by.partition("_")[0] + "_loss"
-    return max(history, key=lambda row: (row[select_by], -row[loss], -row["epoch"]))["epoch"]
+    figure = lambda row: -math.inf if math.isnan(row[select_by]) else row[select_by]  # noqa: E731
+    return max(history, key=lambda row: (figure(row), -row[loss], -row["epoch"]))["epoch"]
