@@ -12,7 +12,7 @@ from dr_lib.config import ABBREVIATIONS, RunConfig, nearest, parse_assignment, r
 from dr_lib.errors import InputError
 from dr_lib.training.schedules import scaled_learning_rate
 
-_KEYS = ("title", "question", "runs", "vary")
+_KEYS = ("title", "question", "recipe", "runs", "vary")
 _SHORT = {"batch_size": "batch", "learning_rate": "lr", "learning_rate_scaling": "scaling"}
 _WORDS = {"residual": ("plain", "residual"), "pretrained": ("scratch", "pretrained")}
 """What the field calls runs without and with these parameters."""
@@ -88,7 +88,8 @@ def read_study(path: Path) -> StudyFile:
     for key in ("title", "question"):
         if not isinstance(found.get(key), str) or not found[key].strip():
             raise InputError(f"{path}: {key}: a study needs one, a line of text")
-    shared = _parameters(f"{path}: runs", found.get("runs"))
+    shared = _recipe(path, "recipe", found["recipe"]) if "recipe" in found else {}
+    shared |= _parameters(f"{path}: runs", found.get("runs"))
     vary = _mapping(f"{path}: vary", found.get("vary"))
     if not vary:
         raise InputError(f"{path}: vary: nothing is varied; give a list to a parameter, such as 'batch_size: [8, 32]'")
@@ -167,6 +168,13 @@ def _parameters(where: str, found: Any) -> dict[str, Any]:
     return parameters
 
 
+def _recipe(path: Path, key: str, file: Any) -> dict[str, Any]:
+    """Return the parameters in the params file that a study names, beside its own."""
+    if not isinstance(file, str):
+        raise InputError(f"{path}: {key}: {file!r} is no file; name a params file, such as ../recipes/strong.yaml")
+    return _parameters(str(path.parent / file), read_parameters(path.parent / file))
+
+
 def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[str, Any]]:
     """Return the parameters that each label under ``vary: key`` stands for: written there, or in a params file."""
     where = f"{path}: vary: {key}"
@@ -178,8 +186,8 @@ def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[st
     for label, given in labels.items():
         if not isinstance(label, str):
             raise InputError(f"{where}: {label!r}: a label is a text; put it in quotes")
-        parameters = read_parameters(path.parent / given) if isinstance(given, str) else given
-        found[label] = _parameters(f"{where}: {label}", parameters)
+        place = f"{where}: {label}"
+        found[label] = _recipe(path, place, given) if isinstance(given, str) else _parameters(place, given)
         for name in ("name", "out_dir"):
             if name in found[label]:
                 raise InputError(f"{where}: {label}: {name}: runs are named and placed by what varies; leave it out")

@@ -230,9 +230,9 @@ def test_mixed_precision_trains_and_float32_tests(config, monkeypatch, tmp_path)
     monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
     linear = set()
     hook = torch.nn.modules.module.register_module_forward_hook(
-        lambda module, inputs, output: linear.add((module.training, output.dtype))
-        if isinstance(module, torch.nn.Conv2d)
-        else None
+        lambda module, inputs, output: (
+            linear.add((module.training, output.dtype)) if isinstance(module, torch.nn.Conv2d) else None
+        )
     )
     with hook:
         mixed = train(config.model_copy(update={"precision": "bf16", "out_dir": f"{config.out_dir}/mixed"}))
