@@ -25,6 +25,9 @@ STUDIES = sorted((PARAMS / "studies").glob("*.yaml"))
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
 
 
+RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "ingredients": 30}
+
+
 def study_file(folder, vary, runs=None, **more):
     """Write a study and return its path."""
     path = folder / "made-up.yaml"
@@ -116,8 +119,8 @@ def test_names_are_short_and_fit_for_folders(tmp_path, vary, names):
 
 def test_settings_with_a_label_stand_for_several_parameters(tmp_path):
     (tmp_path / "strong.yaml").write_text("optimizer: adamw\nlr: 0.002\n")
-    vary = {"recipe": {"lab": {}, "strong": "strong.yaml", "strong, no decay": {"optimizer": "adamw", "weight_decay": 0}},
-            "seed": [0, 1]}  # fmt: skip
+    no_decay = {"optimizer": "adamw", "weight_decay": 0}
+    vary = {"recipe": {"lab": {}, "strong": "strong.yaml", "strong, no decay": no_decay}, "seed": [0, 1]}
     grid, configs = expanded(tmp_path, vary, {"weight_decay": 0.01})
     found = [(c.name, c.optimizer, c.learning_rate, c.weight_decay, c.seed) for c in configs]
     assert found == [
@@ -133,6 +136,13 @@ def test_settings_with_a_label_stand_for_several_parameters(tmp_path):
     # A trial of a study is a matter of an assignment, which wins over settings.
     _, quick = expanded(tmp_path, vary, {}, ["lr=0.5"])
     assert {c.learning_rate for c in quick} == {0.5}
+
+
+def test_a_study_may_lie_over_a_recipe(tmp_path):
+    (tmp_path / "strong.yaml").write_text("optimizer: adamw\nlr: 0.002\n")
+    path = study_file(tmp_path, {"seed": [0, 1]}, {"lr": 0.3}, recipe="strong.yaml")
+    _, configs = expand(read_study(path), [], [], "out")
+    assert {(c.optimizer, c.learning_rate) for c in configs} == {("adamw", 0.3)}
 
 
 REFUSED = [
@@ -154,6 +164,9 @@ REFUSED = [
     ({"vary": {"batch_size": [8]}, "question": " "}, ["question"]),
     ({"vary": {"batch_size": [8]}, "epochs": 3}, ["epochs", "runs"]),
     ({"vary": {"batch_size": [8]}, "run": {}}, ["run", "'runs'"]),
+    ({"vary": {"seed": [0]}, "recipe": "gone.yaml"}, ["gone.yaml", "cannot be read"]),
+    ({"vary": {"seed": [0]}, "recipe": {"lr": 1}}, ["recipe", "no file"]),
+    ({"vary": {"recipe": {"lab": "gone.yaml"}}}, ["gone.yaml", "cannot be read"]),
     ({"vary": {"recipe": {}}}, ["recipe", "no settings"]),
     ({"vary": {"recipe": {"lab": {"epoch": 3}}}}, ["recipe", "lab", "epoch", "epochs"]),
     ({"vary": {"recipe": {"lab": {"name": "a"}}}}, ["recipe", "lab", "name"]),
@@ -172,14 +185,14 @@ def test_bad_studies_are_refused_in_one_line_that_names_file_and_key(tmp_path, c
     with pytest.raises(InputError) as refused:
         expand(read_study(path), [], [], "out")
     line = str(refused.value)
-    assert line.startswith(str(path)) and "\n" not in line and all(word in line for word in words), line
+    assert line.startswith(str(path.parent)) and "\n" not in line and all(word in line for word in words), line
 
 
 def test_ours_are_sound_with_every_data_file():
-    assert {path.stem for path in STUDIES} == {"batch-size", "degradation", "heads"} and DATA_FILES
+    assert {path.stem for path in STUDIES} == RUNS_OF.keys() and DATA_FILES
     for path, data in itertools.product(STUDIES, DATA_FILES):
         grid, configs = expand(read_study(path), [data], [], "out")
-        assert grid.study == path.stem and len(configs) == {"batch-size": 7, "degradation": 4, "heads": 4}[path.stem]
+        assert grid.study == path.stem and len(configs) == RUNS_OF[path.stem]
         assert StudyGrid.from_json(json.loads(json.dumps(grid.as_json()))) == grid
     assert not any(is_study(path) for path in [*DATA_FILES, *(PARAMS / "runs").glob("*.yaml")])
 

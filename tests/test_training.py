@@ -20,7 +20,8 @@ from dr_lib.evaluation.predict import predict
 from dr_lib.files import read_json
 from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
-from dr_lib.training import device, trainer as trainer_module
+from dr_lib.training import device
+from dr_lib.training import trainer as trainer_module
 from dr_lib.training.checkpoint import load_trained, new_head
 from dr_lib.training.device import resolve_device, start_accelerator
 from dr_lib.training.interruption import Interrupted

@@ -165,7 +165,7 @@ class Trainer:
             self.progress.line(f"epoch {epoch} save weights")
 
     def _evaluate(self, epoch: int) -> dict[str, float | None]:
-        """Return loss, accuracy, kappa and macro AUC on validation and testing photographs, named as in ``history.csv``."""
+        """Return the figures of validation and testing photographs that a row of ``history.csv`` has, by its names."""
         found = {}
         head = self.learner.head
         self._fit_head(epoch)
