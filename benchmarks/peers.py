@@ -64,7 +64,9 @@ def main() -> None:
     arguments.add_argument("--seeds", default="0,1,2")
     arguments.add_argument("--epochs", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument("--limit", type=int, default=0, help="photographs of each split, for a trial; nothing is kept")
+    arguments.add_argument(
+        "--limit", type=int, default=0, help="photographs of each split; nothing is kept"
+    )
     arguments.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.way:
@@ -224,7 +226,11 @@ def timm_loop(table: pd.DataFrame, config: RunConfig, options: argparse.Namespac
         for split in ("train", "validation", "test")
     ]  # fmt: skip
     model = timm.create_model("resnet18", num_classes=5)
-    return model, *loaders, create_optimizer_v2(model, opt="adamw", lr=RATE, weight_decay=DECAY, filter_bias_and_bn=False)
+    return (
+        model,
+        *loaders,
+        create_optimizer_v2(model, opt="adamw", lr=RATE, weight_decay=DECAY, filter_bias_and_bn=False),
+    )
 
 
 def looped(
@@ -258,8 +264,15 @@ def probabilities(model: nn.Module, batches: DataLoader) -> np.ndarray:
 
 def fastai(config: RunConfig, options: argparse.Namespace) -> tuple[float, pd.DataFrame]:
     from fastai.vision.all import (
-        CohenKappa, CrossEntropyLossFlat, ImageDataLoaders, OptimWrapper, Resize, SaveModelCallback, aug_transforms,
-        set_seed, vision_learner,
+        CohenKappa,
+        CrossEntropyLossFlat,
+        ImageDataLoaders,
+        OptimWrapper,
+        Resize,
+        SaveModelCallback,
+        aug_transforms,
+        set_seed,
+        vision_learner,
     )  # fmt: skip
     from torchvision.models import resnet18
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from experiment_factory import made_up_audit, photograph_table, write_experiment, write_run
 
+from dr_lib import PROBABILITIES
 from dr_lib.files import read_json, write_json
 from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import all_comparisons
@@ -141,6 +142,9 @@ def test_seeds_are_told_with_their_spread(tmp_path):
     mean, deviation = np.mean(shares), np.std(shares, ddof=1)
     assert f"{100 * mean:.1f}% ± {100 * deviation:.1f}" in text_of(seeds(study))
     assert ", ".join(f"{100 * share:.1f}%" for share in shares) in text_of(seeds(study))
+    votes = np.mean([run.predictions.sort_values("image")[list(PROBABILITIES)] for run in study.runs], axis=0)
+    right = (votes.argmax(axis=1) == table.sort_values("image").grade).mean()
+    assert f"{100 * right:.1f}% kappa" in text_of(seeds(study))
     limits = one.figure("accuracy")
     assert f"{100 * limits.low:.1f}% to {100 * limits.high:.1f}%" in text_of(figures_of_merit(study))
     assert limits.low < mean < limits.high

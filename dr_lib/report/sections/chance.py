@@ -6,8 +6,10 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib.evaluation import metrics
+from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.intervals import Difference
 from dr_lib.evaluation.seeds import compare_groups
+from dr_lib.evaluation.summary import summarise
 from dr_lib.report import markup
 from dr_lib.report import merit_sentences as say
 from dr_lib.report import wording as words
@@ -17,7 +19,10 @@ from dr_lib.report.study import FOREMOST, Study
 
 
 def seeds(study: Study) -> HTML:
-    """Return how far accuracy and kappa move from seed to seed, one row a configuration that has several."""
+    """Return how far accuracy and kappa move from seed to seed, one row a configuration that has several.
+
+    Beside it what its networks reach together, as an ensemble.
+    """
     several = [one for one in study.configurations if one.several]
     if not several:
         text = (
@@ -29,6 +34,9 @@ def seeds(study: Study) -> HTML:
     for one in several[:FOREMOST]:
         accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
         every = ", ".join(words.percent(run.test["accuracy"]) for run in one.runs)
+        together = summarise(ensemble([run.predictions for run in one.runs]))
+        of_kappa = together["intervals"]["kappa"]
+        sure = f", {words.signed(of_kappa[0], 2)} to {words.signed(of_kappa[1], 2)}" if of_kappa else ""
         rows.append(
             [
                 name_cell(one, study),
@@ -36,15 +44,18 @@ def seeds(study: Study) -> HTML:
                 f"{words.percent(accuracy.low)} to {words.percent(accuracy.high)}",
                 f"{words.signed(kappa.mean, 2)} ± {kappa.sd:.2f}",
                 f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}",
+                f'{words.percent(together["accuracy"])}<span class="sub">kappa {words.signed(together["kappa"], 2)}'
+                f"{sure}</span>",
             ]
         )
-    head = ["Run", "Testing accuracy", "95% interval", "Kappa", "95% interval of kappa"]
+    head = ["Run", "Testing accuracy", "95% interval", "Kappa", "95% interval of kappa", "Ensemble"]
     caption = (
         "Mean and standard deviation over seeds, and 95% intervals of the mean over seeds and patients: how far it "
-        "would move with other seeds and other patients. "
+        "would move with other seeds and other patients. The ensemble is all networks of a row answering together, by "
+        "the mean of their probabilities: a grader of its own that costs as many networks, its interval over patients. "
         + (f"Majority {words.percent(study.majority)}." if study.majority is not None else "")
     )
-    return markup.shown(markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards"))
+    return markup.shown(markup.table(head, rows, caption, numeric=(1, 2, 3, 4, 5), css="cards"))
 
 
 def corrected_differences(study: Study) -> HTML:
