@@ -1,0 +1,61 @@
+"""The README's tables of results are those of the files that are kept, and these agree with scikit-learn and MedMNIST."""
+
+import gzip
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from medmnist.evaluator import getACC, getAUC
+from sklearn.metrics import cohen_kappa_score
+
+from dr_lib import PROBABILITIES
+from dr_lib.files import read_json
+
+PROJECT = Path(__file__).parent.parent
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+tables = pytest.importorskip("tables")
+
+README = (PROJECT / "README.md").read_text()
+KEPT = sorted((PROJECT / "benchmarks" / "results").glob("*/runs/*"))
+
+
+def predictions_of(run):
+    with gzip.open(run / "predictions.csv.gz") as stream:
+        return pd.read_csv(stream)
+
+
+def test_readme_has_every_table_and_as_the_files_give_it():
+    assert set(re.findall(r"<!-- table (\w+) -->", README)) == set(tables.TABLES)
+    assert tables.with_tables(README) == README
+
+
+def test_a_changed_figure_is_seen():
+    changed = re.sub(r"(<!-- table ingredients -->.*?0\.)(\d)", lambda found: found[1] + str((int(found[2]) + 1) % 10),
+                     README, count=1, flags=re.DOTALL)  # fmt: skip
+    assert changed != README and tables.with_tables(changed) == README
+
+
+@pytest.mark.parametrize("run", KEPT, ids=lambda run: f"{run.parents[1].name}/{run.name}")
+def test_figures_are_those_of_the_predictions(run):
+    kept, table = read_json(run / "metrics.json")["test"], predictions_of(run)
+    grades, probabilities = table.grade.to_numpy(), table[list(PROBABILITIES)].to_numpy()
+    assert len(table) == kept["photographs"]
+    assert kept["accuracy"] == pytest.approx((table.predicted == table.grade).mean(), abs=1e-12)
+    assert kept["kappa"] == pytest.approx(cohen_kappa_score(grades, table.predicted, weights="quadratic"), abs=1e-12)
+    if run.parents[1].name == "retinamnist":
+        task = "ordinal-regression"
+        assert kept["macro_auc"] == pytest.approx(getAUC(grades[:, None], probabilities, task), abs=1e-9)
+        assert kept["accuracy"] == pytest.approx(getACC(grades[:, None], probabilities, task), abs=1e-12)
+
+
+def test_means_in_the_readme_are_means_of_the_files():
+    """Not by way of the code that wrote the table."""
+    (table,) = re.findall(r"<!-- table ingredients -->(.*?)<!-- end -->", README, re.DOTALL)
+    control = next(line for line in table.splitlines() if line.startswith("| strong recipe "))
+    runs = [run for run in KEPT if re.fullmatch(r"seed\d+-strong_recipe", run.name)]
+    kept = [read_json(run / "metrics.json")["validation"] for run in runs]
+    cells = [cell.strip() for cell in control.split("|")[2:5]]
+    assert cells == [f"{np.mean([one[name] for one in kept]):.3f}" for name in ("macro_auc", "accuracy", "kappa")]
