@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,11 @@ import pytest
 from medmnist.evaluator import getACC, getAUC
 from sklearn.metrics import cohen_kappa_score
 
+from benchmarks import tables
 from dr_lib import PROBABILITIES
 from dr_lib.files import read_json
 
 PROJECT = Path(__file__).parent.parent
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-tables = pytest.importorskip("tables")
-
 README = (PROJECT / "README.md").read_text()
 KEPT = sorted((PROJECT / "benchmarks" / "results").glob("*/runs/*"))
 
