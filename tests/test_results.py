@@ -1,4 +1,4 @@
-"""The README's tables of results are those of the files that are kept, and these agree with scikit-learn and MedMNIST."""
+"""The README's tables are those of the files that are kept, and these agree with scikit-learn and MedMNIST."""
 
 import gzip
 import re
