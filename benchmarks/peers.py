@@ -64,9 +64,7 @@ def main() -> None:
     arguments.add_argument("--seeds", default="0,1,2")
     arguments.add_argument("--epochs", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument(
-        "--limit", type=int, default=0, help="photographs of each split; nothing is kept"
-    )
+    arguments.add_argument("--limit", type=int, default=0, help="photographs of each split; nothing is kept")
     arguments.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.way:

@@ -8,7 +8,7 @@ from data_folders import eyes, jpeg, picture, pixels, real_data, write_course, w
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import fingerprint
 from dr_lib.data.jpeg import Verdict
-from dr_lib.data.prepare import prepare_data
+from dr_lib.data.prepare import prepare_data, read_table
 from dr_lib.data.squares import recipe_for_testing, recipe_for_training
 from dr_lib.errors import InputError
 
@@ -128,6 +128,20 @@ def test_limit_comes_before_the_check(prepare):
     data = prepare(limit=5)
     assert len(data.decisions) == 12  # 5 + the 2 of validation + 5
     assert data.table["split"].value_counts()["train"] == 5
+
+
+def test_a_validation_split_drawn_anew_is_told(tmp_path):
+    rows = [f"{image},{grade},{split}" for split, patients in (("train", range(20)), ("val", range(20, 24)),
+            ("test", range(30, 34))) for image, grade in eyes(patients).items()]  # fmt: skip
+    (tmp_path / "labels.csv").write_text("image,grade,split\n" + "\n".join(rows) + "\n")
+    fields = {"data_dir": str(tmp_path), "labels": "table", "validation_share": 0.5}
+    given, drawn = (
+        read_table(RunConfig(**fields, given_validation=given_validation)) for given_validation in (True, False)
+    )
+    assert (given.split == "validation").sum() == 8 and (drawn.split == "validation").sum() == 24
+    assert given.attrs["split_origin"] == "given"
+    assert drawn.attrs["split_origin"] == "given, but for the validation photographs, which were drawn anew"
+    assert drawn[drawn.split == "test"].equals(given[given.split == "test"])
 
 
 def test_split_made_here(prepare, folder):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dr_lib.data.examine import Facts  # brings numba, which labels alone do without
 
 GIVEN, MADE_HERE = "given", "made here by patient"
+DRAWN_ANEW = "given, but for the validation photographs, which were drawn anew"
 
 APART = 2
 """Grades between two photographs of one patient from which on they are worth a second look."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
-from dr_lib.data.audit import GIVEN, MADE_HERE, fingerprint, header_loss
+from dr_lib.data.audit import DRAWN_ANEW, GIVEN, MADE_HERE, fingerprint, header_loss
 from dr_lib.data.damage_rule import Decision, decide
 from dr_lib.data.examine import Facts
 from dr_lib.data.jpeg import NO_IMAGE
@@ -90,10 +90,17 @@ def read_table(config: RunConfig, progress: bool = True) -> pd.DataFrame:
     if config.data_dir == DEMO_DIR:
         _draw_if_missing(config, data_dir, progress)
     labels = read_labels(data_dir, config.labels, config.labels_file)
-    split_origin = MADE_HERE if (labels["split"] == "").all() else GIVEN
     table = limit_splits(splits_of(config, labels), config.limit, config.split_seed)
-    table.attrs.update(labels.attrs, split_origin=split_origin, header_loss=header_loss(labels))
+    origin = _origin_of_splits(labels, config.given_validation)
+    table.attrs.update(labels.attrs, split_origin=origin, header_loss=header_loss(labels))
     return table
+
+
+def _origin_of_splits(labels: pd.DataFrame, given_validation: bool) -> str:
+    there = set(labels["split"])
+    if there == {""}:
+        return MADE_HERE
+    return GIVEN if given_validation or "validation" not in there else DRAWN_ANEW
 
 
 def wanted_squares(config: RunConfig, table: pd.DataFrame) -> dict[SquareRecipe, list[str]]:
