@@ -7,118 +7,50 @@ A test fails where README and files disagree.
 """
 
 import argparse
-import gzip
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.stats import dunnett
 
-from dr_lib.evaluation.ensemble import ensemble
-from dr_lib.evaluation.seeds import over_seeds
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.seeds import against_control
 from dr_lib.files import read_json, write_text
-from dr_lib.runs import Experiment, RunFolder
+from dr_lib.runs import Experiment
 from dr_lib.studies import StudyGrid
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
-NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
-
-PUBLISHED = {
-    "ResNet-18 (28 px)": (0.717, 0.524),
-    "ResNet-18 (224 px)": (0.710, 0.493),
-    "ResNet-50 (28 px)": (0.726, 0.528),
-    "ResNet-50 (224 px)": (0.716, 0.511),
-    "auto-sklearn": (0.690, 0.515),
-    "AutoKeras": (0.719, 0.503),
-    "Google AutoML Vision": (0.750, 0.531),
-}
-"""AUC and accuracy on RetinaMNIST, means of three runs: Yang et al., Scientific Data 10, 41 (2023), table 3."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A run's files in ``benchmarks/results``."""
-
-    folder: RunFolder
-
-    @cached_property
-    def metrics(self) -> dict[str, Any]:
-        return read_json(self.folder.metrics)
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        with gzip.open(self.folder.path / "predictions.csv.gz") as stream:
-            return pd.read_csv(stream, dtype={"image": str, "patient": str}, keep_default_na=False)
-
-    @property
-    def minutes(self) -> float:
-        return read_json(self.folder.status)["seconds"] / 60
-
-
-def kept_settings(name: str) -> dict[tuple[Any, ...], list[Kept]]:
-    """Return the kept runs of a study by what varies, seeds aside, in the study's order."""
+def kept_settings(name: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Return the ``metrics.json`` of a study's kept runs by what varies, seeds aside, in the study's order."""
     experiment = Experiment(RESULTS / name)
-    found: dict[tuple[Any, ...], list[Kept]] = {}
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for point in StudyGrid.from_json(read_json(experiment.study)).runs:
-        run = Kept(experiment.run(point.name))
-        if run.folder.metrics.exists():
+        metrics = experiment.run(point.name).metrics
+        if metrics.exists():
             setting = tuple(value for key, value in point.values.items() if key != "seed")
-            found.setdefault(setting, []).append(run)
+            found.setdefault(setting, []).append(read_json(metrics))
     return found
 
 
-def retinamnist() -> str:
-    """Return the published table with our rows: means over seeds, intervals over seeds and patients."""
-    rows = [[f"{name}, published", f"{auc:.3f}", f"{accuracy:.3f}", "", "3", ""]
-            for name, (auc, accuracy) in PUBLISHED.items()]  # fmt: skip
-    for (recipe, model, start), runs in kept_settings("retinamnist").items():
-        figures = over_seeds([run.predictions for run in runs])
-        cells = [_figure(figures[name].mean, (figures[name].low, figures[name].high)) for name in FIGURES]
-        minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
-        rows.append([f"{recipe} recipe, {NETWORKS[model]}, {start}", *cells, str(len(runs)), minutes])
-        if len(runs) > 1:
-            together = summarise(ensemble([run.predictions for run in runs]))
-            cells = [_figure(together[name], together["intervals"][name]) for name in FIGURES]
-            rows.append([f"the same, ensemble of the {len(runs)}", *cells, "", ""])
-    return _table(["RetinaMNIST, 400 testing photographs", *FIGURES.values(), "runs", "minutes a run"], rows)
-
-
 def ingredients() -> str:
-    """Return what each change makes of the strong recipe on validation photographs, with Dunnett's intervals.
-
-    These are of differences of means over seeds, many against one control, and hold for all changes together.
-    """
+    """Return what each change makes of the strong recipe on validation photographs: means over seeds."""
     (control, base), *others = kept_settings("ingredients").items()
     rows = [[control[0], *(f"{np.mean(_on_validation(base, name)):.3f}" for name in FIGURES), str(len(base))]]
     rows += [[label, *["" for _ in FIGURES], str(len(runs))] for (label,), runs in others]
     for column, name in enumerate(FIGURES, 1):
-        samples = [_on_validation(runs, name) for _, runs in others]
-        # The intervals come from a simulation; a seed makes them the same every time.
-        limits = dunnett(*samples, control=_on_validation(base, name), rng=0).confidence_interval(0.95)
-        for row, values, low, high in zip(rows[1:], samples, limits.low, limits.high, strict=True):
-            row[column] = _change(np.mean(values) - np.mean(_on_validation(base, name)), low, high)
+        changes = against_control(_on_validation(base, name), [_on_validation(runs, name) for _, runs in others])
+        for row, change in zip(rows[1:], changes, strict=True):
+            row[column] = f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})".replace("-", "−")
     return _table(["", *FIGURES.values(), "seeds"], rows)
 
 
-def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
-    return [run.metrics["validation"][name] for run in runs]
-
-
-def _figure(value: float, limits: Sequence[float]) -> str:
-    return f"{value:.3f} ({limits[0]:.3f} to {limits[1]:.3f})"
-
-
-def _change(value: float, low: float, high: float) -> str:
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "−")
+def _on_validation(runs: Sequence[dict[str, Any]], name: str) -> list[float]:
+    return [metrics["validation"][name] for metrics in runs]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -126,7 +58,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"retinamnist": retinamnist, "ingredients": ingredients}
+TABLES: dict[str, Callable[[], str]] = {"ingredients": ingredients}
 
 
 def with_tables(text: str) -> str:

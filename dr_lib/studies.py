@@ -12,7 +12,9 @@ from dr_lib.config import ABBREVIATIONS, RunConfig, nearest, parse_assignment, r
 from dr_lib.errors import InputError
 from dr_lib.training.schedules import scaled_learning_rate
 
-_KEYS = ("title", "question", "recipe", "runs", "vary")
+_KEYS = ("title", "question", "judged_on", "recipe", "runs", "vary")
+JUDGED_ON = ("testing", "validation")
+"""The photographs whose figures answer a study: what it chooses by must not be what it is tested on in the end."""
 _SHORT = {"batch_size": "batch", "learning_rate": "lr", "learning_rate_scaling": "scaling"}
 _WORDS = {"residual": ("plain", "residual"), "pretrained": ("scratch", "pretrained")}
 """What the field calls runs without and with these parameters."""
@@ -32,6 +34,7 @@ class StudyFile:
     shared: dict[str, Any]
     vary: dict[str, list[Any]]
     settings: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    judged_on: str = "testing"
 
     def parameters(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of a combination: its values, and what its labels stand for."""
@@ -64,6 +67,8 @@ class StudyGrid:
     question: str
     vary: dict[str, list[Any]]
     runs: tuple[StudyRun, ...]
+    judged_on: str = "testing"
+    """One of :data:`JUDGED_ON`."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,6 +93,9 @@ def read_study(path: Path) -> StudyFile:
     for key in ("title", "question"):
         if not isinstance(found.get(key), str) or not found[key].strip():
             raise InputError(f"{path}: {key}: a study needs one, a line of text")
+    judged_on = found.get("judged_on", JUDGED_ON[0])
+    if judged_on not in JUDGED_ON:
+        raise InputError(f"{path}: judged_on: {judged_on!r} is none of {', '.join(JUDGED_ON)}")
     shared = _recipe(path, "recipe", found["recipe"]) if "recipe" in found else {}
     shared |= _parameters(f"{path}: runs", found.get("runs"))
     vary = _mapping(f"{path}: vary", found.get("vary"))
@@ -111,7 +119,7 @@ def read_study(path: Path) -> StudyFile:
                 raise InputError(f"{path}: vary: {key}: sets {name}, which has {taken[name]}; leave one of them out")
             taken[name] = f"settings under {key}"
     varied = {ABBREVIATIONS.get(key, key): list(values) for key, values in vary.items()}
-    return StudyFile(path, found["title"].strip(), found["question"].strip(), shared, varied, settings)
+    return StudyFile(path, found["title"].strip(), found["question"].strip(), shared, varied, settings, judged_on)
 
 
 def expand(
@@ -150,7 +158,8 @@ def expand(
     for name, config in zip(names, configs, strict=True):
         runs.setdefault(name, config.model_copy(update={"name": name}))
     entries = tuple(StudyRun(name, point) for name, point in zip(names, points, strict=True))
-    return StudyGrid(study.path.stem, study.title, study.question, vary, entries), list(runs.values())
+    grid = StudyGrid(study.path.stem, study.title, study.question, vary, entries, study.judged_on)
+    return grid, list(runs.values())
 
 
 def _mapping(where: str, found: Any) -> dict[str, Any]:

@@ -206,6 +206,7 @@ def write_run(
                 "chosen_epoch": chosen,
                 "highest_testing_accuracy": {"accuracy": best["test_accuracy"], "epoch": best["epoch"]},
                 "test": test,
+                "validation": summarise(simulated_predictions(table, skill, class_weights, luck + 101)),
             },
         )
         write_text(folder.page, "<!doctype html><title>run</title>")
@@ -246,13 +247,17 @@ def write_study(
     unfinished: tuple[str, ...] = (),
     epochs: int = 6,
     photographs: int = 300,
+    judged_on: str = "testing",
 ) -> Path:
     """Write ``study.json`` and the runs of a study of what ``vary`` lists, and return the folder ``experiment``.
 
     Of each run, by its values: ``skill``; ``accuracies``, columns of its history; ``gradients``, by what factor its
     gradients shrink from one layer to the one before it.
     """
-    file = StudyFile(Path("made-up.yaml"), "A made-up study", "What does it matter?", {"reference_batch": 32}, vary)
+    file = StudyFile(
+        Path("made-up.yaml"), "A made-up study", "What does it matter?", {"reference_batch": 32}, vary,
+        judged_on=judged_on,
+    )  # fmt: skip
     grid, configs = expand(file, [], [], str(experiment))
     write_json(Experiment(experiment).study, grid.as_json())
     table = photograph_table(photographs)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
-from scipy.stats import t, ttest_1samp
+from scipy.stats import multivariate_t, t, ttest_1samp, ttest_ind
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from dr_lib.evaluation import metrics
@@ -18,7 +18,17 @@ from dr_lib.evaluation.intervals import (
 )
 from dr_lib.evaluation.paired import Comparison, compare
 from dr_lib.evaluation.ranking import rank
-from dr_lib.evaluation.seeds import FIGURES, compare_groups, compare_seeds, optimism, over_seeds, seeds_alone, spread_of
+from dr_lib.evaluation.seeds import (
+    FIGURES,
+    against_control,
+    compare_groups,
+    compare_seeds,
+    dunnetts_t,
+    optimism,
+    over_seeds,
+    seeds_alone,
+    spread_of,
+)
 from dr_lib.evaluation.summary import summarise
 
 
@@ -254,3 +264,43 @@ def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_studies(
 
 def note(found, name, what, spread, truth):
     found((name, what), []).append(spread.low <= truth <= spread.high)
+
+
+def test_one_setting_against_the_control_is_students_pooled_interval():
+    control, other = [0.70, 0.72, 0.71], [0.75, 0.74, 0.77, 0.73]
+    (found,) = against_control(control, [other])
+    expected = ttest_ind(other, control).confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(other) - np.mean(control), abs=1e-15)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "published"),
+    [  # Dunnett, Biometrics 1964, table of two-sided 5 % points: 1 to 9 settings against a control, as many values each
+        (10, [2.23, 2.57, 2.76, 2.89, 2.99, 3.07, 3.14, 3.19, 3.24]),
+        (20, [2.09, 2.38, 2.54, 2.65, 2.73, 2.80, 2.86, 2.90, 2.95]),
+        (60, [2.00, 2.27, 2.41, 2.51, 2.58, 2.64, 2.69, 2.73, 2.77]),
+    ],
+)
+def test_dunnetts_table(freedom, published):
+    found = [dunnetts_t(3, [3] * settings, freedom) for settings in range(1, 10)]
+    assert found == pytest.approx(published, abs=0.011)
+
+
+def test_unequal_numbers_of_seeds_agree_with_scipy():
+    rng = np.random.default_rng(3)
+    control, others = rng.normal(0, 1, 5), [rng.normal(1, 1, size) for size in (3, 2, 4)]
+    sizes, freedom = [len(values) for values in others], 14 - 4
+    reach = dunnetts_t(5, sizes, freedom)
+    shared = np.sqrt([size / (size + 5) for size in sizes])
+    correlation = np.outer(shared, shared) + np.diag(1 - shared**2)
+    box = multivariate_t(shape=correlation, df=freedom)
+    chance = box.cdf([reach] * 3, lower_limit=[-reach] * 3, maxpts=400_000, random_state=0)
+    assert chance == pytest.approx(0.95, abs=2e-4)
+    assert all(change.low < change.value < change.high for change in against_control(control, others))
+
+
+def test_a_single_seed_borrows_the_spread_of_the_others_and_one_seed_each_has_none():
+    changes = against_control([0.7, 0.72], [[0.71], [0.69, 0.7]])
+    assert all(change is not None and change.low < change.value < change.high for change in changes)
+    assert against_control([0.7], [[0.71], [0.69]]) == [None, None] and against_control([0.7, 0.8], []) == []

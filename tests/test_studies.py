@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from experiment_factory import photograph_table, write_run, write_study
 
@@ -164,6 +165,7 @@ REFUSED = [
     ({"vary": {"batch_size": [8]}, "question": " "}, ["question"]),
     ({"vary": {"batch_size": [8]}, "epochs": 3}, ["epochs", "runs"]),
     ({"vary": {"batch_size": [8]}, "run": {}}, ["run", "'runs'"]),
+    ({"vary": {"seed": [0]}, "judged_on": "training"}, ["judged_on", "training", "validation"]),
     ({"vary": {"seed": [0]}, "recipe": "gone.yaml"}, ["gone.yaml", "cannot be read"]),
     ({"vary": {"seed": [0]}, "recipe": {"lr": 1}}, ["recipe", "no file"]),
     ({"vary": {"recipe": {"lab": "gone.yaml"}}}, ["gone.yaml", "cannot be read"]),
@@ -290,6 +292,31 @@ def text_of(html):
 def answer_of(experiment):
     html = sections.study_findings(collect(experiment)).data
     return text_of(re.search(r'<div class="answer.*?</div>', html, re.DOTALL)[0])
+
+
+def test_a_study_judged_on_validation_says_what_can_be_told_from_its_first_setting(tmp_path):
+    vary = {"average_decay": [0.9, 0.99, 0.5], "seed": [0, 1, 2]}
+    worse = lambda values: 0.5 if values["average_decay"] == 0.5 else 2.0  # noqa: E731
+    experiment = write_study(tmp_path, vary, skill=worse, judged_on="validation")
+    answer = answer_of(experiment).strip()
+    assert answer.startswith("“average decay 0.5” is worse than “average decay 0.9”.")
+    assert "1 other setting cannot be told from it." in answer
+    html = sections.study_findings(collect(experiment)).data
+    areas = [
+        [read_json(Experiment(experiment).run(f"average_decay={decay}-seed{seed}").metrics)["validation"]["macro_auc"]
+         for seed in range(3)]
+        for decay in (0.9, 0.99, 0.5)
+    ]  # fmt: skip
+    assert f"{np.mean(areas[0]):.3f}" in text_of(html)
+    change = np.mean(areas[2]) - np.mean(areas[0])
+    assert change < -0.1 and f"{change:+.3f}".replace("-", "−") in text_of(html)
+    # What the testing photographs would have said is nowhere in the section.
+    assert "Testing accuracy" not in text_of(html)
+
+
+def test_one_seed_each_tells_nothing(tmp_path):
+    answer = answer_of(write_study(tmp_path, {"average_decay": [0.9, 0.5]}, judged_on="validation")).strip()
+    assert answer.startswith("With one seed each, nothing can be told from chance.")
 
 
 BATCHES = {"batch_size": [8, 32, 128], "learning_rate_scaling": ["none", "linear"]}

@@ -47,6 +47,33 @@ def best_setting(
     )
 
 
+def against_the_first(label: str, figure: str, value: float, changes: Mapping[str, Difference | None]) -> Finding:
+    """Return which settings can be told from the first, whose ``figure`` has ``value``.
+
+    ``changes``: by label, another setting's figure less the first one's; ``None`` where there is no interval.
+    """
+    first, said = f"“{label}”", f"The {figure} of “{label}” on validation photographs is {value:.3f}."
+    if not changes:
+        return f"Only {first} has finished.", said
+    if not any(changes.values()):
+        return "With one seed each, nothing can be told from chance.", said
+    told = {name: change for name, change in changes.items() if change and change.distinguishable}
+    if not told:
+        return f"Nothing that was tried can be told from {first}.", said
+    verdict = []
+    for word, sign in (("worse", -1), ("better", 1)):
+        names = [f"“{name}”" for name, change in told.items() if sign * change.value > 0]
+        if names:
+            verdict.append(f"{listed(names)} {_verb(names, 'is', 'are')} {word} than {first}.")
+    by_how_much = [
+        f"“{name}” changes it by {signed(change.value, 3)} ({between(change.low, change.high, scale=1, digits=3)})."
+        for name, change in told.items()
+    ]
+    rest = len(changes) - len(told)
+    left = [f"{_start(counted(rest, 'other setting'))} cannot be told from it."] if rest else []
+    return " ".join(verdict), " ".join([said, *by_how_much, *left])
+
+
 def speed(sizes: tuple[int, int], steps: tuple[float, float], seconds: tuple[float, float]) -> Finding:
     """Return what the larger of two batch sizes does to the steps and the time of an epoch."""
     small, large = sizes

@@ -11,6 +11,7 @@ from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.sections.ablation import against_the_first
 from dr_lib.report.sections.batch_study import batch_figures, batch_findings
 from dr_lib.report.sections.degradation_study import (
     degradation_figures,
@@ -38,6 +39,8 @@ def study_findings(study: Study) -> HTML:
         nothing = "None of this study’s runs has finished, so there is nothing to answer with."
         return markup.shown(html + f'<div class="answer alert">{markup.paragraphs(nothing)}</div>')
     runs = distinct(settings)
+    if grid.judged_on == "validation":
+        return markup.shown(html + against_the_first(runs, missing))
     warning = _nothing_learnt(runs, study)
     if _is_of_batch_size(settings, study):
         findings = [*batch_findings(settings), _best(runs)]

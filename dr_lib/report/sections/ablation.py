@@ -1,0 +1,97 @@
+"""The section of a study that is judged on validation photographs: its first setting against each of the others."""
+
+from html import escape
+
+import numpy as np
+
+from dr_lib.evaluation.intervals import Difference
+from dr_lib.evaluation.seeds import against_control
+from dr_lib.plots import plot_settings
+from dr_lib.report import markup
+from dr_lib.report import study_sentences as say
+from dr_lib.report import wording as words
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.run import Run
+from dr_lib.report.settings import Setting
+
+FIGURES = {"macro_auc": "macro AUC", "accuracy": "accuracy", "kappa": "kappa"}
+"""Figures of validation photographs, by their name in ``metrics.json``; the first one gives the answer."""
+
+
+def against_the_first(settings: list[Setting], missing: str) -> str:
+    """Return what the others change of the first setting, in words, as dots, and in a table, as HTML.
+
+    Testing photographs have no say here: what is chosen by them can no longer be tested on them. ``missing``: what is
+    to be said of runs that have not finished.
+    """
+    known = [setting for setting in settings if all(_of(run) for run in setting.runs)]
+    if not known:
+        nothing = "No run of this study has figures of validation photographs, so there is nothing to answer with."
+        return f'<div class="answer alert">{markup.paragraphs(nothing)}</div>'
+    first, *others = known
+    changes = {name: against_control(_values(first, name), [_values(one, name) for one in others]) for name in FIGURES}
+    answer_by = next(iter(FIGURES))
+    verdict, said = say.against_the_first(
+        first.label,
+        FIGURES[answer_by],
+        float(np.mean(_values(first, answer_by))),
+        dict(zip((one.label for one in others), changes[answer_by], strict=True)),
+    )
+    note = (
+        "Judged on validation photographs, at the epoch that they chose. Intervals are Dunnett’s over seeds, for all "
+        "settings together; they are about these photographs. Testing photographs are left for what is chosen here."
+    )
+    html = f'<div class="answer"><p><b>{escape(verdict)}</b> {escape(said)}</p></div>'
+    html += markup.paragraphs(missing, note, css="note")
+    panels = []
+    for name in ("macro_auc", "kappa"):
+        heading = _capital(FIGURES[name])
+        values = {one.label: _values(one, name) for one in known}
+        ax = plot_settings(values, {}, words=lambda value: words.signed(value, 2))
+        told = "; ".join(f"{label} {np.mean(numbers):.3f}" for label, numbers in values.items())
+        panels.append((heading, inline_svg(ax, f"{heading} on validation: {told}")))
+    html += markup.figure(panels, "All settings.", "On validation photographs. A dot is a seed, the stroke their mean.")
+    return html + _table(known, changes)
+
+
+def _table(settings: list[Setting], changes: dict[str, list[Difference | None]]) -> str:
+    first, *others = settings
+    rows = [[_name(first), *(f"{np.mean(_values(first, name)):.3f}" for name in FIGURES), str(len(first.runs))]]
+    for number, one in enumerate(others):
+        cells = [_change(changes[name][number], one, first, name) for name in FIGURES]
+        rows.append([_name(one), *cells, str(len(one.runs))])
+    caption = (
+        f"“{first.label}”: its figures on validation photographs. All others: how much more or less theirs are, with "
+        "95% intervals for all together."
+    )
+    return markup.table(
+        ["Setting", *map(_capital, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
+    )
+
+
+def _change(change: Difference | None, one: Setting, first: Setting, name: str) -> str:
+    value = np.mean(_values(one, name)) - np.mean(_values(first, name))
+    limits = f"{words.signed(change.low, 3)} to {words.signed(change.high, 3)}" if change else "no interval"
+    return f'{"+" if value >= 5e-4 else ""}{words.signed(value, 3)}<span class="sub">{limits}</span>'
+
+
+def _name(setting: Setting) -> str:
+    names = "".join(
+        f'<span class="sub">{markup.link(run.page, run.name) if run.page else escape(run.name)}</span>'
+        for run in setting.runs
+    )
+    return f"{escape(setting.label)}{names}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _of(run: Run) -> dict | None:
+    return (run.metrics or {}).get("validation")
+
+
+def _values(setting: Setting, name: str) -> list[float]:
+    """Return a figure of validation photographs of each seed; those of one grade alone have no area, which is 0.5."""
+    found = (_of(run)[name] for run in setting.runs)  # type: ignore[index]
+    return [0.5 if value is None else value for value in found]
