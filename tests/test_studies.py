@@ -310,6 +310,7 @@ def test_a_study_judged_on_validation_says_what_can_be_told_from_its_first_setti
     assert f"{np.mean(areas[0]):.3f}" in text_of(html)
     change = np.mean(areas[2]) - np.mean(areas[0])
     assert change < -0.1 and f"{change:+.3f}".replace("-", "−") in text_of(html)
+    assert "the best of 3 on testing photographs flatters" in text_of(sections.answer(collect(experiment)).data)
     # What the testing photographs would have said is nowhere in the section.
     assert "Testing accuracy" not in text_of(html)
 

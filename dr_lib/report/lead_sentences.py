@@ -96,3 +96,14 @@ def summary_of_majority(runs: Mapping[str, Sequence[float]], majority: float) ->
         f"Always answering the commonest grade is right for {percent(majority)} of the testing photographs: "
         f"of {counted(len(runs), 'configuration')}, {listed(parts)}."
     )
+
+
+def judged_on_validation(settings: int) -> str:
+    """Return why a study that is judged on validation photographs should not be read by its best testing figure."""
+    best = (
+        f"the best of {settings} on testing photographs" if settings > 1 else "what it reaches on testing photographs"
+    )
+    return (
+        "This study chooses by validation photographs, and its answer is in the next section; "
+        f"{best} flatters whoever chooses by it."
+    )

@@ -41,7 +41,7 @@ def byline(study: Study) -> HTML:
 def answer(study: Study) -> HTML:
     """Return the report's answer in two sentences: how well the best grades, and what each of the three causes does.
 
-    A third one warns where no run can be said to grade at all.
+    A third one warns where no run can be said to grade at all, a fourth where a study is not about testing photographs.
     """
     if not study.configurations:
         text = "No run has finished yet, so there is nothing to answer with. The table below says how far each one got."
@@ -62,6 +62,8 @@ def answer(study: Study) -> HTML:
     )
     text = f"<p><b>{escape(warning)}</b></p>" * bool(warning)
     text += f"<p>{escape(first)} {escape(lead.causes(changes))}</p>"
+    if study.grid and study.grid.judged_on == "validation":
+        text += f"<p>{escape(lead.judged_on_validation(len(study.configurations)))}</p>"
     return markup.shown(f'<div class="answer">{text}</div>')
 
 
