@@ -26,7 +26,7 @@ STUDIES = sorted((PARAMS / "studies").glob("*.yaml"))
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
 
 
-RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "ingredients": 36, "retinamnist": 40}
+RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "ingredients": 39, "retinamnist": 40}
 
 
 def study_file(folder, vary, runs=None, **more):
