@@ -23,7 +23,7 @@ from dr_lib.studies import StudyGrid, expand, is_study, read_study
 
 PARAMS = Path(__file__).parent.parent / "params"
 STUDIES = sorted((PARAMS / "studies").glob("*.yaml"))
-HEADS, BATCH_SIZE = (PARAMS / "studies" / f"{name}.yaml" for name in ("heads", "batch-size"))
+OF_HEADS, OF_BATCH_SIZE = (PARAMS / "studies" / f"{name}.yaml" for name in ("heads", "batch-size"))
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
 
 
@@ -207,24 +207,24 @@ def planned(run_files, out, assignments=()):
 def test_a_plan_holds_runs_and_at_most_one_study(tmp_path):
     plain = planned([PARAMS / "runs" / "resnet18.yaml"], tmp_path)
     assert plain.study is None and [config.name for config in plain.runs] == ["resnet18"]
-    both = planned([HEADS, PARAMS / "runs" / "resnet18.yaml"], tmp_path)
+    both = planned([OF_HEADS, PARAMS / "runs" / "resnet18.yaml"], tmp_path)
     assert both.study.study == "heads" and len(both.runs) == 5
     with pytest.raises(InputError, match="one study"):
-        planned([HEADS, BATCH_SIZE], tmp_path)
+        planned([OF_HEADS, OF_BATCH_SIZE], tmp_path)
     clash = tmp_path / "coral.yaml"
     clash.write_text("model: resnet50\n")
     with pytest.raises(InputError, match="coral: two run files have this name"):
-        planned([HEADS, clash], tmp_path)
+        planned([OF_HEADS, clash], tmp_path)
     assert experiment_name(Path("params/data/course.yaml"), [PARAMS / "runs" / "resnet18.yaml"]) == "course"
-    assert experiment_name(Path("params/data/course.yaml"), [BATCH_SIZE]) == "course-batch-size"
+    assert experiment_name(Path("params/data/course.yaml"), [OF_BATCH_SIZE]) == "course-batch-size"
 
 
 def test_the_report_of_one_study_is_not_taken_over_by_another(tmp_path):
-    plan = planned([HEADS], tmp_path)
+    plan = planned([OF_HEADS], tmp_path)
     write_json(Experiment(tmp_path).study, plan.study.as_json())
-    assert planned([HEADS], tmp_path) == plan
+    assert planned([OF_HEADS], tmp_path) == plan
     with pytest.raises(InputError, match=r"study.json: this experiment is the study 'heads'.*--out"):
-        planned([BATCH_SIZE], tmp_path)
+        planned([OF_BATCH_SIZE], tmp_path)
 
 
 @pytest.fixture
