@@ -2,11 +2,13 @@
 
     python benchmarks/training.py /photos/eyepacs-1024/images /photos/eyepacs-full/images [--threads 2] [--steps 12]
     python benchmarks/training.py --memory
+    python benchmarks/training.py --precision [--threads 1]
 
 The first prints the table of the README: photographs a second, and ratios step by step with the middle half of their
 spread. "bare" is the same network on one batch that stays in memory; "lab" is the loop of the lab report, which
 decodes each photograph in each epoch. A few photographs are repeated as often as steps need them.
-The second prints the peak memory of a training process for 1,000 and for 35,000 photographs in the store.
+The second prints the peak memory of a training process for 1,000 and for 35,000 photographs in the store, the third
+how much faster a step is in mixed precision, bf16, than in float32 on this processor.
 """
 
 import argparse
@@ -17,12 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -69,11 +72,16 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--steps", type=int, default=12, help="steps of each way")
     arguments.add_argument("--memory", action="store_true", help="peak memory for 1,000 and 35,000 photographs")
+    arguments.add_argument("--precision", action="store_true", help="bf16 against float32")
     arguments.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     if options.measure:
         measure_memory(options.measure)
+    elif options.precision:
+        print("| side | network | bf16 / float32 |\n|---|---|---|")
+        for side, model in product((64, 224), BATCH):
+            print(f"| {side} px | {model} | {precision_gain(model, side, options.steps)} |", flush=True)
     elif options.memory:
         for count in (1_000, 35_000):
             subprocess.run([sys.executable, __file__, "--measure", str(count)], check=True)
@@ -112,14 +120,32 @@ def our_ways(model: str, batch_size: int, files: list[Path], cache: Path) -> tup
     return lambda: learner.step(*next(stream), 0), lambda: learner.step(*fixed, 0)
 
 
+def precision_gain(model: str, side: int, steps: int) -> str:
+    """Return how many times as fast a step is in bf16, on one batch that stays in memory."""
+    images = torch.randn(BATCH[model], 3, side, side).contiguous(memory_format=torch.channels_last)
+    grades = torch.arange(BATCH[model]) % 5
+
+    def way(precision: str) -> Callable[[], None]:
+        config = RunConfig(model=model, batch_size=BATCH[model], device="cpu", precision=precision)
+        learner = new_learner(config, start_accelerator(config))
+        return lambda: learner.step(images, grades, 0)
+
+    full, mixed = interleaved([way("float32"), way("bf16")], steps)
+    return spread(full / mixed)
+
+
 def training(config: RunConfig, data: PreparedData) -> tuple[Learner, object]:
     accelerator = start_accelerator(config)
     factory = LoaderFactory(config, data, fit_normalisation(config, data), accelerator)
+    return new_learner(config, accelerator), factory.training()
+
+
+def new_learner(config: RunConfig, accelerator: Accelerator) -> Learner:
     network = new_network(config).to(memory_format=torch.channels_last)
     learner = Learner(config, network, new_head(config), accelerator, steps_an_epoch=10)
     learner.start_phase("fine-tuning")
     learner.train_mode()
-    return learner, factory.training()
+    return learner
 
 
 def lab_way(model: str, batch_size: int, files: list[Path]) -> Callable[[], None]:
