@@ -15,9 +15,8 @@ are computed from each tool's own probabilities:
   random crops of 70 to 100 %, no rotation without RandAugment.
 * fastai: ``vision_learner`` and ``fit``, with its own head, ``aug_transforms``, its own best-epoch callback.
 
-Loaders of the others have one process for each thread; more did not make them faster here. Each training is a process
-of its own, and who goes first changes from seed to seed. What is kept in ``benchmarks/results/peers`` is the README's
-table: ``python benchmarks/tables.py``.
+Loaders of the others have one process for each thread. Each training is a process of its own, and who goes first
+changes from seed to seed. Figures, predictions and costs are kept in ``benchmarks/results/peers``.
 """
 
 import argparse

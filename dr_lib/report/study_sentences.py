@@ -43,7 +43,8 @@ def best_setting(
     if not alike:
         return f"{verdict}, and all others are lower.", said
     return f"{verdict}, but not of it alone.", (
-        f"{said} {_start(listed(alike))} cannot be told from it; {listed(worse)} {_verb(worse, 'is', 'are')} lower."
+        f"{said} {capitalised(listed(alike))} cannot be told from it; "
+        f"{listed(worse)} {_verb(worse, 'is', 'are')} lower."
     )
 
 
@@ -70,7 +71,7 @@ def against_the_first(label: str, figure: str, value: float, changes: Mapping[st
         for name, change in told.items()
     ]
     rest = len(changes) - len(told)
-    left = [f"{_start(counted(rest, 'other setting'))} cannot be told from it."] if rest else []
+    left = [f"{capitalised(counted(rest, 'other setting'))} cannot be told from it."] if rest else []
     return " ".join(verdict), " ".join([said, *by_how_much, *left])
 
 
@@ -156,7 +157,7 @@ def quality(cause: str, changes: Mapping[str, Difference | None]) -> Finding:
         ways, {way: f"{cause} {way} kappa" for way in ("raise", "lower")}, f"{cause} do not move kappa measurably"
     )
     told = [f"{name}: {change_in_kappa(change)}" for name, change in changes.items()]
-    return verdict, f"{_start('; '.join(told))}."
+    return verdict, f"{capitalised('; '.join(told))}."
 
 
 def depth(
@@ -280,7 +281,7 @@ def _share(factor: float) -> str:
     return f"{100 * factor:.2g}%" if factor < 1 else f"{100 * factor:,.0f}%"
 
 
-def _start(text: str) -> str:
+def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 

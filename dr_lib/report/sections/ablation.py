@@ -45,7 +45,7 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
     html += markup.paragraphs(missing, note, css="note")
     panels = []
     for name in ("macro_auc", "kappa"):
-        heading = _capital(FIGURES[name])
+        heading = say.capitalised(FIGURES[name])
         values = {one.label: _values(one, name) for one in known}
         ax = plot_settings(values, {}, words=lambda value: words.signed(value, 2))
         told = "; ".join(f"{label} {np.mean(numbers):.3f}" for label, numbers in values.items())
@@ -56,16 +56,22 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
 
 def _table(settings: list[Setting], changes: dict[str, list[Difference | None]]) -> str:
     first, *others = settings
-    rows = [[_name(first), *(f"{np.mean(_values(first, name)):.3f}" for name in FIGURES), str(len(first.runs))]]
+    rows = [
+        [
+            escape(first.label) + links_to(first),
+            *(f"{np.mean(_values(first, name)):.3f}" for name in FIGURES),
+            str(len(first.runs)),
+        ]
+    ]
     for number, one in enumerate(others):
         cells = [_change(changes[name][number], one, first, name) for name in FIGURES]
-        rows.append([_name(one), *cells, str(len(one.runs))])
+        rows.append([escape(one.label) + links_to(one), *cells, str(len(one.runs))])
     caption = (
         f"“{first.label}”: its figures on validation photographs. All others: how much more or less theirs are, with "
         "95% intervals for all together."
     )
     return markup.table(
-        ["Setting", *map(_capital, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
+        ["Setting", *map(say.capitalised, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
     )
 
 
@@ -75,16 +81,12 @@ def _change(change: Difference | None, one: Setting, first: Setting, name: str) 
     return f'{"+" if value >= 5e-4 else ""}{words.signed(value, 3)}<span class="sub">{limits}</span>'
 
 
-def _name(setting: Setting) -> str:
-    names = "".join(
+def links_to(setting: Setting) -> str:
+    """Return the names of a setting's runs, linked to their pages where these are."""
+    return "".join(
         f'<span class="sub">{markup.link(run.page, run.name) if run.page else escape(run.name)}</span>'
         for run in setting.runs
     )
-    return f"{escape(setting.label)}{names}"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _of(run: Run) -> dict | None:

@@ -11,7 +11,7 @@ from dr_lib.report import study_sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.sections.ablation import against_the_first
+from dr_lib.report.sections.ablation import against_the_first, links_to
 from dr_lib.report.sections.batch_study import batch_figures, batch_findings
 from dr_lib.report.sections.degradation_study import (
     degradation_figures,
@@ -131,14 +131,10 @@ def _table(settings: list[Setting], all_settings: list[Setting]) -> str:
     rows = []
     for setting in settings:
         also = [other.label for other in all_settings if other is not setting and other.runs == setting.runs]
-        names = "".join(
-            f'<span class="sub">{markup.link(run.page, run.name) if run.page else escape(run.name)}</span>'
-            for run in setting.runs
-        )
         same = f'<span class="sub">the same as {escape(words.listed(also))}</span>' if also else ""
         rows.append(
             [
-                f"{escape(setting.label)}{same}{names}",
+                f"{escape(setting.label)}{same}{links_to(setting)}",
                 _figure(setting, "accuracy"),
                 _figure(setting, "kappa"),
                 f"{setting.mean(seconds):.1f} s",
