@@ -2,9 +2,9 @@
 
     python benchmarks/keep.py reports/retinamnist-retinamnist retinamnist
 
-copies to ``benchmarks/results/retinamnist``: the study, and of each run ``metrics.json``, ``config.json``, its
-predictions (``predictions.csv.gz``) and how long it took (``status.json``). What is there from an earlier time is
-replaced.
+copies to ``benchmarks/results/retinamnist``: the study, and of each run ``metrics.json``, ``config.json``,
+``history.csv``, its predictions (``predictions.csv.gz``) and how long it took (``status.json``). What is there from an
+earlier time is replaced.
 ``python benchmarks/tables.py --write`` then makes the README's tables of it.
 """
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _keep(run: RunFolder, kept: RunFolder) -> None:
     kept.path.mkdir(parents=True)
-    for source, place in ((run.metrics, kept.metrics), (run.config, kept.config)):
+    for source, place in ((run.metrics, kept.metrics), (run.config, kept.config), (run.history, kept.history)):
         shutil.copy(source, place)
     write_json(kept.status, {key: run.read_status()[key] for key in ("state", "seconds")})
     # Without the time in its header the same predictions make the same file.

@@ -7,38 +7,100 @@ A test fails where README and files disagree.
 """
 
 import argparse
+import gzip
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from dr_lib.evaluation.seeds import against_control
+from dr_lib.evaluation.ensemble import ensemble
+from dr_lib.evaluation.seeds import SeedFigure, against_control, over_seeds
+from dr_lib.evaluation.summary import summarise
 from dr_lib.files import read_json, write_text
-from dr_lib.runs import Experiment
+from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
+_OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
+NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
+
+PUBLISHED = {
+    "ResNet-18 (28 px)": (0.717, 0.524),
+    "ResNet-18 (224 px)": (0.710, 0.493),
+    "ResNet-50 (28 px)": (0.726, 0.528),
+    "ResNet-50 (224 px)": (0.716, 0.511),
+    "auto-sklearn": (0.690, 0.515),
+    "AutoKeras": (0.719, 0.503),
+    "Google AutoML Vision": (0.750, 0.531),
+}
+"""AUC and accuracy on RetinaMNIST, means of three runs: Yang et al., Scientific Data 10, 41 (2023), table 3."""
 
 
-def kept_settings(name: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
-    """Return the ``metrics.json`` of a study's kept runs by what varies, seeds aside, in the study's order."""
+@dataclass(frozen=True)
+class Kept:
+    """A run's files in ``benchmarks/results``."""
+
+    folder: RunFolder
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return read_json(self.folder.metrics)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        return self.folder.read_history()
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        with gzip.open(self.folder.path / "predictions.csv.gz") as stream:
+            return pd.read_csv(stream, dtype={"image": str, "patient": str}, keep_default_na=False)
+
+    @property
+    def minutes(self) -> float:
+        return read_json(self.folder.status)["seconds"] / 60
+
+
+def kept_settings(name: str) -> dict[tuple[Any, ...], list[Kept]]:
+    """Return a study's kept runs by what varies, seeds aside, in the study's order."""
     experiment = Experiment(RESULTS / name)
-    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    found: dict[tuple[Any, ...], list[Kept]] = {}
     for point in StudyGrid.from_json(read_json(experiment.study)).runs:
-        metrics = experiment.run(point.name).metrics
-        if metrics.exists():
+        run = Kept(experiment.run(point.name))
+        if run.folder.metrics.exists():
             setting = tuple(value for key, value in point.values.items() if key != "seed")
-            found.setdefault(setting, []).append(read_json(metrics))
+            found.setdefault(setting, []).append(run)
     return found
 
 
+def retinamnist() -> str:
+    """Return the published table with our rows: means over seeds, intervals over seeds and patients."""
+    rows = [[f"{name}, published", f"{auc:.3f}", f"{accuracy:.3f}", "", "3", ""]
+            for name, (auc, accuracy) in PUBLISHED.items()]  # fmt: skip
+    for (recipe, model, start), runs in kept_settings("retinamnist").items():
+        figures = over_seeds([run.predictions for run in runs])
+        minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
+        cells = [_over_seeds(figures[name]) for name in FIGURES]
+        rows.append([f"{recipe} recipe, {NETWORKS[model]}, {start}", *cells, str(len(runs)), minutes])
+        if len(runs) > 1:
+            together = summarise(ensemble([run.predictions for run in runs]))
+            cells = [_figure(together[name], together["intervals"][name]) for name in FIGURES]
+            rows.append([f"the same, ensemble of the {len(runs)}", *cells, "", ""])
+    return _table(["RetinaMNIST, 400 testing photographs", *FIGURES.values(), "runs", "minutes a run"], rows)
+
+
 def ingredients() -> str:
-    """Return what each change makes of the strong recipe on validation photographs: means over seeds."""
+    """Return what each change makes of the strong recipe on validation photographs: means over seeds.
+
+    After the last epoch: the best one would be chosen by the same photographs, and flatter what wavers.
+    """
     (control, base), *others = kept_settings("ingredients").items()
     rows = [[control[0], *(f"{np.mean(_on_validation(base, name)):.3f}" for name in FIGURES), str(len(base))]]
     rows += [[label, *["" for _ in FIGURES], str(len(runs))] for (label,), runs in others]
@@ -49,8 +111,37 @@ def ingredients() -> str:
     return _table(["", *FIGURES.values(), "seeds"], rows)
 
 
-def _on_validation(runs: Sequence[dict[str, Any]], name: str) -> list[float]:
-    return [metrics["validation"][name] for metrics in runs]
+def peers() -> str:
+    """Return what each tool reaches on the same photographs, and what it costs: means over seeds."""
+    by_way: dict[str, list[Kept]] = {}
+    for folder in Experiment(RESULTS / "peers").runs():
+        by_way.setdefault(folder.name.rpartition("-seed")[0], []).append(Kept(folder))
+    rows = []
+    for way, runs in sorted(by_way.items(), key=lambda row: -_cost(row[1], "images_per_second")):
+        figures = over_seeds([run.predictions for run in runs])
+        rows.append([
+            way, f"{_cost(runs, 'images_per_second'):.1f}", f"{_cost(runs, 'cpu_seconds'):.0f}",
+            f"{_cost(runs, 'peak_bytes') / 2**30:.2f}",
+            *(_over_seeds(figures[name]) for name in ("kappa", "macro_auc", "referable_auc")), str(len(runs)),
+        ])  # fmt: skip
+    head = ["", "images/s", "processor, s", "memory, GiB", "kappa", "AUC", "referable AUC", "runs"]
+    return _table(head, rows)
+
+
+def _cost(runs: Sequence[Kept], name: str) -> float:
+    return float(np.mean([run.metrics["cost"][name] for run in runs]))
+
+
+def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
+    return [float(run.history[_OF_EPOCHS[name]].iloc[-1]) for run in runs]
+
+
+def _over_seeds(figure: SeedFigure) -> str:
+    return _figure(figure.mean, (figure.low, figure.high))
+
+
+def _figure(value: float, limits: Sequence[float]) -> str:
+    return f"{value:.3f} ({limits[0]:.3f} to {limits[1]:.3f})".replace("-", "−")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -76,9 +76,11 @@ def simulated_history(config: RunConfig, accuracy: float, kappa: float, chosen: 
                 "val_loss": 1.05 - 0.4 * progress,
                 "val_accuracy": min(1.0, test + rng.normal(0, 0.008)),
                 "val_kappa": kappa if epoch == chosen else kappa * progress * 0.97,
+                "val_auc": 0.5 + kappa * progress / 2 + rng.normal(0, 0.003),
                 "test_loss": 1.05 - 0.4 * progress,
                 "test_accuracy": test,
                 "test_kappa": kappa if epoch == chosen else kappa * progress,
+                "test_auc": 0.5 + kappa * progress / 2,
                 "seconds": 60.0,
                 "images_per_second": 512.0,
             }

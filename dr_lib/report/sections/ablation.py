@@ -1,4 +1,8 @@
-"""The section of a study that is judged on validation photographs: its first setting against each of the others."""
+"""The section of a study that is judged on validation photographs: its first setting against each of the others.
+
+They are compared at the last epoch. At the best one, which the same photographs would choose, each is flattered by the
+luck of its choice, and most where figures waver most from epoch to epoch: a recipe would gain by being unsteady.
+"""
 
 from html import escape
 
@@ -14,8 +18,8 @@ from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run import Run
 from dr_lib.report.settings import Setting
 
-FIGURES = {"macro_auc": "macro AUC", "accuracy": "accuracy", "kappa": "kappa"}
-"""Figures of validation photographs, by their name in ``metrics.json``; the first one gives the answer."""
+FIGURES = {"val_auc": "macro AUC", "val_accuracy": "accuracy", "val_kappa": "kappa"}
+"""Figures of validation photographs, by their name in ``history.csv``; the first one gives the answer."""
 
 
 def against_the_first(settings: list[Setting], missing: str) -> str:
@@ -24,7 +28,7 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
     Testing photographs have no say here: what is chosen by them can no longer be tested on them. ``missing``: what is
     to be said of runs that have not finished.
     """
-    known = [setting for setting in settings if all(_of(run) for run in setting.runs)]
+    known = [setting for setting in settings if all(_was_validated(run) for run in setting.runs)]
     if not known:
         nothing = "No run of this study has figures of validation photographs, so there is nothing to answer with."
         return f'<div class="answer alert">{markup.paragraphs(nothing)}</div>'
@@ -38,13 +42,14 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
         dict(zip((one.label for one in others), changes[answer_by], strict=True)),
     )
     note = (
-        "Judged on validation photographs, at the epoch that they chose. Intervals are Dunnett’s over seeds, for all "
-        "settings together; they are about these photographs. Testing photographs are left for what is chosen here."
+        "Judged on validation photographs after the last epoch, so that no setting gains by a choice of its best. "
+        "Intervals are Dunnett’s over seeds, for all settings together; they are about these photographs. Testing "
+        "photographs are left for what is chosen here."
     )
     html = f'<div class="answer"><p><b>{escape(verdict)}</b> {escape(said)}</p></div>'
     html += markup.paragraphs(missing, note, css="note")
     panels = []
-    for name in ("macro_auc", "kappa"):
+    for name in ("val_auc", "val_kappa"):
         heading = say.capitalised(FIGURES[name])
         values = {one.label: _values(one, name) for one in known}
         ax = plot_settings(values, {}, words=lambda value: words.signed(value, 2))
@@ -67,8 +72,8 @@ def _table(settings: list[Setting], changes: dict[str, list[Difference | None]])
         cells = [_change(changes[name][number], one, first, name) for name in FIGURES]
         rows.append([escape(one.label) + links_to(one), *cells, str(len(one.runs))])
     caption = (
-        f"“{first.label}”: its figures on validation photographs. All others: how much more or less theirs are, with "
-        "95% intervals for all together."
+        f"“{first.label}”: its figures on validation photographs after the last epoch. All others: how much more or "
+        "less theirs are, with 95% intervals for all together."
     )
     return markup.table(
         ["Setting", *map(say.capitalised, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
@@ -89,11 +94,11 @@ def links_to(setting: Setting) -> str:
     )
 
 
-def _of(run: Run) -> dict | None:
-    return (run.metrics or {}).get("validation")
+def _was_validated(run: Run) -> bool:
+    return run.history is not None and run.history["val_accuracy"].notna().all()
 
 
 def _values(setting: Setting, name: str) -> list[float]:
     """Return a figure of validation photographs of each seed; those of one grade alone have no area, which is 0.5."""
-    found = (_of(run)[name] for run in setting.runs)  # type: ignore[index]
-    return [0.5 if value is None else value for value in found]
+    last = (run.history[name].iloc[-1] for run in setting.runs)  # type: ignore[index]
+    return [0.5 if np.isnan(value) else float(value) for value in last]
