@@ -38,7 +38,8 @@ def test_is_torchs_on_all_weights_by_default(name):
         step(ours, optimizer, seed)
         step(theirs, expected, seed)
     for found, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert torch.equal(found, other)
+        # Ours goes over the weights once where torch's default does several times, and rounds otherwise.
+        torch.testing.assert_close(found, other)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
