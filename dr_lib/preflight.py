@@ -31,7 +31,7 @@ def check_runs(
     named. ``check`` raises where there is no device for a run. Raises :class:`InputError` for the first thing that is
     wrong.
     """
-    _refuse_two_pretrainings(configs)
+    refuse_two_pretrainings(configs)
     for config in configs:
         check_model(config.model, config.resnet_version, config.residual)
         check(config)
@@ -70,7 +70,7 @@ def make_way(configs: list[RunConfig], data: dict[str, PreparedData], fresh: boo
     return {folder.name: reason for folder, reason in why.items()}
 
 
-def _refuse_two_pretrainings(configs: list[RunConfig]) -> None:
+def refuse_two_pretrainings(configs: list[RunConfig]) -> None:
     """Raise where runs of one network ask for generated weights of two kinds: an experiment keeps one a network."""
     kinds: dict[str, tuple[str, dict]] = {}
     for config in filter(uses_generated_weights, configs):

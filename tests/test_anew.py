@@ -124,3 +124,8 @@ def test_two_pretrainings_of_one_network_are_refused(configs):
     other = configs[1].model_copy(update={"name": "larger", "resize": 300})
     with pytest.raises(InputError, match=r"pretrained and larger .* differ in resize; .* --out each"):
         check_runs([*configs, other])
+
+
+def test_recipes_that_augment_otherwise_start_from_the_same_weights(configs):
+    other = configs[1].model_copy(update={"name": "calmer", "augmentations": ["RandomCrop"]})
+    check_runs([*configs, other])

@@ -15,6 +15,7 @@ from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.files import read_json, write_json
 from dr_lib.plan import experiment_name, plan_runs
+from dr_lib.preflight import refuse_two_pretrainings
 from dr_lib.report import sections
 from dr_lib.report.collect import collect, read_run
 from dr_lib.report.wording import signed
@@ -196,6 +197,7 @@ def test_ours_are_sound_with_every_data_file():
     for path, data in itertools.product(STUDIES, DATA_FILES):
         grid, configs = expand(read_study(path), [data], [], "out")
         assert grid.study == path.stem and len(configs) == RUNS_OF[path.stem]
+        refuse_two_pretrainings(configs)
         assert StudyGrid.from_json(json.loads(json.dumps(grid.as_json()))) == grid
     assert not any(is_study(path) for path in [*DATA_FILES, *(PARAMS / "runs").glob("*.yaml")])
 

@@ -11,9 +11,11 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from dr_lib.config import RunConfig
+from dr_lib.data.augmentations import LAB_AUGMENTATIONS, Augmentation
 from dr_lib.data.dataset import RetinopathyDataset, whole
 from dr_lib.data.generated import LESION_KINDS, make_data
 from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.data.squares import recipe_for_training
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.files import read_json, write_json, write_with
 from dr_lib.models import build_model
@@ -24,10 +26,13 @@ from dr_lib.training.loaders import Batches, fit_normalisation
 
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
-    "image_size", "augmentations", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device",
+    "image_size", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device",
     "precision", "num_workers", "cache_dir",
 )  # fmt: skip
-"""The parameters that :func:`pretrain` uses."""
+"""The parameters that :func:`pretrain` uses.
+
+Augmentations are not among them, they are the lab's: recipes that vary them are compared from the same weights.
+"""
 
 _SEED = 577_215
 """Far from the seeds that data sets are drawn with: no generated photograph is trained on twice in two roles."""
@@ -115,12 +120,10 @@ def _learn_to_count(
     """Return the trained network and the share of variance it explains per kind of lesion on held-out photographs."""
     device = resolve_device(config.device)
     normalisation = fit_normalisation(config, data).to(device)
+    varied = TrainTransform(recipe_for_training(config), Augmentation(LAB_AUGMENTATIONS, config.image_size))
     train, held_out = (
         _LesionCounts(RetinopathyDataset(data, split, transform, seed=_SEED), targets)
-        for split, transform in (
-            ("train", TrainTransform.of(config)),
-            ("test", EvalTransform.of(config)),
-        )
+        for split, transform in (("train", varied), ("test", EvalTransform.of(config)))
     )
     torch.manual_seed(_SEED)
     model = build_model(
@@ -193,7 +196,6 @@ def _description(config: RunConfig) -> dict:
         "epochs": config.pretraining_epochs,
         "size": config.image_size,
         "resize": config.resize,
-        "augmentations": config.augmentations,
         "preprocessing": config.preprocessing,
         "normalisation": config.normalisation,
         "fast_decode": config.fast_decode,
