@@ -19,7 +19,9 @@ import numpy as np
 import pandas as pd
 
 from dr_lib.evaluation.ensemble import ensemble
-from dr_lib.evaluation.seeds import SeedFigure, against_control, over_seeds
+from dr_lib.evaluation.intervals import Difference
+from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from dr_lib.evaluation.seeds import SeedFigure, against_control, compare_groups, over_seeds
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import read_json, write_text
 from dr_lib.runs import Experiment, RunFolder
@@ -30,6 +32,12 @@ README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
+LAB = [
+    f"{network}{start}{loss}"
+    for network in ("resnet18", "resnet50")
+    for start in ("", "-pretrained")
+    for loss in ("", "-weighted")
+]
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
 
 PUBLISHED = {
@@ -82,8 +90,8 @@ def kept_settings(name: str) -> dict[tuple[Any, ...], list[Kept]]:
 
 def retinamnist() -> str:
     """Return the published table with our rows: means over seeds, intervals over seeds and patients."""
-    rows = [[f"{name}, published", f"{auc:.3f}", f"{accuracy:.3f}", "", "3", ""]
-            for name, (auc, accuracy) in PUBLISHED.items()]  # fmt: skip
+    rows = [[f"{name}, published", f"{area:.3f}", f"{share:.3f}", "", "3", ""]
+            for name, (area, share) in PUBLISHED.items()]  # fmt: skip
     for (recipe, model, start), runs in kept_settings("retinamnist").items():
         figures = over_seeds([run.predictions for run in runs])
         minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
@@ -107,8 +115,50 @@ def ingredients() -> str:
     for column, name in enumerate(FIGURES, 1):
         changes = against_control(_on_validation(base, name), [_on_validation(runs, name) for _, runs in others])
         for row, change in zip(rows[1:], changes, strict=True):
-            row[column] = f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})".replace("-", "−")
+            row[column] = _change(change)
     return _table(["", *FIGURES.values(), "seeds"], rows)
+
+
+def eight() -> str:
+    """Return the lab's eight configurations on EyePACS at 64 px, intervals over patients."""
+    rows = []
+    for name in LAB:
+        run = Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name))
+        test = run.metrics["test"]
+        figures = ("accuracy", "kappa", "macro_auc", "referable_auc")
+        cells = [_figure(test[figure], test["intervals"][figure]) for figure in figures]
+        rows.append([name, *cells, str(run.metrics["chosen_epoch"]), f"{run.minutes:.0f}"])
+    return _table(["", "accuracy", "kappa", "AUC", "referable AUC", "epoch", "minutes"], rows)
+
+
+def leak() -> str:
+    """Return how the eight do on testing patients whose other eye was trained on, and on the others."""
+    experiment = Experiment(RESULTS / "eyepacs-64-eight")
+    known = read_json(experiment.audit)["patients_on_both_sides"]["patients"]
+    rows = []
+    for name in LAB:
+        table = Kept(experiment.run(name)).predictions
+        groups = [table[table.patient.isin(known) == trained_on] for trained_on in (True, False)]
+        cells = []
+        for figure in (accuracy, quadratic_weighted_kappa):
+            cells += [f"{figure(confusion_matrix(group.grade, group.predicted)):.3f}" for group in groups]
+            change = compare_groups([groups[1]], [groups[0]], figure)
+            cells.append(_change(change) if change else "no interval")
+        rows.append([name, *cells])
+    on, others = (f"{len(group):,}" for group in groups)
+    head = ["", f"accuracy, other eye trained on ({on})", f"others ({others})", "difference"]
+    return _table([*head, "kappa, other eye trained on", "others", "difference"], rows)
+
+
+def eyepacs() -> str:
+    """Return what recipes make of EyePACS at 64 px: means over seeds, intervals over seeds and patients."""
+    rows = []
+    for (recipe, start), runs in kept_settings("eyepacs-64").items():
+        figures = over_seeds([run.predictions for run in runs])
+        cells = [_over_seeds(figures[name]) for name in ("kappa", "referable_auc", "macro_auc", "accuracy")]
+        minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
+        rows.append([f"{recipe}, {start}", *cells, str(len(runs)), minutes])
+    return _table(["", "kappa", "referable AUC", "AUC", "accuracy", "runs", "minutes a run"], rows)
 
 
 def peers() -> str:
@@ -138,6 +188,10 @@ def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
 
 def _over_seeds(figure: SeedFigure) -> str:
     return _figure(figure.mean, (figure.low, figure.high))
+
+
+def _change(change: Difference) -> str:
+    return f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})".replace("-", "−")
 
 
 def _figure(value: float, limits: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from medmnist.evaluator import getAUC
+from medmnist.evaluator import getACC, getAUC
 from sklearn.metrics import cohen_kappa_score
 
 from benchmarks import tables
@@ -54,3 +54,16 @@ def test_means_in_the_readme_are_means_of_the_files():
     last = [pd.read_csv(run / "history.csv").iloc[-1] for run in runs]
     cells = [cell.strip() for cell in control.split("|")[2:5]]
     assert cells == [f"{np.mean([one[name] for one in last]):.3f}" for name in ("val_auc", "val_accuracy", "val_kappa")]
+
+
+def test_rows_of_retinamnist_are_means_by_medmnists_own_evaluator():
+    (table,) = re.findall(r"<!-- table retinamnist -->(.*?)<!-- end -->", README, re.DOTALL)
+    ours = re.findall(r"^\| (\w+) recipe, ResNet(\d+), ([\w ]+) \| ([\d.]+) .*?\| ([\d.]+) ", table, re.MULTILINE)
+    assert len(ours) == len({run.name.rpartition("-")[0] for run in KEPT if run.parents[1].name == "retinamnist"}) > 1
+    for recipe, layers, start, area, share in ours:
+        name = f"{recipe}-resnet{layers}-{start.replace(' ', '_')}-seed*"
+        tables = [predictions_of(run) for run in (PROJECT / "benchmarks/results/retinamnist/runs").glob(name)]
+        assert len(tables) >= 5
+        scores = [(one.grade.to_numpy()[:, None], one[list(PROBABILITIES)].to_numpy()) for one in tables]
+        assert area == f"{np.mean([getAUC(*score, 'ordinal-regression') for score in scores]):.3f}"
+        assert share == f"{np.mean([getACC(*score, 'ordinal-regression') for score in scores]):.3f}"

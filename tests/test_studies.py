@@ -28,7 +28,7 @@ OF_HEADS, OF_BATCH_SIZE = (PARAMS / "studies" / f"{name}.yaml" for name in ("hea
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
 
 
-RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "ingredients": 45, "retinamnist": 40}
+RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "eyepacs-64": 12, "ingredients": 45, "retinamnist": 40}
 
 
 def study_file(folder, vary, runs=None, **more):
@@ -477,6 +477,12 @@ def test_seeds_of_a_setting_belong_together(tmp_path):
     assert html.count(", 3 seeds</span>") == 6  # accuracy and kappa of three settings
     kappa = study.configurations[0].figure("kappa")
     assert f"{kappa.mean:.2f} {kappa.low:.2f} to {kappa.high:.2f}, 3 seeds" in text_of(html)
+
+
+def test_a_setting_is_named_without_its_seed_wherever_that_stands(tmp_path):
+    for number, vary in enumerate(({"seed": [0, 1]} | HEADS, HEADS | {"seed": [0, 1]})):
+        study = collect(write_study(tmp_path / str(number), vary))
+        assert {run.setting for run in study.runs} == {"softmax", "coral", "corn"}
 
 
 def test_unfinished_runs_are_missing_and_said_to_be(tmp_path):

@@ -44,7 +44,7 @@ def read_run(folder: RunFolder, home: Path, *, in_study: bool = False) -> Run:
     status = folder.read_status()
     common = {
         "name": folder.name,
-        "setting": re.sub(r"-?seed\d+$", "", folder.name) if in_study else "",
+        "setting": re.sub(r"(^|-)seed\d+(?=-|$)", "", folder.name).lstrip("-") if in_study else "",
         "config": _read_if_there(folder.config) or {},
         "status": status,
         "page": _address(folder.page, home),
