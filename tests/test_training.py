@@ -22,7 +22,7 @@ from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
 from dr_lib.training import device
 from dr_lib.training import trainer as trainer_module
-from dr_lib.training.checkpoint import load_trained, new_head
+from dr_lib.training.checkpoint import load_state, load_trained, new_head, save_state
 from dr_lib.training.device import resolve_device, start_accelerator
 from dr_lib.training.interruption import Interrupted
 from dr_lib.training.learner import Learner
@@ -110,10 +110,13 @@ def test_a_run_that_broke_ends_as_one_that_did_not(config, tmp_path, monkeypatch
         train(config)
     folder = Experiment(tmp_path / "experiment").run("resnet18")
     assert folder.read_status()["state"] == "failed"
+    state = load_state(folder.last_checkpoint)
+    save_state(folder.last_checkpoint, state | {"seconds": state["seconds"] + 1000})
     monkeypatch.undo()
     train(config)
     assert "going on after epoch 1" in capsys.readouterr().out
     assert_same_results(folder, whole)
+    assert 1000 < state["seconds"] + 1000 < folder.read_status()["seconds"] < 2000  # the first part counts
 
 
 def assert_same_results(folder, whole):

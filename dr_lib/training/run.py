@@ -1,6 +1,5 @@
 """One run from its parameters to its folder: begun or taken up again, trained, tested, and its end recorded."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from dr_lib.progress import Progress
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.batchnorm import over_all_processes
 from dr_lib.training.checkpoint import load_state, load_trained, new_head, new_network
+from dr_lib.training.clock import RunClock
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.gradients import GradientNorms
 from dr_lib.training.interruption import Interrupted, Interruption
@@ -48,7 +48,8 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
     accelerator = start_accelerator(config)
     if not accelerator.is_main_process:
         with Interruption() as interruption:
-            trainer = _trainer(config, data or prepare_data(config, progress=False), folder, accelerator, interruption)
+            data = data or prepare_data(config, progress=False)
+            trainer = _trainer(config, data, folder, accelerator, interruption, RunClock())
             trainer.complete()
             _test_chosen(trainer)
         return folder
@@ -59,7 +60,7 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
 
 def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, accelerator: Accelerator, fresh: bool) -> None:
     """Do all of a run in the process that writes its files, and record how it ended."""
-    started = time.monotonic()
+    clock = RunClock()
     begun_before = has_begun(folder) and not fresh
     try:
         # Before anything is written: a refusal leaves the folder as it was.
@@ -70,19 +71,19 @@ def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, acceler
             if fresh and (aside := folder.set_results_aside()):
                 progress.line(f"begun anew; the earlier results are now in {aside}")
             folder.write_status("running", epoch=0, epochs=config.epochs, phase="preparing")
-            trainer = _trainer(config, data, folder, accelerator, interruption, progress)
+            trainer = _trainer(config, data, folder, accelerator, interruption, clock, progress)
             trainer.complete()
             _test_chosen(trainer)
     except Interrupted as stop:
-        folder.write_status("interrupted", reason=str(stop), seconds=time.monotonic() - started)
+        folder.write_status("interrupted", reason=str(stop), seconds=clock.seconds)
         raise
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if not (begun_before and isinstance(error, InputError)):
-            folder.write_status("failed", reason=reason, seconds=time.monotonic() - started)
+            folder.write_status("failed", reason=reason, seconds=clock.seconds)
         raise
     epochs = len(trainer.history)
-    folder.write_status("done", epoch=epochs, epochs=epochs, seconds=time.monotonic() - started)
+    folder.write_status("done", epoch=epochs, epochs=epochs, seconds=clock.seconds)
 
 
 def _trainer(
@@ -91,6 +92,7 @@ def _trainer(
     folder: RunFolder,
     accelerator: Accelerator,
     interruption: Interruption,
+    clock: RunClock,
     progress: Progress | None = None,
 ) -> Trainer:
     """Return what trains: network, head, batches, at the last checkpoint or at the beginning."""
@@ -123,6 +125,7 @@ def _trainer(
         training=training,
         testing={split: factory.testing(split) for split in splits},
         interruption=interruption,
+        clock=clock,
         gradients=GradientNorms(model) if config.record_gradients else None,
     )
     state = load_state(folder.last_checkpoint)

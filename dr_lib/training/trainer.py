@@ -21,6 +21,7 @@ from dr_lib.evaluation.ranking import macro_auc
 from dr_lib.progress import Progress
 from dr_lib.runs import RunFolder
 from dr_lib.training.checkpoint import save_network, save_state
+from dr_lib.training.clock import RunClock
 from dr_lib.training.gradients import GradientNorms
 from dr_lib.training.interruption import Interrupted, Interruption
 from dr_lib.training.learner import Learner
@@ -55,6 +56,7 @@ class Trainer:
     training: TrainingBatches
     testing: dict[str, Batches]
     interruption: Interruption
+    clock: RunClock
     history: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     gradients: GradientNorms | None = None
@@ -74,6 +76,7 @@ class Trainer:
         """Go on from a state that was saved."""
         self.learner.restore(state["learner"])
         self.history, self.tally = state["history"], Tally(**state["tally"])
+        self.clock.go_on(state["seconds"])
         if self.gradients:
             self.gradients.load_state_dict(state["gradients"])
 
@@ -242,6 +245,7 @@ class Trainer:
                 "learner": self.learner.state(),
                 "history": self.history,
                 "tally": vars(self.tally),
+                "seconds": self.clock.seconds,
                 "gradients": self.gradients.state_dict() if self.gradients else None,
             }
             save_state(self.folder.last_checkpoint, state)
