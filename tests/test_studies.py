@@ -17,6 +17,7 @@ from dr_lib.files import read_json, write_json
 from dr_lib.plan import experiment_name, plan_runs
 from dr_lib.preflight import refuse_two_pretrainings
 from dr_lib.report import sections
+from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect, read_run
 from dr_lib.report.wording import signed
 from dr_lib.runs import Experiment, RunFolder
@@ -319,6 +320,15 @@ def test_a_study_judged_on_validation_says_what_can_be_told_from_its_first_setti
     assert "Testing accuracy" not in text_of(html)
 
 
+def test_the_report_has_the_studys_title(tmp_path):
+    study = Experiment(write_study(tmp_path, {"average_decay": [0.9, 0.5]}, photographs=60)).study
+    write_json(study, read_json(study) | {"title": "Is <b>1</b> less than 2?"})
+    page = build_report(tmp_path).read_text()
+    assert re.search(r"<title>Is &lt;b&gt;1&lt;/b&gt; less than 2\? – ", page)
+    assert re.search(r"<h1[^>]*>Is &lt;b&gt;1&lt;/b&gt; less than 2\?", page)
+    assert "What do pretraining, depth and class weights change" not in page
+
+
 def test_one_seed_each_tells_nothing(tmp_path):
     answer = answer_of(write_study(tmp_path, {"average_decay": [0.9, 0.5]}, judged_on="validation")).strip()
     assert answer.startswith("With one seed each, nothing can be told from chance.")
@@ -370,7 +380,7 @@ def test_scaling_rules_are_judged_one_by_one(tmp_path):
 
 def test_batch_figures_hold_all_that_was_asked_for(tmp_path):
     html = sections.study_findings(collect(write_study(tmp_path, BATCHES))).data
-    assert html.startswith('<div class="dr"><h2 id="study">A made-up study</h2><p>What does it matter?</p>')
+    assert html.startswith('<div class="dr"><h2 id="study">What the study found</h2><p>What does it matter?</p>')
     labels = re.findall(r'aria-label="([^"]*)"', html)
     for what in ("Steps an epoch", "Time of an epoch", "Unrest", "Testing accuracy", "Quadratic weighted kappa"):
         assert any(label.startswith(what) and " at 128" in label for label in labels), what

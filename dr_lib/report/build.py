@@ -1,5 +1,6 @@
 """The report of an experiment: its notebook executed, and written in every form that it is passed on in."""
 
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -19,13 +20,15 @@ def build_report(experiment_dir: str | Path, *, normalize: Normalize = "true") -
 
     Leaves ``report.ipynb``, ``index.html``, ``report.md`` with its ``figures``, ``results.csv`` and ``results.json`` in
     the folder. ``normalize``: what the shares in confusion matrices are of, as in scikit-learn's
-    ``ConfusionMatrixDisplay``; ``None``: counts alone. Raises :class:`InputError` where the folder holds no runs.
+    ``ConfusionMatrixDisplay``; ``None``: counts alone. The report of a study has the study's title. Raises :class:`InputError` where the folder holds no runs.
     """
     experiment = Experiment(Path(experiment_dir))
     study = collect(experiment.path)
     notebook = execute(NOTEBOOKS / "report.ipynb", {"experiment_dir": str(experiment.path), "normalize": normalize})
+    if study.grid:
+        notebook.cells[0].source = f"# {escape(study.grid.title)}"
     write_text(experiment.report_notebook, nbformat.writes(notebook))
-    title = f"{title_of(notebook)} – {experiment.path.resolve().name}"
+    title = f"{unescape(title_of(notebook))} – {experiment.path.resolve().name}"
     write_text(experiment.report, page_of(notebook, title=title, folded=True))
     write_markdown(notebook, experiment)
     write_results(study, experiment)

@@ -33,7 +33,7 @@ def study_findings(study: Study) -> HTML:
         return markup.shown("")
     settings = settings_of(study)
     asked = {run.name for run in grid.runs}
-    html = f'<h2 id="{PLACE}">{escape(grid.title)}</h2>' + markup.paragraphs(grid.question)
+    html = f'<h2 id="{PLACE}">What the study found</h2>' + markup.paragraphs(grid.question)
     missing = say.missing(sum(run.name in asked for run in study.done), len(asked))
     if not settings:
         nothing = "None of this study’s runs has finished, so there is nothing to answer with."
