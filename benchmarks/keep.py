@@ -5,7 +5,7 @@
 copies to ``benchmarks/results/retinamnist``: the study, which patients are on both sides of the split, and of each run
 ``metrics.json``, ``config.json``, ``history.csv``, its predictions (``predictions.csv.gz``) and how long it took
 (``status.json``). What is there from an earlier time is replaced.
-``python benchmarks/tables.py --write`` then makes the README's tables of it.
+``python benchmarks/readme.py --write`` then makes the README's tables of it.
 """
 
 import argparse

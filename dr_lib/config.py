@@ -135,8 +135,9 @@ class RunConfig(BaseModel):
     class_weights: Literal["none", "majority_ratio", "balanced"] | list[Float] = Field(
         "none", description="weights in the loss: none, n_0/n_c, n/(5 n_c), or five numbers"
     )
-    select_by: Literal["val_kappa", "val_accuracy", "val_auc", "test_accuracy"] = Field(
-        "val_kappa", description="figure that chooses the epoch; test_accuracy is the lab report's, and optimistic"
+    select_by: Literal["val_kappa", "val_accuracy", "val_auc", "last", "test_accuracy"] = Field(
+        "val_kappa",
+        description="figure that chooses the epoch, or the last one; test_accuracy is the lab report's, and optimistic",
     )
     record_gradients: bool = Field(False, description="gradient norm of each layer, a row an epoch, in gradients.csv")
     seed: Int = Field(0, ge=0, lt=2**31, description="seed of weights, order and augmentation")
@@ -172,6 +173,8 @@ class RunConfig(BaseModel):
             raise ValueError(f"label_smoothing and focal_gamma are softmax's, head is {self.head}; leave them at 0")
         if self.head != "regression" and self.regression_loss != "squared_error":
             raise ValueError(f"regression_loss is the regression head's, head is {self.head}; leave it out")
+        if self.select_by == "last" and self.early_stopping:
+            raise ValueError("early_stopping: select_by is last, so no figure says when to stop; leave it at 0")
         if self.schedule == "onecycle" and self.warmup_epochs:
             raise ValueError("warmup_epochs: onecycle climbs by itself; leave it at 0")
         if self.batch_size % self.devices:

@@ -93,6 +93,7 @@ def test_lr_is_understood_and_later_files_win_under_either_spelling(tmp_path):
         ({"class_weights": [1, 2, 3, 4, 0]}, ["class_weights", "five positive"]),
         ({"class_weights": "heavy"}, ["class_weights", "heavy"]),
         ({"image_size": 300}, ["image_size 300", "resize 256"]),
+        ({"select_by": "last", "early_stopping": 3}, ["early_stopping", "last", "0"]),
         ({"pretrained": True, "epochs": 3}, ["feature_extraction_epochs 5", "epochs 3"]),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from medmnist.evaluator import getACC, getAUC
 from sklearn.metrics import cohen_kappa_score
 
-from benchmarks import tables
+from benchmarks import readme
 from dr_lib import PROBABILITIES
 from dr_lib.files import read_json
 
@@ -25,14 +25,14 @@ def predictions_of(run):
 
 
 def test_readme_has_every_table_and_as_the_files_give_it():
-    assert set(re.findall(r"<!-- table (\w+) -->", README)) == set(tables.TABLES)
-    assert tables.with_tables(README) == README
+    assert set(re.findall(r"<!-- table (\w+) -->", README)) == set(readme.TABLES)
+    assert readme.with_tables(README) == README
 
 
 def test_a_changed_figure_is_seen():
     changed = re.sub(r"(<!-- table ingredients -->.*?0\.)(\d)", lambda found: found[1] + str((int(found[2]) + 1) % 10),
                      README, count=1, flags=re.DOTALL)  # fmt: skip
-    assert changed != README and tables.with_tables(changed) == README
+    assert changed != README and readme.with_tables(changed) == README
 
 
 @pytest.mark.parametrize("run", KEPT, ids=lambda run: f"{run.parents[1].name}/{run.name}")

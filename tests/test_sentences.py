@@ -37,6 +37,7 @@ def test_optimism_of_the_highest_testing_accuracy():
     assert "flatters the network by 0.5 points" in say.optimism("It", 0.831, 23, 0.826, 20)
     assert "no honest figure" in say.optimism("It", 0.826, 20, 0.826, 20, "test_accuracy")
     assert "reaches too" in say.optimism("It", 0.826, 20, 0.826, 20)
+    assert "the last epoch (20) reaches" in say.optimism("It", 0.831, 13, 0.826, 20, "last")
     assert "on average 2.0 points above" in say.mean_optimism([0.01, 0.03], "validation")
     assert say.mean_optimism([0.01], "validation") == say.mean_optimism([0.01, 0.03], "testing") == ""
 

@@ -219,6 +219,13 @@ def test_chosen_epoch_breaks_ties_by_loss_then_by_time():
     rows = [{"epoch": epoch, "val_auc": auc, "val_loss": 1.0} for epoch, auc in ((1, math.nan), (2, 0.4), (3, 0.3))]
     assert chosen_epoch(rows, "val_auc") == 2
     assert chosen_epoch(rows[:1], "val_auc") == 1
+    assert chosen_epoch(rows, "last") == 3
+
+
+def test_the_last_epoch_may_be_the_one_that_is_kept(config):
+    folder = train(config.model_copy(update={"select_by": "last", "epochs": 3, "learning_rate": 0.1}))
+    history, metrics = folder.read_history(), read_json(folder.metrics)
+    assert metrics["chosen_epoch"] == 3 and metrics["test"]["kappa"] == pytest.approx(history.test_kappa.iloc[-1])
 
 
 def test_the_area_may_choose_the_epoch(config):

@@ -12,6 +12,7 @@ from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.deployment.exported import KEYS, Description
 from dr_lib.deployment.run_folder import facts_of_run, figures_of_run
 from dr_lib.evaluation.intervals import RESAMPLES
+from dr_lib.report.sentences import chosen_by
 
 FEW = 30
 """Testing photographs of a grade below which its figures say little."""
@@ -108,7 +109,7 @@ def _figures(metrics: dict[str, Any] | None) -> str:
     matrix = [[f"{grade} {GRADE_NAMES[grade]}", *row] for grade, row in enumerate(test["confusion_matrix"])]
     return "\n\n".join([
         f"On {test['photographs']} testing photographs of {test['patients']} patients, at epoch "
-        f"{metrics['chosen_epoch']}, chosen by {text(metrics['select_by'])}; in brackets 95 % intervals from "
+        f"{metrics['chosen_epoch']}, {text(chosen_by(metrics['select_by']))}; in brackets 95 % intervals from "
         f"{RESAMPLES:,} resamples of patients.",
         _table(["figure", "value"], [[name, _share(value, interval)] for name, value, interval in rows]),
         _table(["true grade", "photographs", "recall", "precision", "AUC"], grades),

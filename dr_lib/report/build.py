@@ -20,7 +20,8 @@ def build_report(experiment_dir: str | Path, *, normalize: Normalize = "true") -
 
     Leaves ``report.ipynb``, ``index.html``, ``report.md`` with its ``figures``, ``results.csv`` and ``results.json`` in
     the folder. ``normalize``: what the shares in confusion matrices are of, as in scikit-learn's
-    ``ConfusionMatrixDisplay``; ``None``: counts alone. The report of a study has the study's title. Raises :class:`InputError` where the folder holds no runs.
+    ``ConfusionMatrixDisplay``; ``None``: counts alone. The report of a study has the study's title. Raises
+    :class:`InputError` where the folder holds no runs.
     """
     experiment = Experiment(Path(experiment_dir))
     study = collect(experiment.path)

@@ -16,6 +16,7 @@ from dr_lib.data.squares import SquareRecipe
 from dr_lib.files import read_json
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.sentences import chosen_by
 from dr_lib.report.strips import prepared_strips
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.pretrain import photographs_folder
@@ -67,9 +68,9 @@ def history(run: RunFolder) -> HTML:
     )
     highest = metrics["highest_testing_accuracy"]
     caption = (
-        f"Dashed red: the majority, {100 * majority:.2f} %. The dot is epoch {metrics['chosen_epoch']}, chosen by "
-        f"{metrics['select_by']}; the highest testing accuracy of all epochs is {100 * highest['accuracy']:.2f} % in "
-        f"epoch {highest['epoch']}."
+        f"Dashed red: the majority, {100 * majority:.2f} %. The dot is epoch {metrics['chosen_epoch']}, "
+        f"{chosen_by(metrics['select_by'])}; the highest testing accuracy of all epochs is "
+        f"{100 * highest['accuracy']:.2f} % in epoch {highest['epoch']}."
     )
     last = rows.iloc[-1]
     spoken = (

@@ -81,12 +81,12 @@ def optimism(
     if highest_epoch == chosen_epoch or abs(gain) < 5e-4:
         return (
             f"{label}: the highest testing accuracy of all epochs, {percent(highest)} in epoch {highest_epoch}, is "
-            f"what the epoch chosen on validation ({chosen_epoch}) reaches too."
+            f"what {tested_epoch(chosen_on(select_by))} ({chosen_epoch}) reaches too."
         )
     return (
-        f"{label}: the highest testing accuracy of all epochs is {percent(highest)}, in epoch {highest_epoch}; the "
-        f"epoch chosen on validation ({chosen_epoch}) reaches {percent(chosen)}. Picking the epoch by its testing "
-        f"accuracy flatters the network by {points(gain)}."
+        f"{label}: the highest testing accuracy of all epochs is {percent(highest)}, in epoch {highest_epoch}; "
+        f"{tested_epoch(chosen_on(select_by))} ({chosen_epoch}) reaches {percent(chosen)}. Picking the epoch by its "
+        f"testing accuracy flatters the network by {points(gain)}."
     )
 
 
@@ -100,7 +100,7 @@ def mean_optimism(gains: Sequence[float], chosen_on: str) -> str:
     mean, most = sum(gains) / len(gains), max(gains)
     return (
         f"Over {counted(len(gains), 'finished run')}, the highest testing accuracy is on average {points(mean)} above "
-        f"that of the epoch chosen on validation, at most {points(most)}."
+        f"that of {tested_epoch(chosen_on)}, at most {points(most)}."
     )
 
 
@@ -113,8 +113,18 @@ def optimism_of_seeds(label: str, gain: SeedFigure) -> str:
 
 
 def chosen_on(select_by: str) -> str:
-    """Return which photographs chose the epoch: ``validation``, or ``testing``, which flatters."""
-    return "testing" if select_by.startswith("test") else "validation"
+    """Return what chose the epoch: ``validation``, ``testing``, which flatters, or nothing, it being the ``last``."""
+    return {"val": "validation", "test": "testing", "last": "last"}[select_by.partition("_")[0]]
+
+
+def chosen_by(select_by: str) -> str:
+    """Return how an epoch came to be the tested one, to stand behind its number."""
+    return "the last one" if select_by == "last" else f"chosen by {select_by}"
+
+
+def tested_epoch(chosen_on: str) -> str:
+    """Return which epoch it is that was tested."""
+    return "the last epoch" if chosen_on == "last" else f"the epoch chosen on {chosen_on}"
 
 
 def kappa_of(value: float, limits: Sequence[float] | None) -> str:

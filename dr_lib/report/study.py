@@ -149,9 +149,9 @@ class Study:
 
     @cached_property
     def chosen_on(self) -> str:
-        """Which photographs chose the epochs: ``validation``, or ``testing`` where any run asked for that."""
+        """What chose the epochs: ``testing`` or ``validation`` where any run asked for that, or ``last``."""
         selections = {chosen_on(run.metrics["select_by"]) for run in self.done if run.metrics}
-        return "testing" if "testing" in selections else "validation"
+        return next((one for one in ("testing", "validation", "last") if one in selections), "validation")
 
     @cached_property
     def majority_grade(self) -> int:

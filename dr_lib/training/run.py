@@ -165,8 +165,9 @@ def _test_chosen(trainer: Trainer) -> None:
         metrics["validation"] = summarise(tables["validation"], trainer.data.split("train").grade)
         metrics["temperature_scaling"] = temperature_scaling(tables["validation"], table)
     write_json(folder.metrics, metrics)
+    chosen = "last epoch:" if config.select_by == "last" else f"chosen by {config.select_by}: epoch"
     trainer.progress.line(
-        f"chosen by {config.select_by}: epoch {metrics['chosen_epoch']}, testing accuracy "
+        f"{chosen} {metrics['chosen_epoch']}, testing accuracy "
         f"{100 * metrics['test']['accuracy']:.4f}, quadratic weighted kappa {metrics['test']['kappa']:.4f}"
     )
 

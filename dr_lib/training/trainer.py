@@ -273,8 +273,11 @@ class Trainer:
 def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
     """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier.
 
-    An AUC is NaN where the photographs are of one grade; any number is better.
+    ``last``: the last one, whatever its figures. An AUC is NaN where the photographs are of one grade; any number is
+    better.
     """
+    if select_by == "last":
+        return history[-1]["epoch"]
     loss = select_by.partition("_")[0] + "_loss"
     figure = lambda row: -math.inf if math.isnan(row[select_by]) else row[select_by]  # noqa: E731
     return max(history, key=lambda row: (figure(row), -row[loss], -row["epoch"]))["epoch"]

@@ -55,13 +55,14 @@ def highest_accuracies(study: Study) -> HTML:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
     gains = [run.highest["accuracy"] - run.test["accuracy"] for run in study.done]
     said.append(say.mean_optimism(gains, study.chosen_on))
-    if study.chosen_on == "validation":
+    if study.chosen_on != "testing":
         said += [
             say.optimism_of_seeds(one.label, optimism(one.figures(_highest), one.figures(_honest)))
             for one in study.main
             if one.several
         ]
-    head = ["Network", "Highest testing accuracy", f"Chosen on {study.chosen_on}", "Kappa", "Majority"]
+    honest_column = "Last epoch" if study.chosen_on == "last" else f"Chosen on {study.chosen_on}"
+    head = ["Network", "Highest testing accuracy", honest_column, "Kappa", "Majority"]
     caption = "The run of each network with the highest testing accuracy."
     table = markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
     return markup.shown(table + markup.bullets(said))
@@ -188,7 +189,7 @@ def _accuracy_figure(study: Study, shown: dict[str, Configuration], colour: str)
     most = max(len(one.runs) for one in shown.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (
-        f"{weights}{bands}. A dot is the epoch chosen on {study.chosen_on}, the dashed red line the share of the "
+        f"{weights}{bands}. A dot is {say.tested_epoch(study.chosen_on)}, the dashed red line the share of the "
         "commonest grade"
         + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
     )

@@ -10,6 +10,7 @@ from dr_lib.evaluation.seeds import SeedFigure
 from dr_lib.plots import network_colours, plot_many
 from dr_lib.report import lead_sentences as lead
 from dr_lib.report import markup
+from dr_lib.report import sentences as say
 from dr_lib.report import wording as words
 from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
@@ -97,7 +98,7 @@ def _where_they_lie(study: Study) -> str:
 def _caption(study: Study) -> str:
     over = "patients and seeds" if any(one.several for one in study.configurations) else "patients"
     return (
-        f"Testing accuracy and quadratic weighted kappa at the epoch chosen on the {study.chosen_on} photographs, with "
+        f"Testing accuracy and quadratic weighted kappa at {say.tested_epoch(study.chosen_on)}, with "
         f"95% intervals over {over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
         "The dashed red line is the share of the commonest grade."
     )

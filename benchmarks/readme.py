@@ -1,13 +1,14 @@
-"""Make the README's tables of results from the files in ``benchmarks/results``.
+"""Make the README's tables and figures of results from the files in ``benchmarks/results``.
 
-    python benchmarks/tables.py            # prints them
-    python benchmarks/tables.py --write    # puts them into README.md, between their marks
+    python benchmarks/readme.py            # prints the tables
+    python benchmarks/readme.py --write    # puts them into README.md, between their marks, and draws the figures
 
 A test fails where README and files disagree.
 """
 
 import argparse
 import gzip
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,19 +16,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.intervals import Difference
 from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.seeds import SeedFigure, against_control, compare_groups, over_seeds
 from dr_lib.evaluation.summary import summarise
-from dr_lib.files import read_json, write_text
+from dr_lib.files import read_json, write_bytes, write_text
+from dr_lib.plots import accuracy_limits, network_colours, panel, plot_accuracy, plot_confusion, plot_settings
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
 
 RESULTS = Path(__file__).parent / "results"
+DRAWINGS = RESULTS / "figures"
 README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
@@ -203,6 +208,62 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def retinamnist_figure() -> Figure:
+    """Return the AUC of each run on RetinaMNIST as a dot, beside what is published."""
+    values = {f"{name}, published": [area] for name, (area, _) in PUBLISHED.items()}
+    intervals: dict[str, tuple[float, float] | None] = {}
+    for (recipe, model, start), runs in kept_settings("retinamnist").items():
+        name = f"{recipe} recipe, {NETWORKS[model]}, {start}"
+        values[name] = [run.metrics["test"]["macro_auc"] for run in runs]
+        figure = over_seeds([run.predictions for run in runs])["macro_auc"]
+        intervals[name] = (figure.low, figure.high)
+    ax = panel(640, 70 + 26 * len(values))
+    plot_settings(values, intervals, words=lambda value: f"{value:.2f}", ax=ax)
+    return ax.figure
+
+
+def eight_figure() -> Figure:
+    """Return the testing accuracy of the lab's eight configurations per epoch, four panels of two."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    runs = {name: Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB}
+    curves = {name: run.history.set_index("epoch").test_accuracy for name, run in runs.items()}
+    majority = runs["resnet18"].metrics["test"]["majority_accuracy"]
+    limits = accuracy_limits(curves.values(), majority)
+    for row, network in zip(figure.subplots(2, 2), NETWORKS, strict=True):
+        for ax, loss in zip(row, ("", "-weighted"), strict=True):
+            shown = {"from scratch": network + loss, "pretrained": f"{network}-pretrained{loss}"}
+            plot_accuracy(
+                {name: curves[run] for name, run in shown.items()},
+                colour=network_colours([network])[network],
+                majority=majority,
+                chosen={name: runs[run].metrics["chosen_epoch"] for name, run in shown.items()},
+                limits=limits,
+                ax=ax,
+            )
+            ax.set_title(NETWORKS[network] + ", class weights" * bool(loss), fontsize=10, loc="left")
+    return figure
+
+
+def confusion_figure() -> Figure:
+    """Return the confusion matrix of that one of the eight with the highest kappa."""
+    runs = [Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB]
+    best = max(runs, key=lambda run: run.metrics["test"]["kappa"])
+    ax = plot_confusion(best.metrics["test"]["confusion_matrix"])
+    ax.set_title(best.folder.name, fontsize=10, loc="left")
+    return ax.figure
+
+
+FIGURES_OF: dict[str, Callable[[], Figure]] = {}
+
+
+def drawn(figure: Figure) -> bytes:
+    """Return a figure as SVG, the same bytes each time, on white: GitHub shows it on dark pages too."""
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "dr-lab"}):
+        figure.savefig(stream, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
 TABLES: dict[str, Callable[[], str]] = {"ingredients": ingredients}
 
 
@@ -220,6 +281,8 @@ def main() -> None:
     arguments.add_argument("--write", action="store_true", help="into README.md")
     if arguments.parse_args().write:
         write_text(README, with_tables(README.read_text()))
+        for name, figure in FIGURES_OF.items():
+            write_bytes(DRAWINGS / f"{name}.svg", drawn(figure()))
         return
     for name, table in TABLES.items():
         print(f"{name}\n\n{table()}\n")
