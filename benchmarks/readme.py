@@ -97,15 +97,13 @@ def retinamnist() -> str:
     """Return the published table with our rows: means over seeds, intervals over seeds and patients."""
     rows = [[f"{name}, published", f"{area:.3f}", f"{share:.3f}", "", "3", ""]
             for name, (area, share) in PUBLISHED.items()]  # fmt: skip
-    for (recipe, model, start), runs in kept_settings("retinamnist").items():
+    for name, runs in _on_retinamnist().items():
         figures = over_seeds([run.predictions for run in runs])
         minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
-        cells = [_over_seeds(figures[name]) for name in FIGURES]
-        rows.append([f"{recipe} recipe, {NETWORKS[model]}, {start}", *cells, str(len(runs)), minutes])
-        if len(runs) > 1:
-            together = summarise(ensemble([run.predictions for run in runs]))
-            cells = [_figure(together[name], together["intervals"][name]) for name in FIGURES]
-            rows.append([f"the same, ensemble of the {len(runs)}", *cells, "", ""])
+        rows.append([name, *(_over_seeds(figures[figure]) for figure in FIGURES), str(len(runs)), minutes])
+        together = summarise(ensemble([run.predictions for run in runs]))
+        cells = [_figure(together[figure], together["intervals"][figure]) for figure in FIGURES]
+        rows.append([f"the same, ensemble of the {len(runs)}", *cells, "", ""])
     return _table(["RetinaMNIST, 400 testing photographs", *FIGURES.values(), "runs", "minutes a run"], rows)
 
 
@@ -122,6 +120,14 @@ def ingredients() -> str:
         for row, change in zip(rows[1:], changes, strict=True):
             row[column] = _change(change)
     return _table(["", *FIGURES.values(), "seeds"], rows)
+
+
+def _on_retinamnist() -> dict[str, list[Kept]]:
+    """Return our runs on RetinaMNIST by setting."""
+    return {
+        f"{recipe} recipe, {NETWORKS[model]}, {start}": runs
+        for (recipe, model, start), runs in kept_settings("retinamnist").items()
+    }
 
 
 def eight() -> str:
@@ -212,8 +218,7 @@ def retinamnist_figure() -> Figure:
     """Return the AUC of each run on RetinaMNIST as a dot, beside what is published."""
     values = {f"{name}, published": [area] for name, (area, _) in PUBLISHED.items()}
     intervals: dict[str, tuple[float, float] | None] = {}
-    for (recipe, model, start), runs in kept_settings("retinamnist").items():
-        name = f"{recipe} recipe, {NETWORKS[model]}, {start}"
+    for name, runs in _on_retinamnist().items():
         values[name] = [run.metrics["test"]["macro_auc"] for run in runs]
         figure = over_seeds([run.predictions for run in runs])["macro_auc"]
         intervals[name] = (figure.low, figure.high)
@@ -253,7 +258,7 @@ def confusion_figure() -> Figure:
     return ax.figure
 
 
-FIGURES_OF: dict[str, Callable[[], Figure]] = {}
+DRAWN: dict[str, Callable[[], Figure]] = {"retinamnist": retinamnist_figure}
 
 
 def drawn(figure: Figure) -> bytes:
@@ -264,7 +269,7 @@ def drawn(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-TABLES: dict[str, Callable[[], str]] = {"ingredients": ingredients}
+TABLES: dict[str, Callable[[], str]] = {"retinamnist": retinamnist, "ingredients": ingredients}
 
 
 def with_tables(text: str) -> str:
@@ -281,7 +286,7 @@ def main() -> None:
     arguments.add_argument("--write", action="store_true", help="into README.md")
     if arguments.parse_args().write:
         write_text(README, with_tables(README.read_text()))
-        for name, figure in FIGURES_OF.items():
+        for name, figure in DRAWN.items():
             write_bytes(DRAWINGS / f"{name}.svg", drawn(figure()))
         return
     for name, table in TABLES.items():

@@ -16,7 +16,8 @@ from dr_lib.files import read_json
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
-KEPT = sorted((PROJECT / "benchmarks" / "results").glob("*/runs/*"))
+RESULTS = PROJECT / "benchmarks" / "results"
+KEPT = sorted(RESULTS.glob("*/runs/*"))
 
 
 def predictions_of(run):
@@ -58,12 +59,19 @@ def test_means_in_the_readme_are_means_of_the_files():
 
 def test_rows_of_retinamnist_are_means_by_medmnists_own_evaluator():
     (table,) = re.findall(r"<!-- table retinamnist -->(.*?)<!-- end -->", README, re.DOTALL)
-    ours = re.findall(r"^\| (\w+) recipe, ResNet(\d+), ([\w ]+) \| ([\d.]+) .*?\| ([\d.]+) ", table, re.MULTILINE)
+    row = re.compile(r"^\| (\w+) recipe, ResNet(\d+), ([\w ]+) \| ([\d.]+) .*?\| ([\d.]+) ", re.MULTILINE)
+    ours = row.findall(table)
     assert len(ours) == len({run.name.rpartition("-")[0] for run in KEPT if run.parents[1].name == "retinamnist"}) > 1
     for recipe, layers, start, area, share in ours:
         name = f"{recipe}-resnet{layers}-{start.replace(' ', '_')}-seed*"
-        tables = [predictions_of(run) for run in (PROJECT / "benchmarks/results/retinamnist/runs").glob(name)]
-        assert len(tables) >= 5
+        tables = [predictions_of(run) for run in (RESULTS / "retinamnist" / "runs").glob(name)]
+        assert len(tables) == 5
         scores = [(one.grade.to_numpy()[:, None], one[list(PROBABILITIES)].to_numpy()) for one in tables]
         assert area == f"{np.mean([getAUC(*score, 'ordinal-regression') for score in scores]):.3f}"
         assert share == f"{np.mean([getACC(*score, 'ordinal-regression') for score in scores]):.3f}"
+
+
+@pytest.mark.parametrize("name", readme.DRAWN)
+def test_figures_are_drawn_from_the_files(name):
+    assert (RESULTS / "figures" / f"{name}.svg").read_bytes() == readme.drawn(readme.DRAWN[name]())
+    assert f"benchmarks/results/figures/{name}.svg" in README
