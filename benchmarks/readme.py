@@ -23,11 +23,10 @@ from matplotlib.figure import Figure
 
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.intervals import Difference
-from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
-from dr_lib.evaluation.seeds import SeedFigure, against_control, compare_groups, over_seeds
+from dr_lib.evaluation.seeds import SeedFigure, against_control, over_seeds
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import read_json, write_bytes, write_text
-from dr_lib.plots import accuracy_limits, network_colours, panel, plot_accuracy, plot_confusion, plot_settings
+from dr_lib.plots import panel, plot_settings
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
 
@@ -37,12 +36,6 @@ README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
-LAB = [
-    f"{network}{start}{loss}"
-    for network in ("resnet18", "resnet50")
-    for start in ("", "-pretrained")
-    for loss in ("", "-weighted")
-]
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
 
 PUBLISHED = {
@@ -130,69 +123,6 @@ def _on_retinamnist() -> dict[str, list[Kept]]:
     }
 
 
-def eight() -> str:
-    """Return the lab's eight configurations on EyePACS at 64 px, intervals over patients."""
-    rows = []
-    for name in LAB:
-        run = Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name))
-        test = run.metrics["test"]
-        figures = ("accuracy", "kappa", "macro_auc", "referable_auc")
-        cells = [_figure(test[figure], test["intervals"][figure]) for figure in figures]
-        rows.append([name, *cells, str(run.metrics["chosen_epoch"]), f"{run.minutes:.0f}"])
-    return _table(["", "accuracy", "kappa", "AUC", "referable AUC", "epoch", "minutes"], rows)
-
-
-def leak() -> str:
-    """Return how the eight do on testing patients whose other eye was trained on, and on the others."""
-    experiment = Experiment(RESULTS / "eyepacs-64-eight")
-    known = read_json(experiment.audit)["patients_on_both_sides"]["patients"]
-    rows = []
-    for name in LAB:
-        table = Kept(experiment.run(name)).predictions
-        groups = [table[table.patient.isin(known) == trained_on] for trained_on in (True, False)]
-        cells = []
-        for figure in (accuracy, quadratic_weighted_kappa):
-            cells += [f"{figure(confusion_matrix(group.grade, group.predicted)):.3f}" for group in groups]
-            change = compare_groups([groups[1]], [groups[0]], figure)
-            cells.append(_change(change) if change else "no interval")
-        rows.append([name, *cells])
-    on, others = (f"{len(group):,}" for group in groups)
-    head = ["", f"accuracy, other eye trained on ({on})", f"others ({others})", "difference"]
-    return _table([*head, "kappa, other eye trained on", "others", "difference"], rows)
-
-
-def eyepacs() -> str:
-    """Return what recipes make of EyePACS at 64 px: means over seeds, intervals over seeds and patients."""
-    rows = []
-    for (recipe, start), runs in kept_settings("eyepacs-64").items():
-        figures = over_seeds([run.predictions for run in runs])
-        cells = [_over_seeds(figures[name]) for name in ("kappa", "referable_auc", "macro_auc", "accuracy")]
-        minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
-        rows.append([f"{recipe}, {start}", *cells, str(len(runs)), minutes])
-    return _table(["", "kappa", "referable AUC", "AUC", "accuracy", "runs", "minutes a run"], rows)
-
-
-def peers() -> str:
-    """Return what each tool reaches on the same photographs, and what it costs: means over seeds."""
-    by_way: dict[str, list[Kept]] = {}
-    for folder in Experiment(RESULTS / "peers").runs():
-        by_way.setdefault(folder.name.rpartition("-seed")[0], []).append(Kept(folder))
-    rows = []
-    for way, runs in sorted(by_way.items(), key=lambda row: -_cost(row[1], "images_per_second")):
-        figures = over_seeds([run.predictions for run in runs])
-        rows.append([
-            way, f"{_cost(runs, 'images_per_second'):.1f}", f"{_cost(runs, 'cpu_seconds'):.0f}",
-            f"{_cost(runs, 'peak_bytes') / 2**30:.2f}",
-            *(_over_seeds(figures[name]) for name in ("kappa", "macro_auc", "referable_auc")), str(len(runs)),
-        ])  # fmt: skip
-    head = ["", "images/s", "processor, s", "memory, GiB", "kappa", "AUC", "referable AUC", "runs"]
-    return _table(head, rows)
-
-
-def _cost(runs: Sequence[Kept], name: str) -> float:
-    return float(np.mean([run.metrics["cost"][name] for run in runs]))
-
-
 def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
     return [float(run.history[_OF_EPOCHS[name]].iloc[-1]) for run in runs]
 
@@ -224,37 +154,6 @@ def retinamnist_figure() -> Figure:
         intervals[name] = (figure.low, figure.high)
     ax = panel(640, 70 + 26 * len(values))
     plot_settings(values, intervals, words=lambda value: f"{value:.2f}", ax=ax)
-    return ax.figure
-
-
-def eight_figure() -> Figure:
-    """Return the testing accuracy of the lab's eight configurations per epoch, four panels of two."""
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    runs = {name: Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB}
-    curves = {name: run.history.set_index("epoch").test_accuracy for name, run in runs.items()}
-    majority = runs["resnet18"].metrics["test"]["majority_accuracy"]
-    limits = accuracy_limits(curves.values(), majority)
-    for row, network in zip(figure.subplots(2, 2), NETWORKS, strict=True):
-        for ax, loss in zip(row, ("", "-weighted"), strict=True):
-            shown = {"from scratch": network + loss, "pretrained": f"{network}-pretrained{loss}"}
-            plot_accuracy(
-                {name: curves[run] for name, run in shown.items()},
-                colour=network_colours([network])[network],
-                majority=majority,
-                chosen={name: runs[run].metrics["chosen_epoch"] for name, run in shown.items()},
-                limits=limits,
-                ax=ax,
-            )
-            ax.set_title(NETWORKS[network] + ", class weights" * bool(loss), fontsize=10, loc="left")
-    return figure
-
-
-def confusion_figure() -> Figure:
-    """Return the confusion matrix of that one of the eight with the highest kappa."""
-    runs = [Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB]
-    best = max(runs, key=lambda run: run.metrics["test"]["kappa"])
-    ax = plot_confusion(best.metrics["test"]["confusion_matrix"])
-    ax.set_title(best.folder.name, fontsize=10, loc="left")
     return ax.figure
 
 
