@@ -114,9 +114,18 @@ def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):
     path = write_run(tmp_path, photograph_table(60))
     write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "test_accuracy"})
     study = collect(tmp_path)
-    assert "chosen on the testing photographs" in sections.runs_table(study).data
+    assert "at the epoch chosen on testing, with" in sections.runs_table(study).data
     assert "no honest figure" in sections.highest_accuracies(study).data
     assert "epoch chosen on testing" in sections.accuracy_figures(study).data
+
+
+def test_a_last_epoch_is_not_called_chosen(tmp_path):
+    path = write_run(tmp_path, photograph_table(60))
+    write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "last"})
+    study = collect(tmp_path)
+    assert "kappa at the last epoch, with" in sections.runs_table(study).data
+    assert "A dot is the last epoch" in sections.accuracy_figures(study).data
+    assert "<th" in (html := sections.highest_accuracies(study).data) and "Last epoch" in html and "chosen" not in html
 
 
 def test_weighted_runs_alone_have_their_figures(tmp_path):
