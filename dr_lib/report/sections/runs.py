@@ -98,8 +98,8 @@ def _where_they_lie(study: Study) -> str:
 def _caption(study: Study) -> str:
     over = "patients and seeds" if any(one.several for one in study.configurations) else "patients"
     return (
-        f"Testing accuracy and quadratic weighted kappa at {say.tested_epoch(study.chosen_on)}, with 95% intervals over "
-        f"{over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
+        f"Testing accuracy and quadratic weighted kappa at {say.tested_epoch(study.chosen_on)}, with 95% intervals "
+        f"over {over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
         "The dashed red line is the share of the commonest grade."
     )
 
