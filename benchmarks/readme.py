@@ -101,7 +101,7 @@ def retinamnist() -> str:
 
 
 def ingredients() -> str:
-    """Return what each change makes of the strong recipe on validation photographs: means over seeds.
+    """Return what each change makes of the first setting on validation photographs: means over seeds.
 
     After the last epoch: the best one would be chosen by the same photographs, and flatter what wavers.
     """

@@ -13,7 +13,7 @@ from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.files import read_json, write_json
 from dr_lib.grid import experiment_jobs
-from dr_lib.preflight import check_runs, make_way
+from dr_lib.preflight import check_runs, make_way, refuse_two_pretrainings
 from dr_lib.runs import Experiment, RunFolder
 
 DATA = SimpleNamespace(fingerprint="0" * 64, split=lambda split: range(10), table=range(30))
@@ -128,4 +128,4 @@ def test_two_pretrainings_of_one_network_are_refused(configs):
 
 def test_recipes_that_augment_otherwise_start_from_the_same_weights(configs):
     other = configs[1].model_copy(update={"name": "calmer", "augmentations": ["RandomCrop"]})
-    check_runs([*configs, other])
+    refuse_two_pretrainings([*configs, other])
