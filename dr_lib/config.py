@@ -84,7 +84,8 @@ class RunConfig(BaseModel):
         list(LAB_AUGMENTATIONS), description="training: what each epoch draws anew, by torchvision's names, in order"
     )
     test_time_augmentation: Literal["none", "CenterCrop", "Flips", "FiveCrop", "TenCrop"] = Field(
-        "none", description="testing: image_size px as they are, or views to average; crops are of resize px"
+        "none",
+        description="testing: as they are, or the mean over views, of which epochs see one; crops are of resize px",
     )
     preprocessing: list[str | dict[str, Any]] = Field(
         [], description="steps on every photograph, in order: CropToRetina, SubtractLocalMean"

@@ -2,6 +2,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dr_lib.config import RunConfig
+from dr_lib.data.prepare import prepare_data
 from dr_lib.deployment.evaluate import evaluate_checkpoint
 from dr_lib.errors import InputError
 from dr_lib.evaluation.predict import predict
@@ -341,6 +343,7 @@ def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
         {"head": "coral", "sampling": "balanced", "schedule": "cosine", "warmup_epochs": 1},
         {"head": "corn", "sampling": "decay", "class_weights": "balanced"},
         {"head": "regression", "sampling": "sqrt", "mixup_alpha": 0.2, "regression_loss": "smooth_l1"},
+        {"head": "regression", "test_time_augmentation": "TenCrop", "average_decay": 0.8},
         {"head": "regression", "validation_share": 0.0, "select_by": "test_accuracy", "learning_rate": 1e-3},
         {"label_smoothing": 0.1, "mixup_alpha": 0.2, "decay_batchnorm": False, "learning_rate_scaling": "linear"},
         {"focal_gamma": 2.0, "test_time_augmentation": "FiveCrop", "normalisation": "featurewise"},
@@ -384,6 +387,37 @@ def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, 
         evaluate_checkpoint(folder.best_checkpoint, write_data(config, tmp_path), [], "test")
         == (read_json(folder.metrics)["test"])
     )
+
+
+def test_views_are_for_the_last_test_and_epochs_see_one(config, tmp_path):
+    config = config.model_copy(update={"test_time_augmentation": "TenCrop", "learning_rate": 0.001})
+    folder = train(config)
+    metrics, history = read_json(folder.metrics), folder.read_history().set_index("epoch")
+    data, chosen = write_data(config, tmp_path), history.loc[metrics["chosen_epoch"]]
+    for split, prefix in (("test", "test"), ("validation", "val")):
+        ten = evaluate_checkpoint(folder.best_checkpoint, data, [], split)
+        one = evaluate_checkpoint(folder.best_checkpoint, data, ["test_time_augmentation=CenterCrop"], split)
+        assert ten == metrics[split] and ten["macro_auc"] != one["macro_auc"]
+        assert [chosen[f"{prefix}_{name}"] for name in ("accuracy", "kappa", "auc")] == [
+            one[name] for name in ("accuracy", "kappa", "macro_auc")
+        ]
+
+
+def test_cut_points_suit_what_is_tested_in_the_end(config):
+    config = config.model_copy(
+        update={"test_time_augmentation": "TenCrop", "head": "regression", "epochs": 1, "learning_rate": 1e-3}
+    )
+    trained, data = load_trained(train(config).best_checkpoint), prepare_data(config)
+    validation = data.split("validation")
+    pixels = [data.photographs.pixels(image) for image in validation.image]
+    fitted = {}
+    for views in ("TenCrop", "CenterCrop"):
+        seen = replace(trained, config=config.model_copy(update={"test_time_augmentation": views}))
+        head = new_head(config)
+        head.fit(torch.cat([seen.outputs(each) for each in pixels]), torch.from_numpy(validation.grade.to_numpy()))
+        fitted[views] = head.cut_points
+    torch.testing.assert_close(trained.head.cut_points, fitted["TenCrop"], atol=1e-4, rtol=1e-5)
+    assert not torch.allclose(fitted["TenCrop"], fitted["CenterCrop"], atol=1e-3)
 
 
 def write_data(config, tmp_path):

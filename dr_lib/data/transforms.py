@@ -42,6 +42,16 @@ class EvalTransform:
     def of(cls, config: RunConfig) -> "EvalTransform":
         return cls(recipe_for_testing(config), config.image_size, config.test_time_augmentation)
 
+    @classmethod
+    def of_epochs(cls, config: RunConfig) -> "EvalTransform":
+        """Return how epochs are tested: by one of the views, the central crop, or the photograph as it is.
+
+        Ten views of a thousand photographs in every epoch would take longer than learning from them.
+        """
+        one = {"Flips": "none", "FiveCrop": "CenterCrop", "TenCrop": "CenterCrop"}
+        views = config.test_time_augmentation
+        return cls(recipe_for_testing(config), config.image_size, one.get(views, views))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of what comes out: (image_size, image_size, 3), or (views, image_size, image_size, 3)."""

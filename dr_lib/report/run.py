@@ -106,6 +106,11 @@ class Run:
         assert self.metrics is not None
         return self.metrics["highest_testing_accuracy"]
 
+    def at_chosen_epoch(self, column: str) -> float:
+        """Return a figure of ``history.csv``, in which :attr:`highest` is too: epochs see one view of a photograph."""
+        assert self.history is not None
+        return float(self.history.set_index("epoch").loc[self.chosen_epoch, column])
+
 
 def network_name(model: str) -> str:
     """Return ``ResNet50`` for torchvision's ``resnet50``; other names as they are."""

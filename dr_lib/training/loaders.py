@@ -92,9 +92,9 @@ class LoaderFactory:
         loader = DataLoader(dataset, batch_sampler=plan, **self._options)
         return TrainingBatches(loader, self.normalisation, self.device, plan)
 
-    def testing(self, split: str) -> Batches:
+    def testing(self, split: str, transform: EvalTransform) -> Batches:
         """Return the photographs of a split as they are tested, in order: every ``processes``-th of them, each once."""
-        dataset = RetinopathyDataset(self.data, split, EvalTransform.of(self.config), seed=self.config.seed)
+        dataset = RetinopathyDataset(self.data, split, transform)
         own = np.arange(self.process, len(dataset), self.processes).tolist()
         loader = DataLoader(dataset, batch_size=self.config.batch_size, sampler=own, **self._options)
         return Batches(loader, self.normalisation, self.device)

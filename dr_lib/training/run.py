@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from dr_lib.config import RunConfig
 from dr_lib.data.balance import class_counts, class_weights
 from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
 from dr_lib.evaluation.calibration import temperature_scaling
 from dr_lib.evaluation.predict import prediction_table
@@ -18,7 +19,7 @@ from dr_lib.models import WeightsOrigin
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.batchnorm import over_all_processes
-from dr_lib.training.checkpoint import load_state, load_trained, new_head, new_network
+from dr_lib.training.checkpoint import load_state, load_trained, new_head, new_network, save_network
 from dr_lib.training.clock import RunClock
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.gradients import GradientNorms
@@ -113,6 +114,9 @@ def _trainer(
     splits = [split for split in ("validation", "test") if len(data.split(split))]
     if config.head == "regression" and "validation" not in splits:
         splits.append("train")
+    each_epoch, in_the_end = EvalTransform.of_epochs(config), EvalTransform.of(config)
+    testing = {split: factory.testing(split, each_epoch) for split in splits}
+    views = testing if in_the_end == each_epoch else {split: factory.testing(split, in_the_end) for split in splits}
     head = new_head(config, weights).to(accelerator.device)
     trainer = Trainer(
         config=config,
@@ -123,7 +127,8 @@ def _trainer(
         learner=Learner(config, model, head, accelerator, steps_an_epoch=training.plan.steps),
         normalisation=normalisation,
         training=training,
-        testing={split: factory.testing(split) for split in splits},
+        testing=testing,
+        views=views,
         interruption=interruption,
         clock=clock,
         gradients=GradientNorms(model) if config.record_gradients else None,
@@ -138,14 +143,22 @@ def _trainer(
 
 def _test_chosen(trainer: Trainer) -> None:
     """Test the network that was kept for the chosen epoch, as it stands on the disk, and write the figures."""
-    folder, config, device = trainer.folder, trainer.config, trainer.accelerator.device
+    folder, config, network, head = trainer.folder, trainer.config, trainer.learner.network, trainer.learner.head
+    epoch = chosen_epoch(trainer.history, config.select_by)
     trainer.accelerator.wait_for_everyone()
     kept = load_trained(folder.best_checkpoint)
-    trainer.learner.network.load_state_dict(kept.model.state_dict())
-    head = kept.head.to(device)
-    outputs = {split: trainer.predict(split)[0] for split in ("test", "validation") if split in trainer.testing}
+    network.load_state_dict(kept.model.state_dict())
+    head.load_state_dict(kept.head.state_dict())
+    refit = config.head == "regression" and trainer.views is not trainer.testing
+    if refit:  # means over views lie closer together than the one view that cut-points were fitted to
+        trainer.fit_head(trainer.views, epoch)
+    outputs = {
+        split: trainer.predict(trainer.views[split])[0] for split in ("test", "validation") if split in trainer.views
+    }
     if not trainer.accelerator.is_main_process:
         return
+    if refit:
+        save_network(folder.best_checkpoint, network, head, trainer.normalisation, config, epoch=epoch)
     tables = {
         split: prediction_table(
             trainer.data.split(split), head.probabilities(found).cpu().numpy(), head.predicted(found).cpu().numpy()
@@ -157,7 +170,7 @@ def _test_chosen(trainer: Trainer) -> None:
     highest = max(trainer.history, key=lambda row: row["test_accuracy"])
     metrics = {
         "select_by": config.select_by,
-        "chosen_epoch": chosen_epoch(trainer.history, config.select_by),
+        "chosen_epoch": epoch,
         "highest_testing_accuracy": {"accuracy": highest["test_accuracy"], "epoch": highest["epoch"]},
         "test": summarise(folder.read_predictions(), trainer.data.split("train").grade),
     }
@@ -167,7 +180,7 @@ def _test_chosen(trainer: Trainer) -> None:
     write_json(folder.metrics, metrics)
     chosen = "last epoch:" if config.select_by == "last" else f"chosen by {config.select_by}: epoch"
     trainer.progress.line(
-        f"{chosen} {metrics['chosen_epoch']}, testing accuracy "
+        f"{chosen} {epoch}, testing accuracy "
         f"{100 * metrics['test']['accuracy']:.4f}, quadratic weighted kappa {metrics['test']['kappa']:.4f}"
     )
 

@@ -44,7 +44,10 @@ class Tally:
 
 @dataclass
 class Trainer:
-    """The state of a run between steps, and how it goes on."""
+    """The state of a run between steps, and how it goes on.
+
+    ``testing``: the splits as every epoch tests them; ``views``: as the chosen network is tested in the end.
+    """
 
     config: RunConfig
     folder: RunFolder
@@ -55,6 +58,7 @@ class Trainer:
     normalisation: Normalisation
     training: TrainingBatches
     testing: dict[str, Batches]
+    views: dict[str, Batches]
     interruption: Interruption
     clock: RunClock
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -171,12 +175,13 @@ class Trainer:
         """Return the figures of validation and testing photographs that a row of ``history.csv`` has, by its names."""
         found = {}
         head = self.learner.head
-        self._fit_head(epoch)
+        self.fit_head(self.testing, epoch)
         for split, prefix in (("validation", "val"), ("test", "test")):
             if split not in self.testing:
                 found |= {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa", "auc")}
                 continue
-            outputs, grades = self.predict(split, self._reporter(epoch, split, self.testing[split]))
+            batches = self.testing[split]
+            outputs, grades = self.predict(batches, self._reporter(epoch, split, batches))
             matrix = confusion_matrix(grades.cpu().numpy(), head.predicted(outputs).cpu().numpy())
             found |= {
                 f"{prefix}_loss": head.loss(outputs, grades).item(),
@@ -186,18 +191,19 @@ class Trainer:
             }
         return found
 
-    def _fit_head(self, epoch: int) -> None:
+    def fit_head(self, batches: dict[str, Batches], epoch: int) -> None:
         """Fit what a head fits to held-out photographs, or, where none are, to those that were trained on."""
         if self.config.head == "regression":
-            split = "validation" if "validation" in self.testing else "train"
-            self.learner.head.fit(*self.predict(split, self._reporter(epoch, split, self.testing[split])))
+            split = "validation" if "validation" in batches else "train"
+            held_out = batches[split]
+            self.learner.head.fit(*self.predict(held_out, self._reporter(epoch, split, held_out)))
 
     @torch.no_grad()
     def predict(
-        self, split: str, report: Callable[[int], None] = lambda seen: None
+        self, batches: Batches, report: Callable[[int], None] = lambda seen: None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return outputs and grades of all photographs of a split, in order, each once whatever number of processes."""
-        outputs, grades = predict(self.learner.network, self.testing[split], report)
+        outputs, grades = predict(self.learner.network, batches, report)
         parts = gather_object([(outputs, grades)])
         merged = [np.empty((sum(len(part[which]) for part in parts), *parts[0][which].shape[1:]), parts[0][which].dtype)
                   for which in (0, 1)]  # fmt: skip

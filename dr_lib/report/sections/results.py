@@ -46,14 +46,14 @@ def highest_accuracies(study: Study) -> HTML:
                 best.network,
                 best.highest["accuracy"],
                 best.highest["epoch"],
-                best.test["accuracy"],
+                best.at_chosen_epoch("test_accuracy"),
                 chosen,
                 best.metrics["select_by"],  # type: ignore[index]
             )
         )
     if not rows:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
-    gains = [run.highest["accuracy"] - run.test["accuracy"] for run in study.done]
+    gains = [run.highest["accuracy"] - run.at_chosen_epoch("test_accuracy") for run in study.done]
     said.append(say.mean_optimism(gains, study.chosen_on))
     if study.chosen_on != "testing":
         said += [
@@ -102,7 +102,7 @@ def pretraining(study: Study) -> HTML:
     ]  # fmt: skip
     said += [
         say.generalisation(
-            _of_seed(one), _at_chosen_epoch(one.first, "train_accuracy"), one.first.test["accuracy"],
+            _of_seed(one), one.first.at_chosen_epoch("train_accuracy"), one.first.test["accuracy"],
             study.majority or 0,
         )
         for one in shown
@@ -218,7 +218,7 @@ def _highest(run: Run) -> float:
 
 
 def _honest(run: Run) -> float:
-    return run.test["accuracy"]
+    return run.at_chosen_epoch("test_accuracy")
 
 
 def _of_seed(one: Configuration) -> str:
@@ -248,8 +248,3 @@ def _around_fine_tuning(run: Run) -> tuple[float | None, float | None]:
 def _chosen_when_tuned(run: Run) -> bool:
     assert run.history is not None
     return run.history.set_index("epoch").loc[run.chosen_epoch, "phase"] == "fine-tuning"
-
-
-def _at_chosen_epoch(run: Run, column: str) -> float:
-    assert run.history is not None and run.metrics is not None
-    return float(run.history.set_index("epoch").loc[run.chosen_epoch, column])

@@ -135,7 +135,8 @@ def _when(one: Configuration, deviation: float) -> str:
 
 def _kinder(one: Configuration) -> str:
     """Return when the highest testing accuracy was, and by how much it is kinder than the honest one."""
-    gain = f"{100 * (one.highest - one.accuracy):+.1f}".replace("-", "−")
+    kinder = one.highest - one.mean(lambda run: run.at_chosen_epoch("test_accuracy"))
+    gain = f"{100 * kinder:+.1f}".replace("-", "−")
     return gain if one.several else f"{gain}, epoch {one.first.highest['epoch']}"
 
 
