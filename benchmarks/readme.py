@@ -10,9 +10,9 @@ import argparse
 import gzip
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.intervals import Difference
-from dr_lib.evaluation.seeds import SeedFigure, against_control, over_seeds
+from dr_lib.evaluation.seeds import SeedFigure, against_control, compare_seeds, over_seeds
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import read_json, write_bytes, write_text
 from dr_lib.plots import panel, plot_settings
@@ -36,6 +36,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
+RANDOM, GENERATED = "random weights", "generated pretraining"
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
 
 PUBLISHED = {
@@ -90,13 +91,18 @@ def retinamnist() -> str:
     """Return the published table with our rows: means over seeds, intervals over seeds and patients."""
     rows = [[f"{name}, published", f"{area:.3f}", f"{share:.3f}", "", "3", ""]
             for name, (area, share) in PUBLISHED.items()]  # fmt: skip
-    for name, runs in _on_retinamnist().items():
-        figures = over_seeds([run.predictions for run in runs])
+    settings = _settings_on_retinamnist()
+    for (recipe, model, start), runs in settings.items():
+        figures = _figures_on_retinamnist()[recipe, model, start]
         minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
+        name = _named(recipe, model, start)
         rows.append([name, *(_over_seeds(figures[figure]) for figure in FIGURES), str(len(runs)), minutes])
         together = summarise(ensemble([run.predictions for run in runs]))
         cells = [_figure(together[figure], together["intervals"][figure]) for figure in FIGURES]
         rows.append([f"the same, ensemble of the {len(runs)}", *cells, "", ""])
+        if start == GENERATED:
+            cells = _differences(settings[recipe, model, RANDOM], runs, FIGURES)
+            rows.append(["what pretraining adds", *cells, "", ""])
     return _table(["RetinaMNIST, 400 testing photographs", *FIGURES.values(), "runs", "minutes a run"], rows)
 
 
@@ -115,12 +121,27 @@ def ingredients() -> str:
     return _table(["", *FIGURES.values(), "seeds"], rows)
 
 
-def _on_retinamnist() -> dict[str, list[Kept]]:
-    """Return our runs on RetinaMNIST by setting."""
+@cache
+def _settings_on_retinamnist() -> dict[tuple[str, str, str], list[Kept]]:
+    """Return our runs on RetinaMNIST by recipe, network and start."""
+    return kept_settings("retinamnist")
+
+
+@cache
+def _figures_on_retinamnist() -> dict[tuple[str, str, str], dict[str, SeedFigure]]:
     return {
-        f"{recipe} recipe, {NETWORKS[model]}, {start}": runs
-        for (recipe, model, start), runs in kept_settings("retinamnist").items()
+        setting: over_seeds([run.predictions for run in runs]) for setting, runs in _settings_on_retinamnist().items()
     }
+
+
+def _named(recipe: str, model: str, start: str) -> str:
+    return f"{recipe} recipe, {NETWORKS[model]}, {start}"
+
+
+def _differences(before: Sequence[Kept], after: Sequence[Kept], names: Iterable[str]) -> list[str]:
+    """Return what figures are more in ``after``, with intervals over seeds and patients."""
+    found = compare_seeds([run.predictions for run in before], [run.predictions for run in after])
+    return [_change(getattr(found, name)) for name in names]
 
 
 def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
@@ -148,9 +169,9 @@ def retinamnist_figure() -> Figure:
     """Return the AUC of each run on RetinaMNIST as a dot, beside what is published."""
     values = {f"{name}, published": [area] for name, (area, _) in PUBLISHED.items()}
     intervals: dict[str, tuple[float, float] | None] = {}
-    for name, runs in _on_retinamnist().items():
+    for setting, runs in _settings_on_retinamnist().items():
+        name, figure = _named(*setting), _figures_on_retinamnist()[setting]["macro_auc"]
         values[name] = [run.metrics["test"]["macro_auc"] for run in runs]
-        figure = over_seeds([run.predictions for run in runs])["macro_auc"]
         intervals[name] = (figure.low, figure.high)
     ax = panel(640, 70 + 26 * len(values))
     plot_settings(values, intervals, words=lambda value: f"{value:.2f}", ax=ax)

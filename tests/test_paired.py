@@ -5,6 +5,7 @@ import pytest
 from experiment_factory import photograph_table, simulated_predictions
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
+from dr_lib import PROBABILITIES
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.intervals import Difference, interval
 from dr_lib.evaluation.paired import Comparison, compare
@@ -32,6 +33,7 @@ def test_differences_are_those_of_scikit_learn(weak, strong):
         "accuracy": lambda run: (run["grade"] == run["predicted"]).mean(),
         "kappa": lambda run: cohen_kappa_score(run["grade"], run["predicted"], weights="quadratic"),
         "balanced_accuracy": lambda run: balanced_accuracy_score(run["grade"], run["predicted"]),
+        "macro_auc": lambda run: roc_auc_score(run["grade"], run[list(PROBABILITIES)], multi_class="ovr"),
         "referable_auc": lambda run: roc_auc_score(run["grade"] >= 2, score(run)),
     }
     for name, figure in figures.items():

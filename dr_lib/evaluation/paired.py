@@ -23,6 +23,7 @@ class Comparison:
     kappa: Difference | None = None
     recall: tuple[Difference | None, ...] = (None,) * len(GRADES)
     balanced_accuracy: Difference | None = None
+    macro_auc: Difference | None = None
     referable_auc: Difference | None = None
     mcnemar: McNemar | None = None
     p: float | None = None
@@ -53,7 +54,7 @@ def changes(change: Callable) -> dict:
 
     What is handed to ``change`` takes :data:`Figures` and gives back the values of one figure, (1 + resamples,).
     """
-    names = ("accuracy", "kappa", "balanced_accuracy", "referable_auc")
+    names = ("accuracy", "kappa", "balanced_accuracy", "macro_auc", "referable_auc")
     found = {name: change(lambda figures, name=name: figures[name]) for name in names}
     recall = tuple(change(lambda figures, grade=grade: figures["recall"][:, grade]) for grade in GRADES)
     return found | {"recall": recall}
