@@ -151,10 +151,9 @@ def _test_chosen(trainer: Trainer) -> None:
     head.load_state_dict(kept.head.state_dict())
     refit = config.head == "regression" and trainer.views is not trainer.testing
     if refit:  # means over views lie closer together than the one view that cut-points were fitted to
-        trainer.fit_head(trainer.views, epoch)
-    outputs = {
-        split: trainer.predict(trainer.views[split])[0] for split in ("test", "validation") if split in trainer.views
-    }
+        trainer.fit_head(trainer.views, len(trainer.history))
+    splits = [split for split in ("test", "validation") if split in trainer.views]
+    outputs = {split: trainer.predict(split, trainer.views, len(trainer.history))[0] for split in splits}
     if not trainer.accelerator.is_main_process:
         return
     if refit:

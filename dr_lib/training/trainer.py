@@ -180,8 +180,7 @@ class Trainer:
             if split not in self.testing:
                 found |= {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa", "auc")}
                 continue
-            batches = self.testing[split]
-            outputs, grades = self.predict(batches, self._reporter(epoch, split, batches))
+            outputs, grades = self.predict(split, self.testing, epoch)
             matrix = confusion_matrix(grades.cpu().numpy(), head.predicted(outputs).cpu().numpy())
             found |= {
                 f"{prefix}_loss": head.loss(outputs, grades).item(),
@@ -195,15 +194,13 @@ class Trainer:
         """Fit what a head fits to held-out photographs, or, where none are, to those that were trained on."""
         if self.config.head == "regression":
             split = "validation" if "validation" in batches else "train"
-            held_out = batches[split]
-            self.learner.head.fit(*self.predict(held_out, self._reporter(epoch, split, held_out)))
+            self.learner.head.fit(*self.predict(split, batches, epoch))
 
     @torch.no_grad()
-    def predict(
-        self, batches: Batches, report: Callable[[int], None] = lambda seen: None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self, split: str, batches: dict[str, Batches], epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return outputs and grades of all photographs of a split, in order, each once whatever number of processes."""
-        outputs, grades = predict(self.learner.network, batches, report)
+        report = self._reporter(epoch, split, batches[split])
+        outputs, grades = predict(self.learner.network, batches[split], report)
         parts = gather_object([(outputs, grades)])
         merged = [np.empty((sum(len(part[which]) for part in parts), *parts[0][which].shape[1:]), parts[0][which].dtype)
                   for which in (0, 1)]  # fmt: skip
