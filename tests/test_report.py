@@ -136,9 +136,8 @@ def test_the_highest_accuracy_is_compared_with_its_like(tmp_path):
     write_json(path / "metrics.json", metrics | {"test": metrics["test"] | {"accuracy": highest + 0.1}})
     study = collect(tmp_path)
     assert "−" not in text_of(sections.highest_accuracies(study).data)
-    assert (
-        f"{100 * (highest + 0.1):.1f}%" in (table := text_of(sections.runs_table(study).data)) and "−10.0" not in table
-    )
+    table = text_of(sections.runs_table(study).data)
+    assert f"{100 * (highest + 0.1):.1f}%" in table and "−10.0" not in table
 
 
 def test_weighted_runs_alone_have_their_figures(tmp_path):

@@ -46,7 +46,8 @@ class Tally:
 class Trainer:
     """The state of a run between steps, and how it goes on.
 
-    ``testing``: the splits as every epoch tests them; ``views``: as the chosen network is tested in the end.
+    ``testing``: the splits as every epoch tests them; ``views``: as the chosen network is tested in the end,
+    the same object where that is no other way.
     """
 
     config: RunConfig
