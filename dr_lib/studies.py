@@ -185,7 +185,10 @@ def _recipe(path: Path, key: str, file: Any) -> dict[str, Any]:
 
 
 def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[str, Any]]:
-    """Return the parameters that each label under ``vary: key`` stands for: written there, or in a params file."""
+    """Return the parameters that each label under ``vary: key`` stands for.
+
+    Written there, in a params file, or in a list of these, of which later ones prevail.
+    """
     where = f"{path}: vary: {key}"
     if ABBREVIATIONS.get(key, key) in RunConfig.model_fields:
         raise InputError(f"{where}: is a parameter, which takes a list; settings need a name of their own")
@@ -196,7 +199,9 @@ def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[st
         if not isinstance(label, str):
             raise InputError(f"{where}: {label!r}: a label is a text; put it in quotes")
         place = f"{where}: {label}"
-        found[label] = _recipe(path, place, given) if isinstance(given, str) else _parameters(place, given)
+        found[label] = {}
+        for part in given if isinstance(given, list) else [given]:
+            found[label] |= _recipe(path, place, part) if isinstance(part, str) else _parameters(place, part)
         for name in ("name", "out_dir"):
             if name in found[label]:
                 raise InputError(f"{where}: {label}: {name}: runs are named and placed by what varies; leave it out")

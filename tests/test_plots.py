@@ -1,11 +1,14 @@
 """Plots hold what they were given: lines, texts, ticks and colours are read back."""
 
+import itertools
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import colors
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from sklearn import metrics as reference
 
 from dr_lib import plots
@@ -45,6 +48,17 @@ def test_names_of_curves_that_meet_do_not_overlap(curves):
     ax = plots.plot_accuracy({"a": same, "b": same, "c": same}, colour="#0072b2", majority=float(same.iloc[-1]))
     heights = sorted(text.xy[1] for text in ax.texts)
     assert min(np.diff(heights)) >= 0.07 and heights[-1] <= 1 + 1e-9
+
+
+def test_names_do_not_overlap_where_panels_stand_over_one_another(curves):
+    figure, same = Figure(figsize=(10, 7), layout="constrained"), curves["scratch"]
+    for ax in figure.subplots(2, 2).flat:
+        plots.plot_accuracy({"a": same, "b": same}, colour="#0072b2", majority=float(same.iloc[-1]), ax=ax)
+        ax.set_title("above")
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
+        assert all(upper.y0 >= lower.y1 for lower, upper in itertools.pairwise(boxes))
 
 
 def test_one_epoch_is_a_curve_too(curves):

@@ -29,7 +29,7 @@ OF_HEADS, OF_BATCH_SIZE = (PARAMS / "studies" / f"{name}.yaml" for name in ("hea
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
 
 
-RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "eyepacs-64": 12, "ingredients": 51, "retinamnist": 40}
+RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "eyepacs-64": 9, "ingredients": 51, "retinamnist": 40}
 
 
 def study_file(folder, vary, runs=None, **more):
@@ -142,6 +142,14 @@ def test_settings_with_a_label_stand_for_several_parameters(tmp_path):
     assert {c.learning_rate for c in quick} == {0.5}
 
 
+def test_a_setting_may_be_a_params_file_and_what_is_other_than_in_it(tmp_path):
+    (tmp_path / "strong.yaml").write_text("optimizer: adamw\nlr: 0.002\nbatch_size: 8\n")
+    vary = {"recipe": {"slow": ["strong.yaml", {"learning_rate": 0.0001}], "back": [{"lr": 0.3}, "strong.yaml"]}}
+    _, configs = expanded(tmp_path, vary)
+    found = [(c.optimizer, c.learning_rate, c.batch_size) for c in configs]
+    assert found == [("adamw", 0.0001, 8), ("adamw", 0.002, 8)]
+
+
 def test_a_study_may_lie_over_a_recipe(tmp_path):
     (tmp_path / "strong.yaml").write_text("optimizer: adamw\nlr: 0.002\n")
     path = study_file(tmp_path, {"seed": [0, 1]}, {"lr": 0.3}, recipe="strong.yaml")
@@ -176,6 +184,8 @@ REFUSED = [
     ({"vary": {"recipe": {"lab": {"epoch": 3}}}}, ["recipe", "lab", "epoch", "epochs"]),
     ({"vary": {"recipe": {"lab": {"name": "a"}}}}, ["recipe", "lab", "name"]),
     ({"vary": {"recipe": {"lab": 3}}}, ["recipe", "lab", "int"]),
+    ({"vary": {"recipe": {"lab": ["gone.yaml", {}]}}}, ["gone.yaml", "cannot be read"]),
+    ({"vary": {"recipe": {"lab": [{}, {"epoch": 3}]}}}, ["recipe", "lab", "epoch", "epochs"]),
     ({"vary": {"recipe": {"lab": {"epochs": "many"}}}}, ["vary", "epochs", "many"]),
     ({"vary": {"lr": {"low": {"epochs": 3}}}}, ["lr", "parameter", "list"]),
     ({"vary": {"recipe": {"lab": {"epochs": 3}}, "epochs": [1, 2]}}, ["recipe", "epochs", "a list of its own"]),

@@ -89,8 +89,10 @@ def name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     left = ax.get_xlim()[0]
     to_axes = ax.transData + ax.transAxes.inverted()
     wanted = [float(to_axes.transform((left, value))[1]) for value, _ in ends.values()]
-    # 16 px a name, of an axes that takes three quarters of its figure.
-    gap = 16 / (0.75 * 72 * ax.figure.get_figheight())
+    # 16 px a name, of an axes that takes three quarters of its row of the figure.
+    place = ax.get_subplotspec()
+    rows = place.get_gridspec().nrows if place else 1
+    gap = 16 * rows / (0.75 * 72 * ax.figure.get_figheight())
     for (name, (_, colour)), height in zip(ends.items(), spread_out(wanted, gap, 0, 1), strict=True):
         ax.annotate(
             name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
