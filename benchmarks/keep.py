@@ -2,9 +2,9 @@
 
     python benchmarks/keep.py reports/retinamnist-retinamnist retinamnist
 
-copies to ``benchmarks/results/retinamnist``: the study, and of each run ``metrics.json``, ``config.json``,
-``history.csv``, its predictions (``predictions.csv.gz``) and how long it took (``status.json``). What is there from an
-earlier time is replaced.
+copies to ``benchmarks/results/retinamnist``: the study, which patients are on both sides of the split where they have
+names, and of each run ``metrics.json``, ``config.json``, ``history.csv``, its predictions (``predictions.csv.gz``) and
+how long it took (``status.json``). What is there from an earlier time is replaced.
 ``python benchmarks/readme.py --write`` then makes the README's tables of it.
 """
 
@@ -13,7 +13,7 @@ import gzip
 import shutil
 from pathlib import Path
 
-from dr_lib.files import write_json
+from dr_lib.files import read_json, write_json
 from dr_lib.runs import Experiment, RunFolder
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,6 +34,9 @@ def main() -> None:
         _keep(run, kept.run(run.name))
     if experiment.study.exists():
         shutil.copy(experiment.study, kept.study)
+    both = read_json(experiment.audit)["patients_on_both_sides"] if experiment.audit.exists() else None
+    if both and both["named"]:
+        write_json(kept.audit, {"patients_on_both_sides": both})
     print(f"{kept.path}: {len(finished)} runs kept")
 
 

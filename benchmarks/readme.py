@@ -23,10 +23,11 @@ from matplotlib.figure import Figure
 
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.intervals import Difference
-from dr_lib.evaluation.seeds import SeedFigure, against_control, compare_seeds, over_seeds
+from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from dr_lib.evaluation.seeds import SeedFigure, against_control, compare_groups, compare_seeds, over_seeds
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import read_json, write_bytes, write_text
-from dr_lib.plots import panel, plot_settings
+from dr_lib.plots import accuracy_limits, network_colours, panel, plot_accuracy, plot_confusion, plot_settings
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
 
@@ -36,6 +37,12 @@ README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
+LAB = [
+    f"{network}{start}{loss}"
+    for network in ("resnet18", "resnet50")
+    for start in ("", "-pretrained")
+    for loss in ("", "-weighted")
+]
 RANDOM, GENERATED = "random weights", "generated pretraining"
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
 
@@ -144,6 +151,37 @@ def _differences(before: Sequence[Kept], after: Sequence[Kept], names: Iterable[
     return [_change(getattr(found, name)) for name in names]
 
 
+def eight() -> str:
+    """Return the lab's eight configurations on EyePACS at 64 px, intervals over patients."""
+    rows = []
+    for name in LAB:
+        run = Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name))
+        test = run.metrics["test"]
+        figures = ("accuracy", "kappa", "macro_auc", "referable_auc")
+        cells = [_figure(test[figure], test["intervals"][figure]) for figure in figures]
+        rows.append([name, *cells, str(run.metrics["chosen_epoch"]), f"{run.minutes:.0f}"])
+    return _table(["", "accuracy", "kappa", "AUC", "referable AUC", "epoch", "minutes"], rows)
+
+
+def leak() -> str:
+    """Return how the eight do on testing patients whose other eye was trained on, and on the others."""
+    eight = Experiment(RESULTS / "eyepacs-64-eight")
+    known = read_json(eight.audit)["patients_on_both_sides"]["patients"]
+    rows = []
+    for name in LAB:
+        table = Kept(eight.run(name)).predictions
+        on, others = (table[table.patient.isin(known) == side] for side in (True, False))
+        cells = []
+        for figure in (accuracy, quadratic_weighted_kappa):
+            found = [float(figure(confusion_matrix(group.grade, group.predicted))) for group in (on, others)]
+            cells += [f"{value:.3f}".replace("-", "−") for value in found]
+            change = compare_groups([others], [on], figure)
+            cells.append(_change(change) if change else "no interval")
+        rows.append([name, *cells])
+    head = ["", f"accuracy, other eye trained on ({len(on):,})", f"others ({len(others):,})", "difference"]
+    return _table([*head, "kappa, other eye trained on", "others", "difference"], rows)
+
+
 def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
     return [float(run.history[_OF_EPOCHS[name]].iloc[-1]) for run in runs]
 
@@ -178,7 +216,42 @@ def retinamnist_figure() -> Figure:
     return ax.figure
 
 
-DRAWN: dict[str, Callable[[], Figure]] = {"retinamnist": retinamnist_figure}
+def eight_figure() -> Figure:
+    """Return the testing accuracy of the lab's eight configurations per epoch, four panels of two."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    runs = {name: Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB}
+    curves = {name: run.history.set_index("epoch").test_accuracy for name, run in runs.items()}
+    majority = runs["resnet18"].metrics["test"]["majority_accuracy"]
+    limits = accuracy_limits(curves.values(), majority)
+    for row, network in zip(figure.subplots(2, 2), NETWORKS, strict=True):
+        for ax, loss in zip(row, ("", "-weighted"), strict=True):
+            shown = {"from scratch": network + loss, "pretrained": f"{network}-pretrained{loss}"}
+            plot_accuracy(
+                {name: curves[run] for name, run in shown.items()},
+                colour=network_colours([network])[network],
+                majority=majority,
+                chosen={name: runs[run].metrics["chosen_epoch"] for name, run in shown.items()},
+                limits=limits,
+                ax=ax,
+            )
+            ax.set_title(NETWORKS[network] + ", class weights" * bool(loss), fontsize=10, loc="left")
+    return figure
+
+
+def confusion_figure() -> Figure:
+    """Return the confusion matrix of that one of the eight with the highest kappa."""
+    runs = [Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB]
+    best = max(runs, key=lambda run: run.metrics["test"]["kappa"])
+    ax = plot_confusion(best.metrics["test"]["confusion_matrix"])
+    ax.set_title(best.folder.name, fontsize=10, loc="left")
+    return ax.figure
+
+
+DRAWN: dict[str, Callable[[], Figure]] = {
+    "retinamnist": retinamnist_figure,
+    "eight": eight_figure,
+    "confusion": confusion_figure,
+}
 
 
 def drawn(figure: Figure) -> bytes:
@@ -189,7 +262,12 @@ def drawn(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-TABLES: dict[str, Callable[[], str]] = {"retinamnist": retinamnist, "ingredients": ingredients}
+TABLES: dict[str, Callable[[], str]] = {
+    "retinamnist": retinamnist,
+    "ingredients": ingredients,
+    "eight": eight,
+    "leak": leak,
+}
 
 
 def with_tables(text: str) -> str:

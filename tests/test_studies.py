@@ -29,7 +29,7 @@ OF_HEADS, OF_BATCH_SIZE = (PARAMS / "studies" / f"{name}.yaml" for name in ("hea
 DATA_FILES = sorted((PARAMS / "data").glob("*.yaml"))
 
 
-RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "eyepacs-64": 9, "ingredients": 51, "retinamnist": 40}
+RUNS_OF = {"batch-size": 7, "degradation": 4, "heads": 4, "eyepacs-64": 9, "ingredients": 57, "retinamnist": 40}
 
 
 def study_file(folder, vary, runs=None, **more):
