@@ -37,14 +37,9 @@ README = Path(__file__).parent.parent / "README.md"
 
 FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
-LAB = [
-    f"{network}{start}{loss}"
-    for network in ("resnet18", "resnet50")
-    for start in ("", "-pretrained")
-    for loss in ("", "-weighted")
-]
 RANDOM, GENERATED = "random weights", "generated pretraining"
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
+EIGHT = Experiment(RESULTS / "eyepacs-64-eight")
 
 PUBLISHED = {
     "ResNet-18 (28 px)": (0.717, 0.524),
@@ -154,8 +149,7 @@ def _differences(before: Sequence[Kept], after: Sequence[Kept], names: Iterable[
 def eight() -> str:
     """Return the lab's eight configurations on EyePACS at 64 px, intervals over patients."""
     rows = []
-    for name in LAB:
-        run = Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name))
+    for name, run in _runs_of_eight().items():
         test = run.metrics["test"]
         figures = ("accuracy", "kappa", "macro_auc", "referable_auc")
         cells = [_figure(test[figure], test["intervals"][figure]) for figure in figures]
@@ -165,21 +159,24 @@ def eight() -> str:
 
 def leak() -> str:
     """Return how the eight do on testing patients whose other eye was trained on, and on the others."""
-    eight = Experiment(RESULTS / "eyepacs-64-eight")
-    known = read_json(eight.audit)["patients_on_both_sides"]["patients"]
+    known = read_json(EIGHT.audit)["patients_on_both_sides"]["patients"]
     rows = []
-    for name in LAB:
-        table = Kept(eight.run(name)).predictions
-        on, others = (table[table.patient.isin(known) == side] for side in (True, False))
+    for name, run in _runs_of_eight().items():
+        on, others = (run.predictions[run.predictions.patient.isin(known) == side] for side in (True, False))
         cells = []
         for figure in (accuracy, quadratic_weighted_kappa):
             found = [float(figure(confusion_matrix(group.grade, group.predicted))) for group in (on, others)]
-            cells += [f"{value:.3f}".replace("-", "−") for value in found]
+            cells += [_with_minus(f"{value:.3f}") for value in found]
             change = compare_groups([others], [on], figure)
             cells.append(_change(change) if change else "no interval")
         rows.append([name, *cells])
     head = ["", f"accuracy, other eye trained on ({len(on):,})", f"others ({len(others):,})", "difference"]
     return _table([*head, "kappa, other eye trained on", "others", "difference"], rows)
+
+
+def _runs_of_eight() -> dict[str, Kept]:
+    names = [net + start + loss for net in NETWORKS for start in ("", "-pretrained") for loss in ("", "-weighted")]
+    return {name: Kept(EIGHT.run(name)) for name in names}
 
 
 def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
@@ -191,11 +188,15 @@ def _over_seeds(figure: SeedFigure) -> str:
 
 
 def _change(change: Difference) -> str:
-    return f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})".replace("-", "−")
+    return _with_minus(f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})")
 
 
 def _figure(value: float, limits: Sequence[float]) -> str:
-    return f"{value:.3f} ({limits[0]:.3f} to {limits[1]:.3f})".replace("-", "−")
+    return _with_minus(f"{value:.3f} ({limits[0]:.3f} to {limits[1]:.3f})")
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -219,7 +220,7 @@ def retinamnist_figure() -> Figure:
 def eight_figure() -> Figure:
     """Return the testing accuracy of the lab's eight configurations per epoch, four panels of two."""
     figure = Figure(figsize=(10, 7), layout="constrained")
-    runs = {name: Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB}
+    runs = _runs_of_eight()
     curves = {name: run.history.set_index("epoch").test_accuracy for name, run in runs.items()}
     majority = runs["resnet18"].metrics["test"]["majority_accuracy"]
     limits = accuracy_limits(curves.values(), majority)
@@ -240,8 +241,7 @@ def eight_figure() -> Figure:
 
 def confusion_figure() -> Figure:
     """Return the confusion matrix of that one of the eight with the highest kappa."""
-    runs = [Kept(Experiment(RESULTS / "eyepacs-64-eight").run(name)) for name in LAB]
-    best = max(runs, key=lambda run: run.metrics["test"]["kappa"])
+    best = max(_runs_of_eight().values(), key=lambda run: run.metrics["test"]["kappa"])
     ax = plot_confusion(best.metrics["test"]["confusion_matrix"])
     ax.set_title(best.folder.name, fontsize=10, loc="left")
     return ax.figure
