@@ -212,9 +212,10 @@ import os; os.kill(os.getpid(), 9)
 def test_ctrl_c_ends_the_workers(tmp_path):
     note = tmp_path / "pid"
     script = f"""
-import sys; sys.path[:] = {sys.path!r}
+import signal, sys; sys.path[:] = {sys.path!r}
 from dr_lib.data.isolation import isolated
 import test_isolation as here
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background commands ignore it, and hand that down
 list(isolated(here.note_and_hang, [{str(note)!r}], workers=1, timeout=60))
 """
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
