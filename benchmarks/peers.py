@@ -126,12 +126,13 @@ def measure(way: str, seed: int, options: argparse.Namespace) -> None:
 def peak_memory(pid: int) -> Iterator[list[int]]:
     """Give a list whose one number becomes the highest memory, bytes, of a process and those that it has started.
 
-    What processes share is counted once, each having its part of it (PSS).
+    What processes share is counted once, each having its part of it (PSS). To ask costs tens of milliseconds for each
+    of them, so it is asked seldom: twice a second took a twentieth of two cores from those with several processes.
     """
     peak, ended = [0], threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(5):
             try:
                 main_process = psutil.Process(pid)
                 family = [main_process, *main_process.children(recursive=True)]

@@ -158,20 +158,82 @@ def eight() -> str:
 
 
 def leak() -> str:
-    """Return how the eight do on testing patients whose other eye was trained on, and on the others."""
+    """Return how networks do on testing patients whose other eye was trained on, and on the others: means of seeds."""
     known = read_json(EIGHT.audit)["patients_on_both_sides"]["patients"]
+    asked = {name: [run] for name, run in _runs_of_eight().items()}
+    asked |= {f"{recipe}, {len(runs)} seeds": runs for recipe, runs in _recipes_on_eyepacs().items()}
     rows = []
-    for name, run in _runs_of_eight().items():
-        on, others = (run.predictions[run.predictions.patient.isin(known) == side] for side in (True, False))
+    for name, runs in asked.items():
+        tables = [run.predictions for run in runs]
+        on, others = ([table[table.patient.isin(known) == side] for table in tables] for side in (True, False))
         cells = []
         for figure in (accuracy, quadratic_weighted_kappa):
-            found = [float(figure(confusion_matrix(group.grade, group.predicted))) for group in (on, others)]
-            cells += [_with_minus(f"{value:.3f}") for value in found]
-            change = compare_groups([others], [on], figure)
+            for group in (on, others):
+                found = np.mean([figure(confusion_matrix(one.grade, one.predicted)) for one in group])
+                cells.append(_with_minus(f"{found:.3f}"))
+            change = compare_groups(others, on, figure)
             cells.append(_change(change) if change else "no interval")
         rows.append([name, *cells])
-    head = ["", f"accuracy, other eye trained on ({len(on):,})", f"others ({len(others):,})", "difference"]
+    head = ["", f"accuracy, other eye trained on ({len(on[0]):,})", f"others ({len(others[0]):,})", "difference"]
     return _table([*head, "kappa, other eye trained on", "others", "difference"], rows)
+
+
+def eyepacs() -> str:
+    """Return what recipes make of EyePACS at 64 px: means over seeds, intervals over seeds and patients."""
+    names = {"kappa": "kappa", "referable_auc": "referable AUC", "macro_auc": "AUC", "accuracy": "accuracy"}
+    rows, recipes = [], _recipes_on_eyepacs()
+    for recipe, runs in recipes.items():
+        figures = over_seeds([run.predictions for run in runs])
+        minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
+        rows.append([recipe, *(_over_seeds(figures[name]) for name in names), str(len(runs)), minutes])
+    for words, before, after in (
+        ("what few ill is above lab", "lab", "few ill"),
+        ("what pretraining adds", "few ill", "few ill, pretrained"),
+    ):
+        rows.append([words, *_differences(recipes[before], recipes[after], names), "", ""])
+    return _table(["", *names.values(), "runs", "minutes a run"], rows)
+
+
+@cache
+def _recipes_on_eyepacs() -> dict[str, list[Kept]]:
+    return {recipe: runs for (recipe,), runs in kept_settings("eyepacs-64").items()}
+
+
+def peers() -> str:
+    """Return what each tool costs (ranges over seeds) and reaches, the fastest first, and ours against the others.
+
+    Against: ratios of costs, seed by seed, since these ran one after another, and differences of figures.
+    """
+    by_tool: dict[str, list[Kept]] = {}
+    for folder in Experiment(RESULTS / "peers").runs():
+        by_tool.setdefault(folder.name.rpartition("-seed")[0], []).append(Kept(folder))
+    names = {"kappa": "kappa", "macro_auc": "AUC", "referable_auc": "referable AUC"}
+    tools = sorted(by_tool, key=lambda tool: -np.mean(_costs(by_tool[tool], "images_per_second")))
+    rows = []
+    for tool in tools:
+        runs, figures = by_tool[tool], over_seeds([run.predictions for run in by_tool[tool]])
+        memory = _range(_costs(runs, "peak_bytes") / 2**30, 1)
+        costs = [_range(_costs(runs, "images_per_second"), 1), _range(_costs(runs, "cpu_seconds"), 0), memory]
+        rows.append([tool, *costs, *(_over_seeds(figures[name]) for name in names)])
+    ours = by_tool["dr-lab"]
+    for tool in tools:
+        if tool != "dr-lab":
+            theirs = by_tool[tool]
+            costs = [
+                _range(_costs(ours, cost) / _costs(theirs, cost), 2)
+                for cost in ("images_per_second", "cpu_seconds", "peak_bytes")
+            ]
+            rows.append([f"dr-lab against {tool}", *costs, *_differences(theirs, ours, names)])
+    return _table(["", "images/s", "CPU, s", "memory, GiB", *names.values()], rows)
+
+
+def _costs(runs: Sequence[Kept], name: str) -> np.ndarray:
+    return np.array([run.metrics["cost"][name] for run in runs], dtype=float)
+
+
+def _range(values: np.ndarray, decimals: int) -> str:
+    mean, low, high = (f"{value:.{decimals}f}" for value in (values.mean(), values.min(), values.max()))
+    return f"{mean} ({low} to {high})"
 
 
 def _runs_of_eight() -> dict[str, Kept]:
@@ -266,7 +328,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "retinamnist": retinamnist,
     "ingredients": ingredients,
     "eight": eight,
+    "eyepacs": eyepacs,
     "leak": leak,
+    "peers": peers,
 }
 
 

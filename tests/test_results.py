@@ -18,6 +18,8 @@ PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
 RESULTS = PROJECT / "benchmarks" / "results"
 KEPT = sorted(RESULTS.glob("*/runs/*"))
+RECIPES = ("lab", "few ill", "few ill, pretrained")
+TOOLS = ("dr-lab", "torchvision", "timm", "fastai")
 
 
 def predictions_of(run):
@@ -69,6 +71,21 @@ def test_rows_of_retinamnist_are_means_by_medmnists_own_evaluator():
         scores = [(one.grade.to_numpy()[:, None], one[list(PROBABILITIES)].to_numpy()) for one in tables]
         assert area == f"{np.mean([getAUC(*score, 'ordinal-regression') for score in scores]):.3f}"
         assert share == f"{np.mean([getACC(*score, 'ordinal-regression') for score in scores]):.3f}"
+
+
+@pytest.mark.parametrize(
+    ("table", "folder", "rows", "column"),
+    [("eyepacs", "eyepacs-64", {name: name.replace(", ", "_").replace(" ", "_") for name in RECIPES}, 2),
+     ("peers", "peers", {name: name for name in TOOLS}, 5)],
+)  # fmt: skip
+def test_rows_are_means_of_kappas_by_scikit_learn(table, folder, rows, column):
+    (text,) = re.findall(rf"<!-- table {table} -->(.*?)<!-- end -->", README, re.DOTALL)
+    for label, name in rows.items():
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| {label} |"))
+        tables = [predictions_of(run) for run in (RESULTS / folder / "runs").glob(f"{name}-seed*")]
+        assert len(tables) == 3
+        kappas = [cohen_kappa_score(one.grade, one.predicted, weights="quadratic") for one in tables]
+        assert line.split("|")[column].split()[0] == f"{np.mean(kappas):.3f}".replace("-", "−")
 
 
 @pytest.mark.parametrize("name", readme.DRAWN)
