@@ -51,11 +51,37 @@ def test_runs_are_found_and_only_finished_ones_count(study):
 
 
 def test_pairs_differ_in_one_thing(study):
-    for without, with_it in study.pairs("pretrained"):
+    for without, with_it in study.pairs["pretrained"]:
         assert (without.pretrained, with_it.pretrained) == (False, True)
         assert (without.model, without.weighted) == (with_it.model, with_it.weighted)
-    assert len(list(study.pairs("pretrained"))) == len(list(study.pairs("weighted"))) == 4
-    assert [(a.network, b.network) for a, b in study.depth_pairs()] == [("ResNet18", "ResNet50")] * 4
+    assert len(study.pairs["pretrained"]) == len(study.pairs["weighted"]) == 4
+    assert [(a.network, b.network) for a, b in study.pairs["model"]] == [("ResNet18", "ResNet50")] * 4
+
+
+def test_what_another_recipe_changes_is_not_put_down_to_pretraining(tmp_path):
+    table, recipe = photograph_table(200), {"optimizer": "adamw", "epochs": 10}
+    of_weights = {"pretrained_weights": "generated", "pretraining_photographs": 2000, "feature_extraction_epochs": 0}
+    write_run(tmp_path, table, name="lab")
+    write_run(tmp_path, table, name="strong-pretrained", pretrained=True, parameters=recipe | of_weights, skill=3.0)
+    study = collect(tmp_path)
+    assert study.pairs["pretrained"] == () and "retraining" not in text_of(sections.answer(study).data)
+    assert "No two finished runs differ in this alone." in text_of(sections.findings(study).data)
+
+    write_run(tmp_path, table, name="strong-a-longer-name", parameters=recipe)
+    study = collect(tmp_path)
+    assert [(a.name, b.name) for a, b in study.pairs["pretrained"]] == [("strong-a-longer-name", "strong-pretrained")]
+    assert [one.name for one in study.main] == ["strong-pretrained", "strong-a-longer-name"]
+
+
+def test_a_deeper_network_may_have_smaller_batches_and_nothing_else(tmp_path):
+    table = photograph_table(200)
+    write_run(tmp_path, table, "resnet18")
+    write_run(tmp_path, table, "resnet50", name="other", parameters={"weight_decay": 0.05})
+    assert collect(tmp_path).pairs["model"] == ()
+    write_run(tmp_path, table, "resnet50", parameters={"learning_rate": 0.0005})
+    study = collect(tmp_path)
+    assert [(a.name, b.name) for a, b in study.pairs["model"]] == [("resnet18", "resnet50")]
+    assert "batch size 64 → 16; learning rate 0.001 → 0.0005" in text_of(sections.depth(study).data)
 
 
 def test_table_has_every_run_and_the_majority(study):

@@ -464,7 +464,7 @@ def test_gradients_are_compared_layer_by_layer(tmp_path, plain, residual, expect
 def test_a_study_of_shortcuts_is_no_comparison_of_depths_elsewhere(tmp_path):
     """The report's own comparison of depths must not pair a plain network with a residual one."""
     study = collect(write_study(tmp_path, DEPTHS))
-    assert [(a.name, b.name) for a, b in study.depth_pairs()] == [("resnet18-residual", "resnet34-residual")]
+    assert [(a.name, b.name) for a, b in study.pairs["model"]] == [("resnet18-residual", "resnet34-residual")]
 
 
 HEADS = {"head": ["softmax", "coral", "corn"]}

@@ -36,7 +36,7 @@ def compare(first: Configuration, second: Configuration) -> Comparison:
 
 def all_comparisons(study: Study) -> list[Tested]:
     """Return every two configurations that differ in pretraining, depth or class weights alone, in this order."""
-    pairs = [*study.pairs("pretrained"), *study.depth_pairs(), *study.pairs("weighted")]
+    pairs = [*study.pairs["pretrained"], *study.pairs["model"], *study.pairs["weighted"]]
     found = [compare(*pair) for pair in pairs]
     corrected = iter(holm([one.p for one in found if one.p is not None]))
     return [

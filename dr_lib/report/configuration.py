@@ -55,6 +55,11 @@ class Configuration:
         return self.first.weighted
 
     @property
+    def kind(self) -> tuple[str, bool, bool]:
+        """Network, whether pretrained, whether with class weights."""
+        return self.model, self.pretrained, self.weighted
+
+    @property
     def weights(self) -> str:
         return self.first.weights
 

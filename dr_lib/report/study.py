@@ -1,7 +1,6 @@
 """All runs of an experiment, as the report speaks of them: which belong together, and which are compared."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +13,26 @@ from dr_lib.report.run import Run
 from dr_lib.report.sentences import chosen_on
 from dr_lib.studies import StudyGrid
 
-_SAME_ANYWHERE = {"name", "out_dir", "cache_dir", "num_workers", "device", "seed"}
+_SAME_ANYWHERE = {
+    "name", "out_dir", "cache_dir", "pixel_store", "checkpoint_minutes", "num_workers", "device", "seed",
+}  # fmt: skip
 _GO_TOGETHER = {
     "model": {"model"},
-    "pretrained": {"pretrained", "pretrained_weights", "feature_extraction_epochs"},
+    "pretrained": {
+        "pretrained", "pretrained_weights", "pretraining_photographs", "pretraining_epochs",
+        "feature_extraction_epochs",
+    },
     "weighted": {"class_weights"},
-}
+}  # fmt: skip
 """Parameters that differ when runs differ in their network, their start or their loss alone."""
+
+_MAY_GO_ALONG = {"model": {"batch_size", "learning_rate"}}
+"""Parameters that may differ besides, where it is said: a deeper network leaves memory for smaller batches only."""
+
+Kind = tuple[str, bool, bool]
+"""Network, whether pretrained, whether with class weights."""
+
+Pair = tuple[Configuration, Configuration]
 
 FOREMOST = 16
 """Configurations that tables hold; of more, results.csv has the rest."""
@@ -75,21 +87,62 @@ class Study:
     @cached_property
     def main(self) -> tuple[Configuration, ...]:
         """The configurations that answer for network, start and loss: at most one of each, best accuracy first."""
-        kinds = {(one.model, one.pretrained, one.weighted) for one in self.configurations}
+        kinds = {one.kind for one in self.configurations}
         found = [self.find(model, pretrained=pretrained, weighted=weighted) for model, pretrained, weighted in kinds]
         return tuple(one for one in self.configurations if one in found)
 
     def find(self, model: str, *, pretrained: bool, weighted: bool) -> Configuration | None:
-        """Return the configuration of this kind; of several, that with the fewest other parameters varied in a study.
+        """Return the configuration of this kind; of several, one that is compared with another kind if any is.
 
-        Of those that are left, that with the shortest name.
+        Of those that are left, that with the fewest other parameters varied, then that with the shortest name.
         """
-        kind = model, pretrained, weighted
+        compared = {one.name for pairs in self.pairs.values() for pair in pairs for one in pair}
         return min(
-            (one for one in self.configurations if (one.model, one.pretrained, one.weighted) == kind),
-            key=lambda one: (self._varied_away(one.first), len(one.name), one.name),
+            self._of_kind((model, pretrained, weighted)),
+            key=lambda one: (one.name not in compared, self._plainness(one)),
             default=None,
         )
+
+    @cached_property
+    def pairs(self) -> dict[str, tuple[Pair, ...]]:
+        """By ``pretrained``, ``model`` and ``weighted``: configurations that differ in that alone, without it first.
+
+        For ``model`` they are the shallowest and the deepest network, whose batches and learning rate may differ too.
+        """
+        no_yes = (False, True)
+        shallow, deep = self.models[0], self.models[-1]
+        kinds: dict[str, list[tuple[Kind, Kind]]] = {
+            "pretrained": [((net, False, loss), (net, True, loss)) for net in self.models for loss in no_yes],
+            "model": [((shallow, start, loss), (deep, start, loss)) for start in (True, False) for loss in no_yes],
+            "weighted": [((net, start, False), (net, start, True)) for net in self.models for start in no_yes],
+        }
+        if shallow == deep:
+            kinds["model"] = []
+        return {
+            differing: tuple(pair for one, other in asked if (pair := self._closest(one, other, differing)))
+            for differing, asked in kinds.items()
+        }
+
+    def _closest(self, first: Kind, second: Kind, differing: str) -> Pair | None:
+        """Return the plainest configurations of these kinds that differ in ``differing`` alone."""
+        allowed = _MAY_GO_ALONG.get(differing, set())
+        alike = [
+            (one, other)
+            for one in self._of_kind(first)
+            for other in self._of_kind(second)
+            if _other_differences(one, other, differing) <= allowed
+        ]
+        return min(alike, key=lambda pair: [self._plainness(one) for one in pair], default=None)
+
+    def _of_kind(self, kind: Kind) -> list[Configuration]:
+        return [one for one in self.configurations if one.kind == kind]
+
+    def _plainness(self, one: Configuration) -> tuple[int, int, str]:
+        """Return what sorts configurations: the fewest parameters that others vary first, then the shortest name."""
+        others = set(self.differing) - {"model", "pretrained", "class_weights", "seed"}
+        values = one.first.parameters
+        varied = sum(values.get(name) != RunConfig.model_fields[name].default for name in others)
+        return varied, len(one.name), one.name
 
     @cached_property
     def differing(self) -> tuple[str, ...]:
@@ -97,34 +150,6 @@ class Study:
         names = RunConfig.model_fields.keys() - _SAME_ANYWHERE
         values = {name: {str(run.parameters.get(name)) for run in self.done} for name in names}
         return tuple(name for name in RunConfig.model_fields if len(values.get(name, ())) > 1)
-
-    def _varied_away(self, run: Run) -> int:
-        others = set(self.differing) - {"model", "pretrained", "class_weights", "seed"}
-        return sum(run.parameters.get(name) != RunConfig.model_fields[name].default for name in others)
-
-    def pairs(self, differing: str) -> Iterator[tuple[Configuration, Configuration]]:
-        """Yield configurations that differ in ``pretrained`` or ``weighted`` alone, the one without first."""
-        other = {"pretrained": "weighted", "weighted": "pretrained"}[differing]
-        for model in self.models:
-            for fixed in (False, True):
-                without, with_it = (
-                    self.find(model, **{differing: value, other: fixed}) for value in (False, True)
-                )  # fmt: skip
-                if without and with_it:
-                    yield without, with_it
-
-    def depth_pairs(self) -> Iterator[tuple[Configuration, Configuration]]:
-        """Yield configurations of the shallowest and the deepest network that are otherwise alike, shallow first."""
-        if len(self.models) < 2:
-            return
-        for pretrained in (True, False):
-            for weighted in (False, True):
-                shallow, deep = (
-                    self.find(model, pretrained=pretrained, weighted=weighted)
-                    for model in (self.models[0], self.models[-1])
-                )
-                if shallow and deep:
-                    yield shallow, deep
 
     def repeats(self, name: str) -> tuple[Run, ...]:
         """Return the finished runs that differ from run ``name`` in their seed at most, lowest seed first."""
@@ -174,10 +199,15 @@ def also_different(before: Configuration, after: Configuration, differing: str) 
 
     ``differing``: ``model``, ``pretrained`` or ``weighted``.
     """
-    first, second, expected = before.first, after.first, _SAME_ANYWHERE | _GO_TOGETHER[differing]
-    names = sorted((first.parameters.keys() | second.parameters.keys()) - expected)
-    values = [(name.replace("_", " "), first.parameters.get(name), second.parameters.get(name)) for name in names]
-    return [f"{name} {old} → {new}" for name, old, new in values if old != new]
+    first, second = (one.first.parameters for one in (before, after))
+    names = sorted(_other_differences(before, after, differing))
+    return [f"{name.replace('_', ' ')} {first.get(name)} → {second.get(name)}" for name in names]
+
+
+def _other_differences(before: Configuration, after: Configuration, differing: str) -> set[str]:
+    first, second = (one.first.parameters for one in (before, after))
+    names = (first.keys() | second.keys()) - _SAME_ANYWHERE - _GO_TOGETHER[differing]
+    return {name for name in names if first.get(name) != second.get(name)}
 
 
 def _told_apart(runs: list[Run]) -> list[str]:

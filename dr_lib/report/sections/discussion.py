@@ -56,7 +56,7 @@ def class_weights(study: Study, normalize: Normalize = "true") -> HTML:
     """
     colours = network_colours(study.models)
     html = ""
-    for before, after in sorted(study.pairs("weighted"), key=lambda pair: (not pair[0].pretrained, -pair[0].accuracy)):
+    for before, after in sorted(study.pairs["weighted"], key=lambda pair: (not pair[0].pretrained, -pair[0].accuracy)):
         html += _weights_figure(before, after, colours[before.model], study.majority, normalize)
     return markup.shown(html or markup.paragraphs("No two finished runs differ in class weights alone."))
 

@@ -91,7 +91,7 @@ def main_pairs(study: Study, differing: str) -> list[tuple[Configuration, Config
 
     Pretraining and depth are judged without class weights, depth and class weights on pretrained networks.
     """
-    pairs = list(study.depth_pairs() if differing == "model" else study.pairs(differing))
+    pairs = study.pairs[differing]
     wanted = [
         pair
         for pair in pairs

@@ -90,7 +90,7 @@ def accuracy_figures(study: Study) -> HTML:
 
 def pretraining(study: Study) -> HTML:
     """Return what pretraining changes, for each pair that differs in it alone, and how training went."""
-    pairs = list(study.pairs("pretrained"))
+    pairs = study.pairs["pretrained"]
     shown = [one for one in study.main if not one.weighted] or list(study.main)
     said = [
         say.phases(
@@ -115,7 +115,7 @@ def pretraining(study: Study) -> HTML:
 
 def depth(study: Study) -> HTML:
     """Return what depth changes, for each pair that differs in the network alone."""
-    pairs = list(study.depth_pairs())
+    pairs = study.pairs["model"]
     verdict = say.verdict("Depth", [compare(*pair).accuracy for pair in pairs])
     caption = "What depth changes: the deeper network less the shallower one."
     table = differences_table(pairs, "model", caption, lambda one: one.network, network_colours(study.models))
@@ -185,11 +185,11 @@ def _accuracy_figure(study: Study, shown: dict[str, Configuration], colour: str)
         spoken = _curves_in_words(network, heading, curves[side], majority)
         panels.append((f"{network}\n{heading}", inline_svg(ax, spoken)))
     styles = dict(zip(shown, ("Solid", "dashed"), strict=False))
-    weights = "; ".join(f"{styles[name]}: {one.weights}" for name, one in shown.items())
+    which = "; ".join(f"{styles[name]}: {one.facts}" for name, one in shown.items())
     most = max(len(one.runs) for one in shown.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (
-        f"{weights}{bands}. A dot is {say.tested_epoch(study.chosen_on)}, the dashed red line the share of the "
+        f"{which}{bands}. A dot is {say.tested_epoch(study.chosen_on)}, the dashed red line the share of the "
         "commonest grade"
         + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
     )
