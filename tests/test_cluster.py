@@ -329,13 +329,30 @@ def train_here(params, out_dir, seeds):
     assert done.returncode == 0, done.stderr
 
 
-def driver(params, out_dir, seeds, *more):
-    """Start ``dr-lab run --engine ray``, the leader of a group as a shell's job is."""
-    command = [
-        sys.executable, "-m", "dr_lib.cli", "run", "--data", params / "data.yaml", params / "resnet18.yaml",
-        "--engine", "ray", "--out", out_dir, "--seeds", seeds, *more,
-    ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+@pytest.fixture
+def driver():
+    """A function that starts ``dr-lab run --engine ray``, the leader of a group as a shell's job is.
+
+    A test that fails leaves no driver at work beside those that follow.
+    """
+    started = []
+
+    def start(params, out_dir, seeds, *more):
+        command = [
+            sys.executable, "-m", "dr_lib.cli", "run", "--data", params / "data.yaml", params / "resnet18.yaml",
+            "--engine", "ray", "--out", out_dir, "--seeds", seeds, *more,
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def assert_same_results(folder, whole):
@@ -347,29 +364,30 @@ def assert_same_results(folder, whole):
 
 
 def until(true, process, seconds=600):
+    """Wait for ``true()`` while ``process`` is at work, and return what it says."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not (answer := true()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    return answer
 
 
 @pytest.mark.slow
 @pytest.mark.notebooks
-def test_eight_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(params, nodes, tmp_path):
+def test_eight_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(params, nodes, tmp_path, driver):
     seeds = ",".join(map(str, range(8)))
     doomed = nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     raylet = doomed.all_processes["raylet"][0].process.pid
 
     def at_work():
         """The runs that are being trained on the node that is to die."""
-        commands = [" ".join(p.cmdline()) for p in psutil.Process(raylet).children(recursive=True)]
+        commands = [command_of(process) for process in psutil.Process(raylet).children(recursive=True)]
         folders = [folder for folder in Experiment(tmp_path / "ray").runs() if folder.last_checkpoint.exists()]
         return [f for f in folders if not f.done and any(str(f.notebook) in command for command in commands)]
 
     process = driver(params, tmp_path / "ray", seeds, "--address", nodes.address)
-    until(at_work, process)
-    (victim,) = at_work()
+    (victim,) = until(at_work, process)
     os.kill(raylet, signal.SIGKILL)
     nodes.remove_node(doomed, allow_graceful=False)
     said, errors = process.communicate()
@@ -389,7 +407,7 @@ def test_eight_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(para
 
 @pytest.mark.slow
 @pytest.mark.notebooks
-def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_nothing_behind(params, tmp_path):
+def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_nothing_behind(params, tmp_path, driver):
     """Ctrl-C, then ``kill -9``, then the same command to the end."""
     folder = Experiment(tmp_path / "ray").run("resnet18")
 
@@ -430,6 +448,14 @@ def _belongs(process, group, folder):
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return os.getpgid(process.pid) == group or str(folder) in " ".join(process.cmdline())
+        return os.getpgid(process.pid) == group or str(folder) in command_of(process)
     except (psutil.NoSuchProcess, ProcessLookupError):
         return False
+
+
+def command_of(process):
+    """Return the command line of a process; one that has ended since it was listed has none."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie is one too
+        return ""
