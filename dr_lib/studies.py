@@ -16,6 +16,15 @@ _KEYS = ("title", "question", "judged_on", "recipe", "runs", "vary")
 JUDGED_ON = ("testing", "validation")
 """The photographs whose figures answer a study: what it chooses by must not be what it is tested on in the end."""
 _SHORT = {"batch_size": "batch", "learning_rate": "lr", "learning_rate_scaling": "scaling"}
+GO_TOGETHER = {
+    "model": {"model"},
+    "pretrained": {
+        "pretrained", "pretrained_weights", "pretraining_photographs", "pretraining_epochs",
+        "feature_extraction_epochs",
+    },
+    "weighted": {"class_weights"},
+}  # fmt: skip
+"""Parameters that differ when runs differ in their network, their start or their loss alone."""
 _WORDS = {"residual": ("plain", "residual"), "pretrained": ("scratch", "pretrained")}
 """What the field calls runs without and with these parameters."""
 
@@ -67,6 +76,8 @@ class StudyGrid:
     question: str
     vary: dict[str, list[Any]]
     runs: tuple[StudyRun, ...]
+    telling: tuple[str, ...]
+    """What of ``vary`` changes more than network, start and loss, by which runs are called anyway; seeds aside."""
     judged_on: str = "testing"
     """One of :data:`JUDGED_ON`."""
 
@@ -76,7 +87,8 @@ class StudyGrid:
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> "StudyGrid":
         """Return the grid that :meth:`as_json` gave; ``KeyError`` or ``TypeError`` for what is none."""
-        return cls(**found | {"runs": tuple(StudyRun(**run) for run in found["runs"])})
+        runs = tuple(StudyRun(**run) for run in found["runs"])
+        return cls(**found | {"runs": runs, "telling": tuple(found["telling"])})
 
 
 def is_study(path: Path) -> bool:
@@ -158,7 +170,8 @@ def expand(
     for name, config in zip(names, configs, strict=True):
         runs.setdefault(name, config.model_copy(update={"name": name}))
     entries = tuple(StudyRun(name, point) for name, point in zip(names, points, strict=True))
-    grid = StudyGrid(study.path.stem, study.title, study.question, vary, entries, study.judged_on)
+    telling = tuple(name for name in vary if name != "seed" and _tells(name, points, configs))
+    grid = StudyGrid(study.path.stem, study.title, study.question, vary, entries, telling, study.judged_on)
     return grid, list(runs.values())
 
 
@@ -236,6 +249,26 @@ def _as_configured(study: StudyFile, configs: Sequence[RunConfig]) -> dict[str, 
         if twice is not None:
             raise InputError(f"{study.path}: vary: {key}: {twice!r} is in the list twice; leave one out")
     return vary
+
+
+def _tells(name: str, points: Sequence[dict[str, Any]], configs: Sequence[RunConfig]) -> bool:
+    """Tell whether ``name`` changes more than what runs are called by, or changes it without another name coming of it.
+
+    ``points``: the values of each combination, in the order of ``configs``.
+    """
+    alike: dict[str, list[RunConfig]] = {}
+    for point, config in zip(points, configs, strict=True):
+        alike.setdefault(repr({key: value for key, value in point.items() if key != name}), []).append(config)
+    other = lambda config: config.model_dump(exclude=set().union(*GO_TOGETHER.values()))  # noqa: E731
+    for group in alike.values():
+        if any(other(config) != other(group[0]) for config in group) or len(set(map(_called, group))) < len(group):
+            return True
+    return False
+
+
+def _called(config: RunConfig) -> tuple[str, str, bool]:
+    """Return what the name of a run in a report comes from: its network, its start, and whether grades are weighted."""
+    return config.model, config.pretrained_weights if config.pretrained else "", config.class_weights != "none"
 
 
 def _decisive(config: RunConfig) -> dict[str, Any]:

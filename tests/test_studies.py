@@ -464,7 +464,8 @@ def test_gradients_are_compared_layer_by_layer(tmp_path, plain, residual, expect
 def test_a_study_of_shortcuts_is_no_comparison_of_depths_elsewhere(tmp_path):
     """The report's own comparison of depths must not pair a plain network with a residual one."""
     study = collect(write_study(tmp_path, DEPTHS))
-    assert [(a.name, b.name) for a, b in study.pairs["model"]] == [("resnet18-residual", "resnet34-residual")]
+    pairs = [("resnet18-residual", "resnet34-residual"), ("resnet18-plain", "resnet34-plain")]
+    assert [(a.name, b.name) for a, b in study.pairs["model"]] == pairs
 
 
 HEADS = {"head": ["softmax", "coral", "corn"]}
@@ -502,7 +503,7 @@ def test_seeds_of_a_setting_belong_together(tmp_path):
 def test_a_setting_is_named_without_its_seed_wherever_that_stands(tmp_path):
     for number, vary in enumerate(({"seed": [0, 1]} | HEADS, HEADS | {"seed": [0, 1]})):
         study = collect(write_study(tmp_path / str(number), vary))
-        assert {run.setting for run in study.runs} == {"softmax", "coral", "corn"}
+        assert {run.setting for run in study.runs} == {"softmax", "CORAL", "CORN"}
 
 
 def test_unfinished_runs_are_missing_and_said_to_be(tmp_path):
@@ -529,9 +530,77 @@ def test_an_experiment_that_is_no_study_has_no_section(tmp_path):
     assert collect(tmp_path).grid is None
 
 
+@pytest.mark.parametrize(
+    ("vary", "telling"),
+    [
+        ({"model": ["resnet18", "resnet50"], "pretrained": [False, True], "seed": [0, 1]}, []),
+        ({"start": {"drawn": {"pretrained": True, "pretrained_weights": "generated"}, "none": {}}}, []),
+        ({"start": {f"{n} drawn": {"pretrained": True, "pretraining_photographs": n} for n in (200, 400)}}, ["start"]),
+        ({"recipe": {"lab": {}, "ours": {"pretrained": True, "epochs": 9}}, "model": ["resnet18"]}, ["recipe"]),
+        ({"class_weights": ["none", "majority_ratio"]}, []),
+        ({"class_weights": ["majority_ratio", "balanced"]}, ["class_weights"]),
+        ({"batch_size": [8, 16], "head": ["softmax", "coral"]}, ["batch_size", "head"]),
+    ],
+)
+def test_runs_are_called_by_what_their_network_start_and_loss_do_not_tell(tmp_path, vary, telling):
+    runs = {"pretrained_weights": "generated"} if "start" in vary and "none" not in vary["start"] else {}
+    grid, _ = expanded(tmp_path, vary, runs)
+    assert list(grid.telling) == telling
+
+
+def test_settings_go_by_the_words_of_the_study_all_through_the_report(tmp_path):
+    study = collect(
+        write_study(tmp_path, BATCHES | {"pretrained": [False, True]}, unfinished=("batch8-linear-scratch",))
+    )
+    assert {run.name: run.setting for run in study.runs} == {
+        f"{name}-{start}": words
+        for name, words in [
+            ("batch8-no-scaling", "batch 8 unscaled"), ("batch8-linear", "batch 8 linear"), ("batch32", "batch 32"),
+            ("batch128-no-scaling", "batch 128 unscaled"), ("batch128-linear", "batch 128 linear"),
+        ]
+        for start in ("scratch", "pretrained")
+    }  # fmt: skip
+    assert "ResNet18 from scratch, batch 32" in {one.label for one in study.configurations}
+    lists = {
+        "augmentations": [
+            [{"RandomRotation": {"degrees": n}}, "RandomHorizontalFlip", "RandomVerticalFlip"] for n in (9, 99)
+        ]
+    }
+    assert {run.setting for run in collect(write_study(tmp_path / "long", lists)).runs} == {
+        "augmentations1",
+        "augmentations2",
+    }
+
+
+def test_every_two_settings_that_differ_in_pretraining_alone_are_compared_and_the_best_speaks(tmp_path):
+    vary = {"head": ["softmax", "coral"], "pretrained": [False, True]}
+    skills = {("softmax", False): 0.5, ("softmax", True): 0.5, ("coral", False): 0.6, ("coral", True): 2.5}
+    study = collect(write_study(tmp_path, vary, skill=lambda values: skills[values["head"], values["pretrained"]]))
+    pairs = [("softmax-scratch", "softmax-pretrained"), ("coral-scratch", "coral-pretrained")]
+    assert [(a.name, b.name) for a, b in study.pairs["pretrained"]] == pairs
+    assert "Pretraining with “CORAL” adds" in text_of(sections.answer(study).data)
+    said = text_of(sections.findings(study).data)
+    assert "Pretraining raises accuracy in some comparisons, not measurably in others." in said
+    assert "ResNet18, CORAL, reaches" in said
+    assert text_of(sections.pretraining(study).data).count("against from scratch") == 2
+
+
+def test_what_is_compared_goes_by_the_setting_that_the_cause_was_added_to(tmp_path):
+    """A study may have pretraining in the name of one of its settings."""
+    recipes = {"ours": {}, "ours, pretrained": {"pretrained": True, "pretrained_weights": "generated"}}
+    recipes["lab"] = {"epochs": 9}
+    grid, configs = expanded(tmp_path, {"recipe": recipes})
+    write_json(Experiment(tmp_path).study, grid.as_json())
+    for config in configs:
+        given = config.model_dump(exclude_defaults=True, exclude={"name", "out_dir"})
+        write_run(tmp_path, photograph_table(200), name=config.name, parameters=given)
+    assert "Pretraining with “ours” adds" in text_of(sections.answer(collect(tmp_path)).data)
+    assert "ResNet18, ours, reaches" in text_of(sections.findings(collect(tmp_path)).data)
+
+
 def test_runs_of_a_study_are_told_apart_by_what_varies(tmp_path):
     folder = RunFolder(tmp_path / "runs" / "coral-seed2")
     folder.write_status("queued")
     write_json(folder.config, {"parameters": {"model": "resnet18", "pretrained": False}})
-    assert read_run(folder, tmp_path, in_study=True).label.endswith(", coral")
+    assert read_run(folder, tmp_path, "CORAL").label.endswith(", CORAL")
     assert "coral" not in read_run(folder, tmp_path).label

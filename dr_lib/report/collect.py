@@ -1,6 +1,7 @@
 """What an experiment folder holds, read once, for the report to show."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,16 +11,20 @@ import pandas as pd
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.report.run import Run
+from dr_lib.report.settings import told
 from dr_lib.report.study import Study
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
+
+_LONGEST_SETTING = 60
 
 
 def collect(experiment_dir: str | Path) -> Study:
     """Return what the folder ``experiment_dir`` holds; raises :class:`InputError` where it holds no runs at all."""
     experiment = Experiment(Path(experiment_dir))
     grid = _read_grid(experiment.study)
-    runs = tuple(read_run(folder, experiment.path, in_study=grid is not None) for folder in experiment.runs())
+    settings = _settings(grid) if grid else {}
+    runs = tuple(read_run(folder, experiment.path, settings.get(folder.name, "")) for folder in experiment.runs())
     if not runs:
         raise InputError(
             f"{experiment.path / 'runs'}: no runs to report; make some with `dr-lab run --out {experiment_dir}`"
@@ -36,15 +41,15 @@ def collect(experiment_dir: str | Path) -> Study:
     )
 
 
-def read_run(folder: RunFolder, home: Path, *, in_study: bool = False) -> Run:
+def read_run(folder: RunFolder, home: Path, setting: str = "") -> Run:
     """Return the run in ``folder``; one that claims to be done and lacks a file counts as failed.
 
-    Runs of a study are named after what varies; seeds of one setting share its name.
+    ``setting``: what a study varied in it, in words.
     """
     status = folder.read_status()
     common = {
         "name": folder.name,
-        "setting": re.sub(r"(^|-)seed\d+(?=-|$)", "", folder.name).lstrip("-") if in_study else "",
+        "setting": setting,
         "config": _read_if_there(folder.config) or {},
         "status": status,
         "page": _address(folder.page, home),
@@ -79,6 +84,26 @@ def _read_grid(path: Path) -> StudyGrid | None:
         return StudyGrid.from_json(_read_if_there(path))
     except (KeyError, TypeError):
         return None
+
+
+def _settings(grid: StudyGrid) -> dict[str, str]:
+    """Return by run what the study varied in it, in words, as far as its network, start and loss do not tell.
+
+    Where that is long, since lists were varied, it is what the run is named after.
+    """
+    points = defaultdict(list)
+    for point in grid.runs:
+        points[point.name].append(point.values)
+    settings = {}
+    for name, (first, *same) in points.items():
+        # What makes no difference to a run has several values in it.
+        words = told({key: first[key] for key in grid.telling if all(values[key] == first[key] for values in same)})
+        settings[name] = words if len(words) <= _LONGEST_SETTING else _without_seed(name)
+    return settings
+
+
+def _without_seed(name: str) -> str:
+    return re.sub(r"(^|-)seed\d+(?=-|$)", "", name).lstrip("-")
 
 
 def _address(page: Path, home: Path) -> str:

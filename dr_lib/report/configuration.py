@@ -39,6 +39,11 @@ class Configuration:
         return self.label.removeprefix(f"{self.network} ")
 
     @property
+    def setting(self) -> str:
+        """What a study varied in it beside network, start and loss; empty where nothing."""
+        return self.first.setting
+
+    @property
     def network(self) -> str:
         return self.first.network
 

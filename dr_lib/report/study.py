@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,11 @@ from dr_lib.errors import InputError
 from dr_lib.report.configuration import Configuration
 from dr_lib.report.run import Run
 from dr_lib.report.sentences import chosen_on
-from dr_lib.studies import StudyGrid
+from dr_lib.studies import GO_TOGETHER, StudyGrid
 
 _SAME_ANYWHERE = {
     "name", "out_dir", "cache_dir", "pixel_store", "checkpoint_minutes", "num_workers", "device", "seed",
 }  # fmt: skip
-_GO_TOGETHER = {
-    "model": {"model"},
-    "pretrained": {
-        "pretrained", "pretrained_weights", "pretraining_photographs", "pretraining_epochs",
-        "feature_extraction_epochs",
-    },
-    "weighted": {"class_weights"},
-}  # fmt: skip
-"""Parameters that differ when runs differ in their network, their start or their loss alone."""
-
 _MAY_GO_ALONG = {"model": {"batch_size", "learning_rate"}}
 """Parameters that may differ besides, where it is said: a deeper network leaves memory for smaller batches only."""
 
@@ -107,7 +98,8 @@ class Study:
     def pairs(self) -> dict[str, tuple[Pair, ...]]:
         """By ``pretrained``, ``model`` and ``weighted``: configurations that differ in that alone, without it first.
 
-        For ``model`` they are the shallowest and the deepest network, whose batches and learning rate may differ too.
+        For ``model`` they are the shallowest and the deepest network. Where none of these differ in that alone, batches
+        and learning rate may differ too, and the plainest two are compared.
         """
         no_yes = (False, True)
         shallow, deep = self.models[0], self.models[-1]
@@ -119,20 +111,16 @@ class Study:
         if shallow == deep:
             kinds["model"] = []
         return {
-            differing: tuple(pair for one, other in asked if (pair := self._closest(one, other, differing)))
+            differing: tuple(pair for one, other in asked for pair in self._comparable(one, other, differing))
             for differing, asked in kinds.items()
         }
 
-    def _closest(self, first: Kind, second: Kind, differing: str) -> Pair | None:
-        """Return the plainest configurations of these kinds that differ in ``differing`` alone."""
-        allowed = _MAY_GO_ALONG.get(differing, set())
-        alike = [
-            (one, other)
-            for one in self._of_kind(first)
-            for other in self._of_kind(second)
-            if _other_differences(one, other, differing) <= allowed
-        ]
-        return min(alike, key=lambda pair: [self._plainness(one) for one in pair], default=None)
+    def _comparable(self, first: Kind, second: Kind, differing: str) -> list[Pair]:
+        """Return the configurations of these kinds that differ in ``differing`` alone, the plainest first."""
+        both = product(*(sorted(self._of_kind(kind), key=self._plainness) for kind in (first, second)))
+        besides = [(pair, _other_differences(*pair, differing)) for pair in both]
+        alone = [pair for pair, others in besides if not others]
+        return alone or [pair for pair, others in besides if others <= _MAY_GO_ALONG.get(differing, set())][:1]
 
     def _of_kind(self, kind: Kind) -> list[Configuration]:
         return [one for one in self.configurations if one.kind == kind]
@@ -206,7 +194,7 @@ def also_different(before: Configuration, after: Configuration, differing: str) 
 
 def _other_differences(before: Configuration, after: Configuration, differing: str) -> set[str]:
     first, second = (one.first.parameters for one in (before, after))
-    names = (first.keys() | second.keys()) - _SAME_ANYWHERE - _GO_TOGETHER[differing]
+    names = (first.keys() | second.keys()) - _SAME_ANYWHERE - GO_TOGETHER[differing]
     return {name for name in names if first.get(name) != second.get(name)}
 
 

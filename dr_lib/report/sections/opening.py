@@ -52,8 +52,9 @@ def answer(study: Study) -> HTML:
     changes = []
     for cause, differing, plural in CAUSES:
         if pairs := main_pairs(study, differing):
-            found = compare(*pairs[0])
-            changes.append((cause, plural, found.accuracy, found.kappa))
+            found, setting = compare(*pairs[0]), pairs[0][0].setting
+            name = cause + f" with “{setting}”" * bool(setting)
+            changes.append((name, plural, found.accuracy, found.kappa))
     figures = [(one.figure("accuracy"), one.figure("kappa")) for one in study.configurations]
     warning = lead.nothing_learnt(
         [(accuracy.low, accuracy.high) for accuracy, _ in figures if accuracy.known],
@@ -115,11 +116,17 @@ def finding(
     before, after = pairs[0]
     change = compare(before, after)
     subject = {
-        "pretraining": after.network + ", weighted," * after.weighted,
-        "depth": f"The network {after.facts}",
-        "weighting": f"{after.network} {after.weights}",
+        "pretraining": after.network + _aside("weighted" * after.weighted, before.setting),
+        "depth": f"The network {after.facts}" + "," * bool(after.setting),
+        "weighting": f"{after.network} {after.weights}" + _aside(before.setting),
     }[noun]
     text = say.effect(
         noun, subject, describe(before), describe(after), before.accuracy, after.accuracy, change.accuracy, change.kappa
     )
     return f"<li><b>{escape(verdict)}</b> {escape(text)}</li>"
+
+
+def _aside(*words: str) -> str:
+    """Return what is set off by commas within a sentence, empty words left out."""
+    told = ", ".join(filter(None, words))
+    return f", {told}," if told else ""
