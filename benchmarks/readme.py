@@ -40,6 +40,7 @@ _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_
 RANDOM, GENERATED = "random weights", "generated pretraining"
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
 EIGHT = Experiment(RESULTS / "eyepacs-64-eight")
+FROM_EYEPACS = Experiment(RESULTS / "retinamnist-from-eyepacs")
 
 PUBLISHED = {
     "ResNet-18 (28 px)": (0.717, 0.524),
@@ -95,17 +96,34 @@ def retinamnist() -> str:
             for name, (area, share) in PUBLISHED.items()]  # fmt: skip
     settings = _settings_on_retinamnist()
     for (recipe, model, start), runs in settings.items():
-        figures = _figures_on_retinamnist()[recipe, model, start]
-        minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
-        name = _named(recipe, model, start)
-        rows.append([name, *(_over_seeds(figures[figure]) for figure in FIGURES), str(len(runs)), minutes])
-        together = summarise(ensemble([run.predictions for run in runs]))
-        cells = [_figure(together[figure], together["intervals"][figure]) for figure in FIGURES]
-        rows.append([f"the same, ensemble of the {len(runs)}", *cells, "", ""])
+        rows += _with_ensemble(_named(recipe, model, start), runs, _figures_on_retinamnist()[recipe, model, start])
         if start == GENERATED:
             cells = _differences(settings[recipe, model, RANDOM], runs, FIGURES)
             rows.append(["what pretraining adds", *cells, "", ""])
     return _table(["RetinaMNIST, 400 testing photographs", *FIGURES.values(), "runs", "minutes a run"], rows)
+
+
+def transfer() -> str:
+    """Return what training on EyePACS first makes of the strong recipe and ResNet18, beside the study's two starts."""
+    starts = {start: ("strong", "resnet18", start) for start in (RANDOM, GENERATED)}
+    runs = [Kept(folder) for folder in FROM_EYEPACS.runs()]
+    rows = []
+    for start, setting in starts.items():
+        rows += _with_ensemble(start, _settings_on_retinamnist()[setting], _figures_on_retinamnist()[setting])
+    rows += _with_ensemble("generated pretraining, then EyePACS", runs, over_seeds([run.predictions for run in runs]))
+    for start, setting in starts.items():
+        cells = _differences(_settings_on_retinamnist()[setting], runs, FIGURES)
+        rows.append([f"what that is above {start}", *cells, "", ""])
+    return _table(["strong recipe, ResNet18, from", *FIGURES.values(), "runs", "minutes a run"], rows)
+
+
+def _with_ensemble(name: str, runs: Sequence[Kept], figures: dict[str, SeedFigure]) -> list[list[str]]:
+    """Return the row of runs that differ in their seed, and the row of what they answer together."""
+    minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
+    each = [name, *(_over_seeds(figures[figure]) for figure in FIGURES), str(len(runs)), minutes]
+    together = summarise(ensemble([run.predictions for run in runs]))
+    cells = [_figure(together[figure], together["intervals"][figure]) for figure in FIGURES]
+    return [each, [f"the same, ensemble of the {len(runs)}", *cells, "", ""]]
 
 
 def ingredients() -> str:
@@ -326,6 +344,7 @@ def drawn(figure: Figure) -> bytes:
 
 TABLES: dict[str, Callable[[], str]] = {
     "retinamnist": retinamnist,
+    "transfer": transfer,
     "ingredients": ingredients,
     "eight": eight,
     "eyepacs": eyepacs,
