@@ -350,9 +350,9 @@ def driver():
 
     yield start
     for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        with process:  # its pipes are closed, even where a test failed before it had read them
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def assert_same_results(folder, whole):

@@ -17,6 +17,7 @@ from dr_lib.runs import Experiment, RunFolder
 from dr_lib.studies import StudyGrid
 
 _LONGEST_SETTING = 60
+"""Characters of a setting in words that a table's cell still holds on two lines or three."""
 
 
 def collect(experiment_dir: str | Path) -> Study:
