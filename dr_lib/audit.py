@@ -42,14 +42,15 @@ class Audit:
 def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
     """Return what is in the data of ``config``, whatever state it is in.
 
-    Missing photographs, unreadable ones and files of other kinds are findings here, not errors; only labels that
-    cannot be read raise :class:`InputError`. Each photograph is decoded once, in the pass that fills the pixel store.
+    Missing photographs, unreadable ones, files of other kinds and two of one name are findings here, not errors; only
+    labels that cannot be read raise :class:`InputError`. Each photograph is decoded once, in the pass that fills the
+    pixel store.
     """
     table = read_table(config.model_copy(update={"limit": 0}), progress)
     data_dir = Path(config.data_dir).expanduser()
     search = find_photographs(data_dir, table, config.images_dir, config.labels_file)
-    found = {"data_dir": str(data_dir), **audit_labels(table)}
-    there = _rows_with_files(table, search.missing, config)
+    found = {"data_dir": str(data_dir), **audit_labels(table), "files": search.as_json()}
+    there = _rows_with_files(table, [*search.missing, *search.several], config)
     if there.empty:
         return Audit(found, search.photographs)
     survey = Survey(search.photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
@@ -57,7 +58,7 @@ def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None =
     verdicts = {image: fact.verdict for image, fact in facts.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
     decisions = decide(verdicts, on_damage=rule, max_lost_share=config.max_lost_share)
-    found |= audit_photographs(there, facts, decisions, unlabelled=search.unlabelled, missing=search.missing)
+    found |= audit_photographs(there, facts, decisions)
     dropped = [decision.image for decision in decisions if decision.action == "dropped"]
     usable = there[~there["image"].isin(dropped)]
     return Audit(found | {"fingerprint": fingerprint(usable, search.photographs.size)}, search.photographs)
@@ -74,6 +75,6 @@ def write_audit(config: RunConfig, progress: bool = True, decode: Decode | None 
     return audit
 
 
-def _rows_with_files(table: pd.DataFrame, missing: list[str], config: RunConfig) -> pd.DataFrame:
-    there = table[~table["image"].isin(missing)].reset_index(drop=True)
+def _rows_with_files(table: pd.DataFrame, without: list[str], config: RunConfig) -> pd.DataFrame:
+    there = table[~table["image"].isin(without)].reset_index(drop=True)
     return limit_splits(there, config.limit, config.split_seed)

@@ -52,12 +52,12 @@ VERDICTS = {
 }
 
 
-def look_at(facts, table=None, **options):
+def look_at(facts, table=None):
     """Return the audit of photographs with these facts, all in training and of grade 0 unless ``table`` says else."""
     if table is None:
         table = table_of(train=dict.fromkeys(facts, 0))
     decisions = decide({image: one.verdict for image, one in facts.items()}, on_damage="repair", max_lost_share=0.1)
-    return audit_photographs(table, facts, decisions, **options)
+    return audit_photographs(table, facts, decisions)
 
 
 def names(entries):
@@ -161,11 +161,6 @@ def test_kinds_of_files():
     assert found["formats"] == {"PNG": 2, "JPEG": 1} and found["modes"] == {"L": 2, "RGB": 1}
     assert list(found["orientations"].items()) == [("6", 2), ("0", 1)]
     assert found["cameras"] == {"": 2, "Canon CR-1": 1}
-
-
-def test_missing_and_unlabelled_files_are_named():
-    found = look_at({"1": usual()}, missing=["2", "3"], unlabelled=["x"])
-    assert found["files"] == {"missing": ["2", "3"], "unlabelled": ["x"]}
 
 
 def test_unusual_photographs_in_order_of_brightness():

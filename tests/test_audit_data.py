@@ -13,6 +13,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.prepare import prepare_data
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
+from dr_lib.report.audit_text import audit_text
 from dr_lib.runs import Experiment
 
 TRAIN, TEST = eyes(range(8)), eyes(range(20, 24))
@@ -40,7 +41,11 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     audit = audit_data(config, progress=False)
     found = audit.found
     assert audit.thumbnail("3_left").size == (96, 80) and audit.thumbnail("2_left") is None
-    assert found["files"] == {"missing": ["1_left"], "unlabelled": ["images/new.jpeg"]}
+    folders = [str(tmp_path / "data"), str(images)]
+    assert found["files"] == {
+        "missing": ["1_left"], "unlabelled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
+        "folders": folders,
+    }  # fmt: skip
     assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",
         "3_left": "end marker missing",
@@ -58,10 +63,27 @@ def test_a_sound_folder_has_the_fingerprint_of_its_runs_and_their_squares(config
 def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):
     for path in (tmp_path / "data" / "images").iterdir():
         path.unlink()
+    (tmp_path / "data" / "elsewhere").mkdir()
+    write_photographs(tmp_path / "data" / "elsewhere", ["1_left"])
     found = write_audit(config, progress=False).found
+    looked_in = f"not looked at: none that the labels name is in {tmp_path / 'data'}, {tmp_path / 'data' / 'images'}; "
+    assert looked_in in " ".join(audit_text(found).split()) and "set images_dir" in audit_text(found)
     assert "damage" not in found and found["splits"]["test"]["photographs"] == 8
     assert read_json(Experiment(Path(config.out_dir)).audit) == found
-    assert "were not looked at" in Experiment(Path(config.out_dir)).audit_page.read_text()
+    assert "were not looked at: none" in Experiment(Path(config.out_dir)).audit_page.read_text()
+
+
+def test_links_to_nothing_and_two_files_of_a_name_are_findings(config, tmp_path):
+    images = tmp_path / "data" / "images"
+    for name in TRAIN:
+        (images / f"{name}.jpeg").unlink()
+        (images / f"{name}.jpeg").symlink_to("../.git/annex/objects/gone")
+    picture(1).save(images / "20_left.png")
+    audit = audit_data(config, progress=False)
+    assert audit.found["damage"]["checked"] == len(TEST) - 1
+    assert audit.found["files"]["missing"] == list(TRAIN) and len(audit.found["files"]["dangling"]) == len(TRAIN)
+    assert audit.found["files"]["several"] == {"20_left": [str(images / "20_left.jpeg"), str(images / "20_left.png")]}
+    assert audit.thumbnail("1_left") is None
 
 
 def test_the_command_prints_and_writes_the_same_audit(config, tmp_path):

@@ -52,7 +52,10 @@ def sound_audit(patients=20):
 def audit_of(table, facts, **options):
     verdicts = {image: one.verdict for image, one in facts.items()}
     decisions = decide(verdicts, on_damage="repair", max_lost_share=0.1)
-    return {"data_dir": "/photos"} | audit_labels(table) | audit_photographs(table, facts, decisions, **options)
+    paths = {kind: options.get(kind, []) for kind in ("missing", "unlabelled", "dangling")}
+    paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled")} | {"folders": ["/photos"]}
+    found = {"data_dir": "/photos", **audit_labels(table), "files": paths}
+    return found | audit_photographs(table, facts, decisions)
 
 
 def add(table, image, grade, split):
@@ -84,7 +87,11 @@ def troubled():
         EVIL: facts_of(109, retina=None),
         "77_left\x1b[31m": facts_of(110, brightness=0.01),
     }
-    return audit_of(table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabelled=["stray"])
+    return audit_of(
+        table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabelled=["stray"],
+        several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
+        respelled={"97_LEFT.png": "/photos/97_left.png"},
+    )  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -138,6 +145,9 @@ def test_every_kind_of_trouble_is_found(troubled):
         "2 or more steps apart: 1 of 20 patients with more than one photograph (5.0%)",
         "Without a file: 7 photographs (90_left, 91_left, 92_left, 93_left and 3 more)",
         "Without a row in the labels: 1 file (stray)",
+        "With more than one file of their name: 1 photograph (98_left)",
+        "Found under another case or ending than in the labels: 1 photograph (97_LEFT.png)",
+        "Links that lead to no file: 1 file (99_left.jpeg); fetch their files, such as with datalad get",
         "To be turned, says EXIF: 1 photograph",
         "Of 42 photographs, 4 are damaged: 1 truncated, 1 end marker missing, 1 unreadable and 1 corrupt",
         "Byte for byte the same: 1 photograph under 2 names; 1 on both sides of a split and 1 with different grades",
@@ -147,7 +157,7 @@ def test_every_kind_of_trouble_is_found(troubled):
         f"No round retina found: 1 photograph ({EVIL})",
     ):
         assert sum(part in text for text in said) == 1, part
-    assert len(said) == 12
+    assert len(said) == 15
 
 
 def test_an_absent_grade_and_unnamed_patients_are_found():
@@ -161,8 +171,8 @@ def test_an_absent_grade_and_unnamed_patients_are_found():
 def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
     text = audit_text(troubled)
     lines = text.splitlines()
-    assert lines[3] == "12 things to look at:"
-    assert max(map(len, lines)) <= WIDTH and len(lines) <= 66
+    assert lines[3] == "15 things to look at:"
+    assert max(map(len, lines)) <= WIDTH and len(lines) <= 71
     assert all(character.isprintable() or character == "\n" for character in text)
     counts = troubled["splits"]["train"]["counts"]
     assert [int(line.split()[-4]) for line in lines if re.match(r"  \d (no DR|mild|moder|sev|prolif)", line)] == counts

@@ -8,7 +8,7 @@ from dr_lib.errors import InputError
 
 
 def rows(table):
-    return [tuple(row) for row in table.itertuples(index=False)]
+    return [tuple(row) for row in table[["image", "grade", "patient", "split"]].itertuples(index=False)]
 
 
 def write(folder, **files):
@@ -28,7 +28,7 @@ def refusal(folder, form="auto", labels_file=""):
 def test_course_files_without_header_keep_the_first_photograph(tmp_path):
     write_course(tmp_path, {"10_left": 2, "10_right": 0}, {"7_left": 4})
     table = read_labels(tmp_path)
-    assert list(table.columns) == ["image", "grade", "patient", "split"]
+    assert list(table.columns) == ["image", "grade", "patient", "split", "suffix"]
     assert rows(table) == [("10_left", 2, "10", "train"), ("10_right", 0, "10", "train"), ("7_left", 4, "7", "test")]
     assert table.attrs == {"form": "course", "header": False, "headers": {"train": False, "test": False}}
     assert table["grade"].dtype == np.int64
@@ -142,6 +142,34 @@ def test_a_line_that_says_the_same_again_counts_once(tmp_path, caplog):
     write(tmp_path, trainLabels="image,level\na,3\nb,1\na,3\na.jpeg,3\n")
     assert read_labels(tmp_path)["image"].tolist() == ["a", "b"]
     assert "2 repeated lines" in caplog.text
+
+
+def test_the_ending_of_a_name_is_kept_beside_it(tmp_path):
+    write(tmp_path, labels="image,grade\na.png,0\nb.JPG,1\nc,2\nsub/d.tif,3\na,0\n")
+    table = read_labels(tmp_path)
+    suffixes = dict(zip(table["image"], table["suffix"], strict=True))
+    assert suffixes == {"a": ".png", "b": ".JPG", "c": "", "sub/d": ".tif"}
+
+
+def test_one_name_with_two_endings_is_refused(tmp_path):
+    write(tmp_path, labels="image,grade\na.png,0\na.jpeg,0\n")
+    message = refusal(tmp_path)
+    assert "labels.csv line 3" in message and "a.jpeg" in message and "a.png at" in message
+
+
+def test_unicode_forms_of_a_name_are_one_name_and_one_patient(tmp_path):
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    write(tmp_path, labels=f"image,grade,patient\n{composed}_1,0,{composed}\n{decomposed}_2,1,{decomposed}\n")
+    assert rows(read_labels(tmp_path)) == [
+        (f"{composed}_1", 0, composed, ""), (f"{composed}_2", 1, composed, ""),
+    ]  # fmt: skip
+    write(tmp_path, labels=f"image,grade\n{composed},0\n{decomposed},1\n")
+    assert "grade 1 here and 0 at" in refusal(tmp_path)
+
+
+def test_a_name_that_is_written_as_a_path_is_the_same_name(tmp_path):
+    write(tmp_path, labels="image,grade\na,0\n./a,1\n")
+    assert "grade 1 here and 0 at" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

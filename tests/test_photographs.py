@@ -1,4 +1,6 @@
+import os
 import pickle
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -43,8 +45,97 @@ def test_endings(tmp_path):
     names = ["as_jpeg", "as_jpg", "as_png", "as_tif", "loud", "v1.2"]
     photographs = open_photographs(tmp_path, table_of(*names))
     assert all(photographs.open(name).size == (96, 80) for name in names)
-    picture().save(tmp_path / "as_png.jpeg")
-    assert open_photographs(tmp_path, table_of("as_png")).path("as_png").suffix == ".jpeg"
+
+
+def found(folder, images_dir="", **suffixes):
+    """Return the file that is found for each name of a table, names with the endings that the labels give."""
+    table = pd.DataFrame({"image": list(suffixes), "suffix": list(suffixes.values())})
+    search = find_photographs(folder, table, images_dir)
+    return {image: str(search.photographs.path(image).relative_to(folder)) for image in suffixes}
+
+
+def refusal(folder, table):
+    with pytest.raises(InputError) as error:
+        open_photographs(folder, table)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_an_ending_that_the_labels_give_counts(tmp_path, caplog):
+    for name in ("P1.png", "P1.jpeg", "P2.jpeg", "P3.PNG"):
+        picture().save(tmp_path / name)
+    assert found(tmp_path, P1=".png") == {"P1": "P1.png"}
+    assert found(tmp_path, P1=".jpeg") == {"P1": "P1.jpeg"}
+    assert caplog.text == ""
+    assert found(tmp_path, P2=".png", P3=".png") == {"P2": "P2.jpeg", "P3": "P3.PNG"}
+    assert "2 photographs are spelled otherwise in the labels: P2.png is" in caplog.text
+
+
+def test_two_files_of_a_name_are_refused_and_never_chosen_from_by_order(tmp_path):
+    picture().save(tmp_path / "P1.png")
+    picture().save(tmp_path / "P1.jpeg")
+    for folder in ("train", "test"):
+        write_photographs(tmp_path / folder, ["1_left"])
+    message = refusal(tmp_path, table_of("P1"))
+    assert message.startswith("1 of 1 photographs have several files (P1: ") and "P1.jpeg or " in message
+    message = refusal(tmp_path, table_of("1_left"))
+    assert "train/1_left.jpeg or " in message and "test/1_left.jpeg" in message and "images_dir" in message
+    search = find_photographs(tmp_path, table_of("1_left"))
+    assert search.several == {"1_left": [tmp_path / "train/1_left.jpeg", tmp_path / "test/1_left.jpeg"]}
+    assert search.missing == [] and search.unlabelled == ["P1.jpeg", "P1.png"]
+    # The labels, or images_dir, may name the folder.
+    assert found(tmp_path, **{"train/1_left": "", "test/1_left": ""}) == {
+        "train/1_left": "train/1_left.jpeg", "test/1_left": "test/1_left.jpeg"
+    }  # fmt: skip
+    assert found(tmp_path, "test", **{"1_left": ""}) == {"1_left": "test/1_left.jpeg"}
+
+
+def test_a_folder_that_is_a_link_to_another_is_no_second_candidate(tmp_path):
+    write_photographs(tmp_path / "train", ["1_left"])
+    (tmp_path / "images").symlink_to("train")
+    assert open_photographs(tmp_path, table_of("1_left")).open("1_left").size == (96, 80)
+
+
+def test_names_in_another_case_or_unicode_form_are_found_where_they_are_clear(tmp_path, caplog):
+    decomposed = unicodedata.normalize("NFD", "Müller_1")
+    write_photographs(tmp_path, ["10_left", decomposed, "20_LEFT", "20_Left", "30_left", "30_LEFT"])
+    assert found(tmp_path, **{"10_LEFT": "", "Müller_1": ""}) == {
+        "10_LEFT": "10_left.jpeg", "Müller_1": f"{decomposed}.jpeg"
+    }  # fmt: skip
+    assert "1 photograph is spelled otherwise in the labels: 10_LEFT is" in caplog.text
+    assert "20_left: " in refusal(tmp_path, table_of("20_left"))
+    assert found(tmp_path, **{"30_LEFT": "", "30_left": ""}) == {"30_LEFT": "30_LEFT.jpeg", "30_left": "30_left.jpeg"}
+
+
+@pytest.mark.parametrize("names", [("1_left", "1_LEFT"), ("1_left", "train/1_left")])
+def test_two_names_of_one_file_are_refused(tmp_path, names):
+    write_photographs(tmp_path / "train", ["1_left"])
+    message = refusal(tmp_path, table_of(*names))
+    assert f"{names[0]!r} and {names[1]!r} are one photograph" in message and "train/1_left.jpeg" in message
+
+
+def test_links_to_nothing_are_missing_photographs(tmp_path):
+    write_photographs(tmp_path, ["a"])
+    (tmp_path / "linked.jpeg").symlink_to("a.jpeg")
+    (tmp_path / "gone.jpeg").symlink_to(".git/annex/objects/SHA256E-s1--00.jpeg")
+    (tmp_path / "ring.jpeg").symlink_to("ring.jpeg")
+    (tmp_path / "folder.jpeg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpeg")
+    search = find_photographs(tmp_path, table_of("linked", "gone", "ring", "folder", "pipe"))
+    assert search.missing == ["gone", "ring", "folder", "pipe"]
+    assert search.dangling == ["gone.jpeg", "ring.jpeg"] and search.unlabelled == ["a.jpeg"]
+    message = refusal(tmp_path, table_of("linked", "gone", "ring"))
+    assert "2 of 3 photographs are missing (gone, ring)" in message
+    assert "2 links lead to no file" in message and "datalad get" in message
+
+
+@pytest.mark.parametrize("images_dir", ["..", "../other", "/etc", "a/../../b", r"C:\pictures", "a\0b"])
+def test_images_dir_stays_in_the_data_folder(tmp_path, images_dir):
+    write_photographs(tmp_path / "data", ["a"])
+    with pytest.raises(InputError, match=r"images_dir: .* leads out of the data folder"):
+        open_photographs(tmp_path / "data", table_of("a"), images_dir)
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "data")
+    assert open_photographs(tmp_path / "data", table_of("a"), "link").open("a").size == (96, 80)
 
 
 def test_missing_photographs_are_counted_and_named(tmp_path):

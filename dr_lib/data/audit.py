@@ -114,16 +114,13 @@ def audit_photographs(
     table: pd.DataFrame,
     facts: Mapping[str, Facts],
     decisions: Sequence[Decision],
-    *,
-    unlabelled: Sequence[str] = (),
-    missing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what decoding the photographs told. Lists are complete; text and page show their beginnings.
 
     ``table``: rows of all photographs looked at, those that are dropped among them. ``facts``: by photograph.
-    ``decisions``: one a photograph. ``unlabelled``: files that no row names; ``missing``: rows without a file.
+    ``decisions``: one a photograph.
 
-    ``files``: the last two. ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by verdict), and
+    ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by verdict), and
     ``files``: one entry a damaged one, the decision and the label. ``formats``, ``modes``, ``orientations``,
     ``cameras``: photographs by value, the commonest first, an empty or 0 one where the file says nothing; ``sizes``:
     the same as width, height, photographs. ``width``, ``height`` in px, ``brightness`` and ``contrast``: smallest,
@@ -140,7 +137,6 @@ def audit_photographs(
         return [labels[image] | {"brightness": used[image].brightness} for image in names]
 
     return {
-        "files": {"missing": list(missing), "unlabelled": list(unlabelled)},
         "damage": {
             "checked": len(decisions),
             "intact": sum(decision.verdict.verdict == INTACT for decision in decisions),

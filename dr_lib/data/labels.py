@@ -12,7 +12,7 @@ from dr_lib.errors import InputError
 
 log = logging.getLogger("dr_lib.data")
 
-COLUMNS = ("image", "grade", "patient", "split")
+COLUMNS = ("image", "grade", "patient", "split", "suffix")
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Endings that a name in a label file may carry; the table holds names without them."""
 
@@ -27,8 +27,9 @@ GRADE = re.compile(r"^[0-4](\.0*)?$")
 
 
 def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd.DataFrame:
-    """Return one row a photograph: ``image`` and ``patient`` (text), ``grade`` (0-4), ``split``.
+    """Return one row a photograph: ``image`` and ``patient`` (text), ``grade`` (0-4), ``split``, ``suffix``.
 
+    ``suffix`` is the ending that the labels give to ``image``, such as ``.png``; empty where they give none.
     ``split`` is ``train``, ``validation``, ``test``, or empty in all rows where the labels bring none.
     ``form`` is ``course`` (``train_img.csv`` with ``train_label.csv``, and ``test_*``, with or without a header),
     ``kaggle`` (``trainLabels.csv``: image, level), ``aptos`` (``train.csv``: id_code, diagnosis), ``table`` (any CSV
@@ -41,11 +42,12 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
     if not data_dir.is_dir():
         own = "set data_dir to the folder of labels and photographs, or draw one with dr-lab make-data"
         raise InputError(f"data_dir {data_dir}: no such folder; {medmnist.REMEDY if form == 'medmnist' else own}")
+    refuse_outside(labels_file, "labels_file")
     if form == "auto":
         form = recognise(data_dir, labels_file)
     if form == "medmnist":
         rows, header = medmnist.read_labels(medmnist.find(data_dir, labels_file)), None
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        table = pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(suffix="")
     elif form == "course":
         table, header = _read_course(data_dir, labels_file)
     elif form in USUAL_FILES:
@@ -100,7 +102,6 @@ def _form_of(path: Path) -> str:
 
 def _label_file(data_dir: Path, form: str, labels_file: str) -> Path:
     if labels_file:
-        _refuse_outside(labels_file, "labels_file")
         path = data_dir / labels_file
     else:
         path = data_dir / USUAL_FILES[form]
@@ -168,15 +169,23 @@ class _Rows:
 
     def __init__(self):
         self._rows: dict[str, tuple[int, str, str]] = {}
+        self._suffixes: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._repeats = 0
 
     def add(self, image: Cell, grade: Cell, *, split: str, patient: str = "") -> None:
-        name = _image_name(image)
+        name, suffix = _image_name(image)
         if not GRADE.match(grade.text):
             raise InputError(f"{grade.place}: grade {grade.text!r} of {name} is no integer from 0 to 4")
         row = int(grade.text[0]), patient or patient_of(name), split
         known = self._rows.setdefault(name, row)
+        if suffix != self._suffixes.setdefault(name, suffix) and suffix:
+            if self._suffixes[name]:
+                raise InputError(
+                    f"{image.place}: {name}{suffix} here and {name}{self._suffixes[name]} at {self._places[name]}; "
+                    "photographs go by their name without its ending: rename one, or take its line out"
+                )
+            self._suffixes[name] = suffix
         if known == row:
             self._repeats += name in self._places
             self._places.setdefault(name, image.place)
@@ -191,21 +200,25 @@ class _Rows:
     def table(self) -> pd.DataFrame:
         if self._repeats:
             log.warning("%d repeated lines of the labels say the same again and were left out", self._repeats)
-        rows = [(image, *row) for image, row in self._rows.items()]
+        rows = [(image, *row, self._suffixes[image]) for image, row in self._rows.items()]
         return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"grade": "int64"})
 
 
-def _image_name(cell: Cell) -> str:
-    name = cell.text
-    if not name:
+def _image_name(cell: Cell) -> tuple[str, str]:
+    """Return the name of a photograph without its ending, and the ending, empty where it has none."""
+    if not cell.text:
         raise InputError(f"{cell.place}: the name of the photograph is empty")
-    _refuse_outside(name, cell.place)
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
+    refuse_outside(cell.text, cell.place)
+    path = PurePosixPath(cell.text)
+    suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ""
+    return str(path).removesuffix(suffix), suffix
 
 
-def _refuse_outside(name: str, place: str) -> None:
-    """Refuse a name that leaves the data folder, also in the other system's spelling."""
+def refuse_outside(name: str, place: str) -> None:
+    """Raise :class:`InputError` for a name that leaves the data folder, also in the other system's spelling.
+
+    Links inside the folder may lead anywhere.
+    """
     windows = PureWindowsPath(name)
     if windows.root or windows.drive or ".." in windows.parts or "\0" in name:
         raise InputError(f"{place}: {name!r} leads out of the data folder; use names inside it")

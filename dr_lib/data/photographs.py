@@ -1,9 +1,13 @@
 """Where photographs are, and their pixels: a folder of files, or RetinaMNIST's arrays."""
 
+import logging
+import os
+import unicodedata
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,13 +16,18 @@ from PIL import Image
 from dr_lib.data import medmnist
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.jpeg import repair
+from dr_lib.data.labels import refuse_outside
 from dr_lib.errors import InputError
 
+log = logging.getLogger("dr_lib.data")
+
 SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""What a photograph may end with, best first; case does not matter."""
+"""What a photograph may end with; case does not matter."""
 
 USUAL_FOLDERS = (".", "images", "train", "test", "train_images", "test_images")
-"""Where photographs are looked for inside ``data_dir``, in this order."""
+"""Where photographs are looked for inside ``data_dir``."""
+
+HOW_TO_FETCH = "fetch their files, such as with datalad get or git annex get"
 
 
 class Photographs(Protocol):
@@ -123,47 +132,96 @@ class MedmnistPhotographs:
 class Search:
     """What looking for the photographs of a table came to.
 
-    ``photographs``: those that are there. ``missing``: names without a file. ``unlabelled``: files, by path, without
-    a name in the table. ``folders``: where they were looked for.
+    ``photographs``: those that are there. ``missing``: names without a file. ``several``: the files of each name that
+    has more than one, none of which is used. ``respelled``: names that differ from their file's in case or ending,
+    and that file. ``unlabelled``: files, by path, without a name in the table. ``dangling``: links that lead to no
+    file. ``folders``: where they were looked for.
     """
 
     photographs: Photographs
     missing: list[str]
-    unlabelled: list[str]
     folders: list[Path]
+    several: dict[str, list[Path]] = field(default_factory=dict)
+    respelled: dict[str, Path] = field(default_factory=dict)
+    unlabelled: list[str] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the audit says of the files themselves."""
+        return {
+            "missing": self.missing,
+            "several": {image: [str(path) for path in files] for image, files in self.several.items()},
+            "respelled": {name: str(path) for name, path in self.respelled.items()},
+            "unlabelled": self.unlabelled,
+            "dangling": self.dangling,
+            "folders": [str(folder) for folder in self.folders],
+        }
 
 
 def find_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", labels_file: str = "") -> Search:
     """Look for the photographs of ``table`` in ``data_dir``, all or none of which may be there.
 
-    With ``images_dir`` empty, ``data_dir`` itself and its usual subfolders are searched.
+    With ``images_dir`` empty, ``data_dir`` itself and its usual subfolders are searched. A name is that of a file with
+    the same ending (column ``suffix``, where the labels give one), else with the same in another case, else with
+    another ending; it never chooses between two of these. Raises :class:`InputError` where two names mean one file.
     """
     data_dir = Path(data_dir)
     if table.attrs.get("form") == "medmnist":
-        return Search(MedmnistPhotographs(medmnist.find(data_dir, labels_file)), [], [], [data_dir])
+        return Search(MedmnistPhotographs(medmnist.find(data_dir, labels_file)), [], [data_dir])
+    refuse_outside(images_dir, "images_dir")
     candidates = [data_dir / images_dir] if images_dir else [data_dir / name for name in USUAL_FOLDERS]
     folders = [folder for folder in candidates if folder.is_dir()]
     if not folders:
         raise InputError(f"images_dir {candidates[0]}: no such folder; name the folder of the photographs in data_dir")
     index = _Index(folders)
-    found = {image: index.find(image) for image in table["image"]}
-    paths = {image: path for image, path in found.items() if path is not None}
-    missing = [image for image in found if image not in paths]
-    return Search(FolderPhotographs(paths), missing, index.files_besides(set(paths.values()), data_dir), folders)
+    suffixes = dict(zip(table["image"], table.get("suffix", repeat("")), strict=False))
+    found = {image: index.find(image, suffix) for image, suffix in suffixes.items()}
+    paths = {image: files[0] for image, files in found.items() if len(files) == 1}
+    names: dict[Path, str] = {}
+    for image, path in paths.items():
+        if (other := names.setdefault(path, image)) != image:
+            raise InputError(f"labels: {other!r} and {image!r} are one photograph, {path}; take one of the lines out")
+    respelled = {
+        image + suffixes[image]: path
+        for image, path in paths.items()
+        if _composed(path.name if suffixes[image] else path.stem) != image.rpartition("/")[2] + suffixes[image]
+    }
+    if respelled:
+        are = "photograph is" if len(respelled) == 1 else "photographs are"
+        name, path = next(iter(respelled.items()))
+        log.warning("%d %s spelled otherwise in the labels: %s is %s", len(respelled), are, name, path)
+    used = {path for files in found.values() for path in files}
+    return Search(
+        FolderPhotographs(paths),
+        missing=[image for image, files in found.items() if not files],
+        folders=folders,
+        several={image: files for image, files in found.items() if len(files) > 1},
+        respelled=respelled,
+        unlabelled=sorted(str(path.relative_to(data_dir)) for path in index.files() - used),
+        dangling=sorted(str(path.relative_to(data_dir)) for path in index.dangling),
+    )
 
 
 def open_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", labels_file: str = "") -> Photographs:
     """Return the photographs of ``table``, found in ``data_dir`` as :func:`find_photographs` does.
 
-    Raises :class:`InputError` that says how many are missing, which, and where they were looked for.
+    Raises :class:`InputError` that says how many are missing, which, and where they were looked for, or which of them
+    have several files.
     """
     search = find_photographs(data_dir, table, images_dir, labels_file)
     if search.missing:
         some = ", ".join(search.missing[:5]) + (", ..." if len(search.missing) > 5 else "")
-        looked = ", ".join(str(folder) for folder in search.folders)
+        links = f"; {len(search.dangling)} links lead to no file: {HOW_TO_FETCH}" if search.dangling else ""
         raise InputError(
-            f"{len(search.missing)} of {len(table)} photographs are missing ({some}); looked in {looked} for files "
-            f"ending in {', '.join(SUFFIXES)}; set images_dir, or take the missing ones out of the labels"
+            f"{len(search.missing)} of {len(table)} photographs are missing ({some}); looked in "
+            f"{', '.join(map(str, search.folders))} for files ending in {', '.join(SUFFIXES)}{links}; "
+            "set images_dir, or take the missing ones out of the labels"
+        )
+    if search.several:
+        image, files = next(iter(search.several.items()))
+        raise InputError(
+            f"{len(search.several)} of {len(table)} photographs have several files ({image}: "
+            f"{' or '.join(map(str, files))}); set images_dir, or write folder and ending of the names in the labels"
         )
     return search.photographs
 
@@ -173,24 +231,61 @@ class _Index:
 
     def __init__(self, folders: list[Path]):
         self._folders = folders
-        self._listed: dict[Path, dict[str, Path]] = {}
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+        self.dangling: set[Path] = set()
 
-    def find(self, image: str) -> Path | None:
+    def find(self, image: str, suffix: str) -> list[Path]:
+        """Return the files that ``image`` may mean, as alike to its spelling as there are; more than one is no answer.
+
+        ``suffix``: the ending that the labels give, empty where they give none.
+        """
         parent, _, name = image.rpartition("/")
-        for folder in self._folders:
-            if (path := self._list(folder / parent).get(name)) is not None:
-                return path
-        return None
+        files = [path for folder in self._folders for path in self._list(folder / parent).get(_folded(name), ())]
+        for as_given in (
+            lambda path: _composed(path.stem) == name and path.suffix == (suffix or path.suffix),
+            lambda path: path.suffix.lower() == (suffix or path.suffix).lower(),
+            lambda path: _composed(path.stem) == name,
+        ):
+            if alike := [path for path in files if as_given(path)]:
+                files = alike
+                break
+        # One folder may be a link to another.
+        return files if len(files) < 2 else list({path.resolve(): path for path in reversed(files)}.values())[::-1]
 
-    def files_besides(self, used: set[Path], home: Path) -> list[str]:
-        """Return the photographs in the folders looked into that are not ``used``, by path from ``home``."""
-        listed = {path for files in self._listed.values() for path in files.values()}
-        return sorted(str(path.relative_to(home)) for path in listed - used)
+    def files(self) -> set[Path]:
+        """Return the photographs in the folders looked into."""
+        return {path for listed in self._listed.values() for files in listed.values() for path in files}
 
-    def _list(self, folder: Path) -> dict[str, Path]:
+    def _list(self, folder: Path) -> dict[str, list[Path]]:
         if folder not in self._listed:
-            files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
-            # The best ending comes last and stays.
-            files.sort(key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name), reverse=True)
-            self._listed[folder] = {path.stem: path for path in files}
+            files = self._listed[folder] = {}
+            for entry in _entries(folder):
+                path = folder / entry.name
+                if path.suffix.lower() not in SUFFIXES:
+                    continue
+                # Asking the entry costs no call to the system, which os.path.isfile needs to follow a link.
+                if entry.is_file(follow_symlinks=False) or os.path.isfile(path):
+                    files.setdefault(_folded(path.stem), []).append(path)
+                elif entry.is_symlink() and not path.is_dir():
+                    self.dangling.add(path)
         return self._listed[folder]
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror}); see to it that you may read it") from None
+
+
+def _composed(name: str) -> str:
+    """Return ``name`` in the form of Unicode that labels are read in; macOS writes names in another."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    """Return what names that differ in case or form of Unicode alone have in common."""
+    return _composed(_composed(name).casefold())

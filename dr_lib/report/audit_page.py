@@ -61,7 +61,7 @@ def _of_photographs(section: Callable[..., HTML]) -> Callable[..., HTML]:
     @wraps(section)
     def shown(audit: Mapping[str, Any], *thumbnail: Thumbnail) -> HTML:
         if "damage" not in audit:
-            return markup.shown(markup.paragraphs("The photographs were not looked at."))
+            return markup.shown(markup.paragraphs(f"The photographs were not looked at{say.why_not_looked_at(audit)}."))
         return section(audit, *thumbnail)
 
     return shown
@@ -167,9 +167,13 @@ def files(audit: Mapping[str, Any]) -> HTML:
     caption = "The readable files; in brackets the number of photographs."
     table = markup.table(["Property", "Values"], rows, caption, css="cards")
     lists = ""
+    paths = audit["files"]
     for title, names in (
-        ("Photographs of the labels without a file", audit["files"]["missing"]),
-        ("Files without a row in the labels", audit["files"]["unlabelled"]),
+        (say.MISSING, paths["missing"]),
+        (say.SEVERAL, [f"{image}: {' or '.join(files)}" for image, files in paths["several"].items()]),
+        (say.RESPELLED, [f"{name} is {file}" for name, file in paths["respelled"].items()]),
+        (say.DANGLING, paths["dangling"]),
+        (say.UNLABELLED, paths["unlabelled"]),
     ):
         if names:
             lists += f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(say.some(names, MOST_NAMED))

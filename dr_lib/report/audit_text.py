@@ -6,12 +6,19 @@ from typing import Any, NamedTuple
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART, GIVEN
+from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
 from dr_lib.report import data_sentences as say
 from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
 
 WIDTH = 110
 SHOWN = 4
 """Names, rows or values of a list that the text shows; the others are in ``audit.json``."""
+
+
+MISSING, UNLABELLED = "Without a file", "Without a row in the labels"
+SEVERAL = "With more than one file of their name"
+RESPELLED = "Found under another case or ending than in the labels"
+DANGLING = "Links that lead to no file"
 
 
 class Finding(NamedTuple):
@@ -44,10 +51,18 @@ def overview(audit: Mapping[str, Any]) -> str:
     if both["test_patients"] and both["named"] and not both["also_in_training"]:
         said.append(say.leak(both["test_patients"], 0))
     if "damage" not in audit:
-        said.append("The photographs themselves were not looked at.")
+        said.append(f"The photographs themselves were not looked at{why_not_looked_at(audit)}.")
     elif not audit["damage"]["files"]:
         said.append(say.damage(audit["damage"]["checked"], []))
     return " ".join(said)
+
+
+def why_not_looked_at(audit: Mapping[str, Any]) -> str:
+    """Return where photographs were looked for and none was found; empty in an audit of labels by themselves."""
+    if "files" not in audit:
+        return ""
+    folders = some(audit["files"]["folders"], len(USUAL_FOLDERS))
+    return f": none that the labels name is in {folders}; where they are in another folder, set images_dir"
 
 
 def majority(audit: Mapping[str, Any]) -> str:
@@ -73,6 +88,8 @@ def held_out(audit: Mapping[str, Any]) -> str:
 def findings(audit: Mapping[str, Any]) -> list[Finding]:
     """Return what is worth a look, in the order of the page's sections; empty where nothing is."""
     found = list(_in_labels(audit))
+    if "files" in audit:
+        found += _in_folders(audit["files"], all_missing="damage" not in audit)
     if "damage" in audit:
         found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
     return found
@@ -112,13 +129,29 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
+def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Finding]:
+    if files["missing"] and not all_missing:
+        yield Finding("files", f"{MISSING}: {_counted_names(files['missing'], 'photograph')}.")
+    if files["several"]:
+        yield Finding(
+            "files",
+            f"{SEVERAL}: {_counted_names(list(files['several']), 'photograph')}. They are left out; set images_dir, or "
+            "write folder and ending of their names in the labels.",
+        )
+    if files["respelled"]:
+        yield Finding("files", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
+    if files["dangling"]:
+        yield Finding("files", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
+    if files["unlabelled"]:
+        yield Finding("files", f"{UNLABELLED}: {_counted_names(files['unlabelled'], 'file')}.")
+
+
+def _counted_names(names: Sequence[str], noun: str) -> str:
+    return f"{counted(len(names), noun)} ({some(names)})"
+
+
 def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    missing, unlabelled = audit["files"]["missing"], audit["files"]["unlabelled"]
     turned = sum(count for value, count in audit["orientations"].items() if value not in ("0", "1"))
-    if missing:
-        yield Finding("files", f"Without a file: {counted(len(missing), 'photograph')} ({some(missing)}).")
-    if unlabelled:
-        yield Finding("files", f"Without a row in the labels: {counted(len(unlabelled), 'file')} ({some(unlabelled)}).")
     if turned:
         photographs = counted(turned, "photograph")
         yield Finding("files", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
@@ -249,4 +282,6 @@ def _and_more(rows: Sequence[Any]) -> Iterable[str]:
 
 
 def _wrapped(text: str, first: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_long_words=False)
+    # Names and folders stay whole, so that they can be copied.
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), **whole)
