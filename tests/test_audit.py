@@ -69,13 +69,14 @@ def test_labels_alone():
     table.attrs.update(form="course", header=False, split_origin="made here by patient")
     found = audit_labels(table)
     assert found["splits"]["train"] == {
-        "photographs": 4, "patients": 3, "counts": [3, 0, 0, 0, 1], "shares": [0.75, 0, 0, 0, 0.25],
+        "photographs": 4, "patients": 3, "unknown_patients": 0,
+        "counts": [3, 0, 0, 0, 1], "shares": [0.75, 0, 0, 0, 0.25],
     }  # fmt: skip
     assert found["splits"]["test"]["patients"] == 3
     assert found["majority_accuracy"] == 0.5  # grade 0 is the commonest in training
     # 2 is in training and 4 in validation; both are leaks, 5 is none.
     assert found["patients_on_both_sides"] == {
-        "test_patients": 3, "also_in_training": 2, "named": True, "patients": ["2", "4"],
+        "test_patients": 3, "also_in_training": 2, "named": True, "unknown": 0, "patients": ["2", "4"],
     }  # fmt: skip
     assert (found["form"], found["header"], found["split_origin"]) == ("course", False, "made here by patient")
     assert found["samples"] == [["1_left", "2_left"], [], [], [], ["3_left"]]
@@ -87,9 +88,19 @@ def test_the_majority_is_that_of_training():
     assert not found["patients_on_both_sides"]["named"]
 
 
+def test_patients_are_unknown_where_neither_the_labels_nor_a_name_tell_them():
+    found = audit_labels(table_of(train={"a": 0, "b": 1, "1_left": 0}, test={"c": 0, "2_left": 1}))
+    both = found["patients_on_both_sides"]
+    assert both == {"test_patients": 1, "also_in_training": 0, "named": True, "unknown": 3, "patients": []}
+    assert [found["splits"][split]["patients"] for split in ("train", "test")] == [1, 1]
+    assert [found["splits"][split]["unknown_patients"] for split in ("train", "test")] == [2, 1]
+
+
 def test_empty_splits_are_zeros_that_json_can_hold(tmp_path):
     found = audit_labels(table_of(train={"1": 0}))
-    assert found["splits"]["test"] == {"photographs": 0, "patients": 0, "counts": [0] * 5, "shares": [0] * 5}
+    assert found["splits"]["test"] == {
+        "photographs": 0, "patients": 0, "unknown_patients": 0, "counts": [0] * 5, "shares": [0] * 5,
+    }  # fmt: skip
     assert found["majority_accuracy"] is None
     write_json(tmp_path / "audit.json", found | look_at({}))
 

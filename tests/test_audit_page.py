@@ -141,7 +141,8 @@ def test_every_kind_of_trouble_is_found(troubled):
     said = [finding.text for finding in findings(troubled)]
     for part in (
         "loses the first line of each: 1_left (grade 1) of train_img.csv and 2_right (grade 2) of test_img.csv",
-        "1 of 7 testing patients (14.3%) have their other eye",
+        "1 of 6 testing patients (16.7%) have their other eye",
+        "The patients of 1 photograph are unknown",
         "2 or more steps apart: 1 of 20 patients with more than one photograph (5.0%)",
         "Without a file: 7 photographs (90_left, 91_left, 92_left, 93_left and 3 more)",
         "Without a row in the labels: 1 file (stray)",
@@ -166,6 +167,24 @@ def test_an_absent_grade_and_unnamed_patients_are_found():
     assert said[0] == "No training photograph is of grade 1, 2, 3 and 4."
     assert said[1] == "No testing photograph is of grade 0, 2, 3 and 4."
     assert said[2].startswith("The labels do not say which photographs are of the same patient")
+
+
+def test_unknown_patients_are_counted_wherever_patients_are():
+    """One row of 40 names a patient: nothing is known of the others, so none of them is said to be on one side."""
+    table = pd.DataFrame({
+        "image": [f"{number}" for number in range(40)], "grade": [number % 5 for number in range(40)],
+        "patient": ["ann", *(f"{number}" for number in range(1, 40))], "split": ["test", "train"] * 20,
+    })  # fmt: skip
+    audit = audit_labels(table)
+    assert "patients" in [finding.section for finding in findings(audit)]
+    text = " ".join(audit_text(audit).split())
+    page = Page(audit_page(audit, nothing)).text
+    for said in (text, page):
+        assert "The patients of 39 photographs are unknown" in said
+        assert "None of the 1 testing patient that is known" in said
+        assert "None of the 20" not in said and "None of the 1 testing patient has" not in said
+    assert re.search(r" patients 0 0? ?1", text) and re.search(r"of unknown patients 20 19", text)
+    assert "and 20 photographs of unknown ones" in page and "and 19 photographs of unknown ones" in page
 
 
 def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):

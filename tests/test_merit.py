@@ -97,6 +97,17 @@ def test_the_other_eye_is_looked_for_among_the_patients_of_the_audit(study, tmp_
         assert "all of one kind" in text_of(other_eyes(collect(tmp_path)))
 
 
+def test_unknown_patients_are_on_no_side(tmp_path):
+    table = photograph_table(600)
+    table.loc[:99, "patient"] = table.loc[:99, "image"]
+    audit = made_up_audit(table)
+    audit["patients_on_both_sides"]["patients"] = table["patient"].unique()[-100:].tolist()
+    write_run(tmp_path, table)
+    write_json(tmp_path / "audit.json", audit)
+    assert "on 200 photographs of patients who have another" in (text := text_of(other_eyes(collect(tmp_path))))
+    assert "and on 300 of known patients who have none" in text
+
+
 def test_patients_who_were_trained_on_are_caught(tmp_path):
     table = photograph_table(600)
     audit = made_up_audit(table)

@@ -94,6 +94,9 @@ def test_damage_and_leak():
     assert "(88.9%)" in said.leak(6322, 5618) and "flatter" in said.leak(6322, 5618)
     assert said.leak(10, 0).startswith("None of the 10")
     assert "is not known" in said.leak(10, 0, named=False)
+    assert "The patients of 39 photographs are unknown" in said.leak(0, 0, unknown=39)
+    assert "None of" not in said.leak(0, 0, unknown=39)
+    assert said.leak(8, 2, unknown=1).startswith("2 of 8 testing patients (25.0%)")
 
 
 def test_imbalance():

@@ -15,11 +15,14 @@ def test_summary_has_every_figure_in_json():
     figures = summarise(predictions)
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert set(figures) == {
-        "photographs", "patients", "accuracy", "majority_accuracy", "kappa", "balanced_accuracy", "macro_f1", "auc",
-        "macro_auc", "referable_auc", "referable_average_precision", "referable_at_90_sensitivity",
+        "photographs", "patients", "unknown_patients", "accuracy", "majority_accuracy", "kappa", "balanced_accuracy",
+        "macro_f1", "auc", "macro_auc", "referable_auc", "referable_average_precision", "referable_at_90_sensitivity",
         "referable_at_95_specificity", "recall", "precision", "support", "confusion_matrix", "calibration", "intervals",
     }  # fmt: skip
-    assert figures["photographs"] == 300 and figures["patients"] == 150
+    assert (figures["photographs"], figures["patients"], figures["unknown_patients"]) == (300, 150, 0)
+    predictions.loc[:99, "patient"] = predictions.loc[:99, "image"]
+    figures = summarise(predictions)
+    assert (figures["patients"], figures["unknown_patients"]) == (100, 100)
     assert figures["support"] == [sum(row) for row in figures["confusion_matrix"]]
     limits = figures["intervals"]
     assert set(limits) <= set(figures)

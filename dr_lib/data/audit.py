@@ -17,6 +17,7 @@ from dr_lib.data.balance import class_counts, class_shares
 from dr_lib.data.damage_rule import Decision
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates
 from dr_lib.data.jpeg import INTACT, UNREADABLE
+from dr_lib.data.labels import patient_known
 from dr_lib.data.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -36,18 +37,22 @@ def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
     """Return what the labels alone tell; the photographs need not be there.
 
     ``form``, ``header``, ``header_loss`` (see :func:`header_loss`) and ``split_origin`` are those of the table's
-    ``attrs``. ``splits``: photographs, patients, counts and shares of the grades in each. ``majority_accuracy``:
+    ``attrs``. ``splits``: photographs, known patients, photographs of unknown ones, counts and shares of the grades in
+    each. ``majority_accuracy``:
     share of the commonest training grade in the test split, which a network must beat (None without test
-    photographs). ``patients_on_both_sides``: patients of the test split, how many of them are in training or
-    validation too, and which; ``named``: whether the labels say which photographs are of the same patient.
+    photographs). ``patients_on_both_sides``: known patients of the test split, how many of them are in training or
+    validation too, and which; ``named``: whether any patient is known; ``unknown``: photographs, of all splits, whose
+    patient is not.
     ``patients_apart``: see :func:`patients_apart`. ``samples``: training photographs of grade 0 to 4, of
     different patients, the first by name.
     """
     parts = {split: table[table["split"] == split] for split in SPLITS}
     train, test = parts["train"], parts["test"]
+    known = table[patient_known(table)]
     test_counts, train_counts = class_counts(test["grade"]), class_counts(train["grade"])
-    test_patients = set(test["patient"])
-    leaked = test_patients & (set(train["patient"]) | set(parts["validation"]["patient"]))
+    tested = known["split"] == "test"
+    test_patients = set(known[tested]["patient"])
+    leaked = test_patients & set(known[~tested]["patient"])
     return {
         "form": table.attrs.get("form", ""),
         "header": table.attrs.get("header"),
@@ -58,7 +63,8 @@ def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
         "patients_on_both_sides": {
             "test_patients": len(test_patients),
             "also_in_training": len(leaked),
-            "named": bool((table["patient"] != table["image"]).any()),
+            "named": not known.empty,
+            "unknown": len(table) - len(known),
             "patients": sorted(leaked, key=_by_number),
         },
         "patients_apart": patients_apart(table),
@@ -195,9 +201,11 @@ def fingerprint(table: pd.DataFrame, size_of: Callable[[str], int]) -> str:
 
 def _describe(part: pd.DataFrame) -> dict[str, Any]:
     counts = class_counts(part["grade"])
+    known = patient_known(part)
     return {
         "photographs": len(part),
-        "patients": int(part["patient"].nunique()),
+        "patients": int(part.loc[known, "patient"].nunique()),
+        "unknown_patients": int((~known).sum()),
         "counts": counts.tolist(),
         "shares": class_shares(counts).tolist(),
     }

@@ -91,6 +91,14 @@ def patient_of(image: str) -> str:
     return eye["patient"] if eye else image
 
 
+def patient_known(table: pd.DataFrame) -> pd.Series:
+    """Tell for each row whether its ``patient`` is known: whom neither labels nor name tell is called like the image.
+
+    Such a photograph counts as a patient of its own where patients are drawn or kept together.
+    """
+    return table["patient"] != table["image"]
+
+
 def _form_of(path: Path) -> str:
     columns = read_columns(path)
     if columns["image"].name == "id_code" and columns["grade"].name == "diagnosis":

@@ -17,6 +17,7 @@ from dr_lib.errors import InputError
 from dr_lib.evaluation.predict import predict, prediction_table
 from dr_lib.evaluation.summary import summarise
 from dr_lib.progress import Progress
+from dr_lib.report.wording import patients
 from dr_lib.training.checkpoint import load_trained
 from dr_lib.training.device import resolve_device, worker_count
 from dr_lib.training.loaders import Batches
@@ -63,8 +64,8 @@ def figures_as_text(summary: dict[str, Any], split: str) -> str:
     """Return what :func:`evaluate_checkpoint` found, for people: figures with their intervals, and counts."""
     intervals = summary["intervals"]
     lines = [
-        f"{split}: {summary['photographs']} photographs of {summary['patients']} patients; "
-        "in brackets 95 % intervals over patients",
+        f"{split}: {summary['photographs']} photographs of "
+        f"{patients(summary['patients'], summary['unknown_patients'])}; in brackets 95 % intervals over patients",
         f"{'accuracy':34}{_figure(summary['accuracy'], intervals['accuracy'], 4)}",
         f"{'accuracy of the commonest grade':34}{_per_cent(summary['majority_accuracy'], 4)}",
         f"{'balanced accuracy':34}{_figure(summary['balanced_accuracy'], intervals['balanced_accuracy'])}",

@@ -13,6 +13,7 @@ from dr_lib.deployment.exported import KEYS, Description
 from dr_lib.deployment.run_folder import facts_of_run, figures_of_run
 from dr_lib.evaluation.intervals import RESAMPLES
 from dr_lib.report.sentences import chosen_by
+from dr_lib.report.wording import patients
 
 FEW = 30
 """Testing photographs of a grade below which its figures say little."""
@@ -74,11 +75,16 @@ def _data(config: RunConfig, facts: dict[str, Any] | None) -> str:
     if facts is None:
         return f"{name} The checkpoint lies in no finished run's folder, so splits and counts are unknown."
     rows = [
-        [split, found["photographs"], found["patients"], *found["counts"]]
+        [split, found["photographs"], _patients(found), *found["counts"]]
         for split, found in facts["data"]["splits"].items()
     ]
     heading = ["split", "photographs", "patients", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
     return f"{name} Fingerprint: {text(facts['data']['fingerprint'])}.\n\n{_table(heading, rows)}"
+
+
+def _patients(split: dict[str, Any]) -> int | str:
+    unknown = split.get("unknown_patients", 0)
+    return patients(split["patients"], unknown) if unknown else split["patients"]
 
 
 def _figures(metrics: dict[str, Any] | None) -> str:
@@ -108,7 +114,8 @@ def _figures(metrics: dict[str, Any] | None) -> str:
     ]
     matrix = [[f"{grade} {GRADE_NAMES[grade]}", *row] for grade, row in enumerate(test["confusion_matrix"])]
     return "\n\n".join([
-        f"On {test['photographs']} testing photographs of {test['patients']} patients, at epoch "
+        f"On {test['photographs']} testing photographs of "
+        f"{patients(test['patients'], test.get('unknown_patients', 0))}, at epoch "
         f"{metrics['chosen_epoch']}, {text(chosen_by(metrics['select_by']))}; in brackets 95 % intervals from "
         f"{RESAMPLES:,} resamples of patients.",
         _table(["figure", "value"], [[name, _share(value, interval)] for name, value, interval in rows]),

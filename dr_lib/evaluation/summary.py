@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dr_lib.data.labels import patient_known
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.calibration import reliability_of
 from dr_lib.evaluation.intervals import percentile_interval
@@ -13,6 +14,8 @@ from dr_lib.evaluation.resampled import resampled_figures
 
 def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[str, Any]:
     """Return counts, figures of merit and 95% intervals over patients for ``predictions``.
+
+    ``patients`` are those that are known, ``unknown_patients`` the photographs of others, each drawn by itself.
 
     ``predictions``: one row a photograph with image, patient, grade, predicted, p0..p4. Accuracies are shares 0..1;
     ``recall``, ``precision``, ``auc`` (of the grade against the others) and ``support`` have one value a grade; what
@@ -27,9 +30,11 @@ def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
     grades = predictions["grade"].to_numpy()
     matrix = metrics.confusion_matrix(grades, predictions["predicted"])
     figures = resampled_figures(predictions)
+    known = patient_known(predictions)
     summary = {
         "photographs": len(predictions),
-        "patients": int(predictions["patient"].nunique()),
+        "patients": int(predictions.loc[known, "patient"].nunique()),
+        "unknown_patients": int((~known).sum()),
         "majority_accuracy": metrics.majority_accuracy(grades, training_grades),
         "support": matrix.sum(axis=1),
         "confusion_matrix": matrix,

@@ -117,7 +117,7 @@ def _shares(splits: Mapping[str, Any]) -> str:
 def patients(audit: Mapping[str, Any]) -> HTML:
     """Return photographs and patients of each split, and who is on both sides."""
     rows = [
-        [SPLIT_WORDS[name], f"{split['photographs']:,}", f"{split['patients']:,}"]
+        [SPLIT_WORDS[name], f"{split['photographs']:,}", f"{split['patients']:,}" + markup.unknown_patients(split)]
         for name, split in audit["splits"].items()
         if split["photographs"]
     ]
@@ -125,8 +125,9 @@ def patients(audit: Mapping[str, Any]) -> HTML:
     both = audit["patients_on_both_sides"]
     names = both["patients"]
     listed = f"On both sides: {say.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
-    leak = data_sentences.leak(both["test_patients"], both["also_in_training"], both["named"])
-    return markup.shown(table + markup.paragraphs(leak, css="says") + markup.paragraphs(listed, css="note"))
+    return markup.shown(
+        table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
+    )
 
 
 def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:

@@ -48,7 +48,7 @@ def overview(audit: Mapping[str, Any]) -> str:
     photographs = counted(sum(part["photographs"] for part in audit["splits"].values()), "photograph")
     said = [f"{photographs}, labels{form}; the split is {audit['split_origin']}."]
     both = audit["patients_on_both_sides"]
-    if both["test_patients"] and both["named"] and not both["also_in_training"]:
+    if both["test_patients"] and not both["unknown"] and not both["also_in_training"]:
         said.append(say.leak(both["test_patients"], 0))
     if "damage" not in audit:
         said.append(f"The photographs themselves were not looked at{why_not_looked_at(audit)}.")
@@ -118,8 +118,8 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
         if split["photographs"] and absent:
             yield Finding("grades", f"No {SPLIT_WORDS[name]} photograph is of grade {listed(absent)}.")
     both, apart = audit["patients_on_both_sides"], audit["patients_apart"]
-    if both["also_in_training"] or not both["named"]:
-        yield Finding("patients", say.leak(both["test_patients"], both["also_in_training"], both["named"]))
+    if both["also_in_training"] or both["unknown"]:
+        yield Finding("patients", say.leak_of(both))
     if far := apart["apart"]:
         share = percent(len(far) / apart["patients"])
         yield Finding(
@@ -219,8 +219,10 @@ def _grades(audit: Mapping[str, Any]) -> Iterator[str]:
     for grade, name in enumerate(GRADE_NAMES):
         cells = (f"{split['counts'][grade]:>9,}{percent(split['shares'][grade]):>7}" for split in splits.values())
         yield f"  {grade} {name:16}" + "".join(cells)
-    for row in ("photographs", "patients"):
-        yield f"  {row:18}" + "".join(f"{split[row]:>9,}{'':7}" for split in splits.values())
+    rows = {"photographs": "photographs", "patients": "patients", "of unknown patients": "unknown_patients"}
+    for name, key in rows.items():
+        if key != "unknown_patients" or any(split[key] for split in splits.values()):
+            yield f"  {name:18}" + "".join(f"{split[key]:>9,}{'':7}" for split in splits.values())
     yield from (f"  {said}" for said in (majority(audit), held_out(audit)) if said)
 
 

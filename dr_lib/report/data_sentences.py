@@ -18,23 +18,38 @@ def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def leak(test_patients: int, also_in_training: int, named: bool = True) -> str:
+def leak_of(both: Mapping[str, Any]) -> str:
+    """Return :func:`leak` of an audit's ``patients_on_both_sides``, also of one that did not count unknown patients."""
+    return leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0))
+
+
+def leak(test_patients: int, also_in_training: int, named: bool = True, unknown: int = 0) -> str:
     """Return whether patients are on both sides of the split, and what that does to the figures.
 
-    ``named``: whether the labels say which photographs are of the same patient.
+    ``named``: whether the labels say which photographs are of the same patient. ``unknown``: photographs of which
+    they do not.
     """
     if not named:
         return (
             "The labels do not say which photographs are of the same patient: each counts as one of its own, and "
             "whether a patient is on both sides of the split is not known."
         )
-    if not also_in_training:
-        return f"None of the {counted(test_patients, 'testing patient')} has a photograph among those trained on."
-    return (
-        f"{also_in_training:,} of {counted(test_patients, 'testing patient')} "
-        f"({percent(also_in_training / test_patients)}) have their other eye among the photographs trained on. "
-        "The eyes of one patient resemble each other, so testing figures flatter every network here."
-    )
+    said, which = [], " that is known" if unknown else ""
+    if also_in_training:
+        said.append(
+            f"{also_in_training:,} of {counted(test_patients, 'testing patient')} "
+            f"({percent(also_in_training / test_patients)}) have their other eye among the photographs trained on. "
+            "The eyes of one patient resemble each other, so testing figures flatter every network here."
+        )
+    elif test_patients or not unknown:
+        tested = counted(test_patients, "testing patient")
+        said.append(f"None of the {tested}{which} has a photograph among those trained on.")
+    if unknown:
+        said.append(
+            f"The patients of {counted(unknown, 'photograph')} are unknown: each counts as one of its own, and whether "
+            "such a patient is on both sides of the split is not known."
+        )
+    return " ".join(said)
 
 
 def imbalance(counts: Sequence[int]) -> str:

@@ -2,14 +2,17 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from IPython.display import HTML
 from PIL import Image
+
+from dr_lib.report.wording import counted
 
 PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"
 """The style of tables, figures and drawings, without that of the page around them."""
@@ -30,6 +33,12 @@ def bullets(texts: Iterable[str]) -> str:
 def sub(text: str) -> str:
     """Return a line set smaller, below what stands before it in a cell."""
     return f'<span class="sub">{escape(text)}</span>'
+
+
+def unknown_patients(split: Mapping[str, Any]) -> str:
+    """Return, to stand below a split's number of patients, how many of its photographs are of unknown ones."""
+    unknown = split.get("unknown_patients", 0)
+    return sub(f"and {counted(unknown, 'photograph')} of unknown ones") if unknown else ""
 
 
 @dataclass(frozen=True)

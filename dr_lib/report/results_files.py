@@ -121,6 +121,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "chosen_by": run.metrics["select_by"],
         "photographs": run.test["photographs"],
         "patients": run.test["patients"],
+        "unknown_patients": run.test.get("unknown_patients", 0),
         "majority_accuracy": run.test["majority_accuracy"],
         "highest_testing_accuracy": run.highest["accuracy"],
         "highest_testing_accuracy_epoch": run.highest["epoch"],

@@ -18,6 +18,7 @@ from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.sentences import chosen_by
 from dr_lib.report.strips import prepared_strips
+from dr_lib.report.wording import patients
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.pretrain import photographs_folder
 
@@ -85,7 +86,7 @@ def confusion(run: RunFolder) -> HTML:
     test = read_json(run.metrics)["test"]
     (low, high), kappa = test["intervals"]["accuracy"], test["kappa"]
     caption = (
-        f"{test['photographs']:,} photographs of {test['patients']:,} patients. "
+        f"{test['photographs']:,} photographs of {patients(test['patients'], test.get('unknown_patients', 0))}. "
         f"Accuracy {100 * test['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}; "
         f"majority {100 * test['majority_accuracy']:.1f} %), quadratic weighted kappa {kappa:.3f}."
     )

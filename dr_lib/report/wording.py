@@ -38,6 +38,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + "s" * (n != 1)
 
 
+def patients(known: int, unknown: int) -> str:
+    """Return ``18 patients``, and of how many photographs the patients are ``unknown``."""
+    if not known and unknown:
+        return "unknown patients"
+    return counted(known, "patient") + f" and unknown ones ({counted(unknown, 'photograph')})" * bool(unknown)
+
+
 def tally(words: Sequence[str]) -> str:
     """Return how often each word occurs: ``2 repaired and 1 dropped``."""
     return listed([f"{words.count(word)} {word}" for word in dict.fromkeys(words)])

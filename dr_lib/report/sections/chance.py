@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
+from dr_lib.data.labels import patient_known
 from dr_lib.evaluation import metrics
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.intervals import Difference
@@ -97,9 +98,8 @@ def other_eyes(study: Study) -> HTML:
     rows, seen, changes = [], (0, 0), []
     for one in study.foremost:
         tables = [run.predictions for run in one.runs]
-        known = [table["patient"].isin(patients) for table in tables]
-        with_it = [table[there] for table, there in zip(tables, known, strict=True)]
-        without = [table[~there] for table, there in zip(tables, known, strict=True)]
+        with_it = [table[table["patient"].isin(patients)] for table in tables]
+        without = [table[~table["patient"].isin(patients) & patient_known(table)] for table in tables]
         if with_it[0].empty or without[0].empty:
             continue
         seen = len(with_it[0]), len(without[0])
@@ -111,13 +111,15 @@ def other_eyes(study: Study) -> HTML:
         changes.append(change)
         rows.append([name_cell(one, study), *map(words.percent, accuracies), _in_points(change)])
     if not rows:
-        text = "The testing patients are all of one kind: all, or none, have a photograph in training or validation."
+        text = (
+            "The known testing patients are all of one kind: all, or none, have a photograph in training or validation."
+        )
         return markup.shown(markup.paragraphs(text, css="note"))
     caption = (
         f"Testing accuracy on {words.counted(seen[0], 'photograph')} of patients who have another in training or "
-        f"validation, and on {seen[1]:,} of patients who have none, with the difference in points and its 95% interval "
-        f"over {over_what(study)}. The two groups are different people, whose grades differ too: a difference is a "
-        "sign that the split flatters, no proof, and none is no proof of the contrary."
+        f"validation, and on {seen[1]:,} of known patients who have none, with the difference in points and its 95% "
+        f"interval over {over_what(study)}. The two groups are different people, whose grades differ too: a "
+        "difference is a sign that the split flatters, no proof, and none is no proof of the contrary."
     )
     head = ["Run", "Other eye in training", "Other eye not in training", "Points"]
     table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")

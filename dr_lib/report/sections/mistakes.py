@@ -8,6 +8,7 @@ from IPython.display import HTML
 from PIL import Image
 
 from dr_lib import REFERABLE_GRADE
+from dr_lib.data.labels import patient_known
 from dr_lib.report import markup
 from dr_lib.report import wording as words
 from dr_lib.report.audit_pictures import SIDE, beside, shot
@@ -68,11 +69,13 @@ def _alarm_words(wrong: pd.DataFrame, group: pd.DataFrame) -> str:
 
 
 def _told(wrong: pd.DataFrame, group: pd.DataFrame, which: str) -> str:
-    """Return ``6 of 30 testing photographs with it (20.0%), of 5 of 18 patients, were``."""
+    """Return ``6 of 30 testing photographs with it (20.0%), of 5 of 18 patients, were``; without unknown patients."""
     share = f" ({words.percent(len(wrong) / len(group))})" if len(group) else ""
-    patients = f"of {wrong['patient'].nunique():,} of {words.counted(group['patient'].nunique(), 'patient')}"
+    patients = f", of {wrong['patient'].nunique():,} of {words.counted(group['patient'].nunique(), 'patient')},"
+    if not patient_known(group).all():
+        patients = ""
     verb = "was" if len(wrong) == 1 else "were"
-    return f"{len(wrong):,} of {words.counted(len(group), 'testing photograph')} {which}{share}, {patients}, {verb}"
+    return f"{len(wrong):,} of {words.counted(len(group), 'testing photograph')} {which}{share}{patients} {verb}"
 
 
 def _over_runs(study: Study, kind: Callable[[pd.DataFrame], pd.DataFrame]) -> str:

@@ -19,7 +19,7 @@ def photographs_table(study: Study) -> HTML:
         [
             escape(words.SPLIT_WORDS.get(name, name)),
             f"{split['photographs']:,}",
-            f"{split['patients']:,}",
+            f"{split['patients']:,}" + markup.unknown_patients(split),
             *(
                 f'{n:,}<span class="sub">{words.percent(share)}</span>'
                 for n, share in zip(split["counts"], split["shares"], strict=True)
@@ -33,7 +33,7 @@ def photographs_table(study: Study) -> HTML:
     if study.audit:
         said.append(f"The split was {study.audit['split_origin']}." if study.audit.get("split_origin") else "")
         both = study.audit.get("patients_on_both_sides")
-        said.append(say.leak(both["test_patients"], both["also_in_training"], both["named"]) if both else "")
+        said.append(say.leak_of(both) if both else "")
         if study.audit.get("width"):
             said.append(
                 f"Photographs are {_pixels(study.audit['width'])} wide and {_pixels(study.audit['height'])} high."
