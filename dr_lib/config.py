@@ -1,8 +1,10 @@
 """Every parameter of a run: its meaning, type, range and default, written once."""
 
 import difflib
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -10,9 +12,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dr_lib.data.augmentations import LAB_AUGMENTATIONS, check_augmentations
 from dr_lib.data.preprocessing import check_preprocessing
 from dr_lib.errors import InputError
+from dr_lib.yaml_values import read_yaml
 
 DEMO_DIR = "data/demo"
 """The one data folder that is drawn where it is missing; a mistyped name of any other is an error."""
+
+RUN_NAME = r"[\w+=-][\w.+=-]*"
+"""What a run may be called, a regular expression: the name of one folder, and neither ``.`` nor ``..``."""
 
 ABBREVIATIONS = {"lr": "learning_rate"}
 """Spellings that everybody in the field understands, accepted for the names they stand for."""
@@ -25,8 +31,10 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-Int = Annotated[int, BeforeValidator(_no_bool)]
+# Torch and numpy count in numbers of so many bits, and a larger one is a slip of the keyboard.
+Int = Annotated[int, BeforeValidator(_no_bool), Field(lt=2**31)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
+Place = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Share = Annotated[Float, Field(ge=0, lt=1)]
 
 
@@ -40,12 +48,12 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     # Where the photographs are
-    data_dir: str = Field(DEMO_DIR, min_length=1, description="folder of labels and photographs")
+    data_dir: Place = Field(DEMO_DIR, min_length=1, description="folder of labels and photographs")
     labels: Literal["course", "kaggle", "aptos", "table", "medmnist", "auto"] = Field(
         "auto", description="form of the labels; auto recognises it by the files that are there"
     )
-    labels_file: str = Field("", description="label file inside data_dir, where it has not its usual name")
-    images_dir: str = Field("", description="folder of the photographs inside data_dir; empty: looked for")
+    labels_file: Place = Field("", description="label file inside data_dir, where it has not its usual name")
+    images_dir: Place = Field("", description="folder of the photographs inside data_dir; empty: looked for")
     limit: Int = Field(0, ge=0, description="at most this many photographs of each split, stratified; 0: all")
     validation_share: Share = Field(0.1, description="share of the training patients held out to choose the epoch")
     given_validation: bool = Field(
@@ -62,7 +70,7 @@ class RunConfig(BaseModel):
     generated_size: Int = Field(192, ge=96, description="data/demo: nominal width of the photographs, px")
 
     # The network
-    model: str = Field("resnet18", min_length=1, description="a torchvision classifier by name")
+    model: str = Field("resnet18", pattern=r"^\w+$", description="a torchvision classifier by name")
     resnet_version: Literal["v1.5", "v1"] = Field(
         "v1.5", description="stride of a bottleneck in its 3x3 convolution (v1.5) or its first 1x1 (v1)"
     )
@@ -71,7 +79,7 @@ class RunConfig(BaseModel):
         "softmax", description="what the outputs mean: five classes, ordered thresholds, or a number with cut-points"
     )
     pretrained: bool = Field(False, description="start from pretrained_weights instead of random values")
-    pretrained_weights: str = Field(
+    pretrained_weights: Place = Field(
         "DEFAULT", min_length=1, description="DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, generated, or a file"
     )
     pretraining_photographs: Int = Field(800, ge=40, description="generated weights: photographs drawn")
@@ -153,10 +161,10 @@ class RunConfig(BaseModel):
     checkpoint_minutes: Float = Field(10, gt=0, description="a checkpoint at least this often, within long epochs")
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
     pixel_store: bool = Field(True, description="keep decoded squares in cache_dir; else decode in every epoch")
-    cache_dir: str = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: facts and squares")
-    out_dir: str = Field("reports/manual", min_length=1, description="experiment folder")
+    cache_dir: Place = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: facts and squares")
+    out_dir: Place = Field("reports/manual", min_length=1, description="experiment folder")
     name: str = Field(
-        "", pattern=r"^[\w.+=-]*$", description="run folder inside out_dir/runs; empty: from the parameters"
+        "", pattern=rf"^({RUN_NAME})?$", description="run folder inside out_dir/runs; empty: from the parameters"
     )
 
     @model_validator(mode="after")
@@ -254,6 +262,13 @@ DATA_PARAMETERS = (
 )  # fmt: skip
 """The parameters that decide which photographs there are."""
 
+TEXT_PARAMETERS = frozenset(
+    name
+    for name, field in RunConfig.model_fields.items()
+    if all(kind is str or isinstance(kind, str) for kind in get_args(field.annotation) or [field.annotation])
+)
+"""The parameters that are a text, or one of several words."""
+
 SQUARE_PARAMETERS = ("resize", "image_size", "test_time_augmentation", "preprocessing", "fast_decode", "pixel_store")
 """The parameters that decide what is made of them once; with those above all that preparing the data uses."""
 
@@ -270,7 +285,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     Raises :class:`InputError` where the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path.read_text(encoding="utf-8"), TEXT_PARAMETERS | {"title", "question"})
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); params files are in params/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -279,18 +294,32 @@ def read_parameters(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}, needs lines of 'parameter: value'")
-    return {ABBREVIATIONS.get(str(key), str(key)): value for key, value in values.items()}
+    return spelled_out(str(path), values)
+
+
+def spelled_out(where: str, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return ``values`` with abbreviated names in full; raises :class:`InputError` for one name in two spellings."""
+    names = [ABBREVIATIONS.get(str(key), str(key)) for key in values]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{where}: {twice} is there twice, in two spellings; leave one out")
+    return dict(zip(names, values.values(), strict=True))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Return key and value of ``KEY=VALUE``, the value read as YAML."""
+    """Return key and value of ``KEY=VALUE``, the value read as YAML; where a text is meant, it is the text as given.
+
+    Quotes around all of a text are left out, as YAML does.
+    """
     key, equals, value = text.partition("=")
+    key = ABBREVIATIONS.get(key, key)
     if not equals or not key:
         raise InputError(f"--set {text}: needs the form KEY=VALUE")
     try:
-        return ABBREVIATIONS.get(key, key), yaml.safe_load(value) if value else ""
-    except yaml.YAMLError:
-        raise InputError(f"--set {text}: the value is not YAML; put quotes around it") from None
+        if not value or (key in TEXT_PARAMETERS and not re.fullmatch(r"(['\"]).*\1", value)):
+            return key, value
+        return key, read_yaml(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text}: the value is not YAML ({getattr(error, 'problem', None) or error})") from None
 
 
 def combine(

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dr_lib.config import RunConfig, combine
+from dr_lib.config import RUN_NAME, RunConfig, combine
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.runs import Experiment
@@ -38,8 +38,10 @@ def plan_runs(
             study, runs = expand(read_study(run_file), below, assignments, str(out_dir))
             configs += runs
             continue
-        if not re.fullmatch(r"[\w.+=-]+", run_file.stem):
-            raise InputError(f"{run_file}: run folders are named after their file; use letters, digits and .+=-_ only")
+        if not re.fullmatch(RUN_NAME, run_file.stem):
+            raise InputError(
+                f"{run_file}: run folders are named after their file; use letters, digits and .+=-_ only, no . first"
+            )
         configs.append(combine([*below, run_file], assignments, fixed={"out_dir": str(out_dir), "name": run_file.stem}))
     names = [config.name for config in configs]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dr_lib.config import ABBREVIATIONS, RunConfig, nearest, parse_assignment, read_parameters
+from dr_lib.config import ABBREVIATIONS, RunConfig, nearest, parse_assignment, read_parameters, spelled_out
 from dr_lib.errors import InputError
 from dr_lib.training.schedules import scaled_learning_rate
 
@@ -130,7 +130,7 @@ def read_study(path: Path) -> StudyFile:
             if name in taken:
                 raise InputError(f"{path}: vary: {key}: sets {name}, which has {taken[name]}; leave one of them out")
             taken[name] = f"settings under {key}"
-    varied = {ABBREVIATIONS.get(key, key): list(values) for key, values in vary.items()}
+    varied = {key: list(values) for key, values in spelled_out(f"{path}: vary", vary).items()}
     return StudyFile(path, found["title"].strip(), found["question"].strip(), shared, varied, settings, judged_on)
 
 
@@ -183,7 +183,7 @@ def _mapping(where: str, found: Any) -> dict[str, Any]:
 
 def _parameters(where: str, found: Any) -> dict[str, Any]:
     """Return parameters by name, abbreviations spelled out and all of them known."""
-    parameters = {ABBREVIATIONS.get(name, name): value for name, value in _mapping(where, found).items()}
+    parameters = spelled_out(where, _mapping(where, found))
     for name in parameters:
         if name not in RunConfig.model_fields:
             raise InputError(f"{where}: unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
@@ -306,7 +306,7 @@ def _tokens(key: str, vary: Mapping[str, list[Any]]) -> list[str]:
         if value == "none":
             return f"no-{short}"
         if isinstance(value, str):
-            return re.sub(r"[^\w.+=-]+", "_", f"{short}-{value}" if value in elsewhere else value)
+            return re.sub(r"[^\w.+=-]+|^\.", "_", f"{short}-{value}" if value in elsewhere else value)
         return f"{short}{'=' * ('_' in short)}{value:g}"
 
     values = vary[key]

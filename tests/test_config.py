@@ -11,6 +11,8 @@ from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig, combine
 from dr_lib.data.augmentations import build_augmentations
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
+from dr_lib.plan import plan_runs
+from dr_lib.studies import expand, read_study
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
 from dr_lib.training.schedules import scaled_learning_rate
 
@@ -198,3 +200,24 @@ def test_identity_leaves_out_places_only():
     assert here.identity() == there.identity()
     assert RunConfig(seed=1).identity() != RunConfig().identity()
     json.dumps(RunConfig().identity())
+
+
+@pytest.mark.parametrize("name", [".", "..", ".hidden", "a/b", "../a", "a\n", "a\0b", "a b"])
+def test_a_run_is_one_folder_below_the_experiments(tmp_path, name):
+    with pytest.raises(InputError, match="name"):
+        RunConfig.from_mapping({"name": name})
+    with pytest.raises(InputError, match="model"):
+        RunConfig.from_mapping({"model": name})
+    if "/" not in name and "\0" not in name:
+        file = tmp_path / f"{name}.yaml"
+        file.write_text("epochs: 1\n")
+        with pytest.raises(InputError, match="run folders are named after their file"):
+            plan_runs(PARAMS / "data" / "demo.yaml", [file], recipe=None, assignments=[], out_dir=tmp_path)
+
+
+def test_runs_of_a_study_are_folders_below_the_experiments(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text('title: a\nquestion: b\nvary: {pretrained_weights: ["..", ".", "../w.pt", "w.pt"]}\n')
+    _, configs = expand(read_study(file), [], ["pretrained=true"], "out")
+    for config in configs:
+        assert RunConfig.from_mapping(config.model_dump()).run_name == config.name

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from html import unescape
 from xml.etree import ElementTree
 
 import nbformat
@@ -15,9 +16,10 @@ from PIL import Image
 from dr_lib.plots import plot_confusion
 from dr_lib.report import markup
 from dr_lib.report.drawing import block_svg, inline_svg, interval_svg
+from dr_lib.report.formulas import markdown_to_html
 from dr_lib.report.markdown import notebook_to_markdown, write_markdown
 from dr_lib.report.markdown_html import html_to_markdown
-from dr_lib.report.markdown_text import code, escape_text, fenced
+from dr_lib.report.markdown_text import code, escape_text, fenced, heading
 from dr_lib.report.standalone import standalone_svg
 from dr_lib.runs import Experiment
 
@@ -55,6 +57,18 @@ def test_text_is_shown_letter_for_letter(name):
     assert shown(code(name)) == (seen, ["p", "code"])
     text, tags = shown(fenced(f"{name}\n```\n````"))
     assert text == f"{name}\n```\n````" and tags == ["pre", "code"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*HOSTILE, r"\(x\)", r"\\(x\\)", r"\[x\]", "a #", "## ##", "a\n\n# b", "![a](https://a.example/b.png)", "www.a.b"],
+)
+def test_a_heading_is_shown_letter_for_letter(name):
+    """In a notebook's cell, where formulas are set, and on GitHub."""
+    seen = " ".join(name.split())
+    page = re.fullmatch(r'<h1 id="[^"]*">(.*)</h1>\n', markdown_to_html(heading(name)))
+    assert page and "<" not in page[1] and unescape(page[1]) == seen
+    assert shown(heading(name)) == (seen, ["h1"])
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -332,10 +333,12 @@ def test_a_study_judged_on_validation_says_what_can_be_told_from_its_first_setti
 
 def test_the_report_has_the_studys_title(tmp_path):
     study = Experiment(write_study(tmp_path, {"average_decay": [0.9, 0.5]}, photographs=60)).study
-    write_json(study, read_json(study) | {"title": "Is <b>1</b> less than 2?"})
+    evil = "[a](javascript:alert(1)) ![b](https://evil.example/b.png) $\\frac$"
+    write_json(study, read_json(study) | {"title": f"Is <b>1</b> less than 2? {evil}", "question": evil})
     page = build_report(tmp_path).read_text()
-    assert re.search(r"<title>Is &lt;b&gt;1&lt;/b&gt; less than 2\? – ", page)
-    assert re.search(r"<h1[^>]*>Is &lt;b&gt;1&lt;/b&gt; less than 2\?", page)
+    assert not re.search(r"""<[^>]*["'](javascript:|https://evil)""", page)
+    shown = re.escape(escape(f"Is <b>1</b> less than 2? {evil}"))
+    assert re.search(f"<title>{shown} – ", page) and re.search(f"<h1[^>]*>{shown}<", page)
     assert "What do pretraining, depth and class weights change" not in page
 
 

@@ -1,6 +1,5 @@
 """The report of an experiment: its notebook executed, and written in every form that it is passed on in."""
 
-from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -9,6 +8,7 @@ from dr_lib.execution import NOTEBOOKS
 from dr_lib.files import write_text
 from dr_lib.report.collect import collect
 from dr_lib.report.markdown import write_markdown
+from dr_lib.report.markdown_text import heading, one_line
 from dr_lib.report.render import execute, page_of, title_of
 from dr_lib.report.results_files import write_results
 from dr_lib.report.sections.confusion import Normalize
@@ -27,9 +27,9 @@ def build_report(experiment_dir: str | Path, *, normalize: Normalize = "true") -
     study = collect(experiment.path)
     notebook = execute(NOTEBOOKS / "report.ipynb", {"experiment_dir": str(experiment.path), "normalize": normalize})
     if study.grid:
-        notebook.cells[0].source = f"# {escape(study.grid.title)}"
+        notebook.cells[0].source = heading(study.grid.title)
     write_text(experiment.report_notebook, nbformat.writes(notebook))
-    title = f"{unescape(title_of(notebook))} – {experiment.path.resolve().name}"
+    title = f"{one_line(study.grid.title) if study.grid else title_of(notebook)} – {experiment.path.resolve().name}"
     write_text(experiment.report, page_of(notebook, title=title, folded=True))
     write_markdown(notebook, experiment)
     write_results(study, experiment)

@@ -8,6 +8,7 @@ from html import escape
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from dr_lib import plots
 
@@ -34,6 +35,9 @@ def ink(colour: str) -> str:
 def inline_svg(ax: Axes, label: str) -> str:
     """Return the figure of ``ax`` as an ``<svg>`` element with ``label`` as its alternative text."""
     stream = io.StringIO()
+    # A name with dollars in it is no formula, and may be none that matplotlib can read.
+    for text in ax.figure.findobj(Text):
+        text.set_parse_math(False)
     # Text stays text (searchable, in the page's font); the salt makes the same figure the same bytes.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dr-lab"}):
         ax.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})

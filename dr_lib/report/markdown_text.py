@@ -18,6 +18,12 @@ def escape_text(text: str) -> str:
     return _AT_THE_START.sub(r"\g<0>\\", _ACTIVE.sub(r"\\\g<0>", text))
 
 
+def heading(text: str) -> str:
+    """Return ``text`` as a heading of the first level, also where formulas stand between ``\\\\(`` and ``\\\\)``."""
+    escaped = escape_text(one_line(text)).replace(r"\\", "&#92;")
+    return "# " + re.sub(r"(?<!\\)#(?=#*$)", r"\#", escaped)
+
+
 def one_line(text: str) -> str:
     """Return ``text`` with every run of blanks and line ends as one blank."""
     return " ".join(text.split())
