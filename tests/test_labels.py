@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,6 +227,84 @@ def test_missing_folder_and_folder_without_labels(tmp_path):
 def test_binary_label_file(tmp_path):
     (tmp_path / "trainLabels.csv").write_bytes(b"\xff\xfe\x00\x01")
     assert "trainLabels.csv" in refusal(tmp_path)
+
+
+TABLE = "image,grade\nMüller_1,0\nb_2,3\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [("utf-8", ""), ("utf-8-sig", ""), ("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"),
+     ("utf-32", "UTF-32"), ("cp1252", "Windows-1252")],
+)  # fmt: skip
+def test_the_encoding_of_a_label_file_is_detected_and_said_once(tmp_path, caplog, encoding, said):
+    (tmp_path / "labels.csv").write_bytes(TABLE.encode(encoding))
+    assert rows(read_labels(tmp_path)) == [("Müller_1", 0, "Müller_1", ""), ("b_2", 3, "b_2", "")]
+    assert [record.getMessage().count(said) for record in caplog.records] == ([1] if said else [])
+    assert not said or str(tmp_path / "labels.csv") in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.CSV", "Labels.csv", "labels.tsv", "LABELS.TSV", "mine.TSV", "trainlabels.CSV"]
+)
+def test_label_files_are_found_by_their_names_in_any_case_and_as_tsv(tmp_path, name):
+    text = TABLE.replace(",", "\t") if name.lower().endswith("tsv") else TABLE
+    (tmp_path / name).write_text(text.replace("grade", "level"))
+    assert read_labels(tmp_path)["grade"].tolist() == [0, 3]
+
+
+def test_course_files_are_found_in_any_case(tmp_path):
+    write_course(tmp_path, {"1_left": 2}, {"7_left": 4})
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.upper()))
+    assert read_labels(tmp_path)["split"].tolist() == ["train", "test"]
+
+
+def test_two_label_files_of_one_name_are_refused(tmp_path):
+    write(tmp_path, trainLabels="image,level\na,0\n", trainlabels="image,level\na,1\n", other="image,level\na,2\n")
+    assert read_labels(tmp_path)["grade"].tolist() == [0]  # spelled as it should be
+    (tmp_path / "trainLabels.csv").rename(tmp_path / "TRAINLABELS.csv")
+    assert "TRAINLABELS.csv or " in refusal(tmp_path)
+
+
+def zipped(name, content=b"x"):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("labels.xlsx", zipped("xl/workbook.xml"), ["an Excel workbook", "save its sheet as CSV"]),
+        (
+            "labels.xls",
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500),
+            ["an Excel workbook", "save its sheet as CSV"],
+        ),
+        ("labels.ods", zipped("content.xml"), ["a spreadsheet", "save its sheet as CSV"]),
+        ("labels.zip", zipped("labels.csv", TABLE.encode()), ["a ZIP archive", "unpack it"]),
+        ("labels.csv.gz", b"\x1f\x8b\x08" + bytes(20), ["a gzip archive", "unpack it"]),
+        ("labels.parquet", b"PAR1" + bytes(20), ["a Parquet table", "save it as CSV"]),
+    ],
+)
+def test_labels_of_another_kind_are_named_with_what_to_do(tmp_path, name, data, words):
+    (tmp_path / name).write_bytes(data)
+    for file in ("", name):
+        message = refusal(tmp_path, labels_file=file)
+        assert name in message and all(word in message for word in words), message
+    # Whatever it is called: what is in it counts.
+    (tmp_path / name).rename(tmp_path / "labels.csv")
+    assert all(word in refusal(tmp_path) for word in words)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x00\x01\x02\x03" * 20, b"image,grade\na\x00,1\n", b"\x89PNG\r\n\x1a\n\xff\x81", b"image\xff\x81,grade"]
+)
+def test_what_is_no_text_is_refused(tmp_path, data):
+    (tmp_path / "labels.csv").write_bytes(data)
+    assert "no text" in refusal(tmp_path)
 
 
 def test_patients():

@@ -3,10 +3,10 @@
 import csv
 import io
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from dr_lib.data.label_text import read_text
 from dr_lib.errors import InputError
 
 COLUMN_NAMES = {
@@ -53,19 +53,12 @@ class Column:
 
 
 def read_rows(path: Path) -> list[list[Cell]]:
-    """Return the rows of a CSV that are not blank, cells without the space around them, letters with their accents.
+    """Return the rows of a CSV that are not blank, cells without the space around them.
 
     Columns may be parted by comma, semicolon or tab. Raises :class:`InputError` where the file is missing, empty or
     no text.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; put the labels there or choose another form with labels") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error}); save it as CSV") from None
-    # Some write an accent as a character of its own, which would make two names, or two patients, of one.
-    text = unicodedata.normalize("NFC", text)
+    text = read_text(path)
     first = text.lstrip().partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     rows = []

@@ -2,12 +2,14 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
 from dr_lib.data import medmnist
-from dr_lib.data.label_files import Cell, read_columns, read_course_column
+from dr_lib.data.label_files import Cell, Column, read_columns, read_course_column
+from dr_lib.data.label_text import OTHER_SUFFIXES, other_kind
 from dr_lib.errors import InputError
 
 log = logging.getLogger("dr_lib.data")
@@ -15,6 +17,9 @@ log = logging.getLogger("dr_lib.data")
 COLUMNS = ("image", "grade", "patient", "split", "suffix")
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Endings that a name in a label file may carry; the table holds names without them."""
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+"""What tables of labels may end with, in any case."""
 
 USUAL_FILES = {"kaggle": "trainLabels.csv", "aptos": "train.csv", "table": "labels.csv"}
 SPLIT_NAMES = {
@@ -43,42 +48,52 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
         own = "set data_dir to the folder of labels and photographs, or draw one with dr-lab make-data"
         raise InputError(f"data_dir {data_dir}: no such folder; {medmnist.REMEDY if form == 'medmnist' else own}")
     refuse_outside(labels_file, "labels_file")
+    path = None
     if form == "auto":
-        form = recognise(data_dir, labels_file)
-    if form == "medmnist":
+        form, path = recognise(data_dir, labels_file)
+    elif form in USUAL_FILES:
+        path = _label_file(data_dir, form, labels_file)
+    if path:
+        columns = read_columns(path)
+        table, header, form = _read_table(path, columns), True, form or _form_of(columns)
+    elif form == "medmnist":
         rows, header = medmnist.read_labels(medmnist.find(data_dir, labels_file)), None
         table = pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(suffix="")
     elif form == "course":
         table, header = _read_course(data_dir, labels_file)
-    elif form in USUAL_FILES:
-        table, header = _read_table(_label_file(data_dir, form, labels_file)), True
     else:
         raise InputError(f"labels: {form!r} is no known form; use course, kaggle, aptos, table, medmnist or auto")
     table.attrs.update(form=form, header=header)
     return table
 
 
-def recognise(data_dir: Path, labels_file: str = "") -> str:
-    """Return the form of the labels in ``data_dir`` by the files that are there; the course's pair wins."""
+def recognise(data_dir: Path, labels_file: str = "") -> tuple[str, Path | None]:
+    """Return the form of the labels in ``data_dir`` by the files that are there; the course's pair wins.
+
+    Where they are a table, with its file; then the form is empty where the file's name does not tell it.
+    """
     if labels_file:
-        if labels_file.endswith(".npz"):
-            return "medmnist"
-        return _form_of(_label_file(data_dir, "table", labels_file))
-    if (data_dir / "train_img.csv").exists() or (data_dir / "train_label.csv").exists():
-        if not any((data_dir / f"test_{part}.csv").exists() for part in ("img", "label")):
+        return (
+            ("medmnist", None) if labels_file.lower().endswith(".npz") else ("", _label_file(data_dir, "", labels_file))
+        )
+    if _spelled(data_dir, "train_img.csv").exists() or _spelled(data_dir, "train_label.csv").exists():
+        if not any(_spelled(data_dir, f"test_{part}.csv").exists() for part in ("img", "label")):
             raise InputError(
                 f"{data_dir / 'test_img.csv'}: missing, while the training pair is there; add the test pair, "
                 "or say labels: course to make a split by patient here"
             )
-        return "course"
-    if (data_dir / "trainLabels.csv").exists():
-        return "kaggle"
-    if (data_dir / "train.csv").exists():
-        return _form_of(data_dir / "train.csv")
+        return "course", None
+    if (path := _spelled(data_dir, USUAL_FILES["kaggle"])).exists():
+        return "kaggle", path
+    if (path := _spelled(data_dir, USUAL_FILES["aptos"])).exists():
+        return "", path
     if any(data_dir.glob("retinamnist*.npz")):
-        return "medmnist"
-    if len(list(data_dir.glob("*.csv"))) >= 1:
-        return "table"
+        return "medmnist", None
+    if _tables(data_dir):
+        return "", _label_file(data_dir, "table", "")
+    for path in sorted(data_dir.iterdir()):
+        if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (kind := other_kind(path)):
+            raise InputError(f"data_dir {data_dir}: no label files but {path.name}, which is {kind}")
     raise InputError(
         f"data_dir {data_dir}: no label files; needs train_img.csv with train_label.csv and test_*, trainLabels.csv, "
         "train.csv, retinamnist*.npz, or a CSV with image and grade columns"
@@ -99,42 +114,49 @@ def patient_known(table: pd.DataFrame) -> pd.Series:
     return table["patient"] != table["image"]
 
 
-def _form_of(path: Path) -> str:
-    columns = read_columns(path)
-    if columns["image"].name == "id_code" and columns["grade"].name == "diagnosis":
-        return "aptos"
-    if columns["image"].name == "image" and columns["grade"].name == "level":
-        return "kaggle"
-    return "table"
+def _form_of(columns: Mapping[str, Column]) -> str:
+    names = columns["image"].name, columns["grade"].name
+    return {("id_code", "diagnosis"): "aptos", ("image", "level"): "kaggle"}.get(names, "table")
 
 
 def _label_file(data_dir: Path, form: str, labels_file: str) -> Path:
-    if labels_file:
-        path = data_dir / labels_file
-    else:
-        path = data_dir / USUAL_FILES[form]
-        found = sorted(data_dir.glob("*.csv"))
-        if form == "table" and not path.exists() and found:
-            if len(found) > 1:
-                names = ", ".join(file.name for file in found[:5])
-                raise InputError(f"data_dir {data_dir}: {len(found)} CSV files ({names}); choose one with labels_file")
-            path = found[0]
+    path = data_dir / labels_file if labels_file else _spelled(data_dir, USUAL_FILES[form])
+    if form == "table" and not labels_file and not path.exists() and (found := _tables(data_dir)):
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found[:5])
+            raise InputError(f"data_dir {data_dir}: {len(found)} CSV files ({names}); choose one with labels_file")
+        path = found[0]
     if not path.is_file():
         raise InputError(f"{path}: no such file; put the labels there or name them with labels_file")
     return path
+
+
+def _tables(data_dir: Path) -> list[Path]:
+    return sorted(path for path in data_dir.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
+
+
+def _spelled(data_dir: Path, name: str) -> Path:
+    """Return the file of this name, or the one that differs from it in case, or as TSV from CSV, alone."""
+    path = data_dir / name
+    if path.exists():
+        return path
+    alike = [other for other in _tables(data_dir) if other.stem.lower() == path.stem.lower()]
+    if len(alike) > 1:
+        raise InputError(f"{path}: {' or '.join(map(str, alike))}? Rename one, or choose it with labels_file")
+    return alike[0] if alike else path
 
 
 def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
     if labels_file:
         raise InputError(f"labels_file {labels_file!r}: labels of form course have fixed names; leave it empty")
     pairs = {"train": "train"}
-    if (data_dir / "test_img.csv").exists() or (data_dir / "test_label.csv").exists():
+    if _spelled(data_dir, "test_img.csv").exists() or _spelled(data_dir, "test_label.csv").exists():
         pairs["test"] = "test"
     else:
         pairs["train"] = ""
     rows, headers = _Rows(), {}
     for prefix, split in pairs.items():
-        image_path, grade_path = data_dir / f"{prefix}_img.csv", data_dir / f"{prefix}_label.csv"
+        image_path, grade_path = (_spelled(data_dir, f"{prefix}_{part}.csv") for part in ("img", "label"))
         images, grades, header = read_course_column(image_path, grade_path)
         headers[split] = header
         if len(images) != len(grades):
@@ -151,8 +173,7 @@ def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
     return table, all(headers.values())
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    columns = read_columns(path)
+def _read_table(path: Path, columns: Mapping[str, Column]) -> pd.DataFrame:
     images, grades = columns["image"].cells, columns["grade"].cells
     if not images:
         raise InputError(f"{path}: a header and no photographs; needs one line a photograph")
