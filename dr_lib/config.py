@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dr_lib.data.augmentations import LAB_AUGMENTATIONS, check_augmentations
 from dr_lib.data.preprocessing import check_preprocessing
 from dr_lib.errors import InputError
-from dr_lib.yaml_values import read_yaml
+from dr_lib.yaml_values import describe, read_yaml
 
 DEMO_DIR = "data/demo"
 """The one data folder that is drawn where it is missing; a mistyped name of any other is an error."""
@@ -288,8 +288,10 @@ def read_parameters(path: Path) -> dict[str, Any]:
         values = read_yaml(path.read_text(encoding="utf-8"), TEXT_PARAMETERS | {"title", "question"})
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); params files are in params/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {error}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {describe(error)}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no text in UTF-8 ({error}); save it as UTF-8") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -319,7 +321,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
             return key, value
         return key, read_yaml(value)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: the value is not YAML ({getattr(error, 'problem', None) or error})") from None
+        raise InputError(f"--set {text}: the value is not YAML ({describe(error)})") from None
 
 
 def combine(

@@ -32,6 +32,12 @@ def read_yaml(text: str, text_keys: Container[str] = ()) -> Any:
         loader.dispose()
 
 
+def describe(error: yaml.YAMLError) -> str:
+    """Return what is wrong in one line, with the number of the line where it is known."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {problem}" if mark and problem else str(error)
+
+
 class _Loader(yaml.SafeLoader):
     text_keys: Container[str] = ()
 
@@ -51,9 +57,9 @@ class _Loader(yaml.SafeLoader):
         _refuse(self._level > MOST_LEVELS, f"more than {MOST_LEVELS} levels", mark)
         node = super().compose_node(parent, index)
         self._level -= 1
-        children = {
-            yaml.ScalarNode: lambda value: [], yaml.SequenceNode: list, yaml.MappingNode: chain.from_iterable,
-        }[type(node)](node.value)  # fmt: skip
+        children = [] if isinstance(node, yaml.ScalarNode) else node.value
+        if isinstance(node, yaml.MappingNode):
+            children = chain.from_iterable(node.value)
         extents = [self._extents[child] for child in children]
         values, levels = 1 + sum(size for size, _ in extents), 1 + max((high for _, high in extents), default=0)
         _refuse(values > MOST_VALUES, f"aliases that stand for more than {MOST_VALUES:,} values", mark)

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from dr_lib.plots import plot_confusion
+from dr_lib.plots.axes import TEXT, name_ends, panel
 from dr_lib.report import markup
 from dr_lib.report.drawing import block_svg, inline_svg, interval_svg
 from dr_lib.report.formulas import markdown_to_html
@@ -69,6 +70,15 @@ def test_a_heading_is_shown_letter_for_letter(name):
     page = re.fullmatch(r'<h1 id="[^"]*">(.*)</h1>\n', markdown_to_html(heading(name)))
     assert page and "<" not in page[1] and unescape(page[1]) == seen
     assert shown(heading(name)) == (seen, ["h1"])
+
+
+@pytest.mark.parametrize("name", ["$x$", r"costs $5 or $\frac{", r"$\href{a}{x}$", "a_b^c"])
+def test_a_name_in_a_figure_is_no_formula(name):
+    ax = panel()
+    ax.set_yticks([0, 1], [name, "b"])
+    name_ends(ax, {name: (0.5, TEXT)})
+    root = ElementTree.fromstring(inline_svg(ax, name).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1))
+    assert [text for element in root.iter() if (text := (element.text or "").strip()) == name] == [name, name]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,7 +1,9 @@
 """The report says what the run folders say, survives what is missing, and escapes what it did not write."""
 
 import re
+import shlex
 import sys
+from html import unescape
 
 import nbformat
 import pytest
@@ -249,6 +251,14 @@ def test_damaged_files_are_listed_with_what_was_done(study):
     for entry in made_up_audit(photograph_table(700))["damage"]["files"]:
         assert entry["verdict"] in text and entry["action"] in text
     assert "6.2%" in text and "3 are damaged" in text
+
+
+def test_the_commands_to_repeat_a_run_can_be_pasted_whatever_the_folder_is_called(tmp_path):
+    folder = tmp_path / "a; touch gone $(b)"
+    write_run(folder, photograph_table(60))
+    text = unescape(sections.provenance(collect(folder)).data)
+    command = next(line for line in text.splitlines() if line.startswith("papermill"))
+    assert shlex.split(command)[4].startswith(str(folder))
 
 
 def test_runs_that_share_a_value_are_named_in_few_words(tmp_path):

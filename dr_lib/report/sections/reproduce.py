@@ -1,6 +1,7 @@
 """How to make the runs and the page again: commands, versions, hardware, seeds, fingerprints."""
 
 from html import escape
+from shlex import quote
 from typing import Any
 
 from IPython.display import HTML
@@ -34,9 +35,9 @@ def provenance(study: Study) -> HTML:
     parameters = Experiment(study.path).run(run.name).parameters
     commit = next(iter(commits)).removesuffix("-dirty")
     lines = [
-        f"git checkout {commit}" if commit != "not recorded" else "",
+        f"git checkout {quote(commit)}" if commit != "not recorded" else "",
         "python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e .",
-        f"papermill notebooks/train.ipynb again.ipynb -f {parameters} -p out_dir reports/again",
+        f"papermill notebooks/train.ipynb again.ipynb -f {quote(str(parameters))} -p out_dir reports/again",
         "dr-lab report reports/again",
     ]
     commands = "\n".join(line for line in lines if line)
