@@ -17,7 +17,7 @@ from dr_lib.yaml_values import describe, read_yaml
 DEMO_DIR = "data/demo"
 """The one data folder that is drawn where it is missing; a mistyped name of any other is an error."""
 
-RUN_NAME = r"[\w+=-][\w.+=-]*"
+RUN_NAME = r"\.*[\w+=-][\w.+=-]*"
 """What a run may be called, a regular expression: the name of one folder, and neither ``.`` nor ``..``."""
 
 ABBREVIATIONS = {"lr": "learning_rate"}

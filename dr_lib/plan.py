@@ -40,7 +40,7 @@ def plan_runs(
             continue
         if not re.fullmatch(RUN_NAME, run_file.stem):
             raise InputError(
-                f"{run_file}: run folders are named after their file; use letters, digits and .+=-_ only, no . first"
+                f"{run_file}: run folders are named after their file; use letters, digits and .+=-_, not dots alone"
             )
         configs.append(combine([*below, run_file], assignments, fixed={"out_dir": str(out_dir), "name": run_file.stem}))
     names = [config.name for config in configs]

@@ -306,7 +306,7 @@ def _tokens(key: str, vary: Mapping[str, list[Any]]) -> list[str]:
         if value == "none":
             return f"no-{short}"
         if isinstance(value, str):
-            return re.sub(r"[^\w.+=-]+|^\.", "_", f"{short}-{value}" if value in elsewhere else value)
+            return re.sub(r"[^\w.+=-]+|^\.+$", "_", f"{short}-{value}" if value in elsewhere else value)
         return f"{short}{'=' * ('_' in short)}{value:g}"
 
     values = vary[key]

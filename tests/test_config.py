@@ -202,7 +202,7 @@ def test_identity_leaves_out_places_only():
     json.dumps(RunConfig().identity())
 
 
-@pytest.mark.parametrize("name", [".", "..", ".hidden", "a/b", "../a", "a\n", "a\0b", "a b"])
+@pytest.mark.parametrize("name", [".", "..", "...", "a/b", "../a", "a\n", "a\0b", "a b"])
 def test_a_run_is_one_folder_below_the_experiments(tmp_path, name):
     with pytest.raises(InputError, match="name"):
         RunConfig.from_mapping({"name": name})
