@@ -7,7 +7,8 @@ import pytest
 from data_folders import jpeg, picture, real_data
 from PIL import Image, ImageFile
 
-from dr_lib.data.decoding import Header, decode_as_stored, decode_rgb, decode_strictly, read_header
+from dr_lib.data.decoding import Header, decode_as_stored, decode_noted, decode_rgb, decode_strictly, read_header
+from dr_lib.data.jpeg import judge
 
 SIZES = [(1, 1), (2, 3), (7, 5), (8, 8), (9, 17), (33, 16), (65, 63), (100, 99), (255, 1), (1, 255), (333, 217)]
 OPTIONS = [
@@ -85,11 +86,8 @@ def test_a_large_jpeg_is_reduced_as_far_as_it_may():
         ("png", "P", {}),
         ("png", "P", {"transparency": 3}),
         ("png", "1", {}),
-        ("png", "I;16", {}),
         ("tiff", "RGB", {}),
         ("tiff", "CMYK", {}),
-        ("tiff", "I;16", {}),
-        ("tiff", "F", {}),
         ("tiff", "RGB", {"compression": "tiff_lzw"}),
         ("tiff", "RGB", {"compression": "jpeg"}),
         ("bmp", "RGB", {}),
@@ -103,6 +101,37 @@ def test_other_formats_come_as_from_pillow(form, mode, options):
         pixels = decode_rgb(data, at_least)
         np.testing.assert_array_equal(pixels, by_pillow(data))
         assert pixels.dtype == np.uint8 and pixels.shape == (300, 70, 3) and pixels.flags.writeable
+
+
+@pytest.mark.parametrize("form", ["png", "tiff"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_grey_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(form, bits):
+    ramp = np.linspace(0, 2**bits - 1, 70 * 45).reshape(45, 70).astype(np.uint16)
+    stream = BytesIO()
+    Image.fromarray(ramp).save(stream, form)
+    pixels, note = decode_noted(stream.getvalue())
+    assert pixels.dtype == np.uint8 and pixels.shape == (45, 70, 3) and f"{bits} bits in use" in note
+    for channel in range(3):
+        np.testing.assert_array_equal(pixels[..., channel], ramp >> (bits - 8))
+    judged = judge(stream.getvalue())
+    assert judged.verdict.detail == note and judged.verdict.verdict == "intact"
+    np.testing.assert_array_equal(judged.pixels, pixels)
+
+
+def test_white_and_black_of_16_bits_may_change_places():
+    ramp = np.linspace(0, 2**16 - 1, 70 * 45).reshape(45, 70).astype(np.uint16)
+    stream = BytesIO()
+    Image.fromarray(ramp).save(stream, "tiff", tiffinfo={262: 0})
+    np.testing.assert_array_equal(decode_rgb(stream.getvalue())[..., 0], (65535 - ramp) >> 8)
+
+
+@pytest.mark.parametrize(("mode", "name"), [("I", "32-bit integers"), ("F", "floating-point")])
+def test_samples_without_a_known_white_are_refused(mode, name):
+    data = encode("tiff", mode=mode)
+    with pytest.raises(ValueError, match=name):
+        decode_rgb(data)
+    verdict = judge(data).verdict
+    assert verdict.verdict == "unreadable" and name in verdict.detail and "save it with" in verdict.detail
 
 
 def test_of_several_pictures_the_first_is_decoded():

@@ -1,5 +1,7 @@
 """From a file's bytes to its pixels, the same to the bit as ``Image.open(file).convert("RGB")``, and faster.
 
+That holds for 8 bits a sample. Grey of 16 bits, which ``convert`` clips to white, is scaled (see :func:`decode_noted`).
+
 JPEGs go through simplejpeg (libjpeg-turbo's own interface): straight into a packed array, and, other than Pillow, it
 tells when libjpeg has something to complain of. Whatever it does not take without complaint goes through Pillow.
 """
@@ -15,11 +17,19 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image
 
+from dr_lib.errors import InputError
+
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 """What is opened, whatever the file's name says. Pillow knows forty more; one of them, EPS, starts Ghostscript."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's names of a JPEG; MPO is one that further pictures follow."""
+
+METHOD = 2
+"""Raise when the same bytes give other pixels, so that squares in the pixel store are made again."""
+
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras and scanners put into samples of 16 bits."""
 
 MARGIN = 2
 """How many times as large as needed a reduced decoding is at least; Pillow's ``thumbnail`` keeps the same margin."""
@@ -57,15 +67,29 @@ def decode_rgb(data: bytes, at_least: int = 0) -> np.ndarray:
 
     With ``at_least`` (px, 0: off) a sound JPEG may come at a half, a quarter or an eighth of its size, its shorter
     side still at least twice ``at_least``; a square made from it differs by up to four levels. Raises what Pillow
-    raises.
+    raises, and :class:`InputError` for samples without a known white.
+    """
+    return decode_noted(data, at_least)[0]
+
+
+def decode_noted(data: bytes, at_least: int = 0) -> tuple[np.ndarray, str]:
+    """Return what :func:`decode_rgb` returns, and how samples of more than 8 bits became 8 bits; empty for others.
+
+    Grey of 16 bits keeps the upper 8 of the bits in use: the fewest of :data:`DEPTHS` that hold the image's largest
+    value, so that 12 bits stored in 16 are not taken for black. 32-bit integers and floats have no such range.
     """
     with _opened(data) as image:
         if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
             try:
-                return _decode_turbo(data, image.size, at_least)
+                return _decode_turbo(data, image.size, at_least), ""
             except ValueError:
                 pass  # a complaint that Pillow may know nothing of, or a kind of JPEG that TurboJPEG does not take
-        return _to_array(image)
+        if image.mode in ("I", "F"):
+            kind = "32-bit integers" if image.mode == "I" else "floating-point numbers"
+            raise InputError(f"its pixels are {kind}, whose white is unknown; save it with 8 or 16 bits a sample")
+        if image.mode.startswith("I;16"):
+            return _scaled(image)
+        return _to_array(image), ""
 
 
 def decode_strictly(data: bytes, header: Header, at_least: int = 0) -> np.ndarray:
@@ -109,6 +133,15 @@ def _to_array(image: Image.Image) -> np.ndarray:
         bottom = min(top + _ROWS_AT_ONCE, image.height)
         pixels[top:bottom] = image.crop((0, top, image.width, bottom)).convert("RGB")
     return pixels
+
+
+def _scaled(image: Image.Image) -> tuple[np.ndarray, str]:
+    samples = np.asarray(image)
+    bits = next(bits for bits in DEPTHS if samples.max() < 2**bits)
+    if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0:
+        samples = (2**bits - 1) - samples  # zero is white, which Pillow heeds for 8 bits only
+    grey = (samples >> (bits - 8)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2), f"16-bit grey, {bits} bits in use: the upper 8 of these are kept"
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dr_lib.data.decoding import JPEG_FORMATS, Header, decode_rgb, decode_strictly, read_header
+from dr_lib.data.decoding import JPEG_FORMATS, Header, decode_noted, decode_rgb, decode_strictly, read_header
 from dr_lib.data.jpeg_rows import lost_after_the_end, lost_from_byte, lost_from_piece
 from dr_lib.data.jpeg_structure import EOI, SOI, Structure, read_structure
+from dr_lib.errors import InputError
 
 INTACT, NO_END_MARKER, TRUNCATED, CORRUPT, UNREADABLE = (
     "intact", "end marker missing", "truncated", "corrupt", "unreadable",
@@ -116,7 +117,8 @@ def judge(data: bytes, at_least: int = 0) -> Judged:
             if header.format in JPEG_FORMATS:
                 found, pixels = _judge_jpeg(data, header, at_least)
             else:
-                found, pixels = (INTACT, 0.0, ""), decode_rgb(data, at_least)
+                pixels, note = decode_noted(data, at_least)
+                found = INTACT, 0.0, note
         except Exception as error:  # running out of memory is one, too
             found = UNREADABLE, 1.0, _reason(error)
     verdict = Verdict(*found, header.width, header.height)
@@ -234,4 +236,6 @@ def _why_not_opened(data: bytes, error: Exception) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "its header is broken: Pillow knows no such format"  # its own message names a memory address
+    if isinstance(error, InputError):
+        return str(error)
     return f"{type(error).__name__}: {error}".partition("\n")[0]

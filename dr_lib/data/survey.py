@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import features
 
+from dr_lib.data import decoding
 from dr_lib.data.examine import Facts, examine
 from dr_lib.data.isolation import Died, isolated
 from dr_lib.data.journal import Journal
@@ -28,7 +29,7 @@ from dr_lib.progress import Progress
 
 log = logging.getLogger("dr_lib.data")
 
-METHOD = 5
+METHOD = 6
 """Raise when :func:`dr_lib.data.examine.examine` finds something else, so that older facts are found again."""
 
 SECONDS_A_FILE = 120
@@ -290,8 +291,8 @@ def _examine_one(item: Item) -> tuple[Facts, list[int]]:
 
 def decoders() -> dict[str, str]:
     """Return the versions of all that decides the pixels of a square."""
-    names = ("pillow", "simplejpeg", "numpy")
-    return {name: version(name) for name in names} | {"libjpeg_turbo": features.version("libjpeg_turbo") or ""}
+    versions = {name: version(name) for name in ("pillow", "simplejpeg", "numpy")}
+    return versions | {"libjpeg_turbo": features.version("libjpeg_turbo") or "", "method": str(decoding.METHOD)}
 
 
 def _cores() -> int:
