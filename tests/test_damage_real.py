@@ -132,14 +132,14 @@ def check_counts(counts):
         "wrong magic": {UNREADABLE},
         "zero length": {UNREADABLE},
         "12 bits": {UNREADABLE},
-        "arithmetic": {UNREADABLE},
+        "arithmetic": {CORRUPT},
         "huge": {UNREADABLE},
         "larger than it is": {TRUNCATED},
         "tail": {INTACT},
         "png RGB": {INTACT},
         "jpeg CMYK": {INTACT},
         "tiff L": {INTACT},
-        "png RGB cut": {UNREADABLE, INTACT},  # what follows the pixels may be missing
+        "png RGB cut": {UNREADABLE, TRUNCATED, INTACT},  # what follows the pixels may be missing
     }
     for damage, verdicts in allowed.items():
         assert {verdict for name, verdict in counts if name == damage} <= verdicts, damage
@@ -200,5 +200,5 @@ def test_the_largest_sizes_that_are_decoded_stay_below_a_gigabyte(tmp_path, opti
 
 def test_what_is_no_photograph_is_told_from_a_damaged_one():
     whole = jpeg(picture())
-    assert judge(b"<html>" + whole).verdict.detail == NO_IMAGE
-    assert judge(whole[:50]).verdict.detail != NO_IMAGE
+    assert judge(b"<html>" + whole).verdict.detail.startswith(NO_IMAGE)
+    assert judge(whole[:50]).verdict.detail.startswith(NO_IMAGE) is False

@@ -17,6 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image
 
+from dr_lib.data.png import without_text
 from dr_lib.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
@@ -150,7 +151,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     # threads a warning of another thread may get lost meanwhile; data sets are decoded in processes of one thread.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with Image.open(BytesIO(without_text(data)), formats=FORMATS) as image:
             yield image
 
 

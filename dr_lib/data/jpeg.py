@@ -15,6 +15,8 @@ from PIL import Image
 from dr_lib.data.decoding import JPEG_FORMATS, Header, decode_noted, decode_rgb, decode_strictly, read_header
 from dr_lib.data.jpeg_rows import lost_after_the_end, lost_from_byte, lost_from_piece
 from dr_lib.data.jpeg_structure import EOI, SOI, Structure, read_structure
+from dr_lib.data.png import is_sound, rescue
+from dr_lib.data.signatures import PNG, is_begun_image, kind_of
 from dr_lib.errors import InputError
 
 INTACT, NO_END_MARKER, TRUNCATED, CORRUPT, UNREADABLE = (
@@ -29,10 +31,8 @@ VERDICT_MEANINGS = {
 }
 VERDICTS = tuple(VERDICT_MEANINGS)
 
-SIGNATURES = (SOI, b"\x89PNG", b"II*\0", b"MM\0*")
-"""First bytes of JPEG, PNG and TIFF files."""
 NO_IMAGE = "no image: its first bytes are those of another kind of file"
-"""Detail of an unreadable file that never was a photograph."""
+"""Detail of an unreadable file that never was a photograph begins so; the kind follows where it is known."""
 
 HOLE = bytes(512)
 """A block of the disk that was never written. Sound data may hold as many zeros, but very seldom does."""
@@ -79,16 +79,15 @@ class Judged:
     pixels: np.ndarray | None = None
 
 
-def is_begun_image(data: bytes) -> bool:
-    """Return whether ``data`` is, as far as it goes, the beginning of a photograph; nothing at all counts as one."""
-    return any(data[: len(signature)] == signature[: len(data)] for signature in SIGNATURES)
-
-
 def repair(data: bytes) -> bytes:
     """Return ``data`` with its end marker, which Pillow then reads without complaint.
 
-    Half a segment or unwritten space at the end is cut off first. Data with an end marker comes back as it is.
+    Half a segment or unwritten space at the end is cut off first. Data with an end marker comes back as it is. Of a
+    damaged PNG the rows that can be had come, the others black.
     """
+    if data.startswith(PNG):
+        rescued = rescue(data)
+        return rescued[0] if rescued else data
     structure = read_structure(data)
     return data if structure.ended else data[: structure.usable] + EOI
 
@@ -102,7 +101,8 @@ def judge(data: bytes, at_least: int = 0) -> Judged:
     itself may be anywhere, so all rows count as lost, or, with restart markers, those from the last one before.
     Data that ends earlier than that is taken for cut short, whether or not an end marker was put behind it.
 
-    Bytes after the end marker do no harm. Formats other than JPEG are intact or unreadable.
+    Bytes after the end marker do no harm. Of a PNG the rows that come are counted; other formats are intact or
+    unreadable.
     """
     try:
         header = read_header(data)
@@ -116,6 +116,8 @@ def judge(data: bytes, at_least: int = 0) -> Judged:
         try:
             if header.format in JPEG_FORMATS:
                 found, pixels = _judge_jpeg(data, header, at_least)
+            elif header.format == "PNG" and data.startswith(PNG):
+                found, pixels = _judge_png(data, at_least)
             else:
                 pixels, note = decode_noted(data, at_least)
                 found = INTACT, 0.0, note
@@ -134,19 +136,61 @@ def _judge_jpeg(data: bytes, header: Header, at_least: int) -> tuple[_Found, np.
     there = _marker_is_there(structure)
     if not structure.scans:
         return (UNREADABLE, 1.0, f"{there}, no image data before it"), None
-    if structure.arithmetic:
-        return (UNREADABLE, 1.0, "arithmetic coding: whether rows are missing does not show"), None
     whole = data if structure.ended else data[: structure.usable] + EOI
     if not structure.complete:
         detail = f"{there}; the file ends in scan {structure.scans}, so no row is whole"
         return (TRUNCATED, 1.0, detail), decode_rgb(whole, at_least)
     try:
-        pixels = decode_strictly(whole, header, at_least)
+        pixels, complaint = decode_strictly(whole, header, at_least), ""
     except ValueError as error:
-        complaint = str(error)
+        pixels, complaint = decode_rgb(whole, at_least), str(error)
+    if structure.arithmetic:
+        found = _measure_arithmetic(whole, structure, header, complaint)
     else:
-        return _nothing_lost(structure), pixels
-    return _measure(whole, structure, header, complaint), decode_rgb(whole, at_least)
+        found = _measure(whole, structure, header, complaint) if complaint else _nothing_lost(structure)
+    if found[0] == NO_END_MARKER and not _may_have_been_marker(data[structure.usable :]):
+        lost = lost_from_piece(whole, structure, header, len(structure.pieces) - 1) or 1.0
+        found = CORRUPT, lost, "end marker is missing; what stands in its place is no part of a sound file"
+    return found, pixels
+
+
+def _may_have_been_marker(rest: bytes) -> bool:
+    """Return whether what follows the data is padding, or an end marker with one flipped bit, half of it perhaps."""
+    differing = sum((ours ^ theirs).bit_count() for ours, theirs in zip(rest, EOI, strict=False))
+    return set(rest) <= {0x00, 0xFF} or (len(rest) <= len(EOI) and differing <= 1)
+
+
+def _judge_png(data: bytes, at_least: int) -> tuple[_Found, np.ndarray]:
+    sound, reason = is_sound(data), "a checksum is wrong or missing"
+    if sound:
+        try:
+            pixels, note = decode_noted(data, at_least)
+            return (INTACT, 0.0, note), pixels
+        except OSError as error:
+            reason = _reason(error)
+    rescued = rescue(data)
+    if rescued is None:
+        raise OSError(f"no row of this PNG can be had: {reason}")
+    whole, lost = rescued
+    pixels, note = decode_noted(whole, at_least)
+    if lost == 0:
+        return (INTACT, 0.0, note), pixels
+    verdict = CORRUPT if data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82") else TRUNCATED
+    return (verdict, lost, f"{reason}; {100 * lost:.1f} % of the rows are lost"), pixels
+
+
+def _measure_arithmetic(whole: bytes, structure: Structure, header: Header, complaint: str) -> _Found:
+    """Return what can be told of an arithmetic-coded JPEG, where libjpeg makes up missing data without a complaint.
+
+    Such data may leave out zeros at its end (T.81, D.1.8), so that the last rows depend on what follows in any case.
+    """
+    if complaint and not (NOT_TAKEN.search(complaint) or HARMLESS.search(complaint)):
+        return CORRUPT, 1.0, f"arithmetic coding; libjpeg: {complaint}"
+    lost = lost_after_the_end(whole, structure, header)
+    bottom = (header.height - 1) % structure.block_rows + 1
+    if structure.ended and round(lost * header.height) <= bottom:
+        return INTACT, 0.0, "arithmetic coding: whether the last rows are missing does not show"
+    return TRUNCATED, max(lost, bottom / header.height), f"{_marker_is_there(structure)}; arithmetic coding"
 
 
 def _measure(whole: bytes, structure: Structure, header: Header, complaint: str) -> _Found:
@@ -154,7 +198,11 @@ def _measure(whole: bytes, structure: Structure, header: Header, complaint: str)
     lost = lost_after_the_end(whole, structure, header)
     number = _first_faulty_piece(whole, structure, header, complaint)
     if number is None:
-        return _truncated(structure, lost) if lost else _nothing_lost(structure)
+        if lost or not NOT_TAKEN.search(complaint):
+            return _truncated(structure, lost) if lost else _nothing_lost(structure)
+        if structure.ended:
+            return INTACT, 0.0, "a rare kind of JPEG: whether its data is corrupt does not show"
+        return _truncated(structure, ((header.height - 1) % structure.block_rows + 1) / header.height)
     if number == len(structure.pieces) - 1 and DATA_ENDS.search(complaint):
         # A flipped bit makes codes longer than they were, so that the data ends a few blocks early (in the last of
         # several scans a code may stand for thousands). A file cut short seldom ends there, and seldomer with a marker.
@@ -223,7 +271,8 @@ def _why_not_opened(data: bytes, error: Exception) -> str:
     if not data:
         return "empty file"
     if not is_begun_image(data):
-        return NO_IMAGE
+        kind = kind_of(data)
+        return f"{NO_IMAGE} ({kind})" if kind else NO_IMAGE
     if data.startswith(SOI):
         structure = read_structure(data)
         if structure.bits not in (0, 8):

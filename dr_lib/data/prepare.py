@@ -143,11 +143,11 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
 
 def _refuse_what_is_no_image(facts: Mapping[str, Facts], photographs: Photographs) -> None:
     """Raise :class:`InputError` for files of another kind: no damage to a photograph, but a mistake in the folder."""
-    wrong = [image for image, found in facts.items() if found.verdict.detail == NO_IMAGE]
+    wrong = [image for image, found in facts.items() if found.verdict.detail.startswith(NO_IMAGE)]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise InputError(
-            f"{photographs.path(wrong[0])}: {NO_IMAGE}{more}; put the photograph there, "
+            f"{photographs.path(wrong[0])}: {facts[wrong[0]].verdict.detail}{more}; put the photograph there, "
             "take its line out of the labels, or leave such files out with on_damage=drop"
         )
 
@@ -166,7 +166,7 @@ def _apply(
     if lines:  # one record, which a notebook shows as one output
         log.warning("%d of %d photographs are damaged\n%s", len(lines), len(decisions), "\n".join(lines))
     if isinstance(photographs, FolderPhotographs):
-        photographs = photographs.with_repaired(by_action["repaired"])
+        photographs = photographs.with_repaired(by_action["repaired"] | by_action["kept"])
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
 
 

@@ -1,0 +1,56 @@
+"""What a file is by its first bytes, and what makes a photograph of it that is read here."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+BEGINNINGS = (b"\xff\xd8", PNG, b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of JPEG, PNG and TIFF files."""
+
+_CONVERT = "save it as JPEG or PNG first, with {}"
+_KINDS = (
+    (4, b"ftypheic", "HEIC", _CONVERT.format("heif-convert")),
+    (4, b"ftypheix", "HEIC", _CONVERT.format("heif-convert")),
+    (4, b"ftypmif1", "HEIF", _CONVERT.format("heif-convert")),
+    (4, b"ftypavif", "AVIF", _CONVERT.format("avifdec")),
+    (4, b"ftyp", "a film or another ISO media file", "it holds no photograph"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000", _CONVERT.format("opj_decompress")),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000", _CONVERT.format("opj_decompress")),
+    (0, b"\xff\x0a", "JPEG XL", _CONVERT.format("djxl")),
+    (4, b"JXL \r\n\x87\n", "JPEG XL", _CONVERT.format("djxl")),
+    (128, b"DICM", "DICOM", _CONVERT.format("dcm2img of DCMTK, or pydicom")),
+    (8, b"WEBP", "WebP, cut or broken", "get it again whole"),
+    (0, b"GIF8", "GIF, cut or broken", "get it again whole"),
+    (0, b"BM", "BMP, cut or broken", "get it again whole"),
+    (0, b"8BPS", "Photoshop's PSD", _CONVERT.format("ImageMagick")),
+    (0, b"%PDF", "PDF", "take the pictures out of it with pdfimages"),
+    (0, b"%!PS", "PostScript", "take the pictures out of it first"),
+    (0, b"PK\x03\x04", "a ZIP archive, or an Office document", "unpack it"),
+    (0, b"\x1f\x8b", "a gzip archive", "unpack it"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
+    (0, b"Rar!", "a RAR archive", "unpack it"),
+    (0, b"\x89HDF", "HDF5", "save its pictures as PNG"),
+    (0, b"\x93NUMPY", "a NumPy array", "save its pictures as PNG"),
+    (0, b"version https://git-lfs", "a Git LFS pointer", "get the photograph itself with git lfs pull"),
+    (0, b"<!doctype html", "HTML", "a download has failed: get it again"),
+    (0, b"<html", "HTML", "a download has failed: get it again"),
+    (0, b"<?xml", "XML", "get the photograph itself"),
+    (0, b"<svg", "SVG", "get the photograph itself"),
+    (0, b"{", "JSON", "a download has failed: get it again"),
+)
+"""Where the bytes stand, the bytes (letters in any case), the kind, and what to do."""
+
+
+def is_begun_image(data: bytes) -> bool:
+    """Return whether ``data`` is, as far as it goes, the beginning of a photograph; nothing at all counts as one."""
+    return any(data[: len(signature)] == signature[: len(data)] for signature in BEGINNINGS)
+
+
+def kind_of(data: bytes) -> str:
+    """Return what a file of another kind is and what to do with it, as ``HEIC: save it as ...``; empty if unknown."""
+    start = data[:256].lower()
+    if start[:3] == b"\xef\xbb\xbf":
+        start = start[3:]
+    text = start.lstrip()
+    for at, signature, kind, advice in _KINDS:
+        if (text if signature.startswith((b"<", b"{")) else start)[at:].startswith(signature.lower()):
+            return f"{kind}: {advice}"
+    return ""
