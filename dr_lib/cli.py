@@ -12,6 +12,7 @@ from rich.console import Console
 from dr_lib.deployment import commands
 from dr_lib.errors import InputError
 from dr_lib.options import Assignments, DataFile
+from dr_lib.terminal import printable
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
 # most mistakes are answered at once.
@@ -120,10 +121,10 @@ def run(
         failed = [job for job in work if job.state == "failed"]
         console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
         for job in failed:
-            line = f"{job.title}: {job.reason} (log: {job.files.log})"
+            line = printable(f"{job.title}: {job.reason} (log: {job.files.log})")
             console.print(line, style="red", markup=False, soft_wrap=True)
             for line in job.last_words():
-                console.print(f"    {line}", style="dim", markup=False, soft_wrap=True)
+                console.print(f"    {printable(line)}", style="dim", markup=False, soft_wrap=True)
         try:
             print(build_report(out))
         except OSError as error:
@@ -261,7 +262,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        print(f"dr-lab: {error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"dr-lab: {printable(error.filename)}: cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(1)
 
 

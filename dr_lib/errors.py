@@ -1,5 +1,7 @@
 """The one exception that is the user's to mend."""
 
+from dr_lib.terminal import printable
+
 
 class InputError(ValueError):
     """Bad input in one line: what is wrong, where, and what to do.
@@ -8,4 +10,4 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(printable(" ".join(str(message).split())))

@@ -6,6 +6,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from dr_lib.terminal import printable
+
 _SECONDS_BETWEEN_DRAWINGS = 0.3
 
 
@@ -34,6 +36,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Add ``text`` for good, and take the bar away."""
+        text = "\n".join(map(printable, text.splitlines()))
         self._lines.append(text)
         self._draw("")
         if self._shell is None:

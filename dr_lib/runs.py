@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dr_lib import PROBABILITIES
 from dr_lib.files import read_json, write_json, write_with
+from dr_lib.spreadsheet import as_cell, from_cell
 
 if TYPE_CHECKING:  # imported where a table is read or written: it takes longer than looking at a thousand runs
     import pandas as pd
@@ -187,13 +188,18 @@ class RunFolder(NotebookFiles):
         return pd.read_csv(self.history)
 
     def write_predictions(self, frame: "pd.DataFrame") -> None:
-        """Write one row a testing photograph, in the order of :data:`PREDICTION_COLUMNS`."""
-        _write_csv(self.predictions, frame[list(PREDICTION_COLUMNS)])
+        """Write one row a testing photograph, in the order of :data:`PREDICTION_COLUMNS`.
+
+        A name that a spreadsheet would take for a formula gets an apostrophe, which :meth:`read_predictions` takes off.
+        """
+        names = {column: frame[column].astype(str).map(as_cell) for column in ("image", "patient")}
+        _write_csv(self.predictions, frame.assign(**names)[list(PREDICTION_COLUMNS)])
 
     def read_predictions(self) -> "pd.DataFrame":
         import pandas as pd
 
-        return pd.read_csv(self.predictions, dtype={"image": str, "patient": str}, keep_default_na=False)
+        found = pd.read_csv(self.predictions, dtype={"image": str, "patient": str}, keep_default_na=False)
+        return found.assign(image=found["image"].map(from_cell), patient=found["patient"].map(from_cell))
 
 
 @dataclass(frozen=True)

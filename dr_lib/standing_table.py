@@ -11,6 +11,7 @@ from rich.style import Style
 
 from dr_lib.report.wording import duration
 from dr_lib.status import Standing
+from dr_lib.terminal import printable
 
 _HEADINGS = ("run", "state", "phase", "epoch", "testing accuracy", "kappa", "time left")
 _LEFT = 3
@@ -57,7 +58,7 @@ class StandingTable:
             shown = set(map(id, _most_urgent(runs, room - len(reasons))))
             hidden = len(runs) - len(shown)
             runs = [run for run in runs if id(run) in shown]
-        rows = [_HEADINGS, *((_printable(run.title), run.state, *cells(run)) for run in runs)]
+        rows = [_HEADINGS, *((printable(run.title), run.state, *cells(run)) for run in runs)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row, run in zip(rows, (None, *runs), strict=True):
             aligned = [
@@ -79,14 +80,9 @@ def _most_urgent(runs: Sequence[Standing], count: int) -> list[Standing]:
 def _reason(run: Standing, width: int | None) -> list[tuple[str, Style]]:
     if not run.reason:
         return []
-    text = f"{_printable(run.title)}: {_printable(run.reason)}"
+    text = f"{printable(run.title)}: {printable(run.reason)}"
     style = _WHY_IT_RUNS if run.state == "running" else _STYLES[run.state]
     return [(line, style) for line in (textwrap.wrap(text, width) if width else [text])]
-
-
-def _printable(text: str) -> str:
-    """Return text from a file without what would steer the terminal."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def cells(run: Standing) -> tuple[str, str, str, str, str]:

@@ -9,6 +9,7 @@ from rich.live import Live
 
 from dr_lib.standing_table import StandingTable, cells
 from dr_lib.status import Standing
+from dr_lib.terminal import printable
 
 if TYPE_CHECKING:  # looking at folders from another terminal needs nothing of what executes notebooks
     from dr_lib.job import Job
@@ -53,8 +54,8 @@ class Watch:
             if self._said.get(run.title, ("queued", 0, "")) != news:
                 self._said[run.title] = news
                 self._console.print(
-                    f"{time.strftime('%H:%M:%S')} {run.title}: "
-                    + ", ".join(value for value in (run.state, *cells(run), run.reason) if value),
+                    f"{time.strftime('%H:%M:%S')} {printable(run.title)}: "
+                    + printable(", ".join(value for value in (run.state, *cells(run), run.reason) if value)),
                     markup=False, highlight=False, soft_wrap=True,
                 )  # fmt: skip
 

@@ -153,7 +153,7 @@ def test_every_kind_of_trouble_is_found(troubled):
         "Of 42 photographs, 4 are damaged: 1 truncated, 1 end marker missing, 1 unreadable and 1 corrupt",
         "Byte for byte the same: 1 photograph under 2 names; 1 on both sides of a split and 1 with different grades",
         "Pictures much the same: 1 pair; 1 with different grades",
-        "Very dark: 2 photographs (77_left?[31m, 6_left)",
+        "Very dark: 2 photographs (77_left\\x1b[31m, 6_left)",
         "Very bright: 1 photograph (7_left)",
         f"No round retina found: 1 photograph ({EVIL})",
     ):

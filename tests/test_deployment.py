@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from dr_lib.deployment.exported import KEYS, Description, fingerprint
 from dr_lib.deployment.graders import OnnxGrader, TorchGrader
 from dr_lib.deployment.grading import grade_photographs
 from dr_lib.deployment.onnx_export import export_onnx
+from dr_lib.deployment.sources import photographs_named
 from dr_lib.deployment.whole_network import answers, views
 from dr_lib.errors import InputError
 from dr_lib.training.checkpoint import load_trained, new_head, new_network, save_network
@@ -249,6 +251,19 @@ def test_a_list_on_standard_input_is_graded(exported, photographs, monkeypatch, 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     assert dr_lab("predict", file, "-", "--json") == 0
     assert [row["image"] for row in json.loads(capsys.readouterr().out)] == list(map(str, names[:2]))
+    lists = (
+        b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+        text.replace(b"\n", b"\0"),
+        b"".join(b'"%s"  \n' % os.fsencode(name) for name in names),
+        text.decode().encode("utf-16"),
+    )
+    for listed in lists:
+        assert photographs_named([Path("-")], io.BytesIO(listed)) == names[:2]
+    odd = photographs / " 'new\nline' .jpeg "
+    odd.write_bytes(jpeg(picture(0)))
+    assert photographs_named([Path("-")], io.BytesIO(os.fsencode(odd) + b"\0")) == [odd]
+    odd = odd.rename(photographs / "'blank' ")
+    assert photographs_named([Path("-")], io.BytesIO(os.fsencode(odd) + b"\n")) == [odd]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"gone.jpeg\nalso-gone.jpeg\n")))
     line = refused(capsys, "predict", file, "-")
     assert "gone.jpeg: no such file" in line and "1 more" in line

@@ -68,7 +68,8 @@ def check(data):
         assert judged.pixels.shape == (found.height, found.width, 3) and judged.pixels.dtype == np.uint8
         used = repair(data) if judged.format in ("JPEG", "MPO") or found.lost else data
         with Image.open(BytesIO(used)) as image:
-            np.testing.assert_array_equal(judged.pixels, np.asarray(image.convert("RGB")))
+            if image.mode != "I;16":  # which Pillow clips
+                np.testing.assert_array_equal(judged.pixels, np.asarray(image.convert("RGB")))
     return found
 
 

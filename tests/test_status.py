@@ -137,7 +137,7 @@ def test_a_small_screen_shows_what_matters(tmp_path):
     lines = drawn(StandingTable(runs, height=12)).splitlines()
     assert len(lines) == 12
     assert [line.split()[0] for line in lines if "failed" in line or "running" in line][:2] == ["bad", "busy"]
-    assert "... and 194 more" in lines and "bad: it broke [2J" in lines
+    assert "... and 194 more" in lines and "bad: it broke\\x1b[2J" in lines
     assert lines[-1] == "100 queued, 1 running, 100 done, 1 failed"
     assert len(drawn(StandingTable(runs)).splitlines()) == 1 + 202 + 1 + 1
 

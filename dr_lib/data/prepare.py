@@ -22,6 +22,7 @@ from dr_lib.data.survey import Decode, Survey
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.progress import Progress
+from dr_lib.terminal import printable
 
 log = logging.getLogger("dr_lib.data")
 
@@ -162,7 +163,7 @@ def _apply(
         by_action[decision.action].add(decision.image)
         if decision.action:
             found = decision.verdict
-            lines.append(f"{decision.image}: {found.verdict} ({found.detail}), {decision.action}")
+            lines.append(printable(f"{decision.image}: {found.verdict} ({found.detail}), {decision.action}"))
     if lines:  # one record, which a notebook shows as one output
         log.warning("%d of %d photographs are damaged\n%s", len(lines), len(decisions), "\n".join(lines))
     if isinstance(photographs, FolderPhotographs):
@@ -175,7 +176,7 @@ def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts:
         return
     without = [image for image in table["image"] if facts[image].retina is None]
     if without:
-        some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
+        some = printable(", ".join(without[:5])) + (", ..." if len(without) > 5 else "")
         log.warning("CropToRetina: no circle on %d of %d photographs, used whole: %s", len(without), len(table), some)
 
 

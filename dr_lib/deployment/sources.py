@@ -1,6 +1,8 @@
 """Which photographs are meant by what was typed: files, folders, or a list of paths."""
 
+import codecs
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +14,7 @@ STDIN = "-"
 
 
 def photographs_named(names: Iterable[Path], stdin: BinaryIO) -> list[Path]:
-    """Return the photographs meant by ``names``, each once, in their order; ``-`` stands for the lines of ``stdin``.
+    """Return the photographs meant by ``names``, each once, in their order; ``-`` stands for the list in ``stdin``.
 
     A file is taken whatever it is called; of a folder, all the photographs in it and below it. Raises
     :class:`InputError` for what is not there, and where nothing is meant at all.
@@ -20,7 +22,7 @@ def photographs_named(names: Iterable[Path], stdin: BinaryIO) -> list[Path]:
     given: list[Path] = []
     for name in names:
         if str(name) == STDIN:
-            given += [Path(os.fsdecode(line)) for line in stdin.read().splitlines() if line.strip()]
+            given += _listed(stdin.read())
         else:
             given.append(name)
     missing = [path for path in given if not path.exists()]
@@ -33,6 +35,26 @@ def photographs_named(names: Iterable[Path], stdin: BinaryIO) -> list[Path]:
         where = ", ".join(map(str, given)) or "the list on standard input"
         raise InputError(f"{where}: no photographs there; they end in {', '.join(SUFFIXES)}")
     return photographs
+
+
+def _listed(data: bytes) -> list[Path]:
+    """Return the paths of a list: separated by NUL, as ``find -print0`` does, else one a line, of any line end.
+
+    A line may be in quotes and have blanks around it; where a file has just the name that stands there, that counts.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in data:
+        return [Path(os.fsdecode(name)) for name in data.split(b"\0") if name.strip()]
+    return [_meant(os.fsdecode(line)) for line in re.split(rb"\r?\n|\r", data) if line.strip()]
+
+
+def _meant(line: str) -> Path:
+    name = line.strip()
+    unquoted = name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" else name
+    choices = [Path(text) for text in (line, name, unquoted)]
+    return next((path for path in choices if path.exists()), choices[-1])
 
 
 def photographs_in(folder: Path) -> Iterator[Path]:

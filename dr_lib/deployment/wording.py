@@ -8,6 +8,8 @@ from typing import Literal
 
 from dr_lib import GRADE_NAMES, PROBABILITIES
 from dr_lib.deployment.grading import GradedPhotograph
+from dr_lib.spreadsheet import as_cell
+from dr_lib.terminal import printable
 
 Form = Literal["table", "csv", "json"]
 
@@ -16,15 +18,10 @@ def as_text(photographs: Sequence[GradedPhotograph], form: Form) -> str:
     """Return ``photographs`` in the given form, with a line end at the end.
 
     CSV and JSON have ``image, verdict, detail, grade`` and the probabilities (``p0``..``p4``, or a list), as exact as
-    they were computed; those of a damaged file are empty, or null.
+    they were computed; those of a damaged file are empty, or null. In CSV a name that a spreadsheet would take for a formula has an
+    apostrophe before it.
     """
     return {"table": _table, "csv": _csv, "json": _json}[form](photographs)
-
-
-def printable(name: object) -> str:
-    """Return a file's name without what a terminal would obey, and without bytes that are no text."""
-    text = str(name).encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _table(photographs: Sequence[GradedPhotograph]) -> str:
@@ -51,7 +48,9 @@ def _csv(photographs: Sequence[GradedPhotograph]) -> str:
     for found in photographs:
         grade = "" if found.grade is None else found.grade
         shares = found.probabilities or [""] * len(PROBABILITIES)
-        writer.writerow([_text(found.path), found.verdict.verdict, found.verdict.detail, grade, *shares])
+        writer.writerow(
+            [as_cell(_text(found.path)), found.verdict.verdict, as_cell(found.verdict.detail), grade, *shares]
+        )
     return stream.getvalue()
 
 

@@ -24,6 +24,7 @@ from dr_lib.report.audit_pictures import MOST_SHOWN, Thumbnail, and_more, beside
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.render import page_of
 from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
+from dr_lib.terminal import printable
 
 MOST_NAMED = 60
 """Names that a list shows."""
@@ -46,7 +47,7 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     parts = [answer(audit).data]
     parts += [f'<h2 id="{ident}">{title}</h2>{shown.data}' for ident, (title, shown) in sections.items()]
     cells = [nbformat.v4.new_raw_cell(part, metadata={"raw_mimetype": "text/html"}) for part in parts]
-    title = f"Audit of {say.plain(audit.get('data_dir') or 'a data set')}"
+    title = f"Audit of {printable(audit.get('data_dir') or 'a data set')}"
     return page_of(nbformat.v4.new_notebook(cells=cells), title=title)
 
 

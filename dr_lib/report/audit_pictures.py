@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageOps
 
 from dr_lib.report import markup
-from dr_lib.report.audit_text import plain
 from dr_lib.report.wording import SPLIT_WORDS
+from dr_lib.terminal import printable
 
 Thumbnail = Callable[[str], Image.Image | None]
 
@@ -29,9 +29,9 @@ SIDE = 110
 def shot(image: str, lines: Iterable[str], picture: Image.Image | None, seen: str) -> str:
     """Return a picture with its name and ``lines`` below; ``seen`` says to those who do not see it what it shows."""
     square = ImageOps.pad(picture.convert("RGB"), (2 * SIDE, 2 * SIDE)) if picture else None
-    html = markup.photograph(square, f"{plain(image)}, {seen}", SIDE) if square else ""
+    html = markup.photograph(square, f"{printable(image)}, {seen}", SIDE) if square else ""
     below = "".join(f'<span class="sub">{escape(line)}</span>' for line in lines if line)
-    return f'<div class="shot">{html}{escape(plain(image))}{below}</div>'
+    return f'<div class="shot">{html}{escape(printable(image))}{below}</div>'
 
 
 def beside(shots: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dr_lib.data.audit import APART, GIVEN
 from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
 from dr_lib.report import data_sentences as say
 from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
+from dr_lib.terminal import printable
 
 WIDTH = 110
 SHOWN = 4
@@ -31,7 +32,7 @@ class Finding(NamedTuple):
 def audit_text(audit: Mapping[str, Any]) -> str:
     """Return what ``audit.json`` holds as text, 60 lines or so of at most :data:`WIDTH` columns; long lists are cut."""
     found = findings(audit)
-    lines = [f"Audit of {plain(audit.get('data_dir') or 'a data set')}", *_wrapped(overview(audit)), ""]
+    lines = [f"Audit of {printable(audit.get('data_dir') or 'a data set')}", *_wrapped(overview(audit)), ""]
     lines += [f"{counted(len(found), 'thing')} to look at:" if found else "Nothing wrong found."]
     for number, finding in enumerate(found, start=1):
         lines += _wrapped(finding.text, f"{number:3}. ")
@@ -100,14 +101,9 @@ def no_retina_is_usual(audit: Mapping[str, Any]) -> bool:
     return len(audit["no_retina"]) > (audit["damage"]["checked"]) / 2
 
 
-def plain(text: Any) -> str:
-    """Return text for one line: what a terminal would obey or not print, as in names from a file, becomes ``?``."""
-    return "".join(character if character.isprintable() else "?" for character in str(text))
-
-
 def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
     if lost := audit["header_loss"]:
-        names = listed([f"{plain(row['image'])} (grade {row['grade']}) of {row['image_file']}" for row in lost])
+        names = listed([f"{printable(row['image'])} (grade {row['grade']}) of {row['image_file']}" for row in lost])
         yield Finding(
             "grades",
             "The label files have no header. Who reads them with pandas' default, header=0, loses the first line of "
@@ -195,12 +191,12 @@ def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
 def some(names: Sequence[str], most: int = SHOWN) -> str:
     """Return the first names of a list, and how many more there are."""
     rest = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(plain, names[:most])) + rest
+    return ", ".join(map(printable, names[:most])) + rest
 
 
 def values_of(counts: Mapping[str, int], *, nothing: str = "", most: int = SHOWN) -> str:
     """Return values with the number of photographs of each in brackets; ``nothing`` is the value of those without."""
-    cells = [f"{plain(value) if value != nothing else 'none'} ({count:,})" for value, count in counts.items()]
+    cells = [f"{printable(value) if value != nothing else 'none'} ({count:,})" for value, count in counts.items()]
     return ", ".join(cells[:most]) + (f", and {len(cells) - most:,} more" if len(cells) > most else "")
 
 
@@ -238,7 +234,7 @@ def _eyes(apart: Mapping[str, Any]) -> Iterator[str]:
     agree = f"{apart['by_difference'][0]:,} of {apart['patients']:,} patients have one grade for all photographs"
     yield f"  {agree}{'; apart ' + ', '.join(steps) if steps else ''}"
     for patient in apart["apart"][:SHOWN]:
-        eyes = ", ".join(f"{plain(one['image'])} grade {one['grade']}" for one in patient["photographs"][:SHOWN])
+        eyes = ", ".join(f"{printable(one['image'])} grade {one['grade']}" for one in patient["photographs"][:SHOWN])
         yield f"  {patient['difference']} apart  {eyes}"
     yield from _and_more(apart["apart"])
 
@@ -263,7 +259,7 @@ def _damage(damage: Mapping[str, Any]) -> Iterator[str]:
     yield "  " + ", ".join(f"{kind} {count:,}" for kind, count in damage["kinds"].items())
     worst = sorted(damage["files"], key=lambda entry: -entry["lost"])
     for entry in worst[:SHOWN]:
-        yield f"  {plain(entry['image']):20} {entry['verdict']}, {rows_lost(entry)}: {entry['action']}"
+        yield f"  {printable(entry['image']):20} {entry['verdict']}, {rows_lost(entry)}: {entry['action']}"
     yield from _and_more(worst)
 
 
@@ -276,7 +272,8 @@ def _duplicates(duplicates: Mapping[str, Any]) -> Iterator[str]:
     groups.sort(key=lambda entry: not (entry[1]["across_splits"] or entry[1]["grades_differ"]))
     for how, group in groups[:SHOWN]:
         ones = (
-            f"{plain(one['image'])} ({SPLIT_WORDS[one['split']]}, grade {one['grade']})" for one in group["photographs"]
+            f"{printable(one['image'])} ({SPLIT_WORDS[one['split']]}, grade {one['grade']})"
+            for one in group["photographs"]
         )
         yield f"  {how:14} {' = '.join(list(ones)[:SHOWN])}"
     yield from _and_more(groups)

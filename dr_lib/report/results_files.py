@@ -15,6 +15,7 @@ from dr_lib.report.configuration import Configuration
 from dr_lib.report.run import Run
 from dr_lib.report.study import Study
 from dr_lib.runs import Experiment
+from dr_lib.spreadsheet import as_cell
 
 Figures = dict[str, tuple[Any, Any]]
 """By name, a figure and the limits of its interval (``None`` where there are none)."""
@@ -23,7 +24,6 @@ _ALWAYS = ("model", "pretrained", "class_weights", "seed")
 _BOOKKEEPING = {"name", "out_dir", "cache_dir", "data_dir", "num_workers", "device"}
 _OVER_SEEDS = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "macro_auc", "referable_auc")
 _DIFFERENCES = ("accuracy", "kappa", "balanced_accuracy", "referable_auc")
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_results(study: Study, experiment: Experiment) -> None:
@@ -187,7 +187,7 @@ def _cell(value: Any) -> Any:
         return json.dumps(value)
     if isinstance(value, str):
         text = " ".join(value.split()) if "\n" in value or "\r" in value else value
-        return f"'{text}" if text.startswith(_BEGINS_A_FORMULA) else text
+        return as_cell(text)
     return value
 
 

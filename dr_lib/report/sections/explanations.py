@@ -14,11 +14,11 @@ from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.errors import InputError
 from dr_lib.report import markup
 from dr_lib.report import wording as words
-from dr_lib.report.audit_text import plain
 from dr_lib.report.cases import best_run, sureness, surest
 from dr_lib.report.pictures import StudyPhotographs, find_pictures, not_here
 from dr_lib.report.study import Run, Study
 from dr_lib.runs import Experiment
+from dr_lib.terminal import printable
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a report without networks does without
     from dr_lib.evaluation.explanations import Explanation
@@ -127,12 +127,12 @@ def _pair(run: Run, case: Case, row: pd.Series | None, explanation: Explanation 
         return _why_none(run, *case)
     answer = int(row["predicted"])
     said = f"answered {answer}, {GRADE_NAMES[answer]}, {sureness(row['certainty'])} sure"
-    below = f'{escape(plain(row["image"]))}<span class="sub">{escape(said)}</span>'
+    below = f'{escape(printable(row["image"]))}<span class="sub">{escape(said)}</span>'
     if explanation is None:
         return f'<div class="pair">{below}<span class="sub">its file cannot be opened</span></div>'
     from dr_lib.evaluation.explanations import overlay
 
-    grade, image = int(row["grade"]), plain(row["image"])
+    grade, image = int(row["grade"]), printable(row["image"])
     where = where_hottest(explanation.heat)
     share = words.percent(float((explanation.heat > 0.5).mean()), 0)
     heat = f"hottest in the {where}, more than half as hot on {share} of the square" if where else NO_HEAT
