@@ -192,7 +192,7 @@ class RunFolder(NotebookFiles):
 
         A name that a spreadsheet would take for a formula gets an apostrophe, which :meth:`read_predictions` takes off.
         """
-        names = {column: frame[column].astype(str).map(as_cell) for column in ("image", "patient")}
+        names = {column: frame[column].map(as_cell, na_action="ignore") for column in ("image", "patient")}
         _write_csv(self.predictions, frame.assign(**names)[list(PREDICTION_COLUMNS)])
 
     def read_predictions(self) -> "pd.DataFrame":

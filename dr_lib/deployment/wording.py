@@ -18,8 +18,8 @@ def as_text(photographs: Sequence[GradedPhotograph], form: Form) -> str:
     """Return ``photographs`` in the given form, with a line end at the end.
 
     CSV and JSON have ``image, verdict, detail, grade`` and the probabilities (``p0``..``p4``, or a list), as exact as
-    they were computed; those of a damaged file are empty, or null. In CSV a name that a spreadsheet would take for a formula has an
-    apostrophe before it.
+    they were computed; those of a damaged file are empty, or null. In CSV a name that a spreadsheet would take for a
+    formula has an apostrophe before it.
     """
     return {"table": _table, "csv": _csv, "json": _json}[form](photographs)
 
