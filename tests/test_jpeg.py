@@ -271,6 +271,18 @@ def test_odd_metadata_do_no_harm():
         assert 0 < assert_honest(whole, half).lost < 1
 
 
+def test_odd_metadata_hide_no_corruption():
+    whole = encode("plain")
+    start = scan_starts(whole)[0]
+    corrupt = whole[:-2] + b"garbage" * 3 + b"\xff\xd9"  # no row depends on what follows
+    for odd in (
+        corrupt[:11] + b"\7" + corrupt[12:],
+        corrupt[:start] + b"garbage" + corrupt[start:],
+        corrupt[: start + 11] + b"\1" + corrupt[start + 12 :],
+    ):
+        assert check(odd).verdict in (CORRUPT, TRUNCATED)
+
+
 def test_what_is_no_image():
     whole = encode("plain")
     beginnings = (b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xd9", whole[:30], whole[:200], b"\x89PNG\r\n")

@@ -7,14 +7,14 @@ file is decoded again with other bytes where the missing or corrupt ones are: ro
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from dr_lib.data.decoding import JPEG_FORMATS, Header, decode_noted, decode_rgb, decode_strictly, read_header
 from dr_lib.data.jpeg_rows import lost_after_the_end, lost_from_byte, lost_from_piece
-from dr_lib.data.jpeg_structure import EOI, SOI, Structure, read_structure
+from dr_lib.data.jpeg_structure import EOI, SOI, Structure, read_structure, without_metadata
 from dr_lib.data.png import is_sound, rescue
 from dr_lib.data.signatures import PNG, is_begun_image, kind_of
 from dr_lib.errors import InputError
@@ -198,6 +198,9 @@ def _measure(whole: bytes, structure: Structure, header: Header, complaint: str)
     lost = lost_after_the_end(whole, structure, header)
     number = _first_faulty_piece(whole, structure, header, complaint)
     if number is None:
+        hidden = _complaint_besides_metadata(whole, header)
+        if not lost and _first_faulty_piece(whole, replace(structure, litter=False), header, hidden) is not None:
+            return CORRUPT, 1.0, f"{_marker_is_there(structure)}; libjpeg: {hidden}"
         if lost or not NOT_TAKEN.search(complaint):
             return _truncated(structure, lost) if lost else _nothing_lost(structure)
         if structure.ended:
@@ -221,7 +224,12 @@ def _measure(whole: bytes, structure: Structure, header: Header, complaint: str)
 
 def _first_faulty_piece(whole: bytes, structure: Structure, header: Header, complaint: str) -> int | None:
     """Return the number of the first piece that libjpeg finds fault with; None where the fault does no harm."""
-    if NOT_TAKEN.search(complaint) or HARMLESS.search(complaint) or _is_extra(whole, structure, complaint):
+    if (
+        not complaint
+        or NOT_TAKEN.search(complaint)
+        or HARMLESS.search(complaint)
+        or _is_extra(whole, structure, complaint)
+    ):
         return None
     extraneous = EXTRANEOUS.search(complaint)
     if extraneous and int(extraneous[1]) <= BIT_BUFFER:
@@ -234,6 +242,15 @@ def _first_faulty_piece(whole: bytes, structure: Structure, header: Header, comp
         else:
             high = middle
     return high
+
+
+def _complaint_besides_metadata(whole: bytes, header: Header) -> str:
+    """Return libjpeg's first complaint about the pixels themselves, which one about metadata may have come before."""
+    try:
+        decode_strictly(without_metadata(whole), header)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _is_sound_so_far(data: bytes, header: Header) -> bool:

@@ -12,6 +12,8 @@ MARKER = re.compile(rb"\xff[^\x00\xff]")
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 ARITHMETIC = frozenset(range(0xC9, 0xD0)) - {0xCC}
+NEEDED = START_OF_FRAME | {0xC4, 0xCC, 0xDB, 0xDD, 0xEE}
+"""Markers of segments that pixels depend on: frame, tables, restart interval, and Adobe's color transform."""
 START_OF_SCAN, DEFINE_RESTART = 0xDA, 0xDD
 RESTARTS = range(0xD0, 0xD8)
 STANDALONE = frozenset({0x01, *RESTARTS})
@@ -102,6 +104,22 @@ def read_structure(data: bytes) -> Structure:
         next_restart=restarts % 8 if interval else None,
         litter=litter,
     )
+
+
+def without_metadata(data: bytes) -> bytes:
+    """Return a JPEG without what lies before its first scan and no pixel needs, over which libjpeg may complain."""
+    parts, at = [SOI], 2
+    while marker := MARKER.search(data, at):
+        code, start = data[marker.start() + 1], marker.start()
+        at = marker.end() + max(int.from_bytes(data[marker.end() : marker.end() + 2]), 2)
+        if code == START_OF_SCAN:
+            sequential = not any(part[1] in PROGRESSIVE for part in parts)
+            # A sequential scan brings all coefficients, whatever it says.
+            end = data[at - 3 : at] if not sequential else bytes([0, 63, 0])
+            return b"".join([*parts, data[start : at - 3], end, data[at:]])
+        if code in NEEDED:
+            parts.append(data[start:at])
+    return data
 
 
 def _block_rows(frame: bytes) -> int:
