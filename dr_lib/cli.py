@@ -13,6 +13,7 @@ from dr_lib.deployment import commands
 from dr_lib.errors import InputError
 from dr_lib.options import Assignments, DataFile
 from dr_lib.terminal import printable
+from dr_lib.training.interruption import Interrupted, raising_signals
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
 # most mistakes are answered at once.
@@ -97,7 +98,6 @@ def run(
     from dr_lib.report.build import build_report
     from dr_lib.report.wording import duration
     from dr_lib.runs import Experiment
-    from dr_lib.training.interruption import Interrupted
     from dr_lib.training.lock import held
     from dr_lib.watch import Watch
 
@@ -255,10 +255,14 @@ def check(
 def main() -> None:
     """Run the command line; bad input is one line on stderr and exit status 2."""
     try:
-        app()
+        with raising_signals():
+            app()
     except InputError as error:
         print(f"dr-lab: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as stop:
+        print(f"dr-lab: interrupted by {stop.signal.name}", file=sys.stderr)
+        sys.exit(stop.exit_status)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise

@@ -34,16 +34,14 @@ def start_notebook(
     parameters: dict[str, Any],
     *,
     threads: int,
-    scratch: Path,
     gpus: Sequence[str] = (),
     again: bool = False,
 ) -> subprocess.Popen:
     """Start papermill on ``notebooks/<name>.ipynb`` and return its process, the leader of its own group.
 
     The executed notebook, the parameters and all that is printed go to ``files``. The process computes with
-    ``threads`` threads and keeps IPython's files in ``scratch``, so that notebooks that run at the same time do not
-    meet there. It sees the ``gpus`` named as CUDA names them, where none are, those that this process sees. What is
-    printed when it is done ``again`` follows what was printed before.
+    ``threads`` threads. It sees the ``gpus`` named as CUDA names them, where none are, those that this process sees.
+    What is printed when it is done ``again`` follows what was printed before.
     """
     notebook = NOTEBOOKS / f"{name}.ipynb"
     if not notebook.exists():
@@ -51,14 +49,11 @@ def start_notebook(
     write_text(files.parameters, yaml.safe_dump(parameters, sort_keys=False))
     command = [sys.executable, "-m", _MODULE, str(notebook), str(files.notebook), str(files.parameters)]
     environment = os.environ | {
-        "IPYTHONDIR": str(scratch),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         # A thread that waits for its sibling sleeps instead of spinning. Where other processes use the cores too, as
         # with several jobs, a training step is three times as fast so.
         "OMP_WAIT_POLICY": "PASSIVE",
-        # The frozen-modules notice of the debugger would be the first line of every log.
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)

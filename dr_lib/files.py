@@ -1,10 +1,13 @@
-"""Writing files so that a reader, or a crash, never meets half of one."""
+"""Writing files so that a reader, or a crash, never meets half of one, and nothing of a killed process stays behind."""
 
+import fcntl
 import json
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,21 +16,29 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk, and rename it into place.
 
     Raises :class:`OSError` that names ``path`` where the system refuses, also where ``write`` speaks of something else
-    then: of a full disk torch says "unexpected pos 683968 vs 683864".
+    then: of a full disk torch says "unexpected pos 683968 vs 683864". What a killed process has left of the same file
+    is removed.
     """
     outside = sys.exc_info()[1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    prefix = f".{path.name}."
+    _remove_abandoned(path.parent, prefix, ".part")
+
+    def make() -> tuple[int, Path]:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
+        return handle, Path(beside)
+
+    handle, beside = _make_ours(make)
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files private; results are meant to be read by whoever may read the folder.
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+            # mkstemp makes files private; results are meant to be read by whoever may read the folder.
+            os.chmod(beside, 0o644)
+            os.replace(beside, path)  # while it is open, and so known to be in use
     except BaseException as error:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         refused = _refusal(error, outside) if isinstance(error, Exception) else None
         if refused is None:
             raise
@@ -46,13 +57,100 @@ def _refusal(error: BaseException | None, outside: BaseException | None) -> OSEr
     return None
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what :func:`write_with` left below ``folder`` where its process was killed while it wrote.
+@contextmanager
+def new_folder(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
+    """Give a new folder in ``parent``, private, and remove it at the end of the block, unless it was renamed.
 
-    Only where nobody is writing.
+    What killed processes have left under such names is removed.
     """
-    for part in folder.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+    _remove_abandoned(parent, prefix, suffix)
+
+    def make() -> tuple[int, Path]:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix, suffix=suffix))
+        try:
+            return os.open(folder, os.O_RDONLY), folder
+        except FileNotFoundError:  # taken for abandoned before it could be locked
+            return make()
+
+    handle, folder = _make_ours(make)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def scratch_folder(parent: Path | None = None) -> AbstractContextManager[Path]:
+    """Give a folder that lasts as long as the block, in the system's folder for such things or in ``parent``."""
+    # Names that nobody would choose: those of killed processes are deleted.
+    return new_folder(parent or Path(tempfile.gettempdir()), ".dr-lab-", ".scratch")
+
+
+def in_use(folder: Path, prefix: str, suffix: str) -> bool:
+    """Tell whether a process is at a file or folder of these names that it makes in ``folder``."""
+    for path in _named(folder, prefix, suffix):
+        handle = _claim(path)
+        if handle is None and path.exists():
+            return True
+        if handle is not None:
+            os.close(handle)
+    return False
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what :func:`write_with` left below ``folder`` where its process was killed while it wrote."""
+    for parent in {part.parent for part in folder.rglob(".*.part")}:
+        _remove_abandoned(parent, ".", ".part")
+
+
+def _make_ours(make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
+    """Make a file or folder, open and locked: as long as it is open others see that it is in use.
+
+    The system lets go of the lock when this process ends in whatever way.
+    """
+    while True:
+        handle, path = make()
+        with suppress(OSError):  # a file system without locks; what is left there stays
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if path.exists():
+            return handle, path
+        os.close(handle)  # taken for abandoned before it was locked
+
+
+def _remove_abandoned(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove the files and folders of these names in ``folder`` that nobody has open any more."""
+    for path in _named(folder, prefix, suffix):
+        handle = _claim(path)
+        if handle is not None:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _named(folder: Path, prefix: str, suffix: str) -> list[Path]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [folder / name for name in names if name.startswith(prefix) and name.endswith(suffix)]
+
+
+def _claim(path: Path) -> int | None:
+    """Return a locked handle on ``path``; None where its maker holds the lock, or it is not ours to open."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

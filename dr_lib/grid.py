@@ -1,7 +1,6 @@
 """The eight runs of the lab, or any others: one papermill process each, watched to its end."""
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,20 +95,19 @@ class Engine(Protocol):
 class ThisMachine:
     """Executes jobs in processes of this machine, ``parallel`` at a time, its threads and GPUs divided among them.
 
-    A run that gives no sign of life for ``timeout`` minutes is killed. ``scratch``: folder for what lasts no longer.
-    ``threads`` and ``gpus`` are given where somebody else has divided them.
+    A run that gives no sign of life for ``timeout`` minutes is killed. ``threads`` and ``gpus`` are given where
+    somebody else has divided them.
     """
 
     def __init__(
         self,
         parallel: int,
-        scratch: Path,
         *,
         timeout: float | None = None,
         threads: int | None = None,
         gpus: Sequence[str] | None = None,
     ):
-        self._parallel, self._scratch, self._timeout = parallel, scratch, timeout
+        self._parallel, self._timeout = parallel, timeout
         self._threads = threads or threads_each(parallel)
         self._gpus = GpuShares(visible_gpus() if gpus is None else gpus)
 
@@ -117,7 +115,7 @@ class ThisMachine:
         return self._parallel - running
 
     def begin(self, job: Job) -> None:
-        job.begin(threads=self._threads, scratch=self._scratch, gpus=self._gpus.take(job.parameters))
+        job.begin(threads=self._threads, gpus=self._gpus.take(job.parameters))
         if job.state != "running":
             self._gpus.give_back(job.gpus)
 
@@ -150,8 +148,8 @@ def run_jobs(
     are told to stop, which they do after a checkpoint; :class:`dr_lib.training.interruption.Interrupted` is raised
     then. An ``engine`` that is given, and has limits of its own, takes the place of this machine.
     """
-    with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, Interruption() as interruption:
-        engine = engine or ThisMachine(parallel, Path(scratch), timeout=timeout)
+    with Interruption() as interruption:
+        engine = engine or ThisMachine(parallel, timeout=timeout)
         shown = -math.inf
         try:
             while any(job.state in ("queued", "running") for job in jobs):

@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dr_lib.execution import (
@@ -61,7 +60,7 @@ class Job:
         """Whether it is a run, which keeps a record of its own and goes on from checkpoints."""
         return isinstance(self.files, RunFolder)
 
-    def begin(self, *, threads: int, scratch: Path, gpus: Sequence[str] = ()) -> None:
+    def begin(self, *, threads: int, gpus: Sequence[str] = ()) -> None:
         """Start its process; or take over one that another driver, killed since, has left at work on it.
 
         A run that somebody else is at, in a notebook or on another machine, fails by name and is not disturbed. So
@@ -83,7 +82,7 @@ class Job:
             remove_leftovers(self.files.path)
             self.process = start_notebook(
                 self.notebook, self.files, self.parameters,
-                threads=threads, scratch=scratch / self.title.replace(" ", "-"), gpus=gpus, again=self.starts > 0,
+                threads=threads, gpus=gpus, again=self.starts > 0,
             )  # fmt: skip
         except OSError as error:
             self.fail(f"{self.files.path}: cannot be written: {error.strerror or error}")

@@ -3,9 +3,11 @@
 Kernels that start at the same time race for TCP ports; these talk through sockets in a folder of their own.
 """
 
+import asyncio
 import logging
 import os
 import re
+import signal
 import stat
 import sys
 import tempfile
@@ -18,6 +20,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill import PapermillExecutionError, execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
+
+from dr_lib.files import scratch_folder
+from dr_lib.training.interruption import Interrupted, raising_signals
 
 ENGINE = "dr-lab"
 """The name under which papermill knows the engine here."""
@@ -45,6 +50,15 @@ class _Client(PapermillNotebookClient):
         self._last: dict[str, str] = {}
         self._showing = ""
         self._sign = 0.0
+        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    async def async_start_new_kernel(self, **options: Any) -> None:
+        """Start the kernel, and leave signals to the caller: nbclient takes them, ends the kernel and goes on."""
+        loop = asyncio.get_running_loop()
+        for number, handler in self._handlers.items():
+            if loop.remove_signal_handler(number):
+                signal.signal(number, handler)
+        await super().async_start_new_kernel(**options)
 
     def process_message(self, msg: dict[str, Any], *where: Any, **options: Any) -> Any:
         self._give_sign()
@@ -89,13 +103,13 @@ class _Client(PapermillNotebookClient):
 
 
 class _Engine(NBClientEngine):
-    """papermill's own engine, its kernel's sockets in a folder that nobody else knows."""
+    """papermill's own engine, its kernel's sockets and IPython's files in a folder that nobody else knows."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, log_output: bool = False, **options: Any) -> Any:
         """Execute the notebook that ``nb_man`` holds; called by papermill."""
-        short = None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"
-        with tempfile.TemporaryDirectory(prefix="dr-lab-kernel-", dir=short) as folder:
+        short = None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else Path("/tmp")
+        with scratch_folder(short) as folder:
             client = _Client(
                 nb_man,
                 kernel_name=kernel_name,
@@ -106,8 +120,11 @@ class _Engine(NBClientEngine):
             )
             manager = client.create_kernel_manager()
             manager.transport = "ipc"
-            manager.connection_file = str(Path(folder, "kernel.json"))
-            return client.execute()
+            manager.connection_file = str(folder / "kernel.json")
+            # A history database of its own: notebooks that run at the same time would wait for each other's. And the
+            # frozen-modules notice of the debugger would be the first line of every log.
+            own = {"IPYTHONDIR": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+            return client.execute(env=os.environ | own)
 
 
 papermill_engines.register(ENGINE, _Engine)
@@ -121,21 +138,25 @@ def main() -> int:
     notebook, executed, parameters = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        execute_notebook(
-            notebook,
-            executed,
-            yaml.safe_load(Path(parameters).read_text()),
-            engine_name=ENGINE,
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=True,
-        )
+        with raising_signals():
+            execute_notebook(
+                notebook,
+                executed,
+                yaml.safe_load(Path(parameters).read_text()),
+                engine_name=ENGINE,
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=True,
+            )
     except PapermillExecutionError as error:
         print(_ESCAPES.sub("", str(error)).strip())
         return 1
     except DeadKernelError:
         print("Kernel died")
         return 138
+    except Interrupted as stop:
+        print(f"interrupted by {stop.signal.name}")
+        return stop.exit_status
     return 0
 
 

@@ -44,7 +44,7 @@ folder.write_status("done", epoch=2, epochs=2)
 """
 
 
-def start(kind, files, parameters, *, threads, scratch, gpus=(), again=False):
+def start(kind, files, parameters, *, threads, gpus=(), again=False):
     """Start a pretended run in the place of :func:`dr_lib.execution.start_notebook`."""
     files.parameters.write_text("{}")
     (files.path / "threads").write_text(f"{threads} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}")

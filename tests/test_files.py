@@ -1,9 +1,16 @@
 import errno
+import fcntl
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from dr_lib.files import remove_leftovers, write_json, write_text, write_with
+from dr_lib.files import remove_leftovers, scratch_folder, write_json, write_text, write_with
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_a_failing_write_leaves_what_was_there_and_nothing_else(tmp_path):
@@ -67,3 +74,49 @@ def test_nan_is_no_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def killed_while_it_writes(code):
+    """Let a process of its own run ``code`` and be killed where that calls ``die()``."""
+    head = "import os; from pathlib import Path; from dr_lib import files; die = lambda *_: os.kill(os.getpid(), 9)\n"
+    assert subprocess.run([sys.executable, "-c", head + code], cwd=ROOT).returncode == -signal.SIGKILL
+
+
+def test_the_next_writing_removes_what_a_killed_one_left(tmp_path):
+    file = tmp_path / "status.json"
+    killed_while_it_writes(f"files.write_with(Path({str(file)!r}), die)")
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    write_text(file, "{}")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_being_written_is_no_leftover(tmp_path):
+    def write(stream):
+        remove_leftovers(tmp_path)
+        write_text(tmp_path / "x", "by another")
+        stream.write(b"by the first, which ends last")
+
+    write_with(tmp_path / "x", write)
+    assert (tmp_path / "x").read_text().startswith("by the first") and len(list(tmp_path.iterdir())) == 1
+
+
+def test_scratch_folders_of_killed_processes_are_removed_and_others_are_not(tmp_path):
+    killed_while_it_writes(f"with files.scratch_folder(Path({str(tmp_path)!r})) as new: (new / 'x').touch(); die()")
+    somebodys = tmp_path / ".dr-lab-notes"
+    somebodys.mkdir()
+    assert len(list(tmp_path.iterdir())) == 2
+    with scratch_folder(tmp_path) as one, scratch_folder(tmp_path) as other:
+        (one / "x").touch()
+        assert set(tmp_path.iterdir()) == {somebodys, one, other}
+    assert list(tmp_path.iterdir()) == [somebodys]
+
+
+def test_where_there_are_no_locks_nothing_is_removed(tmp_path, monkeypatch):
+    def refuse(handle, kind):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    left = tmp_path / ".x.1.part"
+    left.touch()
+    write_text(tmp_path / "x", "new")
+    assert left.exists() and (tmp_path / "x").read_text() == "new"

@@ -82,7 +82,7 @@ def started(monkeypatch):
     """Lets the kind of each job, its notebook's name, be a pretended run; lists titles as they start."""
     titles = []
 
-    def start(kind, files, parameters, *, threads, scratch, gpus, again):
+    def start(kind, files, parameters, *, threads, gpus, again):
         titles.append(files.path.name)
         (files.path / "gpus").write_text(",".join(gpus))
         with files.log.open("ab" if again else "wb") as stream:
@@ -349,9 +349,9 @@ def test_what_is_started_sees_its_gpus_alone(tmp_path, monkeypatch):
     folder = Experiment(tmp_path).run("run")
     folder.path.mkdir(parents=True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
-    start_notebook("train", folder, {}, threads=3, scratch=tmp_path, gpus=("5",))
+    start_notebook("train", folder, {}, threads=3, gpus=("5",))
     assert (options["env"]["CUDA_VISIBLE_DEVICES"], options["env"]["OMP_NUM_THREADS"]) == ("5", "3")
-    start_notebook("train", folder, {}, threads=3, scratch=tmp_path)
+    start_notebook("train", folder, {}, threads=3)
     assert options["env"]["CUDA_VISIBLE_DEVICES"] == "4,5"
 
 

@@ -77,8 +77,8 @@ def _execute(order: Order, report: "_Report") -> Ended:
         if report.attempt > 1 and _is_done(job):
             return Ended("done")
         _let_the_one_before_go(job)
-        with tempfile.TemporaryDirectory(prefix="dr-lab-") as scratch, _told_to_stop(job):
-            here = _Guarded(1, Path(scratch), timeout=order.timeout, threads=order.threads, gpus=())
+        with _told_to_stop(job):
+            here = _Guarded(1, timeout=order.timeout, threads=order.threads, gpus=())
             run_jobs([job], 1, report, engine=here)
         return Ended(job.state, job.reason)
 

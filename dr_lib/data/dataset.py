@@ -4,7 +4,7 @@ import hashlib
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from dr_lib.data.prepare import PreparedData
 from dr_lib.data.splits import SPLITS
@@ -65,7 +65,17 @@ class RetinopathyDataset(Dataset):
 
 
 def whole(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return a batch as it is: the ``collate_fn`` of loaders over data sets that make whole batches."""
+    """Return a batch as it is: the ``collate_fn`` of loaders over data sets that make whole batches.
+
+    A loader process puts it into shared memory here. Where there is none left that is an error, which it can hand on;
+    in the thread that sends batches it would only be printed, and the batch waited for without end.
+    """
+    if get_worker_info() is not None:
+        try:
+            for part in batch:
+                part.share_memory_()
+        except RuntimeError as error:
+            raise MemoryError(f"{str(error).splitlines()[0]}; set num_workers lower, or make /dev/shm larger") from None
     return batch
 
 

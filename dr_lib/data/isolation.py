@@ -22,6 +22,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from dr_lib.processes import end_with_parent
+
 MEMORY = 2 * 2**30
 """Bytes that a worker may allocate; beyond, its function meets a ``MemoryError``. The largest photograph that is
 decoded (89 Mpx, Pillow's limit) takes about half."""
@@ -96,7 +98,7 @@ class _Worker:
         self.pipe, theirs = Pipe()
         seconds = math.ceil(max(timeout, _SECONDS_TO_START) + _SECONDS_TO_END)
         path = [str(folder) for folder in sys.path]
-        begin = f"from {__name__} import _serve; _serve({theirs.fileno()}, {seconds})"
+        begin = f"from {__name__} import _serve; _serve({theirs.fileno()}, {seconds}, {os.getpid()})"
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", f"import sys; sys.path[:] = {path!r}; {begin}"],
@@ -155,8 +157,9 @@ def _how_it_ended(status: int) -> str:
     return f"its process ended with signal {-status} ({name})"
 
 
-def _serve(descriptor: int, seconds: int) -> None:
+def _serve(descriptor: int, seconds: int, parent: int) -> None:
     """Answer what comes through the pipe, the task first, until its other end is closed: the life of a worker."""
+    end_with_parent(parent)
     pipe = Connection(descriptor)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

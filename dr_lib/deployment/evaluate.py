@@ -1,14 +1,14 @@
 """A run's network on a data set, as in the lab's demo: load it, evaluate it, and the same figures come out."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from dr_lib import GRADE_NAMES
 from dr_lib.config import DATA_PARAMETERS, combine, read_parameters
-from dr_lib.data.dataset import RetinopathyDataset, whole
+from dr_lib.data.dataset import RetinopathyDataset
 from dr_lib.data.prepare import prepare_data
 from dr_lib.data.splits import SPLITS
 from dr_lib.data.transforms import EvalTransform
@@ -20,7 +20,7 @@ from dr_lib.progress import Progress
 from dr_lib.report.wording import patients
 from dr_lib.training.checkpoint import load_trained
 from dr_lib.training.device import resolve_device, worker_count
-from dr_lib.training.loaders import Batches
+from dr_lib.training.loaders import Batches, make_loader, workers_that_fit
 
 
 def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str], split: str) -> dict[str, Any]:
@@ -45,8 +45,9 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
     if not len(photographs):
         raise InputError(f"{data_file}: no {split} photographs; choose another --split, or set {split}_share above 0")
     # The run's own batch size: sums of floats depend on the shapes that they are computed in.
-    workers = worker_count(config.num_workers, device)
-    loader = DataLoader(photographs, batch_size=config.batch_size, collate_fn=whole, num_workers=workers)
+    size = config.batch_size * math.prod(photographs.transform.shape)
+    workers = workers_that_fit(worker_count(config.num_workers, device), size)
+    loader = make_loader(photographs, workers, device, batch_size=config.batch_size)
     with Progress() as progress:
         outputs, _ = predict(
             trained.model.to(device, memory_format=torch.channels_last),

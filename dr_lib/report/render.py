@@ -2,11 +2,8 @@
 
 import base64
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -100,24 +97,15 @@ def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
     """Return the notebook executed by papermill with ``parameters``, in the current folder."""
     from dr_lib.kernels import ENGINE, execute_notebook  # takes a second to import
 
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        _environment(
-            # A history database of its own: notebooks that run at the same time would wait for each other's.
-            IPYTHONDIR=scratch,
-            # The frozen-modules notice of the debugger would be printed by every kernel.
-            PYDEVD_DISABLE_FILE_VALIDATION="1",
-        ),
-    ):
-        return execute_notebook(
-            str(notebook),
-            None,
-            parameters=parameters,
-            engine_name=ENGINE,
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(Path.cwd()),
-        )
+    return execute_notebook(
+        str(notebook),
+        None,
+        parameters=parameters,
+        engine_name=ENGINE,
+        kernel_name="python3",
+        progress_bar=False,
+        cwd=str(Path.cwd()),
+    )
 
 
 def contents(page: str, first: str) -> str:
@@ -183,17 +171,6 @@ def _script_and_policy() -> dict[str, str]:
         "base-uri 'none'; form-action 'none'"
     )
     return {"script": script, "policy": policy}
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
 def title_of(notebook: Any) -> str:

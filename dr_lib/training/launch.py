@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import yaml
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
+from dr_lib.files import scratch_folder
 from dr_lib.training.interruption import Interrupted, Interruption
 
 
@@ -24,12 +23,12 @@ def launch(config: RunConfig, *, fresh: bool = False) -> None:
 
     The processes are new ones, so a notebook may have used the GPU before. Raises what ended the run.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        parameters = Path(scratch) / "parameters.yaml"
+    with scratch_folder() as scratch:
+        parameters = scratch / "parameters.yaml"
         parameters.write_text(yaml.safe_dump(config.model_dump()))
         command = [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(config.devices),
-            "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
+            "--log-dir", str(scratch), "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
         ]  # fmt: skip
         last, pipe = "", {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with (

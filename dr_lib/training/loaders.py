@@ -1,12 +1,18 @@
 """The data of a run as it meets the network: batches of one split on the device, and what cannot work together."""
 
+import logging
+import math
+import os
 from collections.abc import Iterator
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import Augmentation
@@ -15,8 +21,17 @@ from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.prepare import PreparedData
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
+from dr_lib.processes import end_with_parent
 from dr_lib.training.device import worker_count
 from dr_lib.training.plan import EpochPlan
+
+log = logging.getLogger("dr_lib.training")
+
+_SHARED_MEMORY = Path("/dev/shm")
+"""Where loader processes put batches for the process that trains."""
+
+_PREFETCHED = 2
+"""Batches that each loader process makes ahead."""
 
 
 class Batches:
@@ -39,7 +54,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         memory = torch.empty(0)
-        for images, targets in self.loader:
+        for images, targets in _read(self.loader):
             images = images.to(self.device, non_blocking=True)
             flat = images.flatten(0, -4)
             if self.device.type == "cpu" and memory.numel() < flat.numel():
@@ -71,11 +86,12 @@ class LoaderFactory:
         self.config, self.data, self.normalisation = config, data, normalisation
         self.device = accelerator.device
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
-        self._options = {
-            "collate_fn": whole,
-            "num_workers": worker_count(config.num_workers, self.device),
-            "pin_memory": self.device.type == "cuda",
-        }
+        transforms = TrainTransform.of(config), EvalTransform.of(config)
+        self._workers = workers_that_fit(
+            worker_count(config.num_workers, self.device),
+            config.batch_size * max(math.prod(transform.shape) for transform in transforms),
+            processes=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+        )
 
     def training(self) -> TrainingBatches:
         """Return the batches to learn from: ``batch_size`` photographs a step, this process's share of them."""
@@ -89,15 +105,70 @@ class LoaderFactory:
             process=self.process,
             processes=self.processes,
         )
-        loader = DataLoader(dataset, batch_sampler=plan, **self._options)
+        loader = make_loader(dataset, self._workers, self.device, batch_sampler=plan)
         return TrainingBatches(loader, self.normalisation, self.device, plan)
 
     def testing(self, split: str, transform: EvalTransform) -> Batches:
         """Return the photographs of a split as they are tested, in order: every ``processes``-th of them, each once."""
         dataset = RetinopathyDataset(self.data, split, transform)
         own = np.arange(self.process, len(dataset), self.processes).tolist()
-        loader = DataLoader(dataset, batch_size=self.config.batch_size, sampler=own, **self._options)
+        loader = make_loader(dataset, self._workers, self.device, batch_size=self.config.batch_size, sampler=own)
         return Batches(loader, self.normalisation, self.device)
+
+
+def make_loader(dataset: Dataset, workers: int, device: torch.device, **order: Any) -> DataLoader:
+    """Return what loads the batches of a data set that makes whole ones, ``order`` as torch's ``DataLoader`` has it.
+
+    Loader processes end with this one. What goes wrong in them is raised here.
+    """
+    options = {"prefetch_factor": _PREFETCHED, "worker_init_fn": _begin_worker} if workers else {}
+    pin = device.type == "cuda"
+    return DataLoader(dataset, num_workers=workers, collate_fn=whole, pin_memory=pin, **options, **order)
+
+
+def workers_that_fit(workers: int, batch: int, *, processes: int = 1, free: int | None = None) -> int:
+    """Return how many loader processes there is shared memory for, at most ``workers``; logged where they are fewer.
+
+    ``batch``: bytes of a batch. ``processes``: those of this machine that load as much. ``free``: bytes of shared
+    memory, by default half of what is free now; the rest is for runs beside this one. None at all always fit.
+    """
+    if not workers or (free is None and not _SHARED_MEMORY.is_dir()):
+        return workers
+    if free is None:
+        status = os.statvfs(_SHARED_MEMORY)
+        free = status.f_bavail * status.f_frsize // 2
+    # One batch more is being trained on.
+    fitting = min(workers, max(0, (free // processes // batch - 1) // _PREFETCHED))
+    if fitting < workers:
+        log.warning(
+            "num_workers: %d instead of %d: batches of %.1f MB pass through shared memory, and %.0f MB of %s are for "
+            "them; make it larger (docker run --shm-size=2g) for more",
+            fitting, workers, batch / 1e6, free / 1e6, _SHARED_MEMORY,
+        )  # fmt: skip
+    return fitting
+
+
+def _read(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of a loader; the error of a loader process is raised as one line, its trace in the cause."""
+    try:
+        yield from loader
+    except Exception as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        kind = InputError if isinstance(error, InputError) else RuntimeError
+        reason = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
+        raise kind(reason if kind is InputError else f"a loader process has failed: {reason}") from error
+
+
+def _begin_worker(number: int) -> None:
+    end_with_parent(os.getppid())
+    # Or a batch that cannot be sent would be lost, and waited for without end.
+    Queue._on_queue_feeder_error = staticmethod(_fail)
+
+
+def _fail(error: Exception, batch: object) -> None:
+    log.error("a batch cannot be sent: %s", error)
+    os._exit(1)
 
 
 def fit_normalisation(config: RunConfig, data: PreparedData) -> Normalisation:

@@ -1,5 +1,6 @@
 """Pretraining without a network connection: a backbone learns to count lesions on photographs drawn for it."""
 
+import math
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -8,11 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import Dataset, RandomSampler
 
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import LAB_AUGMENTATIONS, Augmentation
-from dr_lib.data.dataset import RetinopathyDataset, whole
+from dr_lib.data.dataset import RetinopathyDataset
 from dr_lib.data.generated import LESION_KINDS, make_data
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.squares import recipe_for_training
@@ -22,7 +23,7 @@ from dr_lib.models import build_model
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
 from dr_lib.training.device import resolve_device, worker_count
-from dr_lib.training.loaders import Batches, fit_normalisation
+from dr_lib.training.loaders import Batches, fit_normalisation, make_loader, workers_that_fit
 
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
@@ -133,10 +134,11 @@ def _learn_to_count(
         residual=config.residual,
     )
     model.to(device, memory_format=torch.channels_last)
-    workers = worker_count(config.num_workers, device)
+    size = _BATCH_SIZE * math.prod(varied.shape)
+    workers = workers_that_fit(worker_count(config.num_workers, device), size)
     sampler = RandomSampler(train, generator=torch.Generator().manual_seed(_SEED))
-    common = {"batch_size": _BATCH_SIZE, "collate_fn": whole, "num_workers": workers}
-    batches = Batches(DataLoader(train, sampler=sampler, drop_last=True, **common), normalisation, device)
+    order = {"batch_size": _BATCH_SIZE, "sampler": sampler, "drop_last": True}
+    batches = Batches(make_loader(train, workers, device, **order), normalisation, device)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
     # Smith & Topin 2017: one cycle reaches in a few epochs what a constant rate needs many for.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -155,7 +157,8 @@ def _learn_to_count(
             schedule.step()
             progress.bar(f"pretraining {config.model}, epoch {epoch}/{config.pretraining_epochs}", step, len(batches))
         progress.line(f"epoch {epoch}: loss of the last step {loss.item():.3f}")
-    return model, _r_squared(model, Batches(DataLoader(held_out, **common), normalisation, device))
+    loader = make_loader(held_out, workers, device, batch_size=_BATCH_SIZE)
+    return model, _r_squared(model, Batches(loader, normalisation, device))
 
 
 def _targets(lesions: Path) -> pd.DataFrame:

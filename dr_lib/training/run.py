@@ -23,7 +23,7 @@ from dr_lib.training.checkpoint import load_state, load_trained, new_head, new_n
 from dr_lib.training.clock import RunClock
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.gradients import GradientNorms
-from dr_lib.training.interruption import Interrupted, Interruption
+from dr_lib.training.interruption import Interrupted, Interruption, raising_signals
 from dr_lib.training.launch import is_one_of_several, launch
 from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import LoaderFactory, fit_normalisation, refuse_what_cannot_train
@@ -39,8 +39,8 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
     ``data`` is what :func:`dr_lib.data.prepare.prepare_data` gives for ``config``, and is read here without. A run
     that was interrupted or killed goes on from its last checkpoint, to the bit. Over a run with other parameters or
     data :class:`InputError` is raised with the difference, unless ``fresh``, which sets its results aside. What goes
-    wrong is recorded in ``status.json`` before it is raised; SIGTERM and Ctrl-C end in :class:`Interrupted` after
-    a checkpoint.
+    wrong is recorded in ``status.json`` before it is raised; SIGTERM, SIGHUP and Ctrl-C end in :class:`Interrupted`
+    after a checkpoint.
     """
     folder = Experiment(Path(config.out_dir)).run(config.run_name)
     if config.devices > 1 and not is_one_of_several():
@@ -54,7 +54,7 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
             trainer.complete()
             _test_chosen(trainer)
         return folder
-    with held(folder.lock):
+    with held(folder.lock), raising_signals():
         _go(config, data, folder, accelerator, fresh)
     return folder
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 import multiprocessing
 import os
-import shutil
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -18,16 +19,21 @@ from PIL import Image
 
 from ... import GRADES
 from ...errors import InputError
+from ...files import in_use, new_folder
+from ...processes import end_with_parent
 from .damage import apply_damage, choose_damage
 from .fundus import SMALLEST, draw_fundus
 from .lesions import LESION_KINDS
 from .roster import LAB_GRADE_SHARES, Sitter, call_up
 
+log = logging.getLogger("dr_lib.data")
+
 VERSION = 1
 """Raised whenever the same arguments give other photographs than before."""
 
 DAMAGE_FROM = 40  # training photographs; in smaller sets two damaged files of each kind would be too many
-BATCH = 16  # photographs per task: large enough that starting a task costs nothing beside drawing
+SECONDS_BETWEEN_LOOKS = 0.5
+BATCH = 4  # photographs per task: an interrupt waits for those under way
 
 
 def make_data(
@@ -47,14 +53,20 @@ def make_data(
     ``images/<patient>_<eye>.jpeg``, ``{train,test}_{img,label}.csv`` without headers as in the course, ``lesions.csv``
     with the number of lesions of each kind, and ``generated.json`` with the arguments and the files damaged on purpose.
     The bytes depend on the arguments alone, not on ``jobs``, the number of processes (None: one per core). ``progress``
-    is called with the photographs done and their total. The folder appears only once everything is in it.
+    is called with the photographs done and their total. The folder appears only once everything is in it; where another
+    process draws it already, that is waited for.
 
     Raises FileExistsError if ``folder`` is there and not empty, InputError (a ValueError) for a number out of range.
     """
     shares = _checked(train, test, size, seed, jobs, tuple(grade_shares))
     folder = Path(os.path.abspath(folder))  # a name beside which to work, even for "."
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not empty: choose another folder, or remove it first")
+    hidden = f".{folder.name}.", ".part"
+    _refuse_what_is_there(folder)
+    if in_use(folder.parent, *hidden):
+        log.warning("%s: another process draws these photographs; waiting for it", folder)
+        while in_use(folder.parent, *hidden):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        _refuse_what_is_there(folder)
     splits = dict(zip(("train", "test"), call_up(train, test, shares, seed), strict=True))
     damaged = {}
     if damage:
@@ -62,9 +74,10 @@ def make_data(
             names = [sitter.name for sitter in splits[split]]
             damaged |= choose_damage(names, at_least, np.random.default_rng([seed, 0, purpose]))
 
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        (part / "images").mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with new_folder(folder.parent, *hidden) as part:
+        part.chmod(0o755)  # mkdtemp makes folders private
+        (part / "images").mkdir()
         sitters = splits["train"] + splits["test"]
         counts = _draw_all(sitters, part / "images", damaged, size, seed, jobs, progress)
         _write_labels(part, splits, seed)
@@ -84,12 +97,15 @@ def make_data(
             "damaged": dict(sorted(damaged.items())),
         }
         (part / "generated.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        _refuse_what_is_there(folder)
         if folder.exists():
             folder.rmdir()  # empty, as checked above; not every system renames onto a folder
         part.rename(folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not empty: choose another folder, or remove it first")
 
 
 def _checked(train, test, size, seed, jobs, shares) -> tuple[float, ...]:
@@ -126,7 +142,8 @@ def _draw_all(
             collect(_draw_batch(batch, images, damaged, size, seed))
         return counts
     # Spawned, not forked: a child forked off a process with threads (torch, a notebook) inherits locks nobody frees.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
         futures = [pool.submit(_draw_batch, batch, images, damaged, size, seed) for batch in batches]
         try:
             for future in as_completed(futures):
