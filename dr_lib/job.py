@@ -27,6 +27,8 @@ log = logging.getLogger("dr_lib.grid")
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_UNTIL_KERNELS_END = 3.0
 _SECONDS_TO_STOP = 120.0
+_LONGEST_STEP = 5.0
+"""Seconds; of the driver at work, which asks twice a second and now and then makes a page in between."""
 _LINES_OF_LOG = 12
 
 
@@ -54,6 +56,10 @@ class Job:
     """How it stands by what another machine has told, where it is executed by one."""
     _found: tuple[tuple[str, str], Standing] | None = field(default=None, repr=False)
     """How it stood when it was last looked at, and in which state and for what reason."""
+    _sign: float = field(default=-1.0, repr=False)
+    _silent: float = field(default=0.0, repr=False)
+    _asked: float = field(default=0.0, repr=False)
+    """Its last sign of life, seconds since 1970; the time without one since; when that was asked, by a steady clock."""
 
     @property
     def trains(self) -> bool:
@@ -109,11 +115,21 @@ class Job:
         return self._found[1]
 
     def seconds_silent(self) -> float:
-        """Return the time since its heartbeat or its log last moved; its kernel's messages move the log."""
+        """Return the time since its heartbeat or its log last moved; its kernel's messages move the log.
+
+        The sum of the steps from question to question, none of them long: while this machine sleeps, or its container
+        is paused, nobody asks.
+        """
         signs = [self.began, self.files.read_status().get("heartbeat", 0) if self.trains else 0]
         if self.files.log.exists():
             signs.append(self.files.log.stat().st_mtime)
-        return time.time() - max(signs)
+        now = time.monotonic()
+        if max(signs) != self._sign:
+            self._sign, self._silent = max(signs), 0.0
+        else:
+            self._silent += min(now - self._asked, _LONGEST_STEP)
+        self._asked = now
+        return self._silent
 
     def kill(self) -> None:
         """End its process and its kernel at once; what it has trained since its last checkpoint is lost."""

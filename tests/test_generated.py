@@ -2,11 +2,16 @@
 
 import csv
 import json
+import subprocess
+import sys
+import time
 import warnings
 from collections import Counter
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +23,7 @@ from dr_lib.data.generated import LAB_GRADE_SHARES, LESION_KINDS, draw_fundus, m
 from dr_lib.data.generated.icdr import MANY, findings, plan
 from dr_lib.data.generated.roster import call_up, grade_counts
 
+ROOT = Path(__file__).parent.parent
 TRAIN, TEST, SIZE = 60, 21, 96
 
 
@@ -254,3 +260,37 @@ def test_colours_alone_do_not_give_the_grade_away(tmp_path):
         accuracy = model.fit(*train).score(*test)
     majority = float(np.mean(test[1] == 0))
     assert accuracy <= majority + 0.03
+
+
+DRAW = "from dr_lib.data.generated import make_data; make_data({!r}, train=24, test=0, size=256, jobs=2)"
+
+
+def drawing(folder):
+    """Start to draw in a process of its own; return it and its workers once they are at work."""
+    process = subprocess.Popen([sys.executable, "-c", DRAW.format(str(folder))], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(folder.parent.glob(f".{folder.name}.*.part/images/*.jpeg")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+def test_what_a_killed_drawing_leaves_ends_and_goes(tmp_path):
+    folder = tmp_path / "drawn"
+    process, workers = drawing(folder)
+    assert len(workers) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive and not folder.exists() and len(list(tmp_path.iterdir())) == 1
+    make_data(folder, train=4, test=0, size=96, jobs=1)
+    assert list(tmp_path.iterdir()) == [folder] and len(list((folder / "images").iterdir())) == 4
+
+
+def test_who_draws_into_a_folder_that_is_being_drawn_waits(tmp_path, caplog):
+    folder = tmp_path / "drawn"
+    process, _ = drawing(folder)
+    with pytest.raises(FileExistsError, match="exists and is not empty"):
+        make_data(folder, train=4, test=0, size=96, jobs=1)
+    assert process.wait() == 0 and "another process draws these photographs" in caplog.text
+    assert len(list((folder / "images").iterdir())) == 24 and list(tmp_path.iterdir()) == [folder]

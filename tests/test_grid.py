@@ -402,3 +402,37 @@ def test_without_a_terminal_each_news_is_one_line(running):
 )
 def test_durations_are_said_as_people_say_them(seconds, words):
     assert duration(seconds) == words
+
+
+class Clocks:
+    """Both clocks of a machine, and its sleep."""
+
+    def __init__(self, monkeypatch):
+        self.steady = 1000.0
+        monkeypatch.setattr(job.time, "monotonic", lambda: self.steady)
+
+    def ask(self, one, seconds, every=0.5):
+        """Let time pass, asking how long a job has been silent as a driver does; return what was said last."""
+        for _ in range(round(seconds / every)):
+            self.steady += every
+            silent = one.seconds_silent()
+        return silent
+
+
+def test_silence_counts_while_the_machine_is_awake(tmp_path, monkeypatch):
+    clocks, one = Clocks(monkeypatch), a_job(tmp_path, "run", "train")
+    one.files.write_status("running", epoch=1)
+    assert one.seconds_silent() == 0
+    assert clocks.ask(one, 60) == pytest.approx(60)
+    clocks.steady += 8 * 3600  # asleep, or its container is paused: no clock tells
+    assert one.seconds_silent() < 66
+    assert clocks.ask(one, 30) < 96
+    one.files.write_status("running", epoch=1)
+    assert clocks.ask(one, 0.5) == 0 and clocks.ask(one, 20) == pytest.approx(20)
+
+
+def test_the_hour_that_is_set_anew_is_no_silence(tmp_path, monkeypatch):
+    clocks, one = Clocks(monkeypatch), a_job(tmp_path, "run", "train")
+    one.files.write_status("running", epoch=1, heartbeat=0)  # the clock on the wall is wrong by decades
+    one.seconds_silent()
+    assert clocks.ask(one, 10) == pytest.approx(10)

@@ -1,14 +1,20 @@
 """One run on two processes, over gloo on this machine's CPU, against the same run on one."""
 
 import os
+import socket
 import subprocess
 import sys
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from data_folders import eyes, write_course, write_photographs
 
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
 from dr_lib.runs import Experiment
+from dr_lib.training import device
+from dr_lib.training.device import start_accelerator
 from dr_lib.training.plan import EpochPlan
 
 
@@ -117,3 +123,26 @@ dist.destroy_process_group()
         [sys.executable, *TORCHRUN, tmp_path / "check.py"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_whose_others_do_not_come_says_so(monkeypatch, unused_port, rank):
+    monkeypatch.setattr(device, "_WAIT_FOR_THE_OTHERS", timedelta(seconds=1))
+    address = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": unused_port}
+    for name, value in address.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=rf"process {rank} of 2: the others have not come to 127.0.0.1:{unused_port}"):
+        start_accelerator(RunConfig(device="cpu"))
+
+
+def test_a_stray_world_size_is_named(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(InputError, match=r"MASTER_ADDR, MASTER_PORT not; .*unset WORLD_SIZE"):
+        start_accelerator(RunConfig(device="cpu"))

@@ -2,11 +2,14 @@
 
 import os
 import platform
+from datetime import timedelta
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch.distributed.constants import default_pg_timeout
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
@@ -14,6 +17,10 @@ from dr_lib.training.launch import is_one_of_several
 
 _MIXED = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
 """What accelerate calls our precisions."""
+
+_WAIT_FOR_THE_OTHERS = timedelta(minutes=5)
+_ADDRESS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What ``torchrun`` and ``accelerate launch`` tell each process."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -45,11 +52,14 @@ def cpu_multiplies_bf16() -> bool:
 def start_accelerator(config: RunConfig) -> Accelerator:
     """Return what carries device, precision and processes of a run.
 
-    Started by ``torchrun`` or ``accelerate launch`` this is one of several processes, else the only one.
+    Started by ``torchrun`` or ``accelerate launch`` this is one of several processes, else the only one. Raises
+    :class:`InputError` where the others do not come.
     """
     check_machine(config)
     device = resolve_device(config.device)
-    if not is_one_of_several():
+    if is_one_of_several():
+        _meet_the_others(device)
+    else:
         # accelerate keeps its state for the process; a notebook may train one run after the other, each its own way.
         AcceleratorState._reset_state(reset_partial_state=True)
         if device.type == "cuda":
@@ -57,6 +67,28 @@ def start_accelerator(config: RunConfig) -> Accelerator:
             os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
     return Accelerator(cpu=device.type == "cpu", mixed_precision=_MIXED[config.precision])
+
+
+def _meet_the_others(device: torch.device) -> None:
+    """Join the processes of this run; accelerate would wait for half an hour and end with torch's own words."""
+    if dist.is_initialized():
+        return
+    if missing := [name for name in _ADDRESS if not os.environ.get(name)]:
+        raise InputError(
+            f"WORLD_SIZE is set, as for one of several processes, and {', '.join(missing)} not; start all of them with "
+            "torchrun, or unset WORLD_SIZE"
+        )
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=_WAIT_FOR_THE_OTHERS))
+    except (dist.DistError, OSError, ValueError) as error:
+        rank, size, host, port = (os.environ[name] for name in _ADDRESS)
+        raise InputError(
+            f"process {rank} of {size}: the others have not come to {host}:{port} within "
+            f"{_WAIT_FOR_THE_OTHERS.total_seconds():g} s ({str(error).splitlines()[0]}); start all of them with "
+            "torchrun, or unset WORLD_SIZE"
+        ) from None
+    store.set_timeout(default_pg_timeout)  # others may be at something that takes long, such as decoding
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:
