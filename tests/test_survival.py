@@ -1,8 +1,10 @@
 """Runs that are killed, told to stop, or whose files are damaged: nothing is lost, and in the end nothing tells."""
 
+import contextlib
 import errno
 import json
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -13,12 +15,16 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from command import dr_lab
 from data_folders import eyes, write_course, write_photographs
 
+from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
+from dr_lib.files import scratch_folder
 from dr_lib.runs import Experiment
 from dr_lib.training import checkpoint
 from dr_lib.training.checkpoint import load_state, previous, save_state
+from dr_lib.training.interruption import Interrupted, Interruption, raising_signals
 from dr_lib.training.lock import held
 
 
@@ -258,3 +264,79 @@ def test_a_grid_that_is_told_to_stop_goes_on_with_the_same_command(params, whole
     done = subprocess.run(command, **options, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert_same_results(folder, whole)
+
+
+def in_a_terminal_that_closes(code, folder):
+    """Run ``code`` as the leader of a terminal's session, close the terminal once ``folder/ready`` is there."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while not (folder / "ready").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_terminal_that_closes_stops_what_runs_in_it_and_printing_on_is_no_error(tmp_path):
+    noted = f"""
+import pathlib, sys, time
+from dr_lib.training.interruption import Interrupted, Interruption
+folder = pathlib.Path({str(tmp_path)!r})
+with Interruption() as interruption:
+    (folder / "ready").touch()
+    while interruption.requested is None:
+        time.sleep(0.02)
+    print("stopping", flush=True)
+    print("stopping", flush=True, file=sys.stderr)
+    try:
+        interruption.obey()
+    except Interrupted as stop:
+        (folder / "said").write_text(str(stop))
+        sys.exit(stop.exit_status)
+"""
+    assert in_a_terminal_that_closes(noted, tmp_path) == 129
+    assert (tmp_path / "said").read_text().startswith("interrupted by SIGHUP")
+
+
+def test_nohup_stays_nohup():
+    with signals_as_they_were(signal.SIGHUP, signal.SIG_IGN):
+        with Interruption() as interruption, raising_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert interruption.requested is None
+
+
+@contextlib.contextmanager
+def signals_as_they_were(number, handler):
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_command_that_is_told_to_stop_clears_up_and_says_so(tmp_path, monkeypatch, capsys, number, status):
+    def draw(folder, **arguments):
+        with scratch_folder(tmp_path):
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    monkeypatch.setattr("dr_lib.data.generated.make_data", draw)
+    monkeypatch.setattr("dr_lib.training.interruption._leave_terminal", lambda number: None)  # it is the tests' own
+    with signals_as_they_were(number, signal.SIG_DFL):
+        assert dr_lab("make-data", tmp_path / "data") == status
+        assert signal.getsignal(number) == signal.SIG_DFL
+    assert capsys.readouterr().err == f"dr-lab: interrupted by {signal.Signals(number).name}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_told_to_stop_while_it_decodes_says_so_in_its_folder(tmp_path, monkeypatch):
+    from dr_lib.training import run
+
+    monkeypatch.setattr(run, "prepare_data", lambda config: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
+    with pytest.raises(Interrupted), signals_as_they_were(signal.SIGTERM, signal.SIG_DFL):
+        run.train(RunConfig(out_dir=str(tmp_path), name="run", device="cpu"))
+    assert Experiment(tmp_path).run("run").read_status()["state"] == "interrupted"

@@ -2,9 +2,10 @@
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 
@@ -89,7 +90,8 @@ def _raise(number: int, frame: FrameType | None) -> None:
 def _leave_terminal(number: int) -> None:
     """Print nothing more on a terminal that has closed: that would raise an error in the midst of stopping."""
     if number == signal.SIGHUP:
-        for stream in filter(os.isatty, (1, 2)):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream)
-            os.close(null)
+        for stream in (1, 2):
+            # Not isatty, which no terminal answers any more.
+            with suppress(OSError), open(os.devnull, "wb") as null:
+                if stat.S_ISCHR(os.fstat(stream).st_mode):
+                    os.dup2(null.fileno(), stream)
