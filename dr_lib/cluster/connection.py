@@ -15,6 +15,12 @@ from typing import Any
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 
+TOKEN = Path("~/.ray/auth_token").expanduser()
+
+if any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")) or TOKEN.exists():
+    # As ray start does, which asks for a token where there is one. Ray reads it once, when it is imported.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+
 try:
     with warnings.catch_warnings():
         # Of Ray's own imports (pkg_resources, pydantic); nothing here can change them.
@@ -28,6 +34,9 @@ OBJECT_STORE = 256 * 2**20
 
 _HERE = "local"
 _SECONDS_TO_ANSWER = 10.0
+_SETTINGS = b"\x04"
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + bytes(5)
+"""How a client begins to speak HTTP/2: its preface, and an empty frame of settings."""
 _QUICK_START = Path(__file__).parent / "quick_start"
 _OF_A_CLUSTER_STARTED_HERE = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
@@ -105,9 +114,18 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
         _knock(address)
         with _quick_start(address == _HERE):
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        ray.shutdown()
         said = " ".join(str(error).split())
-        raise InputError(f"--address {address}: no Ray cluster of use there ({said}); see ray status") from None
+        if address == _HERE:
+            raise InputError(
+                f"--engine ray: no cluster can be started here ({said}); Ray needs {OBJECT_STORE / 1e6:.0f} MB in "
+                "/dev/shm or /tmp, and ulimit -n of 1024 at least"
+            ) from None
+        raise InputError(
+            f"--address {address}: no Ray cluster of use there ({said}); see ray status, and whether it asks for a "
+            f"token that {TOKEN} has not"
+        ) from None
     signal.signal(signal.SIGTERM, _end)  # Ray's own would end with status 15
     try:
         yield Cluster()
@@ -117,10 +135,17 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
 
 
 def _knock(address: str) -> None:
-    """Raise :class:`OSError` where nobody listens at ``HOST:PORT``; Ray tries for minutes, and prints what it tries."""
+    """Raise :class:`OSError` where nobody listens at ``HOST:PORT``, or another program.
+
+    Ray would try for minutes, and print what it tries. Its coordinator speaks gRPC, and so answers the beginning of
+    HTTP/2 with a frame of settings (RFC 9113, 3.4 and 6.5).
+    """
     host, _, port = address.rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER) as there:
+            there.sendall(_HTTP2)
+            if there.recv(4)[3:] != _SETTINGS:
+                raise OSError("another program listens there")
 
 
 @contextmanager
