@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from dr_lib.deployment import commands
-from dr_lib.errors import InputError
+from dr_lib.errors import Failure, InputError
 from dr_lib.options import Assignments, DataFile
 from dr_lib.terminal import printable
 from dr_lib.training.interruption import Interrupted, raising_signals
@@ -260,6 +260,9 @@ def main() -> None:
     except InputError as error:
         print(f"dr-lab: {error}", file=sys.stderr)
         sys.exit(2)
+    except Failure as error:
+        print(f"dr-lab: {error}", file=sys.stderr)
+        sys.exit(1)
     except Interrupted as stop:
         print(f"dr-lab: interrupted by {stop.signal.name}", file=sys.stderr)
         sys.exit(stop.exit_status)

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""Errors that are one line on the command line."""
 
 from dr_lib.terminal import printable
 
@@ -11,3 +11,7 @@ class InputError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(printable(" ".join(str(message).split())))
+
+
+class Failure(RuntimeError):
+    """What has failed though the input was sound, in one line: exit status 1."""

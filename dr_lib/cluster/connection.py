@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from dr_lib.config import RunConfig
-from dr_lib.errors import InputError
+from dr_lib.errors import Failure, InputError
 
 TOKEN = Path("~/.ray/auth_token").expanduser()
 
@@ -132,6 +132,20 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
     finally:
         ray.shutdown()
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def while_it_lasts() -> Iterator[None]:
+    """Raise :class:`Failure` where the cluster is lost in the block; what a task raises is its own."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise Failure(
+            f"the Ray cluster is lost ({said}); the same command goes on from the last checkpoints"
+        ) from error
 
 
 def _knock(address: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dr_lib.cluster.connection import Cluster, Machine
+from dr_lib.cluster.connection import Cluster, Machine, while_it_lasts
 from dr_lib.data.isolation import Died, isolated
 from dr_lib.data.photographs import Photographs
 from dr_lib.data.squares import SquareRecipe
@@ -61,6 +61,10 @@ class SpreadDecoding:
         self.decoded: Counter[str] = Counter()
 
     def __call__(self, photographs: Photographs, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
+        with while_it_lasts():
+            yield from self._decoded(photographs, items)
+
+    def _decoded(self, photographs: Photographs, items: Sequence[Item]) -> Iterator[tuple[Item, Answer]]:
         kept, folder = ray.put(photographs), os.getcwd()
         machines = self._able(photographs, items, kept, folder)
         if len(machines) < 2:

@@ -10,7 +10,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dr_lib.cluster.board import Board, Ended
-from dr_lib.cluster.connection import Cluster, Machine
+from dr_lib.cluster.connection import Cluster, Machine, while_it_lasts
 from dr_lib.cluster.orders import order, write_token
 from dr_lib.cluster.task import MOST_ATTEMPTS, execute
 from dr_lib.job import Job
@@ -47,6 +47,7 @@ class RayEngine:
     def room(self, running: int) -> int:
         return sys.maxsize  # Ray has the queue
 
+    @while_it_lasts()
     def begin(self, job: Job) -> None:
         demand = demand_of(job.parameters, self._threads, self._gpus)
         wanted = order(job, threads=self._threads, timeout=self._timeout, token=self._token)
@@ -55,6 +56,7 @@ class RayEngine:
         job.state, job.starts = "running", job.starts + 1
         job.told = Standing(job.title, "queued", reason=job.reason or self._why_it_waits(demand))
 
+    @while_it_lasts()
     def look_after(self, running: list[Job]) -> None:
         for key, standing in ray.get(self._board.news.remote()).items():
             if key in self._jobs:
@@ -63,23 +65,31 @@ class RayEngine:
         for task in ended:
             self._judge(task)
 
+    @while_it_lasts()
     def rest(self, running: list[Job], seconds: float) -> None:
         if self._keys:
             ray.wait(list(self._keys), num_returns=1, timeout=seconds)
 
     def stop(self, running: list[Job]) -> None:
         self._stopping = True
+        try:
+            self._stop_tasks()
+            self.look_after(running)
+        finally:
+            for job in running:
+                job.told = None
+                if job.state in ("running", "interrupted"):
+                    job.state = "interrupted"
+                    job.reason = "interrupted; the same command goes on from its last checkpoint"
+
+    @while_it_lasts()
+    def _stop_tasks(self) -> None:
         ray.get(self._board.stop.remote())
         for task, key in self._keys.items():
             if self._jobs[key].told.state == "queued":
                 ray.cancel(task)
         if self._keys:
             ray.wait(list(self._keys), num_returns=len(self._keys), timeout=_SECONDS_TO_STOP)
-        self.look_after(running)
-        for job in running:
-            job.told = None
-            if job.state in ("running", "interrupted"):
-                job.state, job.reason = "interrupted", "interrupted; the same command goes on from its last checkpoint"
 
     def _judge(self, task: ray.ObjectRef) -> None:
         """Let a job know how its task has ended."""
