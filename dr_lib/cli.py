@@ -1,6 +1,7 @@
 """The ``dr-lab`` command."""
 
 import errno
+import resource
 import sys
 import time
 from pathlib import Path
@@ -267,6 +268,10 @@ def main() -> None:
         print(f"dr-lab: interrupted by {stop.signal.name}", file=sys.stderr)
         sys.exit(stop.exit_status)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            print(f"dr-lab: more files would have to be open than may be, {most}; raise ulimit -n", file=sys.stderr)
+            sys.exit(1)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         print(f"dr-lab: {printable(error.filename)}: cannot be written: {error.strerror}", file=sys.stderr)

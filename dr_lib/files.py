@@ -58,6 +58,17 @@ def _refusal(error: BaseException | None, outside: BaseException | None) -> OSEr
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have errors of the system in the block name ``path``, where they name no file, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or not error.errno:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def new_folder(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
     """Give a new folder in ``parent``, private, and remove it at the end of the block, unless it was renamed.
 

@@ -1,6 +1,7 @@
 """What the folders alone say of runs: who is at work, how far they are, what has stopped them."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 from dr_lib.files import read_json
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.lock import holder
+
+SECONDS_WITHOUT_PROGRESS = 600
+"""After which a run at work is said to make none; a step takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,15 @@ def standing_of(folder: RunFolder) -> Standing:
 def standing(
     title: str, state: str, status: Mapping[str, Any], last: Mapping[str, str], *, epochs: int, reason: str
 ) -> Standing:
-    """Put together what ``status.json`` and the last row of the history say of a run that is to have ``epochs``."""
+    """Put together what ``status.json`` and the last row of the history say of a run that is to have ``epochs``.
+
+    One at work whose last step is long ago gets that for its reason.
+    """
     ended, working = int(last.get("epoch") or 0), state == "running"
+    beat = status.get("heartbeat", math.inf) if working else math.inf
+    if not reason and time.time() - beat > SECONDS_WITHOUT_PROGRESS:
+        since = time.strftime("%F %H:%M", time.localtime(beat))
+        reason = f"no progress since {since}: its loader processes, or other processes of it, may hang; see its log"
     return Standing(
         title=title,
         state=state,

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import torch
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.cluster.board import Board, Ended, Superseded
+from dr_lib.cluster.connection import Cluster, while_it_lasts
 from dr_lib.cluster.parcels import PIECE, Parcels, fetch, outgoing, send
 from dr_lib.engines import workforce
 from dr_lib.errors import InputError
@@ -459,3 +462,80 @@ def command_of(process):
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # a zombie is one too
         return ""
+
+
+def test_a_port_of_another_program_is_named_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def answer():
+            there, _ = server.accept()
+            with there:
+                there.recv(100)
+                there.sendall(b"HTTP/1.0 400 Bad request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        options = {"address": address, "parallel": 1, "threads": None, "timeout": None}
+        with pytest.raises(InputError, match="another program listens there"), workforce("ray", **options):
+            pass
+        thread.join()
+
+
+def test_a_cluster_that_is_lost_is_one_line_and_its_runs_are_interrupted(tmp_path):
+    import ray
+
+    from dr_lib.cluster.engine import RayEngine
+    from dr_lib.errors import Failure
+
+    class Lost:
+        """The handle of an actor whose machine has gone."""
+
+        def __getattr__(self, name):
+            raise ray.exceptions.ActorDiedError()
+
+    engine, one = RayEngine.__new__(RayEngine), a_job(tmp_path, "run", "works", state="running")
+    engine._board, engine._keys, engine._jobs, engine._cluster = Lost(), {}, {}, Cluster()
+    with pytest.raises(Failure, match=r"^the Ray cluster is lost \(.*\); the same command goes on"):
+        engine.look_after([one])
+    with pytest.raises(Failure):
+        engine.stop([one])
+    assert one.state == "interrupted"
+    with pytest.raises(ray.exceptions.RayTaskError), while_it_lasts():
+        raise ray.exceptions.RayTaskError("decode", "a bug's own trace", ValueError())
+
+
+def test_a_token_that_is_there_is_used(tmp_path):
+    (tmp_path / ".ray").mkdir()
+    code = "import os, dr_lib.cluster.connection; print(os.environ.get('RAY_AUTH_MODE'))"
+
+    def mode(**more):
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+        environment = plain | {"HOME": str(tmp_path)} | more
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
+
+    assert mode() == "None\n"
+    (tmp_path / ".ray" / "auth_token").write_text("a token")
+    assert mode() == "token\n"
+    assert mode(RAY_AUTH_MODE="disabled") == "disabled\n"
+
+
+def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
+    import ray
+
+    from dr_lib.cluster import connection
+    from dr_lib.errors import Failure
+
+    class Context:
+        gcs_address = "127.0.0.1:9"
+
+    now = time.monotonic()
+    monkeypatch.setattr(ray, "get_runtime_context", Context)
+    monkeypatch.setattr(connection.time, "monotonic", lambda: now)
+    cluster = connection.Cluster()
+    for _ in range(5):  # for a while: it may be one that is begun again
+        now += 5
+        cluster.require_coordinator()
+    now += 5
+    with pytest.raises(Failure, match=r"its coordinator at 127.0.0.1:9 does not answer: .*Connection refused"):
+        cluster.require_coordinator()

@@ -279,3 +279,13 @@ def test_runs_of_several_seeds_are_grouped_by_the_report(tmp_path):
     assert [[run.name for run in setting.runs] for setting in collect(tmp_path).configurations] == [
         ["resnet18", "resnet18-seed1"], ["resnet50", "resnet50-seed1"],
     ]  # fmt: skip
+
+
+def test_a_run_without_progress_for_long_says_since_when(at_work):
+    folder, _ = at_work
+    for silent, reason in ((500, ""), (700, "no progress since 20")):
+        folder.write_status("running", epoch=2, epochs=25, heartbeat=time.time() - silent)
+        found = standing_of(folder)
+        assert found.state == "running" and found.reason.startswith(reason) and bool(found.reason) == bool(reason)
+    folder.write_status("done", heartbeat=0)
+    assert standing_of(folder).reason == ""

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ OBJECT_STORE = 256 * 2**20
 
 _HERE = "local"
 _SECONDS_TO_ANSWER = 10.0
+_SECONDS_BETWEEN_KNOCKS = 5.0
+_SECONDS_WITHOUT_COORDINATOR = 25.0
 _SETTINGS = b"\x04"
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + bytes(5)
 """How a client begins to speak HTTP/2: its preface, and an empty frame of settings."""
@@ -59,6 +62,29 @@ class Machine:
 
 class Cluster:
     """A cluster that this process is connected to."""
+
+    def __init__(self) -> None:
+        self._asked = self._answered = time.monotonic()
+
+    def require_coordinator(self) -> None:
+        """Raise :class:`Failure` where Ray's coordinator has not answered for half a minute.
+
+        After a whole one Ray ends this process, and nothing could be said of the runs any more.
+        """
+        now = time.monotonic()
+        if now - self._asked < _SECONDS_BETWEEN_KNOCKS:
+            return
+        self._asked = now
+        address = ray.get_runtime_context().gcs_address
+        try:
+            _knock(address)
+            self._answered = now
+        except OSError as error:
+            if now - self._answered > _SECONDS_WITHOUT_COORDINATOR:
+                raise Failure(
+                    f"the Ray cluster is lost (its coordinator at {address} does not answer: {error}); the same "
+                    "command goes on from the last checkpoints"
+                ) from None
 
     def machines(self) -> list[Machine]:
         """Return the nodes that are alive."""

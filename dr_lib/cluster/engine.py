@@ -56,8 +56,12 @@ class RayEngine:
         job.state, job.starts = "running", job.starts + 1
         job.told = Standing(job.title, "queued", reason=job.reason or self._why_it_waits(demand))
 
-    @while_it_lasts()
     def look_after(self, running: list[Job]) -> None:
+        self._cluster.require_coordinator()
+        self._hear()
+
+    @while_it_lasts()
+    def _hear(self) -> None:
         for key, standing in ray.get(self._board.news.remote()).items():
             if key in self._jobs:
                 self._jobs[key].told = standing
@@ -74,7 +78,7 @@ class RayEngine:
         self._stopping = True
         try:
             self._stop_tasks()
-            self.look_after(running)
+            self._hear()
         finally:
             for job in running:
                 job.told = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dr_lib.files import write_text
+from dr_lib.files import naming, write_text
 
 log = logging.getLogger("dr_lib.data")
 
@@ -59,7 +59,7 @@ class Journal:
             if self.path.exists():
                 log.warning("%s: rests on other versions or is damaged; begun anew", self.path)
             write_text(self.path, _line("basis", self.basis))
-        with self.path.open("r+b") as stream:
+        with naming(self.path), self.path.open("r+b") as stream:
             end = stream.seek(0, 2)
             stream.seek(end - 1)
             torn = stream.read(1) != b"\n"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dr_lib.errors import InputError
+from dr_lib.files import naming
 
 _FLOCK = struct.Struct("@hhqqi0q")
 """Linux's ``struct flock``: type, whence, start, length, process."""
@@ -31,9 +32,10 @@ def held(lock: Path) -> Iterator[None]:
         except OSError:
             stream.seek(0)
             raise InputError(f"{lock.parent}: {_told(stream.read())}; wait for it, or end it first") from None
-        stream.truncate(0)
-        json.dump({"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}, stream)
-        stream.flush()
+        me = {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}
+        with naming(lock):
+            stream.truncate(0)
+            os.write(stream.fileno(), json.dumps(me).encode())
         yield
 
 
