@@ -23,7 +23,7 @@ from dr_lib.deployment.graders import OnnxGrader
 from dr_lib.deployment.sources import photographs_in
 from dr_lib.deployment.whole_network import WholeNetwork
 from dr_lib.errors import InputError
-from dr_lib.files import write_bytes
+from dr_lib.files import new_folder, write_bytes
 from dr_lib.training.checkpoint import TrainedNetwork, load_trained
 
 OPSET = 18
@@ -49,14 +49,13 @@ def export_onnx(checkpoint: Path, out: Path, trained: TrainedNetwork | None = No
     onnx.helper.set_model_props(model, describe(checkpoint, trained).as_metadata())
     model.producer_name, model.producer_version = "dr-lab", version("dr-lab")
     model.doc_string = "Grades diabetic retinopathy, 0-4, from squares of fundus photographs; see metadata_props."
-    beside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with new_folder(out.parent, f".{out.name}.", ".part") as folder:
+        beside = folder / out.name
         write_bytes(beside, model.SerializeToString())
         onnx.checker.check_model(str(beside), full_check=True)
         refuse_what_differs(beside, whole, squares_to_check(trained, recipe), checkpoint)
         os.replace(beside, out)
-    finally:
-        beside.unlink(missing_ok=True)
     return out
 
 
