@@ -85,6 +85,12 @@ def note_and_hang(path):
     time.sleep(600)
 
 
+def note_and_misbehave(item):
+    path, what = item
+    Path(path).write_text(str(os.getpid()))
+    misbehave(what)
+
+
 def note_and_wait(path):
     Path(path).write_text(str(os.getpid()))
     return path
@@ -206,6 +212,23 @@ import os; os.kill(os.getpid(), 9)
 """
     # No guard of __main__: a worker does not run the script again.
     assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    assert ends_soon(int(note.read_text()))
+
+
+@pytest.mark.parametrize("what", ["hang", "hang without Python"])
+def test_a_worker_that_hangs_ends_when_its_parent_is_killed(tmp_path, what):
+    note = tmp_path / "pid"
+    script = f"""
+import sys; sys.path[:] = {sys.path!r}
+from dr_lib.data.isolation import isolated
+import test_isolation as here
+list(isolated(here.note_and_misbehave, [({str(note)!r}, {what!r})], workers=1, timeout=60))
+"""
+    process = subprocess.Popen([sys.executable, "-c", script])
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
     assert ends_soon(int(note.read_text()))
 
 
