@@ -10,7 +10,7 @@ from PIL import Image
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.damage_rule import decide
-from dr_lib.data.jpeg import judge
+from dr_lib.data.jpeg import UNREADABLE, judge
 from dr_lib.data.photographs import Photographs, find_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.splits import limit_splits
@@ -21,16 +21,22 @@ from dr_lib.runs import Experiment
 
 @dataclass(frozen=True)
 class Audit:
-    """``found``: the contents of ``audit.json``. ``photographs``: those that the labels name and that are there."""
+    """``found``: the contents of ``audit.json``. ``photographs``: those that the labels name and that are there.
+
+    ``readable``: those of them that were decoded; no other is opened again.
+    """
 
     found: dict[str, Any]
     photographs: Photographs
+    readable: frozenset[str] = frozenset()
 
     def thumbnail(self, image: str) -> Image.Image | None:
         """Return a photograph, repaired where need be, at most 480 px; None where there is nothing to see."""
+        if image not in self.readable:
+            return None
         try:
             pixels = judge(self.photographs.read_as_is(image)).pixels
-        except (KeyError, OSError):
+        except OSError:
             return None
         if pixels is None:
             return None
@@ -42,9 +48,9 @@ class Audit:
 def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
     """Return what is in the data of ``config``, whatever state it is in.
 
-    Missing photographs, unreadable ones, files of other kinds and two of one name are findings here, not errors; only
-    labels that cannot be read raise :class:`InputError`. Each photograph is decoded once, in the pass that fills the
-    pixel store.
+    Missing photographs, unreadable ones, files of other kinds and two of one name are findings here, not errors; so are
+    those that cannot be read now, of which nothing is known. Only labels that cannot be read raise :class:`InputError`.
+    Each photograph is decoded once, in the pass that fills the pixel store.
     """
     table = read_table(config.model_copy(update={"limit": 0}), progress)
     data_dir = Path(config.data_dir).expanduser()
@@ -54,14 +60,17 @@ def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None =
     if there.empty:
         return Audit(found, search.photographs)
     survey = Survey(search.photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
-    facts = survey.facts(there["image"], wanted_squares(config, there))
+    facts, failures = survey.find(there["image"], wanted_squares(config, there))
+    there = there[~there["image"].isin(failures)]
     verdicts = {image: fact.verdict for image, fact in facts.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
     decisions = decide(verdicts, on_damage=rule, max_lost_share=config.max_lost_share)
     found |= audit_photographs(there, facts, decisions)
+    found["files"]["not_read"] = {image: failure.reason for image, failure in failures.items()}
     dropped = [decision.image for decision in decisions if decision.action == "dropped"]
     usable = there[~there["image"].isin(dropped)]
-    return Audit(found | {"fingerprint": fingerprint(usable, search.photographs.size)}, search.photographs)
+    readable = frozenset(image for image, fact in facts.items() if fact.verdict.verdict != UNREADABLE)
+    return Audit(found | {"fingerprint": fingerprint(usable, facts)}, search.photographs, readable)
 
 
 def write_audit(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:

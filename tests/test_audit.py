@@ -254,19 +254,20 @@ def test_fail_names_the_files_and_lets_a_missing_marker_pass():
     assert passed == [Decision("a", VERDICTS["a"], ""), Decision("b", VERDICTS["b"], "repaired")]
 
 
-def test_fingerprint_is_over_rows_and_sizes_in_any_order():
-    sizes = {image: 1000 + number for number, image in enumerate(TABLE["image"])}
-    mark = fingerprint(TABLE, sizes.get)
+def test_fingerprint_is_over_rows_and_contents_in_any_order():
+    digests = {image: f"{number:032x}" for number, image in enumerate(TABLE["image"])}
+    facts = {image: usual(digest=digest) for image, digest in digests.items()}
+    mark = fingerprint(TABLE, facts)
     lines = sorted(
-        f"{row.image}\t{row.grade}\t{row.patient}\t{row.split}\t{sizes[row.image]}\n" for row in TABLE.itertuples()
+        f"{row.image}\t{row.grade}\t{row.patient}\t{row.split}\t{digests[row.image]}\n" for row in TABLE.itertuples()
     )
     assert mark == hashlib.sha256("".join(lines).encode()).hexdigest()
-    assert fingerprint(TABLE.sample(frac=1, random_state=0), sizes.get) == mark
+    assert fingerprint(TABLE.sample(frac=1, random_state=0), facts) == mark
     for column, value in (("grade", 3), ("split", "test"), ("patient", "9"), ("image", "9_left")):
         other = TABLE.copy()
         other.loc[0, column] = value
-        assert fingerprint(other, {**sizes, "9_left": 1000}.get) != mark
-    assert fingerprint(TABLE, {**sizes, "1_left": 1}.get) != mark
+        assert fingerprint(other, facts | {"9_left": facts[TABLE["image"][0]]}) != mark
+    assert fingerprint(TABLE, facts | {"1_left": usual(digest="of another")}) != mark
 
 
 def test_the_audit_of_labels_loads_nothing_heavy():

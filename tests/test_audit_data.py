@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import odd_decoders
 import pytest
 from data_folders import eyes, jpeg, picture, real_data, write_course, write_photographs
 
@@ -44,7 +45,7 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     folders = [str(tmp_path / "data"), str(images)]
     assert found["files"] == {
         "missing": ["1_left"], "unlabelled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
-        "folders": folders,
+        "folders": folders, "not_read": {},
     }  # fmt: skip
     assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",
@@ -52,6 +53,21 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     }
     (group,) = found["duplicates"]["exact"]
     assert {entry["image"] for entry in group["photographs"]} == {"4_left", "20_left"}
+
+
+def test_the_audit_names_what_cannot_be_read_now_and_opens_it_no_more(config, tmp_path, monkeypatch):
+    images = tmp_path / "data" / "images"
+    (images / "1_left.memory").touch()
+    (images / "2_left.jpeg").write_bytes(b"")
+    monkeypatch.setattr("dr_lib.data.survey._examine_one", odd_decoders.examine_or_die)
+    audit = write_audit(config, progress=False)
+    ((image, reason),) = audit.found["files"]["not_read"].items()
+    assert image == "1_left" and "out of memory" in reason
+    assert [entry["image"] for entry in audit.found["damage"]["files"]] == ["2_left"]
+    monkeypatch.setattr("dr_lib.audit.judge", lambda *_: pytest.fail("opened again"))
+    assert audit.thumbnail("1_left") is None and audit.thumbnail("2_left") is None
+    assert "Cannot be read now: 1 photograph (1_left; of the first: out of memory" in audit_text(audit.found)
+    assert "1_left (out of memory" in Experiment(Path(config.out_dir)).audit_page.read_text()
 
 
 def test_a_sound_folder_has_the_fingerprint_of_its_runs_and_their_squares(config, tmp_path):

@@ -22,7 +22,7 @@ from dr_lib import GRADE_NAMES
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import views as views_of_square
 from dr_lib.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, Normalisation
-from dr_lib.deployment import choice, grading, onnx_export
+from dr_lib.deployment import choice, onnx_export
 from dr_lib.deployment.choice import grader_for
 from dr_lib.deployment.exported import KEYS, Description, fingerprint
 from dr_lib.deployment.graders import OnnxGrader, TorchGrader
@@ -298,8 +298,8 @@ def test_names_of_files_are_text_in_the_table(exported, photographs, capsys):
     assert r"\x1b[31mred\n.jpeg" in shown and len(shown.splitlines()) == 3
 
 
-def test_many_photographs_are_decoded_in_processes_and_keep_their_order(exported, photographs, monkeypatch):
-    monkeypatch.setattr(grading, "FEW", 8)
+def test_photographs_are_decoded_in_processes_and_keep_their_order(exported, photographs, monkeypatch):
+    monkeypatch.setattr("dr_lib.deployment.judged.judge", lambda *_: pytest.fail("decoded without limits"))
     grader = OnnxGrader(exported[1], parallel=2)
     for number in range(8):
         (photographs / f"n{number:02}.jpeg").write_bytes(jpeg(picture(number)))
@@ -307,13 +307,12 @@ def test_many_photographs_are_decoded_in_processes_and_keep_their_order(exported
     (photographs / "n05.jpeg").unlink()
     (photographs / "n05.jpeg").mkdir()  # a file that cannot be read, also where root may read all
     paths = sorted(photographs.glob("*.jpeg"), reverse=True)
-    assert len(paths) > grading.FEW
     steps = []
     together = grade_photographs(grader, paths, steps.append)
     assert [found.path for found in together] == paths
     assert steps == list(range(1, len(paths) + 1))
-    alone = [grade_photographs(grader, [path])[0] for path in paths]
-    assert together == alone  # to the bit: neighbours do not matter
+    alone = [grade_photographs(grader, [path])[0] for path in paths[:3]]
+    assert together[:3] == alone  # to the bit: neighbours do not matter
     damaged = {found.path.name: found.verdict for found in together if found.grade is None}
     assert set(damaged) == {"n03.jpeg", "n05.jpeg"} and "cannot be read" in damaged["n05.jpeg"].detail
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def misbehave(what):
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "hang":
         time.sleep(600)
+    elif what == "compute":
+        while True:
+            pass
     elif what == "hang without Python":
         ctypes.PyDLL(None).sleep(600)  # holds the interpreter's lock
     return what
@@ -181,8 +185,75 @@ def test_what_all_items_need_is_sent_once():
 
 def test_memory_is_bounded():
     assert dict(isolated(allocate, [10], workers=1, timeout=60)) == {10: 10}
-    with pytest.raises(MemoryError):
-        list(isolated(allocate, [MEMORY], workers=1, timeout=60))
+    ((_, died),) = isolated(allocate, [MEMORY], workers=1, timeout=60)
+    assert died == Died("out of memory (it may use 2.1 GB)") and died.passing
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, "memory", "sleep"])
+def test_what_dies_once_is_tried_again(tmp_path, how):
+    first = tmp_path / "first"
+    first.touch()
+    found = list(isolated(dies_first, [str(first), "a", "b"], workers=1, timeout=1, initializer=keep, initargs=(how,)))
+    assert found == [("a", "a"), ("b", "b"), (str(first), str(first))]
+
+
+def dies_first(name):
+    """Die in the way kept where ``name`` is a file, which is then no more."""
+    if os.path.exists(name):
+        os.unlink(name)
+        if _kept == "memory":
+            raise MemoryError
+        if _kept == "sleep":
+            time.sleep(600)
+        os.kill(os.getpid(), _kept)
+    return name
+
+
+@pytest.mark.parametrize(("what", "passing"), [("crash", False), ("exit", False), ("out of memory", True),
+                                               ("hang", True), ("compute", False)])  # fmt: skip
+def test_only_what_a_process_does_itself_is_not_passing(what, passing):
+    ((_, died),) = isolated(misbehave, [what], workers=1, timeout=0.5)
+    assert died.passing == passing
+    assert what != "compute" or died.reason == "more than 0.5 s of processor time"
+
+
+def test_time_in_which_a_worker_is_stopped_does_not_count(tmp_path):
+    note = tmp_path / "pid"
+    threading.Thread(target=stop_for, args=(note, 1.5)).start()
+    ((_, answer),) = isolated(note_and_compute, [str(note)], workers=1, timeout=0.5)
+    assert answer == "computed"
+
+
+def stop_for(note, seconds):
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.01)
+    pid = int(note.read_text())
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
+def note_and_compute(path):
+    if os.path.exists(path):
+        return "not the first try"
+    Path(path).write_text(str(os.getpid()))
+    while time.process_time() < 0.2:
+        pass
+    time.sleep(0.2)
+    return "computed"
+
+
+def test_a_worker_that_dies_while_it_starts_costs_nothing(tmp_path):
+    first = str(tmp_path / "first")
+    Path(first).touch()
+    begin = {"initializer": begins_second, "initargs": (first,)}
+    assert list(isolated(square, [1, 2], workers=1, timeout=60, **begin)) == [(1, 1), (2, 4)]
+
+
+def begins_second(first):
+    if os.path.exists(first):
+        os.unlink(first)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_workers_are_light_and_silent(capfd):

@@ -6,12 +6,14 @@ from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
+import odd_decoders
 import pytest
 import simplejpeg
 from data_folders import jpeg, picture, pixels, real_data
 from PIL import Image, ImageFile
 
 from dr_lib.data.decoding import decode_rgb
+from dr_lib.data.isolation import isolated
 from dr_lib.data.jpeg import (
     CORRUPT,
     INTACT,
@@ -312,13 +314,25 @@ def test_huge_sizes_are_refused_before_anything_is_decoded(kind, monkeypatch):
         assert verdict.verdict == UNREADABLE and "limit" in verdict.detail
 
 
-def test_running_out_of_memory_is_a_verdict(monkeypatch):
-    def decode_strictly(*_):
-        raise MemoryError
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("Insufficient memory (case 4)")])
+def test_running_out_of_memory_is_no_verdict(monkeypatch, error):
+    def decode_jpeg(*_, **options):
+        raise error
 
-    monkeypatch.setattr("dr_lib.data.jpeg.decode_strictly", decode_strictly)
-    verdict = judge(encode("plain")).verdict
-    assert (verdict.verdict, verdict.width) == (UNREADABLE, 150) and "MemoryError" in verdict.detail
+    monkeypatch.setattr("simplejpeg.decode_jpeg", decode_jpeg)
+    with pytest.raises(MemoryError):
+        judge(encode("plain"))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
+def test_too_little_memory_is_never_taken_for_damage(kind):
+    stream = BytesIO()
+    picture(0, (1500, 1000)).save(stream, kind)
+    sizes = [*range(0, 24, 2), 200]
+    found = dict(
+        isolated(odd_decoders.verdict_within, [(stream.getvalue(), size) for size in sizes], workers=1, timeout=60)
+    )
+    assert set(found.values()) == {"intact", "no memory"}
 
 
 def test_a_sound_file_is_decoded_once(monkeypatch):

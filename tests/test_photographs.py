@@ -169,7 +169,6 @@ def test_repaired_in_memory_and_never_on_the_disk(tmp_path):
         np.testing.assert_array_equal(repaired.pixels(name), pixels(whole))
     np.testing.assert_array_equal(np.asarray(repaired.open("a")), pixels(whole))
     assert (tmp_path / "a.jpeg").read_bytes() == whole[:-2]
-    assert repaired.size("a") == len(whole) - 2
 
 
 def test_metadata_that_pillow_remarks_on_is_read_in_silence(tmp_path):
@@ -197,7 +196,9 @@ def test_medmnist(tmp_path):
         np.testing.assert_array_equal(np.asarray(copy.open("train_0003")), arrays["train_images"][3])
         np.testing.assert_array_equal(decode_rgb(copy.read_as_is("val_0001")), arrays["val_images"][1])
     assert photographs.path("val_0001") == tmp_path / "retinamnist.npz"
-    assert photographs.size("val_0001") == 28 * 28 * 3
+    assert photographs.read_as_is("val_0001") == b"".join(
+        [photographs.read_as_is("val_0001")[:54], arrays["val_images"][1][::-1, :, ::-1].tobytes()]
+    )  # nothing in it depends on a version of Pillow or zlib
     assert len(pickle.dumps(photographs)) < 1000
 
 

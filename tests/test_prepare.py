@@ -59,7 +59,7 @@ def test_the_table_keeps_what_is_known_of_the_labels(prepare, folder):
     data = prepare()
     assert data.table.attrs | {"form": "course", "header": False, "split_origin": "given"} == data.table.attrs
     assert [len(data.split(split)) for split in ("train", "validation", "test")] == [18, 2, 8]
-    assert data.fingerprint == fingerprint(data.table, data.photographs.size)
+    assert data.fingerprint == fingerprint(data.table, data.survey.facts(data.table["image"]))
 
 
 def test_damaged_photographs_are_decided_on_and_listed(prepare, folder, caplog):
@@ -95,6 +95,28 @@ def test_a_changed_file_is_judged_anew(prepare, folder):
     second = prepare()
     assert "21_left" in set(second.table["image"]) and set(damaged(second)) == {"20_left", "22_left"}
     assert second.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("ending", ["bmp", "npz"])
+def test_other_photographs_of_the_same_size_have_another_fingerprint(prepare, folder, ending):
+    def write(seed):
+        if ending == "npz":
+            rng, arrays = np.random.default_rng(seed), {}
+            for split in ("train", "val", "test"):
+                arrays[f"{split}_images"] = rng.integers(0, 256, (10, 28, 28, 3), dtype=np.uint8)
+                arrays[f"{split}_labels"] = np.arange(10, dtype=np.uint8).reshape(-1, 1) % 5
+            np.savez(folder / "retinamnist.npz", **arrays)
+        else:  # whatever a file's name ends with
+            for number, name in enumerate([*TRAIN, *TEST]):
+                picture(seed + number).save(folder / "images" / f"{name}.jpeg", "bmp")
+        return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+    form = {"labels": "medmnist"} if ending == "npz" else {}
+    sizes, first = write(0), prepare(**form).fingerprint
+    assert write(100) == sizes
+    assert prepare(**form).fingerprint != first
+    assert write(0) == sizes
+    assert prepare(**form).fingerprint == first  # the same contents, written later
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(prepare, tmp_path):
@@ -197,6 +219,11 @@ def test_medmnist(prepare, folder):
     assert {decision.verdict for decision in data.decisions} == {Verdict("intact", 0.0, "", 28, 28)}
     assert len(prepare(labels="medmnist", limit=5).table) == 15
     assert "zenodo.org" in refusal(prepare, labels="medmnist", data_dir=str(folder / "none"))
+    np.savez(folder / "retinamnist.npz", **arrays | {"val_images": arrays["val_images"][:7]})
+    assert "val_images of shape (7, 28, 28, 3) for 10 val_labels" in refusal(prepare, labels="medmnist")
+    whole = (folder / "retinamnist.npz").read_bytes()
+    (folder / "retinamnist.npz").write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read as npz" in refusal(prepare, labels="medmnist")
 
 
 def test_photographs_are_drawn_where_the_demo_folder_is_missing(prepare, tmp_path, caplog, monkeypatch):

@@ -64,13 +64,59 @@ def test_a_row_without_its_line_is_written_over(store):
 
 def test_checksums_tell_which_rows_are_damaged(store):
     fill(store, ["0", "1", "2"])
-    assert store.sound(store.rows()) == {"0", "1", "2"}
+    assert sound(store) == {"0", "1", "2"}
     with store.pixels.open("r+b") as stream:
         stream.seek(HEADER_BYTES + store.row_bytes + 5)
         stream.write(bytes([SQUARES[1].ravel()[5] ^ 1]))
-    assert store.sound(store.rows()) == {"0", "2"}
+    assert sound(store) == {"0", "2"}
     os.truncate(store.pixels, HEADER_BYTES + store.row_bytes + 10)
-    assert store.sound(store.rows()) == {"0"}
+    assert sound(store) == {"0"}
+
+
+def sound(store):
+    return reader(store).sound({key: row.crc for key, row in store.rows().items()})
+
+
+@pytest.mark.parametrize("damage", ["the file is empty", "the file is cut", "the file is gone", "the journal is empty",
+                                    "the journal is gone", "its last line is gone", "the header is gone"])  # fmt: skip
+def test_no_damage_makes_a_row_that_is_read_another_one(store, damage):
+    fill(store, ["0", "1", "2"])
+    kept = reader(store)
+    journal = store.pixels.with_name("rows.jsonl")
+    match damage:
+        case "the file is empty":
+            store.pixels.write_bytes(b"")
+        case "the file is cut":
+            os.truncate(store.pixels, 100)
+        case "the file is gone":
+            store.pixels.unlink()
+        case "the journal is empty":
+            journal.write_bytes(b"")
+        case "the journal is gone":
+            journal.unlink()
+        case "its last line is gone":
+            journal.write_bytes(journal.read_bytes().replace(b'["2"', b'["?"'))
+        case "the header is gone":
+            with store.pixels.open("r+b") as stream:
+                stream.write(bytes(HEADER_BYTES))
+    assert sound(store) <= {"0", "1", "2"}
+    fill(store, ["7", "8", "9"])
+    assert {"7", "8", "9"} <= sound(store)
+    for name in ("7", "8", "9"):
+        np.testing.assert_array_equal(reader(store).read(name), SQUARES[int(name)])
+    if damage not in ("the file is empty", "the file is cut"):  # what was there is gone then, and not another one
+        for name in ("0", "1", "2"):
+            np.testing.assert_array_equal(kept.read(name), SQUARES[int(name)])
+
+
+def test_a_reader_in_another_process_refuses_a_file_made_anew(store):
+    fill(store, ["0", "1"])
+    kept, pickled = reader(store), pickle.dumps(reader(store))
+    store.pixels.unlink()
+    fill(store, ["5", "6"])
+    with pytest.raises(InputError, match="made anew"):
+        pickle.loads(pickled)
+    np.testing.assert_array_equal(kept.read("1"), SQUARES[1])
 
 
 def test_pages_are_given_back_while_reading(store, monkeypatch):

@@ -4,9 +4,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
+import odd_decoders
 import pandas as pd
 import pytest
 from data_folders import jpeg, picture, pixels, write_photographs
@@ -116,10 +116,41 @@ def test_a_damaged_store_is_made_again_with_a_word(survey, folder, caplog, monke
 
 def test_other_versions_of_the_decoders_make_the_squares_again(survey, monkeypatch, caplog):
     survey.facts(NAMES, {RECIPE: NAMES})
+    kept = sorted(path for path in survey.folder.rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in kept]
     decoded = count_decodings(monkeypatch)
     monkeypatch.setattr(survey_module, "decoders", lambda: {"pillow": "0.1"})
-    survey.squares(RECIPE, NAMES)
-    assert len(decoded) == len(NAMES) and "begun anew" in caplog.text
+    # Another environment at the same cache: it has a folder of its own, and what a run reads stays what it is.
+    other = new_survey(survey.data_dir, survey.cache_dir)
+    other.squares(RECIPE, NAMES)
+    assert len(decoded) == len(NAMES) and "made with other versions" in caplog.text
+    assert other.folder != survey.folder and "pillow 0.1" in (other.folder / "README").read_text()
+    assert [path.read_bytes() for path in kept] == before
+    monkeypatch.undo()
+    again = new_survey(survey.data_dir, survey.cache_dir)
+    monkeypatch.setattr(survey_module.Survey, "_find", lambda *_: pytest.fail("decoded again"))
+    again.squares(RECIPE, NAMES)
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(100)])
+def test_a_pixel_file_without_its_rows_is_made_again(survey, folder, damage):
+    survey.facts(NAMES, {RECIPE: NAMES})
+    (store,) = (survey.folder).glob("squares-*/pixels.npy")
+    store.write_bytes(damage)
+    squares = new_survey(folder, survey.cache_dir).squares(RECIPE, NAMES)
+    np.testing.assert_array_equal(squares.read("0_left"), lab_square((folder / "0_left.jpeg").read_bytes(), 48))
+
+
+def test_journals_with_lines_of_another_kind_are_mended(survey, folder, monkeypatch):
+    survey.facts(NAMES, {RECIPE: NAMES})
+    for journal in (survey.folder / "facts.jsonl", *survey.folder.glob("squares-*/rows.jsonl")):
+        first, second, *lines = journal.read_bytes().splitlines(keepends=True)
+        key = second.partition(b",")[0]
+        journal.write_bytes(b"".join([first, key + b", 5]\n", *lines, key + b', {"facts": {}, "stamp": 7}]\n']))
+    decoded = count_decodings(monkeypatch)
+    again = new_survey(folder, survey.cache_dir)
+    again.squares(RECIPE, NAMES)
+    assert again.facts(NAMES) == survey.facts(NAMES) and set(decoded) == {"0_left"}
 
 
 def test_a_lost_pixel_file_is_made_again(survey, folder, caplog):
@@ -192,29 +223,73 @@ def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypat
         np.testing.assert_array_equal(squares.read(name), expected)
 
 
-def test_a_decoder_that_crashes_or_hangs_costs_one_file(survey, folder, monkeypatch):
+def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(survey, folder, monkeypatch):
     facts = survey.facts(NAMES)
     assert all(found.verdict.verdict == "intact" for found in facts.values())
-    for name, behaviour in (("1_left", "crash"), ("2_left", "hang")):
+    for name, behaviour in (("1_left", "crash"), ("2_left", "compute")):
         (folder / f"{name}.jpeg").write_bytes(behaviour.encode())
-    monkeypatch.setattr(survey_module, "_examine_one", _examine_or_die)
-    monkeypatch.setattr(survey_module, "SECONDS_A_FILE", 2)
+    (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
+    (folder / "3_left.kill_once").touch()
+    monkeypatch.setattr(survey_module, "_examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr(survey_module, "SECONDS_A_FILE", 1)
     facts = survey.facts(NAMES, {RECIPE: NAMES})
     assert facts["1_left"].verdict.verdict == facts["2_left"].verdict.verdict == "unreadable"
-    assert "SIGSEGV" in facts["1_left"].verdict.detail and "2 s" in facts["2_left"].verdict.detail
+    assert "SIGSEGV" in facts["1_left"].verdict.detail and "1 s of processor" in facts["2_left"].verdict.detail
     assert sum(found.verdict.verdict == "intact" for found in facts.values()) == len(NAMES) - 2
+    assert (folder / "3_left.died").exists()  # killed once from outside, which costs nothing
+    monkeypatch.undo()
+    assert "no image" in survey.facts(NAMES)["1_left"].verdict.detail  # the death was not remembered
 
 
-def _examine_or_die(item):
-    data = survey_module._photographs.read_as_is(item[0])
-    if data == b"crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if data == b"hang":
-        time.sleep(60)
-    return _examine_one(item)
+def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(survey, folder, monkeypatch):
+    monkeypatch.setattr(survey_module, "_examine_one", odd_decoders.examine_or_die)
+    (folder / "4_left.kill").touch()
+    (folder / "5_left.memory").touch()
+    real = folder / "1_left.jpeg"
+    real.rename(folder / "elsewhere")
+    real.symlink_to("1_left.jpeg")  # a link to itself
+    os.mkfifo(folder / "fifo")
+    (folder / "2_left.jpeg").unlink()
+    (folder / "2_left.jpeg").symlink_to("fifo")
+    facts, failures = survey.find(NAMES, {RECIPE: NAMES})
+    assert set(failures) == {"1_left", "2_left", "4_left", "5_left"} and set(facts) == {*NAMES} - set(failures)
+    reasons = [failures[name].reason for name in ("1_left", "2_left", "4_left", "5_left")]
+    for reason, words in zip(reasons, ("symbolic links", "no regular file", "SIGKILL", "out of memory"), strict=True):
+        assert words in reason
+    with pytest.raises(InputError, match=r"cannot be read now: .*, and 3 more; mend this") as error:
+        survey.facts(NAMES, {RECIPE: NAMES})
+    assert "\n" not in str(error.value)
+    # Each is mended, the last two without a change to any file, and the same photographs are used as ever.
+    for note in ("4_left.kill", "5_left.memory", "1_left.jpeg", "2_left.jpeg"):
+        (folder / note).unlink()
+    (folder / "elsewhere").rename(real)
+    (folder / "2_left.jpeg").write_bytes(jpeg(picture(2)))
+    facts = survey.facts(NAMES, {RECIPE: NAMES})
+    assert {found.verdict.verdict for found in facts.values()} == {"intact"}
+    survey.squares(RECIPE, NAMES)
 
 
-_examine_one = survey_module._examine_one
+def test_a_file_that_cannot_be_opened_is_not_remembered(survey, folder, monkeypatch):
+    monkeypatch.setattr(survey_module, "remember", odd_decoders.remember_without_permission)
+    assert survey.find(["0_left"])[1]["0_left"].reason == "Permission denied"
+    monkeypatch.undo()
+    assert survey.facts(["0_left"])["0_left"].verdict.verdict == "intact"
+
+
+def test_size_comes_before_content(survey, folder):
+    os.truncate(folder / "0_left.jpeg", 3 * 10**9)
+    found = survey.facts(["0_left"])["0_left"].verdict
+    assert found.verdict == "unreadable" and found.detail == "3.0 GB, of which no more than 0.6 are read"
+
+
+def test_a_photograph_of_very_many_scans_ends_at_a_limit(survey, folder, monkeypatch):
+    data = jpeg(picture(0), progressive=True)
+    start = data.rindex(b"\xff\xda")
+    (folder / "0_left.jpeg").write_bytes(data[:-2] + data[start:-2] * 600 + data[-2:])
+    found = survey.facts(["0_left"])["0_left"].verdict
+    assert found.verdict == "unreadable" and "scans" in found.detail
+    count = count_decodings(monkeypatch)
+    assert survey.facts(["0_left"])["0_left"].verdict == found and count == []
 
 
 def test_a_disk_without_room_is_an_error_and_leaves_nothing_broken(survey, tmp_path, monkeypatch):

@@ -16,11 +16,11 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dr_lib.cluster.connection import Cluster, Machine, while_it_lasts
+from dr_lib.data.examine import ReadFailure
 from dr_lib.data.isolation import Died, isolated
 from dr_lib.data.photographs import Photographs
 from dr_lib.data.squares import SquareRecipe
-from dr_lib.data.store import write_row
-from dr_lib.data.survey import SECONDS_A_FILE, Answer, Item, decode_here, decoders, examine_file, remember
+from dr_lib.data.survey import SECONDS_A_FILE, Answer, Item, decode_here, decoders, examine_file, remember, with_rows
 
 log = logging.getLogger("dr_lib.data")
 
@@ -98,8 +98,11 @@ class SpreadDecoding:
                     continue
                 for number, answer in piece:
                     item = share.open.pop(number)
+                    if isinstance(answer, ReadFailure | Died):  # perhaps of that machine alone
+                        left[number] = item
+                        continue
                     self.decoded[share.machine.identity] += 1
-                    yield item, _written(item, answer)
+                    yield item, with_rows(answer, item[1])
         finally:
             for share in under_way:
                 ray.cancel(share.answers)
@@ -165,14 +168,6 @@ def _answered(answer: Any) -> bool:
     except ray.exceptions.RayError as error:
         log.warning("a machine takes no part in decoding (%s)", " ".join(str(error).split())[-200:])
         return False
-
-
-def _written(item: Item, answer: Any) -> Answer:
-    """Write the squares of an answer into their rows, and return what a decoder of this machine would."""
-    if isinstance(answer, Died):
-        return answer
-    facts, squares = answer
-    return facts, [write_row(path, number, square) for (_, path, number), square in zip(item[1], squares, strict=False)]
 
 
 def _sees(photographs: Photographs, folder: str, stamps: dict[str, list[int]], theirs: dict[str, str]) -> bool:

@@ -190,12 +190,12 @@ def find_duplicates(
     }
 
 
-def fingerprint(table: pd.DataFrame, size_of: Callable[[str], int]) -> str:
-    """Return the SHA-256 of the sorted rows (image, grade, patient, split) and the bytes of each photograph's file."""
+def fingerprint(table: pd.DataFrame, facts: Mapping[str, Facts]) -> str:
+    """Return the SHA-256 of the sorted rows (image, grade, patient, split) and the digest of each photograph's file."""
     digest = hashlib.sha256()
     columns = (table[name].tolist() for name in ("image", "grade", "patient", "split"))
     for image, grade, patient, split in sorted(zip(*columns, strict=True)):
-        digest.update(f"{image}\t{grade}\t{patient}\t{split}\t{size_of(image)}\n".encode())
+        digest.update(f"{image}\t{grade}\t{patient}\t{split}\t{facts[image].digest}\n".encode())
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@ JPEGs go through simplejpeg (libjpeg-turbo's own interface): straight into a pac
 tells when libjpeg has something to complain of. Whatever it does not take without complaint goes through Pillow.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ DEPTHS = (8, 10, 12, 14, 16)
 
 MARGIN = 2
 """How many times as large as needed a reduced decoding is at least; Pillow's ``thumbnail`` keeps the same margin."""
+
+OUT_OF_MEMORY = re.compile("out of memory|Insufficient memory|Memory allocation failure", re.IGNORECASE)
 
 _ROWS_AT_ONCE = 256
 
@@ -101,7 +104,7 @@ def decode_strictly(data: bytes, header: Header, at_least: int = 0) -> np.ndarra
     if header.mode in ("RGB", "L"):
         return _decode_turbo(data, (header.width, header.height), at_least)
     # Pillow has its own way from four inks to RGB; the complaint is had by decoding the inks alone.
-    simplejpeg.decode_jpeg(data, header.mode, strict=True)
+    _turbo(data, header.mode, strict=True)
     return decode_rgb(data, at_least)
 
 
@@ -111,7 +114,7 @@ def decode_as_stored(data: bytes, header: Header) -> np.ndarray:
     Raises ``OSError`` where it cannot go on. ``header``: that of ``data``.
     """
     try:
-        return simplejpeg.decode_jpeg(data, {"L": "GRAY"}.get(header.mode, header.mode), strict=False)
+        return _turbo(data, {"L": "GRAY"}.get(header.mode, header.mode), strict=False)
     except ValueError as error:
         try:
             with _opened(data) as image:
@@ -124,7 +127,23 @@ def _decode_turbo(data: bytes, size: tuple[int, int], at_least: int) -> np.ndarr
     width, height = size
     fits = min(size) // (MARGIN * at_least) if at_least else 1
     shrink = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
-    return simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // shrink), min_width=-(-width // shrink))
+    return _turbo(data, "RGB", min_height=-(-height // shrink), min_width=-(-width // shrink))
+
+
+def _turbo(*arguments: Any, **options: Any) -> np.ndarray:
+    with _memory_apart():
+        return simplejpeg.decode_jpeg(*arguments, **options)
+
+
+@contextmanager
+def _memory_apart() -> Iterator[None]:
+    """Raise :class:`MemoryError` where a decoder has found no memory and takes that for an error of the file."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError(str(error)) from None
+        raise
 
 
 def _to_array(image: Image.Image) -> np.ndarray:
@@ -151,7 +170,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     # threads a warning of another thread may get lost meanwhile; data sets are decoded in processes of one thread.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(BytesIO(without_text(data)), formats=FORMATS) as image:
+        with _memory_apart(), Image.open(BytesIO(without_text(data)), formats=FORMATS) as image:
             yield image
 
 
@@ -163,6 +182,8 @@ def _exif(image: Image.Image) -> tuple[int, str]:
         exif = image.getexif()
         orientation = exif.get(ExifTags.Base.Orientation)
         make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
+    except MemoryError:
+        raise
     except Exception:
         return 0, ""
     camera = model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()

@@ -50,6 +50,16 @@ class Facts:
         return cls(Verdict(UNREADABLE, 1.0, detail, 0, 0))
 
 
+@dataclass(frozen=True)
+class ReadFailure:
+    """What stands in place of the facts where the machine is at fault: nothing is known of the file's contents.
+
+    ``reason``: in a few words. Another time all may go well, so that it is never remembered.
+    """
+
+    reason: str
+
+
 def examine(data: bytes, recipes: Sequence[SquareRecipe] = ()) -> tuple[Facts, list[np.ndarray]]:
     """Return the facts of a file's bytes and its square by each recipe; no squares where it is unreadable.
 

@@ -1,11 +1,12 @@
 """Work in processes that may die: a decoder that crashes, hangs or eats all memory costs the one file it was at.
 
+What may have been the machine's fault is tried again, alone: a process that was killed, found no memory, or slept.
+
 Workers are plain subprocesses with a pipe, not those of :mod:`multiprocessing`. Those fork a process that may hold
 torch's threads and a GPU, or they import the caller's ``__main__`` again, be it a command, a notebook's kernel or a
 script without a guard; and a daemonic process may not have any. These start light, and from anywhere.
 """
 
-import math
 import os
 import pickle
 import resource
@@ -15,12 +16,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+import psutil
 
 from dr_lib.processes import end_with_parent
 
@@ -30,15 +33,25 @@ decoded (89 Mpx, Pillow's limit) takes about half."""
 
 _SECONDS_TO_START = 120.0
 _SECONDS_TO_END = 5.0
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_WITHOUT_PARENT = 3600
+"""A worker that sleeps in one call for ever, and whose parent was killed, ends then."""
+_ASLEEP = (psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP, psutil.STATUS_IDLE)
+_OF_ITSELF = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGPROF)
+"""Signals that a process brings upon itself; all others come from outside."""
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 _NOTHING = object()
 
 
 @dataclass(frozen=True)
 class Died:
-    """What stands in place of the result of an item that its worker did not survive; ``reason``: in a few words."""
+    """What stands in place of the result of an item that its workers did not survive.
+
+    ``reason``: in a few words. ``passing``: whether the machine may be at fault, so that another time it may go well.
+    """
 
     reason: str
+    passing: bool = field(default=False, compare=False)
 
 
 def isolated(
@@ -53,52 +66,71 @@ def isolated(
     """Yield each item with ``function(item)``, or with :class:`Died`, in the order in which the results arrive.
 
     ``function`` and ``initializer``, which each worker calls first with ``initargs``, are found by their names in
-    modules; items and results are pickled. ``timeout``: seconds that one item may take. An exception of the function
-    is a bug and is raised here. What a worker prints goes nowhere. The workers end with the generator, also where
-    it is left early, and with this process.
+    modules; items and results are pickled. ``timeout``: seconds of the processor that one item may take, and seconds
+    that it may sleep. Time in which a worker is stopped, or waits for its turn on a busy machine, does not count. An
+    item that its worker did not survive is tried once more when all others are done, alone. An exception of the
+    function is a bug and is raised here, but for :class:`MemoryError`, which is a death. What a worker prints goes
+    nowhere. The workers end with the generator, also where it is left early, and with this process.
     """
     task = pickle.dumps((function, initializer, initargs))
-    coming = iter(items)
+    again = []
+    with closing(_at_once(task, iter(items), workers, timeout)) as answers:
+        for item, answer in answers:
+            if isinstance(answer, Died):
+                again.append(item)
+            else:
+                yield item, answer
+    yield from _at_once(task, iter(again), 1, timeout)
+
+
+def _at_once(task: bytes, coming: Iterator[Any], workers: int, timeout: float) -> Iterator[tuple[Any, Any]]:
     pool: list[_Worker] = []
+    look = min(_SECONDS_BETWEEN_LOOKS, timeout / 4)
     try:
         begun = list(islice(coming, workers))
-        pool.extend(_Worker(timeout) for _ in begun)  # all of them, before the first is waited for
+        pool.extend(_Worker(timeout, look) for _ in begun)  # all of them, before the first is waited for
         for worker, item in zip(pool, begun, strict=True):
             worker.send(task)
             worker.give(item)
         while pool:
-            soonest = min(worker.deadline for worker in pool)
-            wait([worker.pipe for worker in pool], max(soonest - time.monotonic(), 0))
-            for worker in list(pool):
-                answer = worker.answer()
+            wait([worker.pipe for worker in pool], look)
+            for place, worker in enumerate(pool):
+                answer, item = worker.answer(), worker.item
                 if answer is _NOTHING:
                     continue
-                item, following = worker.item, next(coming, _NOTHING)
+                if not worker.ready:  # it did not die of its item
+                    if worker.is_second:
+                        raise RuntimeError(f"a worker could not start: {answer.reason}")
+                    worker.end()
+                    pool[place] = _Worker(timeout, look, is_second=True)
+                    pool[place].send(task)
+                    pool[place].give(item)
+                    continue
+                following = next(coming, _NOTHING)
                 if following is _NOTHING or isinstance(answer, Died):
                     worker.end()
-                    pool.remove(worker)
+                    pool[place] = None
                 if following is not _NOTHING:
-                    if worker not in pool:
-                        worker = _Worker(timeout)
-                        pool.append(worker)
-                        worker.send(task)
-                    worker.give(following)
+                    if pool[place] is None:
+                        pool[place] = _Worker(timeout, look)
+                        pool[place].send(task)
+                    pool[place].give(following)
                 yield item, answer
+            pool = [worker for worker in pool if worker]
     finally:
-        for worker in pool:
+        for worker in filter(None, pool):
             worker.end()
 
 
 class _Worker:
-    """One process and the item that it is at."""
+    """One process and the item that it is at; ``is_second``: whether it stands in for one that did not start."""
 
-    def __init__(self, timeout: float):
-        self.timeout, self.item, self.ready = timeout, _NOTHING, False
-        self.deadline = time.monotonic() + _SECONDS_TO_START
+    def __init__(self, timeout: float, look: float, is_second: bool = False):
+        self.timeout, self.item, self.ready, self.is_second = timeout, _NOTHING, False, is_second
+        self.look, self.looked, self.slept = look, time.monotonic(), 0.0
         self.pipe, theirs = Pipe()
-        seconds = math.ceil(max(timeout, _SECONDS_TO_START) + _SECONDS_TO_END)
         path = [str(folder) for folder in sys.path]
-        begin = f"from {__name__} import _serve; _serve({theirs.fileno()}, {seconds}, {os.getpid()})"
+        begin = f"from {__name__} import _serve; _serve({theirs.fileno()}, {timeout!r}, {os.getpid()})"
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", f"import sys; sys.path[:] = {path!r}; {begin}"],
@@ -109,9 +141,7 @@ class _Worker:
             )
 
     def give(self, item: Any) -> None:
-        self.item = item
-        if self.ready:
-            self.deadline = time.monotonic() + self.timeout
+        self.item, self.looked, self.slept = item, time.monotonic(), 0.0
         self.send(pickle.dumps(item))
 
     def send(self, message: bytes) -> None:
@@ -124,21 +154,29 @@ class _Worker:
             try:
                 reply = self.pipe.recv_bytes()
             except (EOFError, OSError):
-                return self._died(_how_it_ended(self.process.wait()))
+                return _how_it_ended(self.process.wait(), self.timeout if self.ready else _SECONDS_TO_START)
             result, error = pickle.loads(reply)
+            if isinstance(error, MemoryError):
+                return Died(f"out of memory (it may use {MEMORY / 1e9:.1f} GB)", passing=True)
             if error is not None:
                 raise error
             if self.ready:
                 return result
-            self.ready, self.deadline = True, time.monotonic() + self.timeout
-        elif time.monotonic() > self.deadline:
-            return self._died(f"no answer within {self.timeout if self.ready else _SECONDS_TO_START:g} s")
+            self.ready, self.slept = True, 0.0
+        elif self._sleeps_too_long():
+            limit = self.timeout if self.ready else _SECONDS_TO_START
+            return Died(f"no answer within {limit:g} s", passing=True)
         return _NOTHING
 
-    def _died(self, reason: str) -> Died:
-        if not self.ready:
-            raise RuntimeError(f"a worker could not start: {reason}")
-        return Died(reason)
+    def _sleeps_too_long(self) -> bool:
+        now = time.monotonic()
+        if now - self.looked < self.look:
+            return False
+        # More than two looks: this process itself was stopped, and its worker with it.
+        passed, self.looked = min(now - self.looked, 2 * self.look), now
+        with suppress(psutil.NoSuchProcess):
+            self.slept += passed * (psutil.Process(self.process.pid).status() in _ASLEEP)
+        return self.slept > (self.timeout if self.ready else _SECONDS_TO_START)
 
     def end(self) -> None:
         self.pipe.close()
@@ -147,17 +185,19 @@ class _Worker:
             self.process.wait(_SECONDS_TO_END)
 
 
-def _how_it_ended(status: int) -> str:
+def _how_it_ended(status: int, timeout: float) -> Died:
     if status >= 0:
-        return f"its process ended with status {status}"
+        return Died(f"its process ended with status {status}")
+    if status == -signal.SIGPROF:
+        return Died(f"more than {timeout:g} s of processor time")
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = "unknown"
-    return f"its process ended with signal {-status} ({name})"
+    return Died(f"its process ended with signal {-status} ({name})", passing=-status not in _OF_ITSELF)
 
 
-def _serve(descriptor: int, seconds: int, parent: int) -> None:
+def _serve(descriptor: int, timeout: float, parent: int) -> None:
     """Answer what comes through the pipe, the task first, until its other end is closed: the life of a worker."""
     end_with_parent(parent)
     pipe = Connection(descriptor)
@@ -174,7 +214,9 @@ def _serve(descriptor: int, seconds: int, parent: int) -> None:
             message = pipe.recv_bytes()
         except (EOFError, OSError):
             return
-        signal.alarm(seconds)  # the system's own end to a worker that hangs and has no parent any more
+        # The system counts the processor's time, which, other than a clock's, is that of the item alone.
+        signal.setitimer(signal.ITIMER_PROF, _SECONDS_TO_START if function is None else timeout)
+        signal.alarm(_SECONDS_WITHOUT_PARENT)
         try:
             if function is None:
                 function, result = _begin(message), None
@@ -185,6 +227,7 @@ def _serve(descriptor: int, seconds: int, parent: int) -> None:
             reply = _failure(error)
         pipe.send_bytes(reply)
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _begin(task: bytes) -> Callable[[Any], Any]:

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dr_lib.files import naming, write_text
+from dr_lib.files import naming, write_bytes
 
 log = logging.getLogger("dr_lib.data")
 
@@ -14,7 +15,8 @@ log = logging.getLogger("dr_lib.data")
 class Journal:
     """Entries by key, the last one of a key counting; the first line says what all entries rest on.
 
-    Lines are appended in one write each, so a kill leaves at most one torn line at the end, which is passed over.
+    Lines are appended in one write each, so a kill leaves at most one torn line at the end. Each ends with its
+    CRC-32; what does not fit it, torn, damaged or of another kind, is passed over.
     Where ``basis`` (JSON-able) is not what the first line says, the file is begun anew. Only one process may
     :meth:`append` at a time.
     """
@@ -30,26 +32,24 @@ class Journal:
         try:
             state = self.path.stat()
             if (state.st_size, state.st_mtime_ns) != self._seen:
-                self._entries = self._parse(self.path.read_text())
+                self._entries = self._parse(self.path.read_bytes())
                 self._seen = (state.st_size, state.st_mtime_ns)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             log.warning("%s: cannot be read (%s); what it held is found again", self.path, error)
             return {}
         return self._entries
 
-    def _parse(self, text: str) -> dict[str, dict[str, Any]]:
+    def _parse(self, data: bytes) -> dict[str, dict[str, Any]]:
+        first, *lines = data.split(b"\n")
+        if first + b"\n" != _line("basis", self.basis):
+            return {}
         entries = {}
-        for number, line in enumerate(text.splitlines()):
-            try:
-                key, entry = json.loads(line)
-            except (ValueError, TypeError):
-                continue  # torn by a kill
-            if number == 0:
-                if key != "basis" or entry != self.basis:
-                    return {}
-            else:
+        for line in lines:
+            text, _, crc = line.rpartition(b", ")
+            if crc == b"%d]" % zlib.crc32(text):
+                key, entry = json.loads(text + b"]")
                 entries[key] = entry
         return entries
 
@@ -58,21 +58,25 @@ class Journal:
         if not self._begun():
             if self.path.exists():
                 log.warning("%s: rests on other versions or is damaged; begun anew", self.path)
-            write_text(self.path, _line("basis", self.basis))
+            self.begin()
         with naming(self.path), self.path.open("r+b") as stream:
             end = stream.seek(0, 2)
             stream.seek(end - 1)
             torn = stream.read(1) != b"\n"
-            text = "".join(_line(key, entry) for key, entry in entries.items())
-            stream.write(("\n" * torn + text).encode())
+            stream.write(b"\n" * torn + b"".join(_line(key, entry) for key, entry in entries.items()))
+
+    def begin(self) -> None:
+        """Have a journal without entries, whatever was there."""
+        write_bytes(self.path, _line("basis", self.basis))
 
     def _begun(self) -> bool:
         try:
-            with self.path.open() as stream:
+            with self.path.open("rb") as stream:
                 return stream.readline() == _line("basis", self.basis)
-        except (OSError, UnicodeDecodeError):
+        except OSError:
             return False
 
 
-def _line(key: str, entry: Mapping[str, Any]) -> str:
-    return json.dumps([key, entry], allow_nan=False) + "\n"
+def _line(key: str, entry: Mapping[str, Any]) -> bytes:
+    text = json.dumps([key, entry], allow_nan=False)[:-1].encode()
+    return b"%s, %d]\n" % (text, zlib.crc32(text))

@@ -34,6 +34,9 @@ VERDICTS = tuple(VERDICT_MEANINGS)
 NO_IMAGE = "no image: its first bytes are those of another kind of file"
 """Detail of an unreadable file that never was a photograph begins so; the kind follows where it is known."""
 
+MAX_SCANS = 500
+"""Scans of a progressive JPEG that are decoded; encoders make ten or so, and libjpeg's own tools stop here, too."""
+
 HOLE = bytes(512)
 """A block of the disk that was never written. Sound data may hold as many zeros, but very seldom does."""
 
@@ -102,10 +105,12 @@ def judge(data: bytes, at_least: int = 0) -> Judged:
     Data that ends earlier than that is taken for cut short, whether or not an end marker was put behind it.
 
     Bytes after the end marker do no harm. Of a PNG the rows that come are counted; other formats are intact or
-    unreadable.
+    unreadable. Raises :class:`MemoryError`, which says nothing of the file.
     """
     try:
         header = read_header(data)
+    except MemoryError:
+        raise
     except Exception as error:
         return Judged(Verdict(UNREADABLE, 1.0, _why_not_opened(data, error), 0, 0))
     pixels = None
@@ -121,7 +126,9 @@ def judge(data: bytes, at_least: int = 0) -> Judged:
             else:
                 pixels, note = decode_noted(data, at_least)
                 found = INTACT, 0.0, note
-        except Exception as error:  # running out of memory is one, too
+        except MemoryError:
+            raise
+        except Exception as error:
             found = UNREADABLE, 1.0, _reason(error)
     verdict = Verdict(*found, header.width, header.height)
     return Judged(verdict, header.format, header.mode, header.orientation, header.camera, pixels)
@@ -136,6 +143,8 @@ def _judge_jpeg(data: bytes, header: Header, at_least: int) -> tuple[_Found, np.
     there = _marker_is_there(structure)
     if not structure.scans:
         return (UNREADABLE, 1.0, f"{there}, no image data before it"), None
+    if structure.scans > MAX_SCANS:
+        return (UNREADABLE, 1.0, f"{structure.scans} scans, each of which takes as long as a photograph"), None
     whole = data if structure.ended else data[: structure.usable] + EOI
     if not structure.complete:
         detail = f"{there}; the file ends in scan {structure.scans}, so no row is whole"

@@ -1,7 +1,11 @@
 """RetinaMNIST (MedMNIST v2): real, freely licensed fundus photographs with official splits in one file."""
 
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -17,7 +21,7 @@ SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 def find(data_dir: Path, labels_file: str = "") -> Path:
     """Return the ``retinamnist*.npz`` in ``data_dir``; ``labels_file`` chooses among several."""
-    found = sorted(data_dir.glob("retinamnist*.npz")) if data_dir.is_dir() else []
+    found = sorted(path for path in data_dir.glob("retinamnist*.npz") if path.is_file()) if data_dir.is_dir() else []
     if labels_file:
         path = data_dir / labels_file
         if not path.is_file():
@@ -35,7 +39,12 @@ def read_labels(path: Path) -> list[tuple[str, int, str, str]]:
     """Return image, grade, patient and split of every photograph; the file names no patients, so each is its own."""
     rows = []
     for name, split in SPLITS.items():
-        for index, grade in enumerate(_read(path, f"{name}_labels").reshape(-1).tolist()):
+        grades = _read(path, f"{name}_labels").reshape(-1).tolist()
+        with _opened(path, f"{name}_images") as stream:
+            shape = _shape(stream)
+        if shape[:1] != (len(grades),):
+            raise InputError(f"{path}: {name}_images of shape {shape} for {len(grades)} {name}_labels; {REMEDY}")
+        for index, grade in enumerate(grades):
             image = image_name(name, index)
             if grade not in range(5):
                 raise InputError(f"{path}: grade {grade!r} of {image} is no integer from 0 to 4; is it RetinaMNIST?")
@@ -57,10 +66,24 @@ def read_images(path: Path, split: str) -> np.ndarray:
 
 
 def _read(path: Path, key: str) -> np.ndarray:
+    with _opened(path, key) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _shape(stream: IO[bytes]) -> tuple[int, ...]:
+    first = np.lib.format.read_magic(stream) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    return read(stream)[0]
+
+
+@contextmanager
+def _opened(path: Path, key: str) -> Iterator[IO[bytes]]:
+    """Open one array of the file; what goes wrong with it raises :class:`InputError`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[key]
+        with zipfile.ZipFile(path) as arrays, arrays.open(f"{key}.npy") as stream:
+            yield stream
     except KeyError:
         raise InputError(f"{path}: no {key} in it; {REMEDY}") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as npz ({error}); {REMEDY}") from None
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, MemoryError) as error:
+        why = str(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as npz ({why}); {REMEDY}") from None

@@ -17,6 +17,7 @@ from dr_lib.data import medmnist
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.jpeg import repair
 from dr_lib.data.labels import refuse_outside
+from dr_lib.data.reading import read_photograph
 from dr_lib.errors import InputError
 
 log = logging.getLogger("dr_lib.data")
@@ -40,13 +41,13 @@ class Photographs(Protocol):
         """Return a name that no photograph of another place has."""
 
     def stamp(self, image: str) -> list[int]:
-        """Return size in bytes and time of change in ns of the file: what tells that it is still the same."""
+        """Return size in bytes and time of change in ns of the file: what tells that it is still the same.
 
-    def size(self, image: str) -> int:
-        """Return the bytes that the photograph takes where it is."""
+        Empty where the system does not tell, as of a link that leads nowhere.
+        """
 
     def read_as_is(self, image: str) -> bytes:
-        """Return an encoded image, as it is in the file."""
+        """Return an encoded image, as it is in the file; see :func:`read_photograph` for what it raises."""
 
     def pixels(self, image: str, at_least: int = 0) -> np.ndarray:
         """Return uint8 (H, W, 3), repaired where the audit decided so; see :func:`decode_rgb` for ``at_least``."""
@@ -73,14 +74,10 @@ class FolderPhotographs:
         return str(self.paths[image].absolute())
 
     def stamp(self, image: str) -> list[int]:
-        facts = self.paths[image].stat()
-        return [facts.st_size, facts.st_mtime_ns]
-
-    def size(self, image: str) -> int:
-        return self.paths[image].stat().st_size
+        return _stamp(self.paths[image])
 
     def read_as_is(self, image: str) -> bytes:
-        return self.paths[image].read_bytes()
+        return read_photograph(self.paths[image])
 
     def pixels(self, image: str, at_least: int = 0) -> np.ndarray:
         data = self.read_as_is(image)
@@ -107,15 +104,11 @@ class MedmnistPhotographs:
         return f"{self.file.absolute()}#{image}"
 
     def stamp(self, image: str) -> list[int]:
-        facts = self.file.stat()
-        return [facts.st_size, facts.st_mtime_ns]
-
-    def size(self, image: str) -> int:
-        return self.pixels(image).nbytes
+        return _stamp(self.file)
 
     def read_as_is(self, image: str) -> bytes:
         stream = BytesIO()
-        self.open(image).save(stream, "png")
+        self.open(image).save(stream, "bmp")  # the same bytes for the same pixels, whatever zlib packs a PNG
         return stream.getvalue()
 
     def open(self, image: str) -> Image.Image:
@@ -126,6 +119,14 @@ class MedmnistPhotographs:
         if split not in self._arrays:
             self._arrays[split] = medmnist.read_images(self.file, split)
         return self._arrays[split][int(index)]
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        facts = path.stat()
+    except OSError:
+        return []
+    return [facts.st_size, facts.st_mtime_ns]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class PreparedData:
 
     ``table``: one row a usable photograph, ``image, grade, patient, split``. ``photographs``: their pixels, repaired
     where decided so. ``decisions``: what became of each photograph that the labels name. ``fingerprint``: SHA-256 of
-    the table and file sizes. ``survey``: where facts and squares come from; without ``stored`` squares are decoded
-    whenever they are asked for.
+    the table and the files' contents. ``survey``: where facts and squares come from; without ``stored`` squares are
+    decoded whenever they are asked for.
     """
 
     table: pd.DataFrame
@@ -77,7 +77,7 @@ def prepare_data(
     table, photographs = _apply(decisions, table, photographs)
     _say_where_there_is_no_retina(config, table, facts)
     _refuse_unusable(table, data_dir, decisions)
-    mark = fingerprint(table, photographs.size)
+    mark = fingerprint(table, facts)
     return PreparedData(table, photographs, decisions, mark, survey, config.pixel_store)
 
 

@@ -4,9 +4,11 @@ import errno
 import logging
 import mmap
 import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -41,7 +43,9 @@ class PixelStore:
 
     Rows are only ever added: a photograph that changes gets a new row, so a run that reads is never disturbed. A row
     counts once its pixels are written and its line is in the journal; what a kill leaves in between is written over.
-    Only the holder of the data folder's lock may :meth:`reserve` and :meth:`note`.
+    The header of ``pixels.npy`` counts these rows, too, should the journal be damaged. Where the file is too short for
+    them, a new one takes its name, and who has the old one open keeps it. Only the holder of the data folder's lock
+    may :meth:`reserve` and :meth:`note`.
     """
 
     def __init__(self, folder: Path, recipe: SquareRecipe, basis: Mapping[str, Any]):
@@ -60,54 +64,63 @@ class PixelStore:
     def note(self, rows: Mapping[str, Row]) -> None:
         """Enter rows whose pixels are written."""
         self._journal.append({key: vars(row) for key, row in rows.items()})
+        with self.pixels.open("r+b") as stream:
+            stream.write(self._header(self._counted()))
 
     def bytes_to_add(self, count: int) -> int:
         """Return the bytes by which ``pixels.npy`` grows for ``count`` more rows."""
-        there = self.pixels.stat().st_size if self.pixels.exists() else 0
-        return max(0, HEADER_BYTES + (self._next() + count) * self.row_bytes - there)
+        first, there = self._counted(), self._size()
+        if there < self._end(first):
+            first = there = 0
+        return max(0, self._end(first + count) - there)
 
     def reserve(self, count: int) -> int:
         """Make room for ``count`` more rows and return the number of the first.
 
         Raises :class:`OSError` (ENOSPC) with the file as it was, where the disk has not the room.
         """
-        first = self._next()
+        first = self._counted()
+        if self._size() < self._end(first):  # cut short, or lost
+            self._journal.begin()
+            self.pixels.unlink(missing_ok=True)
+            first = 0
         self.pixels.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(self.pixels, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as stream:
-            there = os.fstat(stream.fileno()).st_size
-            needed = HEADER_BYTES + (first + count) * self.row_bytes
+            there, needed = os.fstat(stream.fileno()).st_size, self._end(first + count)
             if needed > there:
                 try:
                     os.posix_fallocate(stream.fileno(), there, needed - there)
                 except OSError:
                     stream.truncate(there)
                     raise
-            stream.write(self._header(max(needed, there)))
+            stream.write(self._header(first))
         return first
 
-    def _next(self) -> int:
-        return max((row.number + 1 for row in self.rows().values()), default=0)
+    def _counted(self) -> int:
+        """Return how many rows count, those that nobody can find any more among them."""
+        try:
+            with self.pixels.open("rb") as stream:
+                header = stream.read(HEADER_BYTES)
+        except FileNotFoundError:
+            header = b""
+        promised = re.search(rb"'shape': \((\d+),", header)
+        return max([row.number + 1 for row in self.rows().values()] + [int(promised[1]) if promised else 0])
 
-    def _header(self, size: int) -> bytes:
-        """Return numpy's header for a file of ``size`` bytes."""
-        side, count = self.recipe.side, (size - HEADER_BYTES) // self.row_bytes
-        stream = BytesIO()
+    def _size(self) -> int:
+        return self.pixels.stat().st_size if self.pixels.exists() else 0
+
+    def _end(self, count: int) -> int:
+        """Return the bytes of a file of ``count`` rows; 0 for none, since it need not even be there."""
+        return HEADER_BYTES + count * self.row_bytes if count else 0
+
+    def _header(self, count: int) -> bytes:
+        """Return numpy's header for a file of ``count`` rows."""
+        side, stream = self.recipe.side, BytesIO()
         shape = {"descr": "|u1", "fortran_order": False, "shape": (count, side, side, 3)}
         np.lib.format.write_array_header_1_0(stream, shape)
         if stream.tell() != HEADER_BYTES:
             raise RuntimeError(f"numpy writes a header of {stream.tell()} bytes instead of {HEADER_BYTES}")
         return stream.getvalue()
-
-    def sound(self, rows: Mapping[str, Row]) -> set[str]:
-        """Return the keys of ``rows`` whose pixels have their checksum."""
-        if not rows or not self.pixels.exists():
-            return set()
-        reader = StoredSquares(self, {key: row.number for key, row in rows.items()})
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # zlib lets go of the interpreter
-            # In order of the file, so that a disk reads it through.
-            order = sorted(rows, key=lambda key: rows[key].number)
-            right = pool.map(lambda key: reader.crc(key) == rows[key].crc, order)
-            return {key for key, fits in zip(order, right, strict=True) if fits}
 
 
 def write_row(path: Path, number: int, square: np.ndarray) -> int:
@@ -122,7 +135,10 @@ def write_row(path: Path, number: int, square: np.ndarray) -> int:
 
 
 class StoredSquares:
-    """Squares read from a store. Pickles as its path, so that loader processes map the file themselves."""
+    """Squares read from a store. Pickles as its path, so that loader processes map the file themselves.
+
+    What it has mapped never changes; in another process :class:`InputError` is raised where another file is there now.
+    """
 
     def __init__(self, store: PixelStore, numbers: Mapping[str, int]):
         self._path, self._side = store.pixels, store.recipe.side
@@ -130,19 +146,25 @@ class StoredSquares:
         self._open()
 
     def _open(self) -> None:
-        with self._path.open("rb") as stream:
-            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        flat = np.frombuffer(self._map, np.uint8, offset=HEADER_BYTES)
+        flat = np.empty(0, np.uint8)
+        self._file, self._reads = None, 0
+        with suppress(FileNotFoundError), self._path.open("rb") as stream:
+            facts = os.fstat(stream.fileno())
+            self._file = facts.st_dev, facts.st_ino
+            if facts.st_size > HEADER_BYTES:
+                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                flat = np.frombuffer(self._map, np.uint8, offset=HEADER_BYTES)
         row = self._side**2 * 3
         self._pixels = flat[: flat.size // row * row].reshape(-1, self._side, self._side, 3)
-        self._reads = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_side": self._side, "_numbers": self._numbers}
+        return {name: vars(self)[name] for name in ("_path", "_side", "_numbers", "_file")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open()
+        if self._file != state["_file"]:
+            raise InputError(f"{self._path}: was damaged and is made anew; give the same command again")
 
     def read(self, image: str) -> np.ndarray:
         """Return the square of a photograph, uint8 (side, side, 3), read-only."""
@@ -151,10 +173,16 @@ class StoredSquares:
             self._map.madvise(mmap.MADV_DONTNEED)  # the file stays in the system's cache
         return self._pixels[self._numbers[image]]
 
-    def crc(self, image: str) -> int:
-        """Return the CRC-32 of a square's bytes as they are on the disk."""
-        number = self._numbers[image]
-        return zlib.crc32(self.read(image)) if number < len(self._pixels) else -1
+    def sound(self, crcs: Mapping[str, int]) -> set[str]:
+        """Return the photographs whose squares have these checksums."""
+
+        def fits(image: str) -> bool:
+            return self._numbers[image] < len(self._pixels) and zlib.crc32(self.read(image)) == crcs[image]
+
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # zlib lets go of the interpreter
+            # In order of the file, so that a disk reads it through.
+            order = sorted(crcs, key=self._numbers.__getitem__)
+            return {image for image, right in zip(order, pool.map(fits, order), strict=True) if right}
 
 
 def require_room(stores: Sequence[tuple[PixelStore, int]], cache_dir: Path) -> None:

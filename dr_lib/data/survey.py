@@ -1,7 +1,9 @@
 """One pass over the photographs: each file is decoded once, for its facts and for its squares in the pixel store."""
 
 import fcntl
+import glob
 import hashlib
+import json
 import logging
 import os
 import time
@@ -16,11 +18,12 @@ import numpy as np
 from PIL import features
 
 from dr_lib.data import decoding
-from dr_lib.data.examine import Facts, examine
+from dr_lib.data.examine import Facts, ReadFailure, examine
 from dr_lib.data.isolation import Died, isolated
 from dr_lib.data.journal import Journal
 from dr_lib.data.jpeg import UNREADABLE
 from dr_lib.data.photographs import Photographs
+from dr_lib.data.reading import TooLarge
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.data.store import PixelStore, Row, StoredSquares, is_full, no_room, require_room, write_row
 from dr_lib.errors import InputError
@@ -33,7 +36,7 @@ METHOD = 6
 """Raise when :func:`dr_lib.data.examine.examine` finds something else, so that older facts are found again."""
 
 SECONDS_A_FILE = 120
-"""A decoder that has not answered by then hangs; the largest photographs take well under a second."""
+"""What decoding a file may take, see :func:`isolated`; the largest photographs take well under a second."""
 
 _SECONDS_BETWEEN_NOTES = 1.0
 _FILES_BETWEEN_NOTES = 256
@@ -46,8 +49,9 @@ Wanted = Mapping[SquareRecipe, Iterable[str]]
 class Survey:
     """What is known of the photographs of one data folder, kept in ``cache_dir`` from one process to the next.
 
-    Facts and squares hold as long as a file's size and time of change stay, and as long as the libraries that decode
-    are of the same versions. Of several processes that miss something one finds it, the others wait for it.
+    Facts and squares hold as long as a file's size and time of change stay. Other versions of the libraries that decode
+    have another folder, so that nobody writes where a run of theirs reads. What the machine alone is to blame for is
+    not kept. Of several processes that miss something one finds it, the others wait for it.
     ``decode``: who decodes, :func:`decode_here` where nobody is named.
     """
 
@@ -60,43 +64,69 @@ class Survey:
     def facts(self, images: Iterable[str], squares: Wanted | None = None) -> dict[str, Facts]:
         """Return the facts of ``images``, and see to it that the ``squares`` named are in the store.
 
-        Raises :class:`InputError` where the disk has no room for the squares, before anything is written.
+        Raises :class:`InputError` where the disk has no room for the squares, before anything is written, and where
+        photographs cannot be read now, after all others are.
         """
+        facts, failures = self.find(images, squares)
+        self._refuse(failures)
+        return facts
+
+    def find(
+        self, images: Iterable[str], squares: Wanted | None = None
+    ) -> tuple[dict[str, Facts], dict[str, ReadFailure]]:
+        """Return what :meth:`facts` returns, and the photographs that cannot be read now instead of raising."""
         images, squares = list(images), {recipe: list(names) for recipe, names in (squares or {}).items()}
+        not_kept: dict[str, Facts | ReadFailure] = {}
         work = self._missing(images, squares)
         if work:
             with self._only_one():
                 work = self._missing(images, squares)  # another process may have found them meanwhile
                 if work:
-                    self._find(work)
-        known = self._known()
-        return {image: known[self.photographs.key(image)] for image in images}
+                    not_kept = self._find(work)
+        found = self._known(images) | not_kept
+        return (
+            {image: found[image] for image in images if isinstance(found[image], Facts)},
+            {image: failure for image, failure in found.items() if isinstance(failure, ReadFailure)},
+        )
+
+    def _refuse(self, failures: Mapping[str, ReadFailure]) -> None:
+        if failures:
+            image, failure = next(iter(failures.items()))
+            more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+            raise InputError(
+                f"{self.photographs.path(image)}: cannot be read now: {failure.reason}{more}; mend this and give the "
+                "same command again, or take the line out of the labels"
+            )
 
     def squares(self, recipe: SquareRecipe, images: Iterable[str]) -> StoredSquares:
         """Return the stored squares of photographs, each checked against its checksum, made first where missing.
 
         Raises :class:`InputError` for a photograph that cannot be read.
         """
-        images = list(images)
-        keys = {image: self.photographs.key(image) for image in images}
-        store = self.store(recipe)
-        rows = self._rows_of(store, images)
-        if len(rows) < len(images):
-            self.facts(images, {recipe: images})
+        images, store = list(images), self.store(recipe)
+        for last in (False, True):
             rows = self._rows_of(store, images)
-        damaged = set(rows) - store.sound(rows)
-        if damaged:
+            if len(rows) < len(images):
+                self.facts(images, {recipe: images})
+                rows = self._rows_of(store, images)
+            lost = [image for image in images if image not in rows]
+            if lost:
+                raise InputError(
+                    f"{self.photographs.path(lost[0])}: cannot be read; the audit says more (dr-lab audit)"
+                )
+            squares = StoredSquares(store, {image: row.number for image, row in rows.items()})
+            damaged = set(rows) - squares.sound({image: row.crc for image, row in rows.items()})
+            if not damaged:
+                return squares
+            if last:
+                raise InputError(f"{store.pixels}: what is written there is not what is read; set cache_dir elsewhere")
             log.warning(
                 "%s: %d of %d squares do not fit their checksums; they are made again",
                 store.pixels, len(damaged), len(rows),
             )  # fmt: skip
             with self._only_one():
-                self._find({image: [recipe] for image in images if keys[image] in damaged})
-            rows = self._rows_of(store, images)
-        lost = [image for image in images if keys[image] not in rows]
-        if lost:
-            raise InputError(f"{self.photographs.path(lost[0])}: cannot be read; the audit says more (dr-lab audit)")
-        return StoredSquares(store, {image: rows[keys[image]].number for image in images})
+                not_kept = self._find({image: [recipe] for image in damaged})
+            self._refuse({image: one for image, one in not_kept.items() if isinstance(one, ReadFailure)})
 
     def bytes_missing(self, squares: Wanted) -> int:
         """Return by how many bytes the store grows for those of ``squares`` that are not in it; decodes nothing."""
@@ -108,26 +138,35 @@ class Survey:
 
     @cached_property
     def folder(self) -> Path:
-        """Where all that is known of ``data_dir`` is kept."""
-        digest = hashlib.blake2b(str(self.data_dir.resolve()).encode(), digest_size=4).hexdigest()
-        return self.cache_dir / f"{self.data_dir.resolve().name}-{digest}"
+        """Where all that is known of ``data_dir`` is kept by these versions of the decoders."""
+        return self.cache_dir / f"{self._stem}-{_digest(json.dumps(self._versions))}"
+
+    @cached_property
+    def _stem(self) -> str:
+        home = self.data_dir.resolve()
+        return f"{home.name}-{_digest(str(home))}"
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        return {"method": str(METHOD)} | decoders()
 
     @cached_property
     def _facts_journal(self) -> Journal:
-        return Journal(self.folder / "facts.jsonl", {"method": METHOD, "data_dir": str(self.data_dir.resolve())})
+        return Journal(self.folder / "facts.jsonl", self._versions | {"data_dir": str(self.data_dir.resolve())})
 
     def store(self, recipe: SquareRecipe) -> PixelStore:
         """Return where the squares by ``recipe`` are kept."""
-        return PixelStore(self.folder / f"squares-{recipe.key}", recipe, decoders())
+        return PixelStore(self.folder / f"squares-{recipe.key}", recipe, self._versions)
 
-    def _known(self) -> dict[str, Facts]:
-        return {key: Facts.from_json(entry["facts"]) for key, entry in self._facts_journal.read().items()}
+    def _known(self, images: list[str]) -> dict[str, Facts]:
+        entries, keys = self._facts_journal.read(), {image: self.photographs.key(image) for image in images}
+        return {image: Facts.from_json(entries[key]["facts"]) for image, key in keys.items() if key in entries}
 
     def _rows_of(self, store: PixelStore, images: list[str]) -> dict[str, Row]:
         """Return the rows of ``images`` that were made from the files as they are now."""
         rows = store.rows()
-        keys = {self.photographs.key(image): image for image in images}
-        return {key: rows[key] for key, image in keys.items() if key in rows and rows[key].stamp == self._stamp(image)}
+        found = {image: rows.get(self.photographs.key(image)) for image in images}
+        return {image: row for image, row in found.items() if row and row.stamp == self._stamp(image)}
 
     def _missing(self, images: list[str], squares: Mapping[SquareRecipe, list[str]]) -> dict[str, list[SquareRecipe]]:
         """Return the photographs to decode, with the squares to make of each."""
@@ -143,12 +182,12 @@ class Survey:
         for recipe, names in squares.items():
             there = self._rows_of(self.store(recipe), names)
             for image in names:
-                if self.photographs.key(image) not in there and image not in unreadable:
+                if image not in there and image not in unreadable:
                     work.setdefault(image, []).append(recipe)
         return work
 
-    def _find(self, work: Mapping[str, list[SquareRecipe]]) -> None:
-        """Decode photographs in processes of their own, and enter what they tell."""
+    def _find(self, work: Mapping[str, list[SquareRecipe]]) -> dict[str, Facts | ReadFailure]:
+        """Decode photographs in processes of their own, and enter what they tell; return what is not to be kept."""
         recipes = {recipe for wanted in work.values() for recipe in wanted}
         stores = {recipe: self.store(recipe) for recipe in recipes}
         counts = {recipe: sum(recipe in wanted for wanted in work.values()) for recipe in recipes}
@@ -164,7 +203,7 @@ class Survey:
                     places.append((recipe, stores[recipe].pixels, free[recipe]))
                     free[recipe] += 1
                 items.append((image, tuple(places)))
-            self._examine(items, stores)
+            return self._examine(items, stores)
         except OSError as error:
             if not is_full(error):
                 raise
@@ -172,7 +211,10 @@ class Survey:
             status = os.statvfs(self.cache_dir)
             raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
 
-    def _examine(self, items: list["Item"], stores: Mapping[SquareRecipe, PixelStore]) -> None:
+    def _examine(
+        self, items: list["Item"], stores: Mapping[SquareRecipe, PixelStore]
+    ) -> dict[str, Facts | ReadFailure]:
+        not_kept: dict[str, Facts | ReadFailure] = {}
         stamps = {image: self._stamp(image) for image, _ in items}
         notes, noted = _Notes(self._facts_journal, stores), time.monotonic()
         label = "decoding photographs" if stores else "checking photographs"
@@ -180,8 +222,12 @@ class Survey:
         with Progress() if self.progress else nullcontext() as show:
             try:
                 for done, ((image, places), answer) in enumerate(answers, start=1):
-                    facts, crcs = (Facts.unreadable(answer.reason), []) if isinstance(answer, Died) else answer
-                    notes.add(self.photographs.key(image), stamps[image], facts, places, crcs)
+                    if isinstance(answer, Died):
+                        not_kept[image] = (ReadFailure if answer.passing else Facts.unreadable)(answer.reason)
+                    elif isinstance(answer, ReadFailure):
+                        not_kept[image] = answer
+                    else:
+                        notes.add(self.photographs.key(image), stamps[image], *answer, places)
                     if show:
                         show.bar(label, done, len(items))
                     if done % _FILES_BETWEEN_NOTES == 0 or time.monotonic() - noted > _SECONDS_BETWEEN_NOTES:
@@ -190,6 +236,7 @@ class Survey:
             finally:  # an interrupted pass has not been for nothing
                 answers.close()
                 notes.write()
+        return not_kept
 
     def _stamp(self, image: str) -> list[int]:
         return self.photographs.stamp(image)
@@ -216,15 +263,25 @@ class Survey:
             stream.truncate()
             stream.write(str(os.getpid()))
             stream.flush()
-            _say_what_it_is(self.folder, self.data_dir)
+            self._say_what_it_is()
             yield
+
+    def _say_what_it_is(self) -> None:
+        note = self.folder / "README"
+        if not note.exists():
+            others = [folder for folder in self.cache_dir.glob(f"{glob.escape(self._stem)}*") if folder != self.folder]
+            if others:
+                log.warning("%s: made with other versions of the decoders; remove it unless they are in use", others[0])
+            versions = ", ".join(f"{name} {value}" for name, value in self._versions.items())
+            about = f"What dr-lab keeps of the photographs in {self.data_dir.resolve()}, decoded with {versions}."
+            write_text(note, f"{about} It may be deleted.\n")
 
 
 _Place = tuple[SquareRecipe, Path, int]
 Item = tuple[str, tuple[_Place, ...]]
 """A photograph, and where its squares belong: recipe, ``pixels.npy``, number of the row."""
 
-Answer = tuple[Facts, list[int]] | Died
+Answer = tuple[Facts, list[int]] | ReadFailure | Died
 """What an item comes to: its facts, and the checksums of its squares, which are written by then."""
 
 Decode = Callable[[Photographs, Sequence[Item]], Iterator[tuple[Item, Answer]]]
@@ -249,7 +306,7 @@ class _Notes:
         self._facts: dict[str, dict] = {}
         self._rows: dict[SquareRecipe, dict[str, Row]] = {recipe: {} for recipe in self._stores}
 
-    def add(self, key: str, stamp: list[int], facts: Facts, places: tuple[_Place, ...], crcs: list[int]) -> None:
+    def add(self, key: str, stamp: list[int], facts: Facts, crcs: list[int], places: tuple[_Place, ...]) -> None:
         self._facts[key] = {"stamp": stamp, "facts": facts.as_json()}
         for (recipe, _, number), crc in zip(places, crcs, strict=False):  # an unreadable file has no squares
             self._rows[recipe][key] = Row(number, stamp, crc)
@@ -272,26 +329,35 @@ def remember(photographs: Photographs) -> None:
     _photographs = photographs
 
 
-def examine_file(wanted: tuple[str, Sequence[SquareRecipe]]) -> tuple[Facts, list[np.ndarray]]:
-    """Return the facts of one photograph in a worker and its square by each recipe, none where it cannot be read."""
+def examine_file(wanted: tuple[str, Sequence[SquareRecipe]]) -> tuple[Facts, list[np.ndarray]] | ReadFailure:
+    """Return the facts of one photograph in a worker and its square by each recipe, none where it is unreadable."""
     image, recipes = wanted
     try:
         data = _photographs.read_as_is(image)
+    except TooLarge as error:
+        return Facts.unreadable(error.strerror), []
     except OSError as error:
-        return Facts.unreadable(f"cannot be read: {error.strerror}"), []
+        return ReadFailure(error.strerror or str(error))
     return examine(data, recipes)
 
 
-def _examine_one(item: Item) -> tuple[Facts, list[int]]:
+def _examine_one(item: Item) -> Answer:
     """Examine one photograph in a worker, write its squares, and return its facts and the squares' checksums."""
     image, places = item
-    facts, squares = examine_file((image, [recipe for recipe, _, _ in places]))
+    return with_rows(examine_file((image, [recipe for recipe, _, _ in places])), places)
+
+
+def with_rows(answer: tuple[Facts, list[np.ndarray]] | ReadFailure, places: tuple[_Place, ...]) -> Answer:
+    """Write the squares of an answer into their rows, and return their checksums in place of them."""
+    if isinstance(answer, ReadFailure):
+        return answer
+    facts, squares = answer
     return facts, [write_row(path, number, square) for (_, path, number), square in zip(places, squares, strict=False)]
 
 
 def decoders() -> dict[str, str]:
     """Return the versions of all that decides the pixels of a square."""
-    versions = {name: version(name) for name in ("pillow", "simplejpeg", "numpy")}
+    versions = {name: version(name) for name in ("pillow", "simplejpeg", "numpy", "numba", "scipy")}
     return versions | {"libjpeg_turbo": features.version("libjpeg_turbo") or "", "method": str(decoding.METHOD)}
 
 
@@ -299,7 +365,5 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _say_what_it_is(folder: Path, data_dir: Path) -> None:
-    note = folder / "README"
-    if not note.exists():
-        write_text(note, f"What dr-lab keeps of the photographs in {data_dir.resolve()}. It may be deleted.\n")
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=4).hexdigest()

@@ -15,8 +15,6 @@ from dr_lib.data.squares import SquareRecipe
 from dr_lib.deployment.graders import Grader
 from dr_lib.deployment.judged import SECONDS_A_FILE, judged_square
 
-FEW = 64
-"""Photographs that are decoded sooner than processes for it have started, a second or two of each processor."""
 WAITING = 4
 """Squares for each caller of the network that may wait for it; decoding pauses meanwhile."""
 
@@ -41,8 +39,8 @@ def grade_photographs(
     """Return what ``grader`` says of each file, in the order of ``paths``.
 
     A file with only its end marker missing is repaired in memory, as in every run; one with rows missing or in doubt,
-    or that is no image, gets its verdict and no grade. Many files are decoded in processes of their own: one that
-    crashes the decoder costs itself. ``on_step`` hears how many are done.
+    or that is no image, gets its verdict and no grade. Files are decoded in processes of their own: one that crashes
+    the decoder costs itself. ``on_step`` hears how many are done.
     """
     graded: dict[Path, GradedPhotograph] = {}
     waiting: deque[tuple[Path, Verdict, Future]] = deque()
@@ -67,12 +65,8 @@ def grade_photographs(
 
 
 def squares_of(paths: list[Path], recipe: SquareRecipe) -> Iterator[tuple[Path, Verdict, np.ndarray | None]]:
-    """Yield each file with its verdict and its square, None where the file is damaged; many in no certain order."""
+    """Yield each file with its verdict and its square, None where the file is damaged; in no certain order."""
     items = ((path, recipe) for path in paths)
-    if len(paths) <= FEW:
-        for path, recipe in items:
-            yield path, *judged_square((path, recipe))
-        return
     for (path, _), answer in isolated(judged_square, items, workers=cores(), timeout=SECONDS_A_FILE):
         if isinstance(answer, Died):
             answer = Verdict(UNREADABLE, 1.0, answer.reason, 0, 0), None

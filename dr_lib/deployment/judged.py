@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dr_lib.data.jpeg import INTACT, NO_END_MARKER, UNREADABLE, Verdict, judge
+from dr_lib.data.reading import read_photograph
 from dr_lib.data.squares import SquareRecipe
 
 SECONDS_A_FILE = 120
@@ -15,7 +16,7 @@ def judged_square(item: tuple[Path, SquareRecipe]) -> tuple[Verdict, np.ndarray 
     """Return the verdict on a file and, where all its rows are there, its square."""
     path, recipe = item
     try:
-        data = path.read_bytes()
+        data = read_photograph(path)
     except OSError as error:
         return Verdict(UNREADABLE, 1.0, f"cannot be read: {error.strerror}", 0, 0), None
     found = judge(data, recipe.decode_at_least)

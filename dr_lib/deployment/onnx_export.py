@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from dr_lib import GRADES
-from dr_lib.data.jpeg import INTACT, judge
 from dr_lib.data.squares import SquareRecipe, recipe_for_testing
 from dr_lib.deployment.exported import INPUT, OUTPUTS, Description, fingerprint
 from dr_lib.deployment.graders import OnnxGrader
+from dr_lib.deployment.grading import squares_of
 from dr_lib.deployment.sources import photographs_in
 from dr_lib.deployment.whole_network import WholeNetwork
 from dr_lib.errors import InputError
@@ -93,13 +93,10 @@ def squares_to_check(trained: TrainedNetwork, recipe: SquareRecipe) -> np.ndarra
     from dr_lib.data.generated import draw_fundus
 
     drawn = [draw_fundus(patient=1 + grade, eye="left", grade=grade, size=256).pixels for grade in GRADES]
-    own = []
     folder = Path(trained.config.data_dir).expanduser()
-    if folder.is_dir():
-        for path in islice(photographs_in(folder), CHECKED_ON):
-            found = judge(path.read_bytes(), recipe.decode_at_least)
-            own += [found.pixels] if found.verdict.verdict == INTACT else []
-    return np.stack([recipe.make(pixels) for pixels in [*own, *drawn]])
+    paths = list(islice(photographs_in(folder), CHECKED_ON)) if folder.is_dir() else []
+    own = [square for _, _, square in squares_of(paths, recipe) if square is not None]
+    return np.stack([*own, *(recipe.make(pixels) for pixels in drawn)])
 
 
 def _traced(whole: WholeNetwork, side: int, checkpoint: Path) -> onnx.ModelProto:

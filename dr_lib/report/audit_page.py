@@ -168,6 +168,7 @@ def files(audit: Mapping[str, Any]) -> HTML:
     rows = [[escape(name), escape(text)] for name, text in values.items()]
     caption = "The readable files; in brackets the number of photographs."
     table = markup.table(["Property", "Values"], rows, caption, css="cards")
+    not_read = [f"{image} ({reason})" for image, reason in audit["files"].get("not_read", {}).items()]
     lists = ""
     paths = audit["files"]
     for title, names in (
@@ -176,6 +177,7 @@ def files(audit: Mapping[str, Any]) -> HTML:
         (say.RESPELLED, [f"{name} is {file}" for name, file in paths["respelled"].items()]),
         (say.DANGLING, paths["dangling"]),
         (say.UNLABELLED, paths["unlabelled"]),
+        ("Files that cannot be read now", not_read),
     ):
         if names:
             lists += f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(say.some(names, MOST_NAMED))

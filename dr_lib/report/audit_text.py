@@ -148,6 +148,10 @@ def _counted_names(names: Sequence[str], noun: str) -> str:
 
 def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
     turned = sum(count for value, count in audit["orientations"].items() if value not in ("0", "1"))
+    if not_read := audit["files"].get("not_read"):
+        reason = next(iter(not_read.values()))
+        names = f"{some(list(not_read))}; of the first: {printable(reason)}"
+        yield Finding("files", f"Cannot be read now: {counted(len(not_read), 'photograph')} ({names}).")
     if turned:
         photographs = counted(turned, "photograph")
         yield Finding("files", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
