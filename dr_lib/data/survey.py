@@ -148,7 +148,7 @@ class Survey:
 
     @cached_property
     def _versions(self) -> dict[str, str]:
-        return {"method": str(METHOD)} | decoders()
+        return {"format": str(METHOD)} | decoders()
 
     @cached_property
     def _facts_journal(self) -> Journal:
