@@ -28,6 +28,9 @@ def main() -> None:
     finished = [run for run in experiment.runs() if run.read_status()["state"] == "done"]
     if not finished:
         raise SystemExit(f"{options.experiment}: no finished run in it, so nothing was kept or taken away")
+    for run in finished:
+        if damaged := run.damaged():
+            raise SystemExit(f"{run.path}: {', '.join(damaged)}: not as the run has left it; nothing was kept")
     kept = Experiment(RESULTS / options.name)
     shutil.rmtree(kept.path, ignore_errors=True)
     for run in finished:

@@ -17,7 +17,6 @@ from dr_lib.exploration import pictures
 from dr_lib.exploration.opened import OpenedRun, finished_run
 from dr_lib.exploration.panel import Panel
 from dr_lib.exploration.training_cases import TrainingCases
-from dr_lib.files import read_json
 from dr_lib.latest import finished_experiments, latest_experiment
 from dr_lib.progress import Progress
 from dr_lib.report import markup
@@ -56,7 +55,7 @@ class Exploration:
 
     def describe(self) -> HTML:
         """Return what is looked at, in a few sentences."""
-        run, test = self.run, read_json(self.run.folder.metrics)["test"]
+        run, test = self.run, self.run.folder.read_metrics()["test"]
         photographs = counted(len(run.predictions), "testing photograph")
         said = (
             f"Run {run.folder.name} in {run.experiment}: a {run.config.model} that sees {run.config.image_size} × "

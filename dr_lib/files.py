@@ -30,7 +30,7 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     handle, beside = _make_ours(make)
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with os.fdopen(handle, "w+b") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())

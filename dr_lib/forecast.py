@@ -8,7 +8,6 @@ from statistics import median
 from torchvision import models
 
 from dr_lib.config import RunConfig
-from dr_lib.files import read_json
 from dr_lib.runs import RunFolder
 from dr_lib.training.phases import FEATURE_EXTRACTION, FINE_TUNING, phase_of
 
@@ -77,7 +76,7 @@ def _measured(folders: Iterable[RunFolder], device: str | None = None) -> dict[_
         if not folder.done:
             continue
         try:
-            facts = read_json(folder.config)
+            facts = folder.read_config()
             kind = facts["parameters"]["model"], facts["parameters"]["image_size"]
             epochs = folder.read_history()[["phase", "images_per_second"]]
             if device is not None and facts["device"]["name"] != device:

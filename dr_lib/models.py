@@ -14,6 +14,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from dr_lib import GRADES
 from dr_lib.config import nearest
 from dr_lib.errors import InputError
+from dr_lib.seals import damage
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,13 @@ def read_checkpoint(path: Path) -> dict:
     """Return the mapping saved in ``path``, tensors on the CPU; code in the file is refused, never run."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; checkpoints of a run are in its folder checkpoints/")
+    if wrong := damage(path):
+        raise InputError(f"{path}: {wrong}; restore it from a copy")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the damaged part of the file provokes
+    except Exception:  # torch.load raises whatever the damaged part of the file provokes
         raise InputError(
-            f"{path}: not a checkpoint that torch can read safely ({str(error).splitlines()[0]})"
+            f"{path}: not a checkpoint that torch can read safely (damaged, cut off, or not of weights alone)"
         ) from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}; it needs a state dict or a checkpoint of a run")

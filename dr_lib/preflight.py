@@ -15,7 +15,7 @@ from dr_lib.runs import Experiment
 from dr_lib.training.device import check_machine
 from dr_lib.training.loaders import refuse_what_cannot_train
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, uses_generated_weights
-from dr_lib.training.run import differences, has_begun, told
+from dr_lib.training.run import differences, has_begun, told, why_lost
 from dr_lib.training.weights import check_starting_weights
 
 _OF_NO_WEIGHT = {"out_dir", "device", "num_workers", "cache_dir", "pixel_store"}
@@ -51,23 +51,32 @@ def check_runs(
 def make_way(configs: list[RunConfig], data: dict[str, PreparedData], fresh: bool) -> dict[str, str]:
     """Set aside what runs of other parameters or data have left, and say by run name why it is begun anew.
 
-    ``fresh``: also what the same parameters have left. Nothing is lost: earlier results move to ``superseded``. Raises
-    :class:`InputError` before anything is touched where somebody is at such a run.
+    ``fresh``: also what the same parameters have left. So it is with a run that is damaged and cannot go on; one that
+    is done and has damaged results is queued, to make these again. Nothing is lost: earlier results move to
+    ``superseded``. Raises :class:`InputError` before anything is touched where somebody is at such a run.
     """
-    why = {}
+    why, again = {}, {}
     for config in configs:
         folder = Experiment(Path(config.out_dir)).run(config.run_name)
         if not has_begun(folder):
             continue
-        changed = differences(folder, config, data[config.run_name].fingerprint)
-        if changed or fresh:
-            why[folder] = told(changed) if changed else "begun anew, as --fresh asks"
-            if at_it := who_is_at(folder):
-                raise InputError(f"{folder.path}: {at_it}, and {why[folder]}; wait for it, or end it first")
+        fingerprint = data[config.run_name].fingerprint
+        if changed := differences(folder, config, fingerprint):
+            why[folder] = told(changed)
+        elif fresh:
+            why[folder] = "begun anew, as --fresh asks"
+        elif not folder.complete or (damaged := folder.damaged()):
+            if lost := why_lost(folder, config, fingerprint):
+                why[folder] = lost
+            elif folder.complete:
+                again[folder] = f"{', '.join(damaged)}: not as the run has left it; made again from its checkpoint"
+        if folder in why and (at_it := who_is_at(folder)):
+            raise InputError(f"{folder.path}: {at_it}, and {why[folder]}; wait for it, or end it first")
     for folder, reason in why.items():
-        why[folder] = f"{reason}; its earlier results are now in {folder.set_results_aside(with_notebook=True)}"
-        folder.write_status("queued", reason=why[folder])
-    return {folder.name: reason for folder, reason in why.items()}
+        why[folder] = f"{reason}; its earlier results are now in {folder.set_results_aside()}"
+    for folder, reason in (why | again).items():
+        folder.write_status("queued", reason=reason)
+    return {folder.name: reason for folder, reason in (why | again).items()}
 
 
 def refuse_two_pretrainings(configs: list[RunConfig]) -> None:

@@ -23,7 +23,7 @@ from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import new_network
 from dr_lib.training.device import check_machine, describe_device, resolve_device
 from dr_lib.training.pretrain import uses_generated_weights, weights_are_there
-from dr_lib.training.run import differences, has_begun
+from dr_lib.training.run import differences, has_begun, why_lost
 from dr_lib.training.run import told as changes_told
 
 _BYTES = 4
@@ -152,14 +152,16 @@ def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast, fresh: 
 
 def _state(config: RunConfig, folder: RunFolder, fresh: bool) -> tuple[str, str, int]:
     """Return a run's state, what there is to add to it, and the epochs that need not be done again."""
-    if not folder.config.exists() or not has_begun(folder):
+    if not has_begun(folder):
         return "to do", "", 0
     if fresh:
         return "anew", ", as --fresh asks", 0
     if changed := differences(folder, config, None):
         return "anew", f", since {changes_told(changed)}", 0
-    if folder.complete:
+    if folder.complete and not folder.damaged():
         return "done", "", config.epochs
+    if lost := why_lost(folder, config, None):
+        return "anew", f", since {lost}", 0
     epochs = int(folder.last_epoch().get("epoch") or 0)
     return "goes on", f" after epoch {epochs} of {config.epochs}", epochs
 

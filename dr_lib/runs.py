@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dr_lib import PROBABILITIES
+from dr_lib.errors import InputError
 from dr_lib.files import read_json, write_json, write_with
+from dr_lib.seals import damage, sha256
 from dr_lib.spreadsheet import as_cell, from_cell
 
 if TYPE_CHECKING:  # imported where a table is read or written: it takes longer than looking at a thousand runs
@@ -107,6 +109,42 @@ class RunFolder(NotebookFiles):
     def best_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "best.pt"
 
+    @property
+    def results(self) -> list[Path]:
+        """The files that a run is to leave for others to rely on."""
+        return [
+            self.config, self.history, self.gradients, self.predictions, self.metrics, self.best_checkpoint,
+            self.best_checkpoint.with_suffix(".safetensors"),
+        ]  # fmt: skip
+
+    def write_done(self, **facts: Any) -> None:
+        """Record that the run has finished, and the checksum of each of its results: from then on they are believed."""
+        checksums = {str(path.relative_to(self.path)): sha256(path) for path in self.results if path.exists()}
+        self.write_status("done", **facts, sha256=checksums)
+
+    def damaged(self, *paths: Path) -> list[str]:
+        """Return the names of those of ``paths``, or of all results, that are not as the finished run has left them.
+
+        Runs of earlier versions have recorded no checksums; of their files only the network tells.
+        """
+        recorded = self.read_status().get("sha256")
+        if recorded is None:
+            return [] if paths or not damage(self.best_checkpoint) else [self.best_checkpoint.name]
+        names = [str(path.relative_to(self.path)) for path in paths] or list(recorded)
+        return [name for name in names if name in recorded and not self._is_as_recorded(name, recorded[name])]
+
+    def _is_as_recorded(self, name: str, checksum: str) -> bool:
+        try:
+            return sha256(self.path / name) == checksum
+        except OSError:
+            return False
+
+    def _sound(self, path: Path) -> Path:
+        """Return ``path``; raises :class:`InputError` where it is not as the finished run has left it."""
+        if self.damaged(path):
+            raise InputError(f"{path}: is not as its run has left it; dr-lab run makes it again")
+        return path
+
     def write_status(self, state: str, **facts: Any) -> None:
         """Record the run's state with the time and the writing process; ``facts`` such as ``epoch`` or ``reason``."""
         if state not in STATES:
@@ -146,28 +184,20 @@ class RunFolder(NotebookFiles):
 
     @property
     def complete(self) -> bool:
-        """Whether the run has finished and everything that it was to leave is there."""
+        """Whether the run has finished and everything that it was to leave is there; :meth:`damaged` tells of more."""
         return self.done and self.history.exists() and self.predictions.exists() and self.metrics.exists()
 
-    def set_results_aside(self, *, with_notebook: bool = False) -> Path | None:
-        """Move the results of an earlier run out of the way, beside ``runs``; return where, None if there are none.
+    def set_results_aside(self) -> Path | None:
+        """Move all that an earlier run has left beside ``runs``; return where, None if there are no results.
 
-        ``with_notebook``: the executed notebook, its page and its log too, and whatever else there is. Not from
-        within the notebook, which goes on writing them.
+        One renaming, of the folder: a kill at whatever moment leaves no half of a run to go on from.
         """
-        results = [
-            self.config, self.history, self.gradients, self.predictions, self.metrics, self.best_checkpoint.parent,
-        ]  # fmt: skip
-        present = [path for path in results if path.exists()]
-        if not present:
+        if not any(path.exists() for path in [*self.results, self.last_checkpoint.parent]):
             return None
-        if with_notebook:
-            present = [path for path in self.path.iterdir() if path != self.lock]
         stamp = time.strftime("%Y%m%d-%H%M%S")
         aside = self.path.parent.parent / "superseded" / f"{self.name}-{stamp}-{os.getpid()}"
-        aside.mkdir(parents=True)
-        for path in present:
-            path.rename(aside / path.name)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(aside)
         return aside
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
@@ -185,7 +215,19 @@ class RunFolder(NotebookFiles):
     def read_history(self) -> "pd.DataFrame":
         import pandas as pd
 
-        return pd.read_csv(self.history)
+        return pd.read_csv(self._sound(self.history))
+
+    def read_gradients(self) -> "pd.DataFrame | None":
+        """Return what :meth:`write_gradients` wrote, None where the run recorded none."""
+        import pandas as pd
+
+        return pd.read_csv(self._sound(self.gradients)) if self.gradients.exists() else None
+
+    def read_config(self) -> dict[str, Any]:
+        return read_json(self._sound(self.config))
+
+    def read_metrics(self) -> dict[str, Any]:
+        return read_json(self._sound(self.metrics))
 
     def write_predictions(self, frame: "pd.DataFrame") -> None:
         """Write one row a testing photograph, in the order of :data:`PREDICTION_COLUMNS`.
@@ -198,7 +240,8 @@ class RunFolder(NotebookFiles):
     def read_predictions(self) -> "pd.DataFrame":
         import pandas as pd
 
-        found = pd.read_csv(self.predictions, dtype={"image": str, "patient": str}, keep_default_na=False)
+        table = self._sound(self.predictions)
+        found = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
         return found.assign(image=found["image"].map(from_cell), patient=found["patient"].map(from_cell))
 
 

@@ -24,7 +24,7 @@ from dr_lib.data.augmentations import views as views_of_square
 from dr_lib.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, Normalisation
 from dr_lib.deployment import choice, onnx_export
 from dr_lib.deployment.choice import grader_for
-from dr_lib.deployment.exported import KEYS, Description, fingerprint
+from dr_lib.deployment.exported import FORMAT, KEYS, Description, fingerprint
 from dr_lib.deployment.graders import OnnxGrader, TorchGrader
 from dr_lib.deployment.grading import grade_photographs
 from dr_lib.deployment.onnx_export import export_onnx
@@ -335,6 +335,32 @@ def test_for_few_photographs_torch_grades_and_for_many_an_export_is_kept(exporte
     monkeypatch.undo()
     made[0].write_bytes(b"damaged")
     assert isinstance(grader_for(checkpoint, 1, tmp_path), TorchGrader)
+
+
+def test_a_damaged_export_is_refused_and_one_in_the_cache_is_named_and_made_again(
+    exported, photographs, tmp_path, monkeypatch, capsys, caplog
+):
+    checkpoint, file = exported
+    sound, rng = file.read_bytes(), np.random.default_rng(0)
+    copy = tmp_path / "copy.onnx"
+    bits = [*rng.integers(0, 8 * len(sound), 20), 8 * len(sound) - 1]
+    for bit in bits:
+        damaged = bytearray(sound)
+        damaged[bit // 8] ^= 1 << int(bit) % 8
+        copy.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"copy\.onnx: is damaged, .*; export the checkpoint again"):
+            OnnxGrader(copy)
+    assert "copy.onnx: is damaged" in refused(capsys, "predict", copy, photographs)
+    copy.write_bytes(sound[: len(sound) // 2] + bytes(4096) + sound[len(sound) // 2 + 4096 :])
+    with pytest.raises(InputError, match="is damaged"):
+        OnnxGrader(copy)
+
+    kept = tmp_path / "networks" / f"{fingerprint(checkpoint)[:32]}-{FORMAT}.onnx"
+    kept.parent.mkdir()
+    kept.write_bytes(copy.read_bytes())
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda checkpoint, out, trained: out.write_bytes(sound))
+    assert isinstance(grader_for(checkpoint, choice.WORTH_AN_EXPORT, tmp_path), OnnxGrader)
+    assert f"{kept}: is damaged" in caplog.text and kept.read_bytes() == sound
 
 
 def test_where_no_export_can_be_made_torch_grades(exported, tmp_path, monkeypatch):

@@ -1,12 +1,16 @@
 """The quickest way to grade so many photographs: an export costs seconds, and then each photograph half as much."""
 
+import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from dr_lib.deployment.exported import FORMAT, fingerprint
 from dr_lib.deployment.graders import Grader, OnnxGrader, TorchGrader
 from dr_lib.deployment.grading import cores
 from dr_lib.errors import InputError
+
+log = logging.getLogger("dr_lib.deployment")
 
 WORTH_AN_EXPORT = 200
 """Photographs from which on an export that is not there yet pays for itself: it takes about as long as 100 of them by
@@ -30,8 +34,12 @@ def grader_for(network: Path, photographs: int, cache_dir: Path) -> Grader:
             grader = OnnxGrader(kept, parallel=cores())
             os.utime(kept)
             return grader
-        except (InputError, OSError):
-            pass  # damaged, or taken away at this moment
+        except InputError as error:
+            log.warning("%s", error)
+            with suppress(OSError):
+                kept.unlink()
+        except OSError:
+            pass  # taken away at this moment
     from dr_lib.training.checkpoint import load_trained
 
     trained = load_trained(network)

@@ -5,10 +5,10 @@ time, normalisation and the meaning of the outputs are in the graph, since they 
 differently elsewhere. What is left to the reader is Resize and CenterCrop, which are in no operator set that runtimes
 agree on: Pillow's antialiased bilinear and ONNX' ``Resize`` differ by several levels. It gives three outputs:
 ``outputs``, float32 (N, k), what the network's last layer says; ``probabilities``, float64 (N, 5), of the grades; and
-``grade``, int64 (N,). Everything else is text in ``metadata_props`` under :data:`KEYS`.
+``grade``, int64 (N,). Everything else is text in ``metadata_props`` under :data:`KEYS`; the last entry there is the
+checksum of all the file before it.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import Any
 from dr_lib import GRADE_NAMES
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.errors import InputError
+from dr_lib.seals import sha256
 
 FORMAT = "1"
 INPUT, OUTPUTS = "pixels", ("outputs", "probabilities", "grade")
@@ -90,8 +91,7 @@ class Description:
 def fingerprint(checkpoint: Path) -> str:
     """Return the SHA-256 of a checkpoint's file, hex."""
     try:
-        with checkpoint.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(checkpoint)
     except OSError as error:
         raise InputError(
             f"{checkpoint}: cannot be read ({error.strerror}); a run's network is in its folder checkpoints/"

@@ -8,6 +8,7 @@ import numpy as np
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.deployment.exported import INPUT, OUTPUTS, Description
 from dr_lib.errors import InputError
+from dr_lib.seals import damage
 
 if TYPE_CHECKING:
     from dr_lib.training.checkpoint import TrainedNetwork
@@ -36,6 +37,8 @@ class OnnxGrader:
     def __init__(self, path: Path, parallel: int = 1):
         import onnxruntime
 
+        if path.is_file() and (wrong := damage(path)):
+            raise InputError(f"{path}: {wrong}; export the checkpoint again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4

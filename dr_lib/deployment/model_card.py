@@ -174,7 +174,8 @@ def _file(file: Path, description: Description) -> str:
         f"`probabilities` of the grades, and `grade`. Views at test time, normalisation and head are in the graph."
         f"{extra}\n\n"
         f"```python\n{code}```\n\nor `dr-lab predict FILE.onnx PHOTOGRAPH...`. Its metadata:\n\n"
-        f"{_table(['key', 'value', 'meaning'], rows)}"
+        f"{_table(['key', 'value', 'meaning'], rows)}\n\nBehind them, `dr_lab.sha256`: the checksum of all the file "
+        "before its 64 digits, by which `dr-lab predict` knows a damaged one."
     )
 
 

@@ -23,7 +23,8 @@ from dr_lib.deployment.grading import squares_of
 from dr_lib.deployment.sources import photographs_in
 from dr_lib.deployment.whole_network import WholeNetwork
 from dr_lib.errors import InputError
-from dr_lib.files import new_folder, write_bytes
+from dr_lib.files import new_folder
+from dr_lib.seals import ONNX_SEAL, write_sealed
 from dr_lib.training.checkpoint import TrainedNetwork, load_trained
 
 OPSET = 18
@@ -52,7 +53,7 @@ def export_onnx(checkpoint: Path, out: Path, trained: TrainedNetwork | None = No
     out.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(out.parent, f".{out.name}.", ".part") as folder:
         beside = folder / out.name
-        write_bytes(beside, model.SerializeToString())
+        write_sealed(beside, lambda stream: stream.write(model.SerializeToString()), ONNX_SEAL)
         onnx.checker.check_model(str(beside), full_check=True)
         refuse_what_differs(beside, whole, squares_to_check(trained, recipe), checkpoint)
         os.replace(beside, out)

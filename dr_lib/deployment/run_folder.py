@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from dr_lib.files import read_json
 from dr_lib.runs import RunFolder
 
 
@@ -17,10 +16,10 @@ def run_of(checkpoint: Path) -> RunFolder | None:
 def figures_of_run(checkpoint: Path) -> dict[str, Any] | None:
     """Return ``metrics.json`` of the run, None where there is no finished one: others' figures are in no report."""
     folder = run_of(checkpoint)
-    return read_json(folder.metrics) if folder and folder.metrics.exists() else None
+    return folder.read_metrics() if folder and folder.metrics.exists() else None
 
 
 def facts_of_run(checkpoint: Path) -> dict[str, Any] | None:
     """Return ``config.json`` of the run, None where there is no finished one."""
     folder = run_of(checkpoint)
-    return read_json(folder.config) if folder else None
+    return folder.read_config() if folder else None

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pandas as pd
-
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.report.run import Run
@@ -65,11 +63,11 @@ def read_run(folder: RunFolder, home: Path, setting: str = "") -> Run:
             state="done",
             history=folder.read_history(),
             predictions=folder.read_predictions(),
-            gradients=pd.read_csv(folder.gradients) if folder.gradients.exists() else None,
-            metrics=read_json(folder.metrics),
-            **common,
+            gradients=folder.read_gradients(),
+            metrics=folder.read_metrics(),
+            **common | {"config": folder.read_config()},
         )
-    except ValueError as error:  # broken JSON or CSV
+    except ValueError as error:  # broken JSON or CSV, or not as the run has left it
         return Run(state="failed", reason=f"marked as done, but its files cannot be read: {error}", **common)
 
 

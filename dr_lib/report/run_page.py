@@ -56,7 +56,7 @@ def prepared_figure(image: str, grade: int, original: np.ndarray, config: RunCon
 
 def history(run: RunFolder) -> HTML:
     """Return the training and testing accuracy of each epoch, the majority, and the epochs in numbers."""
-    config, rows, metrics = read_json(run.config), run.read_history().set_index("epoch"), read_json(run.metrics)
+    config, rows, metrics = run.read_config(), run.read_history().set_index("epoch"), run.read_metrics()
     majority = metrics["test"]["majority_accuracy"]
     curves = {"testing": rows.test_accuracy, "training": rows.train_accuracy}
     model = config["parameters"]["model"]
@@ -83,7 +83,7 @@ def history(run: RunFolder) -> HTML:
 
 def confusion(run: RunFolder) -> HTML:
     """Return the row-normalised confusion matrix of the testing photographs, with accuracy and kappa in words."""
-    test = read_json(run.metrics)["test"]
+    test = run.read_metrics()["test"]
     (low, high), kappa = test["intervals"]["accuracy"], test["kappa"]
     caption = (
         f"{test['photographs']:,} photographs of {patients(test['patients'], test.get('unknown_patients', 0))}. "

@@ -17,11 +17,15 @@ from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
 from dr_lib.evaluation.predict import outputs_of
-from dr_lib.files import write_bytes, write_with
+from dr_lib.files import write_bytes
 from dr_lib.models import build_model, read_checkpoint
+from dr_lib.seals import TORCH_SEAL, write_sealed
 from dr_lib.training.heads import Head, build_head, final_layer
 
 log = logging.getLogger("dr_lib.training")
+
+ANEW = "; without a sound copy, begin the run again with --fresh"
+"""What there is to do where a run cannot go on from what is there."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class TrainedNetwork:
     head: Head
     normalisation: Normalisation
     config: RunConfig
+    epoch: int | None = None
+    """After which epoch of its run it was kept."""
 
     @torch.inference_mode()
     def outputs(self, pixels: np.ndarray) -> Tensor:
@@ -82,8 +88,13 @@ def save_network(
         "parameters": config.model_dump(),
         **more,
     }
-    write_with(path, lambda stream: torch.save(content, stream))
-    weights = {name: tensor.cpu().contiguous() for name, tensor in content["model"].items()}
+    write_checkpoint(path, content)
+    save_weights(path, model, config)
+
+
+def save_weights(path: Path, model: nn.Module, config: RunConfig) -> None:
+    """Write the weights of the network at ``path`` beside it, as safetensors."""
+    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # One entry: of several, safetensors writes them in an order that changes from run to run.
     facts = {"parameters": json.dumps(config.model_dump())}
     write_bytes(path.with_suffix(".safetensors"), safetensors.torch.save(weights, metadata=facts))
@@ -98,7 +109,14 @@ def load_trained(path: Path) -> TrainedNetwork:
     model, head = new_network(config), new_head(config)
     model.load_state_dict(content["model"])
     head.load_state_dict(content["head"])
-    return TrainedNetwork(model.eval(), head, Normalisation.from_state(content["normalisation"]), config)
+    normalisation = Normalisation.from_state(content["normalisation"])
+    return TrainedNetwork(model.eval(), head, normalisation, config, content.get("epoch"))
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` as ``torch.save`` does, with its checksum in the file: see :mod:`dr_lib.seals`."""
+    # The last two bytes of a zip are the length of its comment.
+    write_sealed(path, lambda stream: torch.save(content, stream), TORCH_SEAL, over=2)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -108,7 +126,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     """
     beside = path.with_suffix(".new")
     try:
-        write_with(beside, lambda stream: torch.save(state, stream))
+        write_checkpoint(beside, state)
         torch.load(beside, map_location="cpu", weights_only=True)
         if path.exists():
             os.replace(path, previous(path))
@@ -136,7 +154,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
             log.warning("%s; going on from the checkpoint before it, %s", damaged[0], candidate.name)
         return state
     if damaged:
-        raise InputError(f"{damaged[-1]}; begin the run again with --fresh")
+        raise InputError(f"{damaged[0]}{ANEW}")
     return None
 
 

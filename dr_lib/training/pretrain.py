@@ -18,10 +18,12 @@ from dr_lib.data.generated import LESION_KINDS, make_data
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.squares import recipe_for_training
 from dr_lib.data.transforms import EvalTransform, TrainTransform
-from dr_lib.files import read_json, write_json, write_with
+from dr_lib.files import read_json, write_json
 from dr_lib.models import build_model
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
+from dr_lib.seals import damage
+from dr_lib.training.checkpoint import write_checkpoint
 from dr_lib.training.device import resolve_device, worker_count
 from dr_lib.training.loaders import Batches, fit_normalisation, make_loader, workers_that_fit
 
@@ -64,16 +66,20 @@ def pretrain(config: RunConfig) -> Path:
         photographs = draw_photographs(config, progress)
         data = prepare_data(_data_config(config, photographs), progress=False)
         model, r_squared = _learn_to_count(config, data, _targets(photographs / "lesions.csv"), progress)
-    write_with(folder.weights, lambda stream: torch.save(model.state_dict(), stream))
+    write_checkpoint(folder.weights, model.state_dict())
     write_json(folder.facts, wanted | {"final_r2": r_squared, "seconds": time.monotonic() - began})
     return folder.weights
 
 
 def weights_are_there(config: RunConfig) -> bool:
-    """Tell whether this experiment's weights of ``config.model`` are made already, and as ``config`` says."""
+    """Tell whether this experiment's weights of ``config.model`` are made already, as ``config`` says, and whole."""
     folder = Experiment(Path(config.out_dir)).pretraining(config.model)
     wanted = _description(config)
-    return folder.facts.exists() and {key: read_json(folder.facts).get(key) for key in wanted} == wanted
+    try:
+        facts = read_json(folder.facts)
+        return {key: facts.get(key) for key in wanted} == wanted and not damage(folder.weights)
+    except (OSError, ValueError, AttributeError):  # not there, or damaged
+        return False
 
 
 def draw_photographs(config: RunConfig, progress: Progress) -> Path:

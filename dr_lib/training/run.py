@@ -1,5 +1,6 @@
 """One run from its parameters to its folder: begun or taken up again, trained, tested, and its end recorded."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,18 @@ from dr_lib.files import read_json, write_json
 from dr_lib.models import WeightsOrigin
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.seals import damage
 from dr_lib.training.batchnorm import over_all_processes
-from dr_lib.training.checkpoint import load_state, load_trained, new_head, new_network, save_network
+from dr_lib.training.checkpoint import (
+    ANEW,
+    load_state,
+    load_trained,
+    new_head,
+    new_network,
+    previous,
+    save_network,
+    save_weights,
+)
 from dr_lib.training.clock import RunClock
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.gradients import GradientNorms
@@ -51,28 +62,39 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
         with Interruption() as interruption:
             data = data or prepare_data(config, progress=False)
             trainer = _trainer(config, data, folder, accelerator, interruption, RunClock())
+            _go_on(trainer, resumable_state(folder, config, data.fingerprint))
             trainer.complete()
             _test_chosen(trainer)
         return folder
+    if fresh:
+        data = _set_aside(config, data, folder)
     with held(folder.lock), raising_signals():
-        _go(config, data, folder, accelerator, fresh)
+        _go(config, data, folder, accelerator)
     return folder
 
 
-def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, accelerator: Accelerator, fresh: bool) -> None:
+def _set_aside(config: RunConfig, data: PreparedData | None, folder: RunFolder) -> PreparedData:
+    """Set the results of an earlier run aside once there are data for a new one, and return these."""
+    with held(folder.lock), Progress() as progress:  # the lock goes with the folder; the new run takes one of its own
+        data = data or prepare_data(config)
+        if aside := folder.set_results_aside():
+            progress.line(f"begun anew; the earlier results are now in {aside}")
+    return data
+
+
+def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, accelerator: Accelerator) -> None:
     """Do all of a run in the process that writes its files, and record how it ended."""
     clock = RunClock()
-    begun_before = has_begun(folder) and not fresh
+    begun_before = has_begun(folder)
     try:
         # Before anything is written: a refusal leaves the folder as it was.
         data = data or prepare_data(config)
-        if begun_before:
-            refuse_another_run(folder, config, data.fingerprint)
+        state = resumable_state(folder, config, data.fingerprint)
         with Progress() as progress, Interruption() as interruption:
-            if fresh and (aside := folder.set_results_aside()):
-                progress.line(f"begun anew; the earlier results are now in {aside}")
             folder.write_status("running", epoch=0, epochs=config.epochs, phase="preparing")
             trainer = _trainer(config, data, folder, accelerator, interruption, clock, progress)
+            _go_on(trainer, state)
+            del state  # as large as the network and its optimizer
             trainer.complete()
             _test_chosen(trainer)
     except Interrupted as stop:
@@ -84,7 +106,7 @@ def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, acceler
             folder.write_status("failed", reason=reason, seconds=clock.seconds)
         raise
     epochs = len(trainer.history)
-    folder.write_status("done", epoch=epochs, epochs=epochs, seconds=clock.seconds)
+    folder.write_done(epoch=epochs, epochs=epochs, seconds=clock.seconds)
 
 
 def _trainer(
@@ -96,7 +118,7 @@ def _trainer(
     clock: RunClock,
     progress: Progress | None = None,
 ) -> Trainer:
-    """Return what trains: network, head, batches, at the last checkpoint or at the beginning."""
+    """Return what trains, at its beginning: network, head, batches."""
     refuse_what_cannot_train(config, data)
     weights = class_weights(config.class_weights, class_counts(data.split("train").grade))
     torch.manual_seed(config.seed)
@@ -118,7 +140,7 @@ def _trainer(
     testing = {split: factory.testing(split, each_epoch) for split in splits}
     views = testing if in_the_end == each_epoch else {split: factory.testing(split, in_the_end) for split in splits}
     head = new_head(config, weights).to(accelerator.device)
-    trainer = Trainer(
+    return Trainer(
         config=config,
         folder=folder,
         progress=progress or Progress(),
@@ -133,12 +155,50 @@ def _trainer(
         clock=clock,
         gradients=GradientNorms(model) if config.record_gradients else None,
     )
-    state = load_state(folder.last_checkpoint)
-    if state is not None:
-        trainer.restore(state)
-        step = f", step {trainer.tally.step}" if trainer.tally.step else ""
-        trainer.progress.line(f"going on after epoch {len(trainer.history)}{step}")
-    return trainer
+
+
+def resumable_state(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> dict[str, Any] | None:
+    """Return the state from which the run in ``folder`` goes on, None where there is none.
+
+    ``fingerprint``: that of its photographs, ``None`` where they are not looked at. Raises :class:`InputError` where
+    the folder holds another run, or one that cannot go on: none of its states can be read, or its best network cannot,
+    whose epoch is past.
+    """
+    refuse_another_run(folder, config, fingerprint)
+    path, best = folder.last_checkpoint, folder.best_checkpoint
+    state = _state_of_run(path)
+    if state and (changed := _changed(state, config, fingerprint)):
+        raise InputError(f"{path}: is of another run ({told(changed)}){ANEW}")
+    if state and state["history"] and (wrong := damage(best)):
+        raise InputError(f"{best}: {wrong}, and its epoch is past{ANEW}")
+    return state
+
+
+def why_lost(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> str:
+    """Return why a run cannot go on from what is in its folder; an empty string where it can."""
+    try:
+        resumable_state(folder, config, fingerprint)
+    except InputError as error:
+        return str(error).removesuffix(ANEW)
+    return ""
+
+
+def _state_of_run(path: Path) -> dict[str, Any] | None:
+    state = load_state(path)
+    if state is not None and not {"parameters", "fingerprint", "learner", "history"} <= state.keys():
+        raise InputError(f"{path}: is not the state of a run{ANEW}")
+    return state
+
+
+def _go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
+    """Have ``trainer`` go on from a state, and write again what is known of the epochs before."""
+    if state is None:
+        return
+    trainer.restore(state)
+    if trainer.history and trainer.accelerator.is_main_process:
+        trainer.write_tables()
+    step = f", step {trainer.tally.step}" if trainer.tally.step else ""
+    trainer.progress.line(f"going on after epoch {len(trainer.history)}{step}")
 
 
 def _test_chosen(trainer: Trainer) -> None:
@@ -147,6 +207,8 @@ def _test_chosen(trainer: Trainer) -> None:
     epoch = chosen_epoch(trainer.history, config.select_by)
     trainer.accelerator.wait_for_everyone()
     kept = load_trained(folder.best_checkpoint)
+    if kept.epoch != epoch or kept.config.identity() != config.identity():
+        raise InputError(f"{folder.best_checkpoint}: is not the network of epoch {epoch} of this run{ANEW}")
     network.load_state_dict(kept.model.state_dict())
     head.load_state_dict(kept.head.state_dict())
     refit = config.head == "regression" and trainer.views is not trainer.testing
@@ -158,6 +220,8 @@ def _test_chosen(trainer: Trainer) -> None:
         return
     if refit:
         save_network(folder.best_checkpoint, network, head, trainer.normalisation, config, epoch=epoch)
+    else:  # of the same weights, whatever has become of the file since that epoch
+        save_weights(folder.best_checkpoint, network, config)
     tables = {
         split: prediction_table(
             trainer.data.split(split), head.probabilities(found).cpu().numpy(), head.predicted(found).cpu().numpy()
@@ -186,22 +250,33 @@ def _test_chosen(trainer: Trainer) -> None:
 
 def has_begun(folder: RunFolder) -> bool:
     """Tell whether there is anything in ``folder`` that has cost time."""
-    return folder.config.exists() and (folder.last_checkpoint.exists() or folder.history.exists())
+    states = folder.last_checkpoint, previous(folder.last_checkpoint)
+    return any(path.exists() for path in (*states, folder.history))
 
 
 def differences(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> list[str]:
     """Return in what the run that ``folder`` holds differs from ``config`` on these photographs; empty: in nothing.
 
-    ``fingerprint``: that of the photographs, ``None`` where they are not looked at.
+    ``fingerprint``: that of the photographs, ``None`` where they are not looked at. What ``config.json`` says counts
+    less than what the run's checkpoint does: that has a checksum, and is what would be gone on from.
     """
     try:
         before = read_json(folder.config)
-        old, mark = before["parameters"], before["data"]["fingerprint"]
-    except (ValueError, KeyError, TypeError):  # as after a loss of power
-        return [f"{folder.config.name} is damaged"]
-    new = config.identity()
+        changed = _changed(before | before["data"], config, fingerprint)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # as after a loss of power
+        changed = [f"{folder.config.name} is damaged"]
+    if changed:
+        with suppress(InputError):  # all states are damaged
+            if state := _state_of_run(folder.last_checkpoint):
+                return _changed(state, config, fingerprint)
+    return changed
+
+
+def _changed(before: dict[str, Any], config: RunConfig, fingerprint: str | None) -> list[str]:
+    """Return in what ``config`` on these photographs differs from the ``parameters`` and ``fingerprint`` of a run."""
+    old, new = before["parameters"], config.identity()
     changed = [f"{name} was {_told(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]]
-    if fingerprint not in (None, mark):
+    if fingerprint not in (None, before["fingerprint"]):
         changed.append("the photographs or their labels have changed")
     return changed
 
@@ -211,7 +286,7 @@ def same_run(folder: RunFolder, config: RunConfig, fingerprint: str) -> bool:
     return folder.config.exists() and not differences(folder, config, fingerprint)
 
 
-def refuse_another_run(folder: RunFolder, config: RunConfig, fingerprint: str) -> None:
+def refuse_another_run(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> None:
     """Raise :class:`InputError` with the differences where ``folder`` holds a run of other parameters or data."""
     changed = differences(folder, config, fingerprint) if has_begun(folder) else []
     if changed:

@@ -160,9 +160,7 @@ class Trainer:
 
     def _write_epoch(self, row: dict[str, Any]) -> None:
         epoch = row["epoch"]
-        self.folder.write_history(self.history)
-        if self.gradients:
-            self.folder.write_gradients(self.gradients.rows)
+        self.write_tables()
         self.progress.line(
             f"epoch {epoch} :\ntraining accuracy: {100 * row['train_accuracy']:.4f}\n"
             f"testing accuracy: {100 * row['test_accuracy']:.4f}"
@@ -171,6 +169,12 @@ class Trainer:
             network, head = self.learner.network, self.learner.head
             save_network(self.folder.best_checkpoint, network, head, self.normalisation, self.config, epoch=epoch)
             self.progress.line(f"epoch {epoch} save weights")
+
+    def write_tables(self) -> None:
+        """Write what is recorded of each epoch."""
+        self.folder.write_history(self.history)
+        if self.gradients:
+            self.folder.write_gradients(self.gradients.rows)
 
     def _evaluate(self, epoch: int) -> dict[str, float | None]:
         """Return the figures of validation and testing photographs that a row of ``history.csv`` has, by its names."""
