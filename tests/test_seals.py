@@ -23,7 +23,9 @@ from dr_lib.rehearsal import rehearse
 from dr_lib.report.collect import collect
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.seals import damage
-from dr_lib.training.checkpoint import load_state, load_trained, previous, save_network
+from dr_lib.training import pretrain as pretrain_module
+from dr_lib.training.checkpoint import load_state, load_trained, previous, save_network, write_checkpoint
+from dr_lib.training.pretrain import weights_are_there
 from dr_lib.training.run import train
 
 
@@ -123,8 +125,8 @@ def test_no_single_bit_and_no_block_of_zeros_passes(whole, tmp_path, name):
     load(path)
 
 
-def test_an_empty_checkpoint_is_one_line_wherever_it_is_read(again, data, tmp_path, caplog):
-    folder, config = again
+def test_an_empty_checkpoint_is_one_line_wherever_it_is_read(again, tmp_path, caplog):
+    folder, _ = again
     empty = tmp_path / "empty.pt"
     empty.touch()
     for read in (load_trained, read_state, load_state):
@@ -279,6 +281,18 @@ def test_a_kill_while_results_are_set_aside_leaves_one_run_or_none(again, data, 
     there = [folder.path, *(folder.path.parent.parent / "superseded").glob("*")]
     kept = [sorted(path.relative_to(place) for path in place.rglob("*")) for place in there if place.exists()]
     assert kept == [before]
+
+
+def test_generated_weights_that_are_damaged_are_not_there(config, whole, tmp_path):
+    config = config.model_copy(update={"out_dir": str(tmp_path)})
+    folder = Experiment(tmp_path).pretraining(config.model)
+    write_checkpoint(folder.weights, load_trained(whole.best_checkpoint).model.state_dict())
+    write_json(folder.facts, pretrain_module._description(config))
+    assert weights_are_there(config)
+    zero(folder.weights, 100_000)
+    assert not weights_are_there(config)
+    folder.weights.unlink()
+    assert not weights_are_there(config)
 
 
 def test_the_seal_is_what_the_format_allows():

@@ -207,7 +207,7 @@ def test_whatever_stops_a_checkpoint_from_being_written_the_one_before_is_there(
         raise full
 
     if moment == "writing":
-        monkeypatch.setattr(checkpoint, "write_with", fails)
+        monkeypatch.setattr(checkpoint, "write_sealed", fails)
     elif moment == "reading back":
         monkeypatch.setattr(torch, "load", fails)
     else:
