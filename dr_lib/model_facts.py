@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from dr_lib.models import build_model
+from dr_lib.models import build_model, without_values
 
 _BLOCKS = {BasicBlock: "basic block", Bottleneck: "bottleneck"}
 
@@ -18,8 +18,7 @@ def blocks(name: str) -> str:
 
     Empty for a network that is not made of them.
     """
-    with torch.device("meta"):
-        model = models.get_model(name, weights=None)
+    model = without_values(lambda: models.get_model(name, weights=None))
     if not isinstance(model, models.ResNet):
         return ""
     stages = [model.layer1, model.layer2, model.layer3, model.layer4]
@@ -34,10 +33,9 @@ def multiplications(name: str, side: int, version: str = "v1.5", residual: bool 
     Papers on ResNets call these FLOPs; as floating-point operations proper they are twice as many. Convolutions and
     linear layers count, as in torchvision's tables; what lies between them is a hundredth of that.
     """
-    with torch.device("meta"):
-        model = build_model(name, version=version, residual=residual).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model(torch.empty(1, 3, side, side))
+    model = without_values(lambda: build_model(name, version=version, residual=residual)).eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, 3, side, side))
     return counter.get_total_flops() // 2
 
 

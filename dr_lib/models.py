@@ -1,12 +1,14 @@
 """Networks: torchvision's classifiers with a head for five grades, their weights, and what is frozen."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -103,6 +105,38 @@ def train_mode(model: nn.Module) -> None:
     head(model).train()
 
 
+@lru_cache(maxsize=64)
+def why_not_trained(
+    name: str, version: str, residual: bool, image_size: int, photographs: int, *, frozen: bool = False
+) -> str:
+    """Return why network ``name`` cannot take a training step on so many photographs of so many px; empty: it can.
+
+    The network itself is asked, without values: where BatchNorm has a single value a channel, or a map shrinks to
+    nothing, depends on its layers. ``frozen``: the backbone is.
+    """
+    model = without_values(lambda: build_model(name, version=version, residual=residual))
+    if frozen:
+        freeze_backbone(model)
+    train_mode(model)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            model(torch.empty(photographs, 3, image_size, image_size))
+    except NotImplementedError:  # of an operation that needs values
+        pass
+    except (ValueError, RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def without_values(build: Callable[[], nn.Module]) -> nn.Module:
+    """Return the network that ``build`` returns on torch's meta device: it takes no memory and computes nothing."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:  # RegNet computes its widths with torch
+        return build().to("meta")
+
+
 def imagenet_weights(name: str, weights: str) -> WeightsEnum:
     """Return torchvision's entry for ``DEFAULT``, ``IMAGENET1K_V1``, ...; :class:`InputError` where there is none."""
     choices = models.get_model_weights(name)
@@ -118,7 +152,8 @@ def imagenet_weights(name: str, weights: str) -> WeightsEnum:
 def fetch_imagenet_weights(name: str, weights: str) -> Path:
     """Return the path of torchvision's checkpoint, downloading it where it is not cached.
 
-    Raises :class:`InputError` naming the file, where to put it, and the alternatives, where it cannot be had.
+    Raises :class:`InputError` naming the file, where to put it, and the alternatives, where it cannot be had, and
+    where the content of the file is not what its name says.
     """
     entry = imagenet_weights(name, weights)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
@@ -132,18 +167,22 @@ def fetch_imagenet_weights(name: str, weights: str) -> Path:
                 f"put {cached.name} from {entry.url} at {cached}, or set pretrained_weights=generated (weights "
                 "learnt on generated photographs, made here) or pretrained_weights=FILE"
             ) from None
+    check_hash_in_name(cached)
     return cached
+
+
+def check_hash_in_name(path: Path) -> None:
+    """Raise :class:`InputError` unless the SHA-256 of ``path`` begins as its name ends, as torch.hub names files."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not digest.startswith(path.stem.rpartition("-")[2]):
+        raise InputError(f"{path}: its content is not what its name says (SHA-256 {digest[:8]}); delete it, run again")
 
 
 def load_imagenet_weights(model: nn.Module, name: str, weights: str) -> WeightsOrigin:
     """Load torchvision's ImageNet weights into all of ``model`` but its head."""
     entry = imagenet_weights(name, weights)
-    fetch_imagenet_weights(name, weights)
-    try:
-        state = entry.get_state_dict(progress=False)
-    except Exception as error:  # a damaged cache file can fail in any layer of torch.load
-        cached = fetch_imagenet_weights(name, weights)
-        raise InputError(f"{cached}: not a readable checkpoint ({error}); delete it and run again") from None
+    state = read_state(fetch_imagenet_weights(name, weights))
     _load_backbone(model, state, f"weights {entry.name} of {name}")
     accuracy = next(iter(entry.meta["_metrics"].values()))["acc@1"]
     return WeightsOrigin(
@@ -156,11 +195,11 @@ def load_weights_file(model: nn.Module, path: Path) -> None:
     _load_backbone(model, read_state(path), str(path))
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
     """Return the state dict in ``path``: a plain one, or that of one of our checkpoints."""
     content = read_checkpoint(path)
     state = content.get("model", content)
-    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: holds no weights; it needs a state dict or a checkpoint of a run")
     return state
 
@@ -182,18 +221,42 @@ def read_checkpoint(path: Path) -> dict:
     return content
 
 
-def _load_backbone(model: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
-    """Load ``state`` without its head; every other tensor must be there and fit."""
-    own = model.state_dict()
-    name = next(name for name, module in model.named_modules() if module is head(model))
-    in_head = lambda key: key.startswith(f"{name}.")  # noqa: E731
-    # Auxiliary classifiers (GoogLeNet, Inception) were dropped from the model; their weights go with them.
-    given = {key: value for key, value in state.items() if not in_head(key) and not key.lower().startswith("aux")}
-    needed = {key for key in own if not in_head(key)}
-    wrong = sorted(needed ^ given.keys()) + [k for k in needed & given.keys() if own[k].shape != given[k].shape]
+def load_weights(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    source: object,
+    *,
+    leave_out: Callable[[str], bool] = lambda name: False,
+) -> None:
+    """Load ``state`` into ``module``, all of both but the names that ``leave_out`` is true of.
+
+    Raises :class:`InputError` that names ``source`` where a tensor is missing, is one too many, has another shape, or
+    is not finite.
+    """
+    own, given = (
+        {name: value for name, value in each.items() if not leave_out(name)} for each in (module.state_dict(), state)
+    )
+    wrong = sorted(own.keys() ^ given.keys())
+    wrong += [name for name in own.keys() & given if getattr(given[name], "shape", None) != own[name].shape]
     if wrong:
         raise InputError(f"{source} does not fit the network: {len(wrong)} tensors differ, the first is {wrong[0]!r}")
-    model.load_state_dict(given, strict=False)
+    if name := not_finite(given):
+        raise InputError(f"{source}: {name} is not finite, its network has diverged in training; use another one")
+    module.load_state_dict(given, strict=False)
+
+
+def not_finite(state: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a value that is NaN or infinite, None where there is none."""
+    numbers = ((name, value) for name, value in state.items() if value.is_floating_point())
+    return next((name for name, value in numbers if not value.isfinite().all()), None)
+
+
+def _load_backbone(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load ``state`` without its head; every other tensor must be there and fit."""
+    name = next(name for name, module in model.named_modules() if module is head(model))
+    # Auxiliary classifiers (GoogLeNet, Inception) were dropped from the model; their weights go with them.
+    left_out = lambda key: key.startswith(f"{name}.") or key.lower().startswith("aux")  # noqa: E731
+    load_weights(model, state, source, leave_out=left_out)
 
 
 def _head_place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -229,12 +292,12 @@ def _take_shortcuts_out(model: nn.Module) -> None:
 
 
 class _PlainBasicBlock(BasicBlock):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
 
 
 class _PlainBottleneck(Bottleneck):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         return self.relu(self.bn3(self.conv3(x)))
 

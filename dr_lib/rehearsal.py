@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +16,7 @@ from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.data.survey import Survey
 from dr_lib.forecast import Forecast, time_of_all
-from dr_lib.models import check_model, parameter_count
+from dr_lib.models import check_model, parameter_count, without_values
 from dr_lib.report.wording import counted, duration
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import new_network
@@ -139,8 +138,7 @@ def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast, fresh: 
     state, detail, epochs_done = _state(config, folder, fresh)
     training = int((table["split"] == "train").sum())
     seconds = forecast.seconds(config, training, len(table) - training, epochs_done=epochs_done)
-    with torch.device("meta"):  # no memory, no random values
-        network = _BYTES * parameter_count(new_network(config))
+    network = _BYTES * parameter_count(without_values(lambda: new_network(config)))
     resumed = network * (1 + {"sgd": 1, "adamw": 2}[config.optimizer] + (config.average_decay > 0))
     checkpoints = 2 * network + 2 * resumed  # best.pt and best.safetensors, last.pt and the one before
     kept = folder.last_checkpoint.parent.glob("*") if state != "anew" else ()

@@ -3,10 +3,19 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
+from dr_lib import PROBABILITIES
+from dr_lib.errors import InputError
 from dr_lib.evaluation import metrics
+from dr_lib.evaluation.calibration import at_temperature, fit_temperature, reliability
+from dr_lib.evaluation.ensemble import ensemble
+from dr_lib.evaluation.intervals import patient_matrices
+from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.ranking import macro_auc
+from dr_lib.evaluation.summary import summarise
 
 GRADES = list(range(5))
 
@@ -82,3 +91,42 @@ def test_many_matrices_are_scored_at_once():
         assert figure(matrices).shape == (2, 3)
         assert figure(matrices)[1, 2] == figure(matrices[1, 2])
     assert metrics.recall(matrices).shape == (2, 3, 5)
+
+
+def table(probability):
+    """Return six predictions of which one has ``probability`` for each grade."""
+    rows = pd.DataFrame({"image": list("abcdef"), "patient": list("aabbcc"), "grade": [0, 1, 2, 3, 4, 0]})
+    rows["predicted"] = [0, 1, 1, 1, 4, 0]
+    rows[list(PROBABILITIES)] = 0.2
+    rows.loc[3, list(PROBABILITIES)] = probability
+    return rows
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda rows, shares: summarise(rows),
+        lambda rows, shares: ensemble([rows, rows]),
+        lambda rows, shares: prediction_table(rows, shares, rows.predicted),
+        lambda rows, shares: macro_auc(rows.grade, shares),
+        lambda rows, shares: fit_temperature(rows.grade, shares),
+        lambda rows, shares: at_temperature(shares, 2.0),
+        lambda rows, shares: reliability(rows.grade == rows.predicted, shares[:, 0]),
+        lambda rows, shares: metrics.confusion_matrix(rows.grade, shares[:, 0]),
+        lambda rows, shares: patient_matrices(rows.patient, rows.grade, shares[:, 0]),
+        lambda rows, shares: metrics.majority_accuracy(shares[:, 0]),
+        lambda rows, shares: metrics.accuracy(shares[:5]),
+        lambda rows, shares: metrics.quadratic_weighted_kappa(shares[:5]),
+        lambda rows, shares: metrics.macro_f1(shares[:5]),
+        lambda rows, shares: metrics.balanced_accuracy(shares[:5]),
+        lambda rows, shares: metrics.precision(shares[:5]),
+        lambda rows, shares: metrics.normalise(shares[:5], "true"),
+    ],
+)
+def test_no_figure_is_made_of_what_is_not_finite(score, bad):
+    """NaN is what is undefined here, and is left out of means: it must not come in with the predictions."""
+    sound, broken = table(0.2), table(bad)
+    score(sound, sound[list(PROBABILITIES)].to_numpy())
+    with pytest.raises(InputError, match="not all are finite numbers"):
+        score(broken, broken[list(PROBABILITIES)].to_numpy())

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 import torchvision
@@ -6,6 +8,7 @@ from torch import nn
 from dr_lib.errors import InputError
 from dr_lib.models import (
     build_model,
+    check_hash_in_name,
     fetch_imagenet_weights,
     freeze_backbone,
     head,
@@ -14,6 +17,7 @@ from dr_lib.models import (
     load_weights_file,
     train_mode,
     unfreeze,
+    why_not_trained,
 )
 
 
@@ -125,10 +129,11 @@ def hub(tmp_path, monkeypatch):
         ("resnet50", "DEFAULT", "resnet50-11ad3fa6.pth"),
     ],
 )
-def test_multi_weight_names_find_torchvisions_files_in_the_cache(hub, name, weights, file):
+def test_multi_weight_names_find_torchvisions_files_in_the_cache(hub, monkeypatch, name, weights, file):
     torch.manual_seed(1)
     published = torchvision.models.get_model(name, weights=None)
     torch.save(published.state_dict(), hub / file)
+    monkeypatch.setattr("dr_lib.models.check_hash_in_name", lambda path: None)  # nobody can make a file for a hash
     model = build_model(name)
     fresh_head = head(model).weight.clone()
     origin = load_imagenet_weights(model, name, weights)
@@ -161,6 +166,85 @@ def test_weights_of_another_network_are_refused(tmp_path):
     load_weights_file(build_model("resnet18"), file)
     with pytest.raises(InputError, match="does not fit"):
         load_weights_file(build_model("resnet50"), file)
+
+
+def test_a_cached_file_is_what_its_name_says(hub, tmp_path):
+    file = tmp_path / "net-00000000.pth"
+    torch.save(build_model("resnet18").state_dict(), file)
+    with pytest.raises(InputError, match=r"not what its name says .*delete it"):
+        check_hash_in_name(file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    check_hash_in_name(file.rename(tmp_path / f"net-{digest[:8]}.pth"))
+    torch.save(build_model("resnet18").state_dict(), hub / "resnet18-f37072fd.pth")
+    with pytest.raises(InputError, match="not what its name says"):
+        fetch_imagenet_weights("resnet18", "DEFAULT")
+
+
+def test_a_file_in_the_cache_is_data_never_code(hub, monkeypatch, tmp_path):
+    monkeypatch.setattr("dr_lib.models.check_hash_in_name", lambda path: None)
+    torch.save({"fc.weight": Touches(tmp_path / "touched")}, hub / "resnet18-f37072fd.pth", pickle_protocol=2)
+    with pytest.raises(InputError, match="safely"):
+        load_imagenet_weights(build_model("resnet18"), "resnet18", "DEFAULT")
+    assert not (tmp_path / "touched").exists()
+
+
+class Touches:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        from pathlib import Path
+
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("content", [{"model": slice(1)}, b"nothing", b"", None])
+def test_torchs_advice_to_load_unsafely_is_not_passed_on(tmp_path, content):
+    file = tmp_path / "net.pt"
+    if isinstance(content, dict):
+        torch.save(content, file)
+    else:
+        torch.save(build_model("shufflenet_v2_x0_5").state_dict(), file)
+        file.write_bytes(file.read_bytes()[:9000] if content is None else content)
+    with pytest.raises(InputError) as refusal:
+        load_weights_file(build_model("shufflenet_v2_x0_5"), file)
+    assert str(refusal.value) == (
+        f"{file}: not a checkpoint that torch can read safely (damaged, cut off, or not of weights alone)"
+    )
+
+
+def test_weights_that_are_not_finite_are_no_start(tmp_path):
+    state = build_model("resnet18").state_dict()
+    state["layer3.0.bn1.running_var"][7] = torch.nan
+    torch.save(state, tmp_path / "nan.pt")
+    with pytest.raises(InputError, match=r"nan\.pt: layer3\.0\.bn1\.running_var is not finite"):
+        load_weights_file(build_model("resnet18"), tmp_path / "nan.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "photographs", "reason"),
+    [
+        ("resnet18", 32, 1, "more than 1 value per channel"),
+        ("resnet18", 33, 1, ""),
+        ("resnet18", 32, 2, ""),
+        ("densenet121", 60, 1, "more than 1 value per channel"),
+        ("densenet121", 64, 1, ""),
+        ("alexnet", 32, 8, "too small"),
+        ("vit_b_16", 64, 8, "Wrong image height"),
+        ("regnet_y_400mf", 32, 1, "more than 1 value per channel"),
+    ],
+)
+def test_a_network_is_asked_what_it_can_train_on(name, side, photographs, reason):
+    found = why_not_trained(name, "v1.5", True, side, photographs)
+    assert reason in found and bool(reason) == bool(found)
+    model = build_model(name)
+    if reason:
+        with pytest.raises((ValueError, RuntimeError, AssertionError), match=reason):
+            model(torch.rand(photographs, 3, side, side))
+    else:
+        model(torch.rand(photographs, 3, side, side))
+    if reason.startswith("more"):  # a frozen backbone needs no statistics
+        assert not why_not_trained(name, "v1.5", True, side, photographs, frozen=True)
 
 
 class Payload:

@@ -23,9 +23,11 @@ from dr_lib.files import read_json
 from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
 from dr_lib.training import device
+from dr_lib.training import pretrain as pretrain_module
 from dr_lib.training import trainer as trainer_module
 from dr_lib.training.checkpoint import load_state, load_trained, new_head, save_state
 from dr_lib.training.device import resolve_device, start_accelerator
+from dr_lib.training.gradients import GradientNorms
 from dr_lib.training.interruption import Interrupted
 from dr_lib.training.learner import Learner
 from dr_lib.training.pretrain import pretrain
@@ -194,6 +196,9 @@ def experiment(config):
     [
         ({"validation_share": 0.0}, "select_by: val_kappa needs validation photographs"),
         ({"batch_size": 31, "image_size": 32}, "batch_size: 31 leaves one of 32"),
+        ({"batch_size": 31, "image_size": 48, "resize": 50, "model": "densenet121"}, "batch_size: 31 leaves one of 32"),
+        ({"batch_size": 1, "image_size": 32}, "batch_size: 1 is one photograph a step, and BatchNorm cannot"),
+        ({"image_size": 32, "model": "alexnet"}, "image_size: alexnet cannot take photographs of 32 px"),
         ({"device": "cuda"}, "device: cuda is not on this machine"),
     ],
 )
@@ -325,6 +330,59 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert len(state["history"]) == 1
     assert all(torch.isfinite(value).all() for value in state["learner"]["model"].values())
     assert "learning rate" in folder.read_status()["reason"]
+
+
+def test_an_epoch_that_diverges_in_its_only_step_is_never_kept(config):
+    """Its loss is that of the weights before the step."""
+    with pytest.raises(
+        FloatingPointError, match=r"validation photographs were not finite in epoch 1, step 1, .*1e\+30;"
+    ):
+        train(config.model_copy(update={"learning_rate": 1e30, "batch_size": 32, "epochs": 1}))
+    folder = experiment(config).run("resnet18")
+    assert not folder.best_checkpoint.exists() and not folder.last_checkpoint.exists()
+    status = folder.read_status()
+    assert status["state"] == "failed" and "learning rate 1e+30" in status["reason"]
+
+
+def test_weights_that_are_not_finite_are_never_saved(config, monkeypatch):
+    real_step = Learner.step
+
+    def breaks_after_the_last_step(learner, images, grades, number):
+        figures = real_step(learner, images, grades, number)
+        if number == 3:
+            learner.model.layer1[0].bn1.running_var[5] = math.inf  # of which testing makes 0
+        return figures
+
+    monkeypatch.setattr(Learner, "step", breaks_after_the_last_step)
+    with pytest.raises(FloatingPointError, match=r"layer1\.0\.bn1\.running_var were not finite in epoch 1, step 4"):
+        train(config)
+    assert not experiment(config).run("resnet18").last_checkpoint.parent.exists()
+
+
+def test_pretraining_that_diverges_leaves_no_weights(config, monkeypatch):
+    monkeypatch.setattr(pretrain_module, "_LEARNING_RATE", 1e35)
+    config = config.model_copy(update={"pretraining_photographs": 40, "pretraining_epochs": 1})
+    with pytest.raises(FloatingPointError, match=r"pretraining of resnet18 diverged by epoch 1, step 1, .* 1e\+35"):
+        pretrain(config)
+    assert not experiment(config).pretraining("resnet18").weights.exists()
+
+
+def test_a_step_that_the_scaler_leaves_out_counts_in_no_gradient_norm():
+    model = nn.Linear(2, 1)
+    norms = GradientNorms(model)
+    for gradient in (3.0, math.inf, 5.0):
+        model.weight.grad = torch.tensor([[gradient, 0.0]])
+        norms.add()
+    norms.close_epoch(1)
+    assert norms.rows[0]["norm"] == 4.0
+
+
+def test_a_checkpoint_of_another_network_is_one_line(config, tmp_path):
+    state = learner_of(config, build_model("resnet18")).state()
+    with pytest.raises(
+        InputError, match=r"^last\.pt does not fit the network: \d+ tensors differ, the first is '\S+'$"
+    ):
+        learner_of(config, build_model("resnet34")).restore(state, "last.pt")
 
 
 def test_too_large_a_batch_says_which_to_try(config, monkeypatch):

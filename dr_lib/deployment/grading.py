@@ -14,6 +14,7 @@ from dr_lib.data.jpeg import UNREADABLE, Verdict
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.deployment.graders import Grader
 from dr_lib.deployment.judged import SECONDS_A_FILE, judged_square
+from dr_lib.evaluation.metrics import finite
 
 WAITING = 4
 """Squares for each caller of the network that may wait for it; decoding pauses meanwhile."""
@@ -40,7 +41,8 @@ def grade_photographs(
 
     A file with only its end marker missing is repaired in memory, as in every run; one with rows missing or in doubt,
     or that is no image, gets its verdict and no grade. Files are decoded in processes of their own: one that crashes
-    the decoder costs itself. ``on_step`` hears how many are done.
+    the decoder costs itself. ``on_step`` hears how many are done. Raises :class:`InputError` where the network gives
+    outputs that are not finite.
     """
     graded: dict[Path, GradedPhotograph] = {}
     waiting: deque[tuple[Path, Verdict, Future]] = deque()
@@ -49,8 +51,11 @@ def grade_photographs(
         def collect(most: int) -> None:
             while len(waiting) > most:
                 path, verdict, answer = waiting.popleft()
-                outputs, probabilities, grades = (part[0].tolist() for part in answer.result())
-                graded[path] = GradedPhotograph(path, verdict, grades, tuple(probabilities), tuple(outputs))
+                outputs, probabilities, grades = (part[0] for part in answer.result())
+                finite(outputs, f"{path}: outputs of the network")
+                graded[path] = GradedPhotograph(
+                    path, verdict, int(grades), tuple(probabilities.tolist()), tuple(outputs.tolist())
+                )
                 on_step(len(graded))
 
         for path, verdict, square in squares_of(paths, grader.recipe):

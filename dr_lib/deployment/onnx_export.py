@@ -23,6 +23,7 @@ from dr_lib.deployment.grading import squares_of
 from dr_lib.deployment.sources import photographs_in
 from dr_lib.deployment.whole_network import WholeNetwork
 from dr_lib.errors import InputError
+from dr_lib.evaluation.metrics import finite
 from dr_lib.files import new_folder
 from dr_lib.seals import ONNX_SEAL, write_sealed
 from dr_lib.training.checkpoint import TrainedNetwork, load_trained
@@ -76,7 +77,7 @@ def describe(checkpoint: Path, trained: TrainedNetwork) -> Description:
 def refuse_what_differs(file: Path, whole: nn.Module, squares: np.ndarray, checkpoint: Path) -> None:
     """Raise :class:`InputError` unless the exported ``file`` answers as ``whole`` does for uint8 (N, S, S, 3)."""
     grader = OnnxGrader(file)
-    expected = [part.numpy() for part in whole(torch.from_numpy(squares))]
+    expected = [finite(part, f"{checkpoint}: outputs of the network") for part in whole(torch.from_numpy(squares))]
     together = grader.run(squares)
     alone = [np.concatenate(parts) for parts in zip(*(grader.run(square[None]) for square in squares), strict=True)]
     for found in (together, alone):

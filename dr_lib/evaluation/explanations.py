@@ -13,6 +13,7 @@ from dr_lib import GRADES
 from dr_lib.data.augmentations import views
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
+from dr_lib.evaluation.metrics import finite
 from dr_lib.evaluation.predict import outputs_of
 from dr_lib.training.checkpoint import TrainedNetwork
 from dr_lib.training.heads import Coral, Corn, Head, Regression
@@ -81,6 +82,7 @@ def explain_many(
             images = network.normalisation(torch.from_numpy(seen))
         name, last_places = last_map(network.model, images[:1])
         maps = _grad_cam(network, name, images, torch.tensor(answered))
+    finite(maps, "evidence of the network")
     heat = F.interpolate(maps, seen.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
     heat = heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)
     return [

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES
+from dr_lib.evaluation.metrics import finite
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -65,7 +66,8 @@ def patient_matrices(patients: ArrayLike, grades: ArrayLike, predicted: ArrayLik
     """Return one confusion matrix a patient, counts, shape (patients, 5, 5), patients in sorted order."""
     number, index = patient_index(patients)
     n = len(GRADES)
-    flat = (index * n + np.asarray(grades, dtype=np.int64)) * n + np.asarray(predicted, dtype=np.int64)
+    grades, predicted = (finite(each, "grades").astype(np.int64) for each in (grades, predicted))
+    flat = (index * n + grades) * n + predicted
     return np.bincount(flat, minlength=number * n * n).reshape(-1, n, n)
 
 

@@ -10,10 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES
+from dr_lib.errors import InputError
 
 Floats = NDArray[np.float64]
 
 _SQUARED_DISTANCE = np.subtract.outer(GRADES, GRADES).astype(float) ** 2
+
+
+def finite(values: ArrayLike, what: object) -> NDArray:
+    """Return ``values`` as an array; :class:`InputError` that names ``what`` they are where one is NaN or infinite.
+
+    Comparisons and casts turn NaN into a number that looks like an answer: the largest of five NaN is grade 0.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(
+            f"{what}: not all are finite numbers, as of a network that has diverged in training; use one that has not"
+        )
+    return values
 
 
 def confusion_matrix(
@@ -24,7 +38,7 @@ def confusion_matrix(
     Counts, or with ``normalize``, in scikit-learn's words, shares of the row (``true``), of the column (``pred``) or
     of everything (``all``). A row or column without photographs normalises to zeros, as there.
     """
-    grades, predicted = np.asarray(grades, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    grades, predicted = (finite(each, "grades").astype(np.int64) for each in (grades, predicted))
     n = len(GRADES)
     counts = np.bincount(grades * n + predicted, minlength=n * n).reshape(n, n)
     return counts if normalize is None else normalise(counts, normalize)
@@ -32,21 +46,21 @@ def confusion_matrix(
 
 def normalise(matrix: ArrayLike, over: Literal["true", "pred", "all"]) -> Floats:
     """Return counts as shares of their row (``true``), their column (``pred``) or of everything (``all``)."""
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = finite(matrix, "counts")
     axis = {"true": -1, "pred": -2, "all": (-2, -1)}[over]
     return np.nan_to_num(_divide(matrix, matrix.sum(axis=axis, keepdims=True)))
 
 
 def accuracy(matrix: ArrayLike) -> Floats:
     """Return the share of photographs on the diagonal, 0..1."""
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = finite(matrix, "counts")
     return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
 
 
 def majority_accuracy(grades: ArrayLike, training_grades: ArrayLike | None = None) -> float:
     """Return the accuracy of answering always the commonest grade, of ``training_grades`` where given."""
-    grades = np.asarray(grades, dtype=np.int64)
-    known = grades if training_grades is None else np.asarray(training_grades, dtype=np.int64)
+    grades = finite(grades, "grades").astype(np.int64)
+    known = grades if training_grades is None else finite(training_grades, "grades").astype(np.int64)
     return float(np.mean(grades == np.bincount(known, minlength=len(GRADES)).argmax()))
 
 
@@ -57,7 +71,7 @@ def quadratic_weighted_kappa(matrix: ArrayLike) -> Floats:
     truth are one and the same constant, chance alone explains the agreement and the quotient is 0/0 (scikit-learn:
     NaN); it is 0 here, so that a network that always answers "no DR" never scores above chance.
     """
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = finite(matrix, "counts").astype(float)
     total = matrix.sum(axis=(-2, -1), keepdims=True)
     by_chance = matrix.sum(axis=-1, keepdims=True) * matrix.sum(axis=-2, keepdims=True)
     seen = (_SQUARED_DISTANCE * matrix).sum(axis=(-2, -1))
@@ -67,13 +81,13 @@ def quadratic_weighted_kappa(matrix: ArrayLike) -> Floats:
 
 def recall(matrix: ArrayLike) -> Floats:
     """Return for each true grade the share that was recognised, shape (..., 5); NaN for a grade that is absent."""
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = finite(matrix, "counts")
     return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1))
 
 
 def precision(matrix: ArrayLike) -> Floats:
     """Return for each answer the share that was right, shape (..., 5); NaN for a grade that was never answered."""
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = finite(matrix, "counts")
     return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2))
 
 
@@ -87,7 +101,7 @@ def macro_f1(matrix: ArrayLike) -> Floats:
 
     Over the grades that occur, as truth or as answer; a grade that occurs and is never hit counts 0.
     """
-    matrix = np.asarray(matrix, dtype=float)
+    matrix = finite(matrix, "counts")
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     return mean_of_defined(_divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2)))
 

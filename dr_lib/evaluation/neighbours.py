@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dr_lib.evaluation.metrics import finite
 from dr_lib.evaluation.predict import outputs_of
 from dr_lib.models import head
 
@@ -33,7 +34,7 @@ def features(
             on_step(seen)
     finally:
         hook.remove()
-    return torch.cat(found).cpu().numpy()
+    return finite(torch.cat(found).cpu(), "features of photographs")
 
 
 def nearest(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

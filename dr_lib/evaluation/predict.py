@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dr_lib import PROBABILITIES
+from dr_lib.evaluation.metrics import finite
 
 
 @torch.inference_mode()
@@ -43,5 +44,6 @@ def prediction_table(photographs: pd.DataFrame, probabilities: np.ndarray, predi
 
     ``probabilities``: float64 (N, 5), ``predicted``: int64 (N,), in the order of ``photographs``.
     """
+    probabilities = finite(probabilities, "probabilities")
     table = photographs[["image", "patient", "grade"]].reset_index(drop=True)
     return table.assign(predicted=predicted, **dict(zip(PROBABILITIES, probabilities.T, strict=True)))

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES, REFERABLE_GRADE
-from dr_lib.evaluation.metrics import mean_of_defined
+from dr_lib.evaluation.metrics import finite, mean_of_defined
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def rank(positive: ArrayLike, score: ArrayLike, patients: NDArray[np.int64], dra
     patient, (N,). ``drawn``: how often each patient counts, (resamples, patients), as
     :func:`dr_lib.evaluation.intervals.draws` gives it; a row of ones is the set itself.
     """
-    score = np.asarray(score, dtype=np.float64)
+    score = finite(score, "scores").astype(np.float64)
     order = np.argsort(-score, kind="stable")
     found = np.full((len(drawn), 8), np.nan)
     _walk_down(score[order], np.asarray(positive, dtype=np.bool_)[order], patients[order], drawn, found)
@@ -58,6 +58,7 @@ def grade_areas(
 
     ``probabilities``: (N, 5). NaN for a grade that no photograph, or every photograph, has.
     """
+    probabilities = finite(probabilities, "probabilities")
     areas = np.full((len(drawn), len(GRADES)), np.nan)
     for grade in GRADES:
         order = np.argsort(-probabilities[:, grade], kind="stable")

@@ -16,9 +16,10 @@ from dr_lib.config import RunConfig
 from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
+from dr_lib.evaluation.metrics import finite
 from dr_lib.evaluation.predict import outputs_of
 from dr_lib.files import write_bytes
-from dr_lib.models import build_model, read_checkpoint
+from dr_lib.models import build_model, load_weights, not_finite, read_checkpoint
 from dr_lib.seals import TORCH_SEAL, write_sealed
 from dr_lib.training.heads import Head, build_head, final_layer
 
@@ -45,7 +46,9 @@ class TrainedNetwork:
         transform = EvalTransform.of(self.config)
         views = torch.from_numpy(np.array(transform(transform.recipe.make(pixels))))
         images = self.normalisation(views if views.ndim == 4 else views[None])
-        return outputs_of(self.model, images[None] if views.ndim == 4 else images)
+        outputs = outputs_of(self.model, images[None] if views.ndim == 4 else images)
+        finite(outputs, "outputs of the network")
+        return outputs
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probability of each grade, float64 (5,), of one photograph, uint8 (H, W, 3)."""
@@ -80,7 +83,10 @@ def new_head(config: RunConfig, class_weights: np.ndarray | None = None) -> Head
 def save_network(
     path: Path, model: nn.Module, head: Head, normalisation: Normalisation, config: RunConfig, **more: Any
 ) -> None:
-    """Write a network to keep: ``path``, and beside it its weights alone as safetensors, for other programs."""
+    """Write a network to keep: ``path``, and beside it its weights alone as safetensors, for other programs.
+
+    Raises :class:`FloatingPointError`, and writes nothing, where a weight is NaN or infinite.
+    """
     content = {
         "model": model.state_dict(),
         "head": head.state_dict(),
@@ -88,6 +94,8 @@ def save_network(
         "parameters": config.model_dump(),
         **more,
     }
+    if name := not_finite(content["model"] | content["head"]):
+        raise FloatingPointError(f"{path}: not written, since {name} is not finite; lower learning_rate")
     write_checkpoint(path, content)
     save_weights(path, model, config)
 
@@ -107,8 +115,8 @@ def load_trained(path: Path) -> TrainedNetwork:
         raise InputError(f"{path}: not a network that a run has kept; those are in RUN/checkpoints/best.pt")
     config = RunConfig.from_mapping(content["parameters"])
     model, head = new_network(config), new_head(config)
-    model.load_state_dict(content["model"])
-    head.load_state_dict(content["head"])
+    load_weights(model, content["model"], path)
+    load_weights(head, content["head"], path)
     normalisation = Normalisation.from_state(content["normalisation"])
     return TrainedNetwork(model.eval(), head, normalisation, config, content.get("epoch"))
 

@@ -20,16 +20,20 @@ class GradientNorms:
         self._clear()
 
     def add(self) -> None:
-        """Count the gradients of a step that has just been taken; a layer that is frozen counts as 0."""
+        """Count the gradients of a step that has just been taken; a layer that is frozen counts as 0.
+
+        Not of one whose gradients are too large for fp16: the scaler has left that step out.
+        """
         zero = torch.zeros(())
         norms = [weight.grad.norm().cpu() if weight.grad is not None else zero for weight in self._layers.values()]
-        self._sums += torch.stack(norms).double()
-        self._steps += 1
+        if (norms := torch.stack(norms).double()).isfinite().all():
+            self._sums += norms
+            self._steps += 1
 
     def close_epoch(self, epoch: int) -> None:
         """Enter the means of ``epoch``."""
         for depth, (layer, total) in enumerate(zip(self._layers, self._sums.tolist(), strict=True), start=1):
-            self.rows.append({"epoch": epoch, "depth": depth, "layer": layer, "norm": total / self._steps})
+            self.rows.append({"epoch": epoch, "depth": depth, "layer": layer, "norm": total / max(1, self._steps)})
         self._clear()
 
     def _clear(self) -> None:

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dr_lib.config import RunConfig
-from dr_lib.models import freeze_backbone, train_mode, unfreeze
+from dr_lib.models import freeze_backbone, load_weights, train_mode, unfreeze
 from dr_lib.training.averaging import WeightAverage
 from dr_lib.training.heads import Head
 from dr_lib.training.losses import grade_shares
@@ -117,13 +117,13 @@ class Learner:
             "scaler": scaler.state_dict() if scaler else None,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` returned."""
+    def restore(self, state: dict[str, Any], source: object = "the checkpoint") -> None:
+        """Go on from what :meth:`state` returned; errors name ``source``."""
         self.start_phase(state["phase"])
-        self.model.load_state_dict(state["model"])
-        self.head.load_state_dict(state["head"])
+        load_weights(self.model, state["model"], source)
+        load_weights(self.head, state["head"], source)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
-            self.average.load_state_dict(state["average"])
+            load_weights(self.average, state["average"], source)
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])

@@ -21,8 +21,10 @@ from dr_lib.data.normalisation import Normalisation
 from dr_lib.data.prepare import PreparedData
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
+from dr_lib.models import why_not_trained
 from dr_lib.processes import end_with_parent
 from dr_lib.training.device import worker_count
+from dr_lib.training.phases import FEATURE_EXTRACTION, phase_of
 from dr_lib.training.plan import EpochPlan
 
 log = logging.getLogger("dr_lib.training")
@@ -191,8 +193,21 @@ def refuse_what_cannot_train(config: RunConfig, data: PreparedData) -> None:
             f"select_by: {config.select_by} needs validation photographs and there are none; set validation_share "
             "above 0, or select_by=test_accuracy as the lab report does"
         )
-    if train % config.batch_size == 1 and config.image_size <= 32:
+    # As EpochPlan has it: fewer photographs than processes join the step before.
+    left, processes = train % config.batch_size, int(os.environ.get("WORLD_SIZE", config.devices))
+    smallest = left if left >= processes else min(train, config.batch_size)
+    frozen = phase_of(config, config.epochs) == FEATURE_EXTRACTION
+    reason = why_not_trained(
+        config.model, config.resnet_version, config.residual, config.image_size, smallest, frozen=frozen
+    )
+    if "more than 1 value per channel" in reason:
+        last = f"{config.batch_size} leaves one of {train} photographs for the last step"
         raise InputError(
-            f"batch_size: {config.batch_size} leaves one of {train} photographs for the last step, and BatchNorm "
-            f"cannot train on one photograph of {config.image_size} px; choose another batch_size"
+            f"batch_size: {last if config.batch_size > 1 else '1 is one photograph a step'}, and BatchNorm cannot "
+            f"train {config.model} on one photograph of {config.image_size} px; choose another batch_size"
+        )
+    if reason:
+        raise InputError(
+            f"image_size: {config.model} cannot take photographs of {config.image_size} px ({reason}); "
+            "choose another image_size, or another model"
         )

@@ -19,7 +19,7 @@ from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.squares import recipe_for_training
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.files import read_json, write_json
-from dr_lib.models import build_model
+from dr_lib.models import build_model, not_finite
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
 from dr_lib.seals import damage
@@ -164,7 +164,13 @@ def _learn_to_count(
             progress.bar(f"pretraining {config.model}, epoch {epoch}/{config.pretraining_epochs}", step, len(batches))
         progress.line(f"epoch {epoch}: loss of the last step {loss.item():.3f}")
     loader = make_loader(held_out, workers, device, batch_size=_BATCH_SIZE)
-    return model, _r_squared(model, Batches(loader, normalisation, device))
+    explained = _r_squared(model, Batches(loader, normalisation, device))
+    if not_finite(model.state_dict()) or not all(map(math.isfinite, filter(None, explained.values()))):
+        raise FloatingPointError(
+            f"pretraining of {config.model} diverged by epoch {epoch}, step {step}, with learning rates up to "
+            f"{_LEARNING_RATE:g}; pretrain in float32, or start from other pretrained_weights"
+        )
+    return model, explained
 
 
 def _targets(lesions: Path) -> pd.DataFrame:

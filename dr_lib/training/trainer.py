@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from dr_lib.data.prepare import PreparedData
 from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import predict
 from dr_lib.evaluation.ranking import macro_auc
+from dr_lib.models import not_finite
 from dr_lib.progress import Progress
 from dr_lib.runs import RunFolder
 from dr_lib.training.checkpoint import save_network, save_state
@@ -33,7 +34,10 @@ _SECONDS_BETWEEN_HEARTBEATS = 2.0
 
 @dataclass
 class Tally:
-    """What an epoch has come to so far; sums are over photographs."""
+    """What an epoch has come to so far; sums are over photographs.
+
+    ``loss`` and ``correct`` are this process's share of the sums, ``seen`` counts the photographs of all processes.
+    """
 
     step: int = 0
     loss: float = 0.0
@@ -79,8 +83,10 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state that was saved."""
-        self.learner.restore(state["learner"])
+        self.learner.restore(state["learner"], self.folder.last_checkpoint)
         self.history, self.tally = state["history"], Tally(**state["tally"])
+        if not self.accelerator.is_main_process:
+            self.tally.loss = self.tally.correct = 0.0  # those of all processes are saved, and the main one has them
         self.clock.go_on(state["seconds"])
         if self.gradients:
             self.gradients.load_state_dict(state["gradients"])
@@ -103,18 +109,18 @@ class Trainer:
             if self.gradients:
                 self.gradients.add()
             tally.step += 1
-            tally.seen += len(grades)
+            tally.seen += self.training.plan.photographs(tally.step - 1)
             report(tally.seen)
             stop, due = self._stop_or_save()
             if stop or due:
                 tally.loss, tally.correct = sums.tolist()
                 tally.seconds = before + time.monotonic() - began
-                self._refuse_what_is_not_finite(int(broken), epoch, first)
+                self._refuse_what_is_not_finite(broken, epoch)
                 self._save()
                 self._obey(stop)
         tally.loss, tally.correct = sums.tolist()
         tally.seconds = before + time.monotonic() - began
-        self._refuse_what_is_not_finite(int(broken), epoch, first)
+        self._refuse_what_is_not_finite(broken, epoch)
 
     def _step(self, images: torch.Tensor, grades: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         try:
@@ -126,14 +132,27 @@ class Trainer:
                 f"try batch_size={max(self.config.devices, size // 2)}"
             ) from None
 
-    def _refuse_what_is_not_finite(self, step: int, epoch: int, first: int) -> None:
-        """Raise before anything of it is saved: the last good checkpoint stays."""
-        if step >= 0:
-            rate = self.learner.learning_rate(first + step)
-            raise FloatingPointError(
-                f"the training loss was not finite in epoch {epoch}, step {step + 1}, at learning rate {rate:g}; "
-                "lower learning_rate, or set gradient_clip"
-            )
+    def _refuse_what_is_not_finite(self, broken: torch.Tensor, epoch: int) -> None:
+        """Raise before anything of it is saved: the last good checkpoint stays.
+
+        ``broken``: the first step of ``epoch`` whose loss was not finite, counted from 0; -1: none.
+        """
+        # Each process has a share of the loss; all are to stop, and for the same reason.
+        steps = self.accelerator.gather(broken).view(-1)
+        if (steps >= 0).any():
+            raise self._diverged("training loss was", epoch, int(steps[steps >= 0].min()))
+        # A loss tells of the weights before its step; nothing has told yet of those after the last one.
+        for network in {self.learner.model, self.learner.network}:
+            if name := not_finite(network.state_dict()):
+                raise self._diverged(f"weights in {name} were", epoch, self.tally.step - 1)
+
+    def _diverged(self, what: str, epoch: int, step: int) -> FloatingPointError:
+        """Return the error of a run whose ``what`` not finite in ``step`` of ``epoch``, counted from 0."""
+        rate = self.learner.learning_rate((epoch - 1) * self.training.plan.steps + step)
+        return FloatingPointError(
+            f"the {what} not finite in epoch {epoch}, step {step + 1}, at learning rate {rate:g}; "
+            "lower learning_rate, or set gradient_clip"
+        )
 
     def _close_epoch(self, epoch: int) -> None:
         """Evaluate, write the epoch's row, keep the network where it is the best, and save the state."""
@@ -203,7 +222,10 @@ class Trainer:
 
     @torch.no_grad()
     def predict(self, split: str, batches: dict[str, Batches], epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return outputs and grades of all photographs of a split, in order, each once whatever number of processes."""
+        """Return outputs and grades of all photographs of a split, in order, each once whatever number of processes.
+
+        Raises :class:`FloatingPointError` where the network of ``epoch`` gives outputs that are not finite.
+        """
         report = self._reporter(epoch, split, batches[split])
         outputs, grades = predict(self.learner.network, batches[split], report)
         parts = gather_object([(outputs, grades)])
@@ -212,14 +234,17 @@ class Trainer:
         for process, part in enumerate(parts):
             for whole, own in zip(merged, part, strict=True):
                 whole[process :: len(parts)] = own
+        # After the gathering, so that all processes find the same.
+        if not np.isfinite(merged[0]).all():
+            raise self._diverged(f"network's outputs on {split} photographs were", epoch, self.training.plan.steps - 1)
         return tuple(torch.from_numpy(whole).to(self.accelerator.device) for whole in merged)
 
     def _tally_of_all(self) -> Tally:
         if self.accelerator.num_processes == 1:
             return self.tally
-        own = torch.tensor([self.tally.loss, self.tally.correct, self.tally.seen], dtype=torch.float64)
-        loss, correct, seen = self.accelerator.reduce(own.to(self.accelerator.device), "sum").tolist()
-        return Tally(self.tally.step, loss, correct, int(seen), self.tally.seconds)
+        own = torch.tensor([self.tally.loss, self.tally.correct], dtype=torch.float64)
+        loss, correct = self.accelerator.reduce(own.to(self.accelerator.device), "sum").tolist()
+        return replace(self.tally, loss=loss, correct=correct)
 
     def _stopped_improving(self) -> bool:
         if not self.config.early_stopping or not self.history:
@@ -246,13 +271,14 @@ class Trainer:
             raise Interrupted(signal.SIGTERM)  # another process was told
 
     def _save(self) -> None:
+        tally = self._tally_of_all()
         if self.accelerator.is_main_process:
             state = {
                 "parameters": self.config.model_dump(),
                 "fingerprint": self.data.fingerprint,
                 "learner": self.learner.state(),
                 "history": self.history,
-                "tally": vars(self.tally),
+                "tally": vars(tally),
                 "seconds": self.clock.seconds,
                 "gradients": self.gradients.state_dict() if self.gradients else None,
             }

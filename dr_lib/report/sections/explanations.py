@@ -89,7 +89,7 @@ def _explained(study: Study, runs: list[Run], found: StudyPhotographs) -> dict[s
     for run in runs:
         try:
             networks[run.name] = load_trained(Experiment(study.path).run(run.name).best_checkpoint)
-        except (InputError, RuntimeError):  # not there, or of another version of dr-lab
+        except InputError:  # not there, or of another version of dr-lab
             explained[run.name] = "its network is not on this machine, or cannot be read"
             continue
         for case, row in _cases(run).items():
