@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from command import dr_lab
-from data_folders import jpeg, picture, real_data
+from data_folders import eyes, jpeg, picture, real_data, write_photographs
 from PIL import Image
 from torchvision import transforms
 
@@ -286,6 +286,85 @@ def test_what_cannot_be_graded_is_refused(exported, photographs, tmp_path, capsy
     assert "ends in .onnx" in refused(capsys, "export", checkpoint, "--onnx", "--out", tmp_path / "net.bin")
     assert "exported already" in refused(capsys, "export", file, "--onnx")
     assert "best.pt" in refused(capsys, "evaluate", file, "--data", "data.yaml")
+
+
+def changed(checkpoint, name, change):
+    """Write a copy of a checkpoint beside it with one tensor changed in place."""
+    content = torch.load(checkpoint, weights_only=True)
+    change(content["model"][name])
+    path = checkpoint.with_name(f"{name}.pt")
+    torch.save(content, path)
+    return path
+
+
+def external(folder, grades, split):
+    """Write a data set to test on and return its params file; ``split``: that of all rows, none where empty."""
+    write_photographs(folder / "images", list(grades))
+    heading, more = ("image,grade,split", f",{split}") if split else ("image,grade", "")
+    (folder / "labels.csv").write_text("\n".join([heading, *(f"{name},{g}{more}" for name, g in grades.items()), ""]))
+    data = folder / "external.yaml"
+    data.write_text(f"data_dir: {folder}\nlabels: table\n")
+    return data
+
+
+def test_a_network_that_has_diverged_grades_nothing(tmp_path, photographs, capsys):
+    network = write_checkpoint(tmp_path / "net.pt", cache_dir=str(tmp_path / "cache"))
+    nan = changed(network, "layer2.0.conv1.weight", lambda tensor: tensor[0, 0, 0].fill_(np.nan))
+    huge = changed(network, "fc.weight", lambda tensor: tensor.mul_(1e38).mul_(1e38))
+    deep = changed(network, "layer4.1.conv2.weight", lambda tensor: tensor.fill_(1e38))
+    data = external(tmp_path / "external", eyes(range(5)), "test")
+    for checkpoint, reason in ((nan, "layer2.0.conv1.weight is not finite"), (huge, "fc.weight is not finite"),
+                               (deep, "outputs of the network: not all are finite")):  # fmt: skip
+        assert reason in refused(capsys, "predict", checkpoint, photographs / "0_left.jpeg", "--json")
+        assert reason in refused(capsys, "evaluate", checkpoint, "--data", data)
+        assert reason in refused(capsys, "export", checkpoint, "--onnx")
+        assert not checkpoint.with_suffix(".onnx").exists()
+
+
+def test_an_exported_network_that_gives_nan_grades_nothing(exported, photographs, tmp_path, capsys):
+    model = onnx.load(exported[1])
+    layer = next(weights for weights in model.graph.initializer if weights.name.endswith("fc.bias"))
+    broken = onnx.numpy_helper.to_array(layer) * np.float32(np.nan)
+    layer.CopyFrom(onnx.numpy_helper.from_array(broken, layer.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    line = refused(capsys, "predict", tmp_path / "nan.onnx", photographs / "0_left.jpeg")
+    assert "0_left.jpeg: outputs of the network: not all are finite" in line
+
+
+def test_no_network_is_saved_that_is_not_finite(tmp_path):
+    trained = load_trained(write_checkpoint(tmp_path / "net.pt"))
+    with torch.no_grad():
+        trained.model.fc.bias[0] = torch.inf
+    with pytest.raises(FloatingPointError, match=r"fc\.bias is not finite"):
+        save_network(tmp_path / "never.pt", trained.model, trained.head, trained.normalisation, trained.config)
+    assert not list(tmp_path.glob("never*"))
+
+
+def test_a_network_that_does_not_fit_its_file_is_one_line(tmp_path, photographs, capsys):
+    network = write_checkpoint(tmp_path / "net.pt")
+    content = torch.load(network, weights_only=True)
+    content["parameters"]["model"] = "resnet50"
+    torch.save(content, network)
+    for arguments in (("predict", network, photographs), ("export", network, "--onnx")):
+        line = refused(capsys, *arguments)
+        assert "net.pt does not fit the network" in line and len(line) < 200
+
+
+def test_a_whole_external_set_is_evaluated(exported, tmp_path, capsys):
+    """It need not do for training: all in one split, or of one grade, or in no split at all."""
+    for name, grades, split, asked in (
+        ("tested", eyes(range(5)), "test", "test"),
+        ("one grade", eyes(range(5), lambda patient: 2), "test", "test"),
+        ("no split", eyes(range(5)), "", "all"),
+        ("validated", eyes(range(5)), "val", "all"),
+    ):
+        data = external(tmp_path / name, grades, split)
+        options = ("--split", asked, "--set", f"cache_dir={tmp_path / 'cache'}")
+        assert dr_lab("evaluate", exported[0], "--data", data, *options, "--json") == 0
+        figures = json.loads(capsys.readouterr().out)
+        assert (figures["photographs"], figures["patients"]) == (10, 5)
+        assert figures["majority_accuracy"] == pd.Series(grades).value_counts(normalize=True).max()
+    assert "no train photographs" in refused(capsys, "evaluate", exported[0], "--data", data, "--split", "train")
 
 
 def test_names_of_files_are_text_in_the_table(exported, photographs, capsys):

@@ -56,42 +56,45 @@ class PreparedData:
 
 
 def prepare_data(
-    config: RunConfig, progress: bool = True, *, strict: bool = True, decode: Decode | None = None
+    config: RunConfig, progress: bool = True, *, to_train: bool = True, decode: Decode | None = None
 ) -> PreparedData:
     """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
 
     The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
     ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used, a file that is no image
-    among them unless ``on_damage`` is ``drop``; with ``strict`` off, which is for looking at a data set, such files
-    are left out instead. ``decode``: who decodes what was not decoded before, this machine where nobody is named.
+    among them unless ``on_damage`` is ``drop``. With ``to_train`` off, which is for testing a network, any split may be
+    empty and all grades the same. ``decode``: who decodes what was not decoded before, this machine where nobody is
+    named.
     """
-    table = read_table(config, progress)
+    table = read_table(config, progress, to_train=to_train)
     data_dir = Path(config.data_dir).expanduser()
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
     survey = Survey(photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
     facts = survey.facts(table["image"], wanted_squares(config, table))
-    if strict and config.on_damage != "drop":
+    if config.on_damage != "drop":
         _refuse_what_is_no_image(facts, photographs)
     verdicts = {image: found.verdict for image, found in facts.items()}
     decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
     table, photographs = _apply(decisions, table, photographs)
     _say_where_there_is_no_retina(config, table, facts)
-    _refuse_unusable(table, data_dir, decisions)
+    if to_train:
+        _refuse_unusable(table, data_dir, decisions)
     mark = fingerprint(table, facts)
     return PreparedData(table, photographs, decisions, mark, survey, config.pixel_store)
 
 
-def read_table(config: RunConfig, progress: bool = True) -> pd.DataFrame:
+def read_table(config: RunConfig, progress: bool = True, *, to_train: bool = True) -> pd.DataFrame:
     """Return the labels with every photograph in a split; nothing is known of the files yet.
 
     ``attrs`` holds ``form`` and ``header`` as :func:`read_labels` gives them, ``split_origin``, and ``header_loss``,
-    which photographs a reader that takes the first line for a header would lose.
+    which photographs a reader that takes the first line for a header would lose. ``to_train``: as for
+    :func:`prepare_data`.
     """
     data_dir = Path(config.data_dir).expanduser()
     if config.data_dir == DEMO_DIR:
         _draw_if_missing(config, data_dir, progress)
     labels = read_labels(data_dir, config.labels, config.labels_file)
-    table = limit_splits(splits_of(config, labels), config.limit, config.split_seed)
+    table = limit_splits(splits_of(config, labels, to_train=to_train), config.limit, config.split_seed)
     origin = _origin_of_splits(labels, config.given_validation)
     table.attrs.update(labels.attrs, split_origin=origin, header_loss=header_loss(labels))
     return table

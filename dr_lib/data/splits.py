@@ -12,7 +12,13 @@ SPLITS = ("train", "validation", "test")
 
 
 def assign_splits(
-    table: pd.DataFrame, *, validation_share: float, test_share: float, seed: int, given_validation: bool = True
+    table: pd.DataFrame,
+    *,
+    validation_share: float,
+    test_share: float,
+    seed: int,
+    given_validation: bool = True,
+    to_train: bool = True,
 ) -> pd.DataFrame:
     """Return the table with every row in ``train``, ``validation`` or ``test``.
 
@@ -20,7 +26,8 @@ def assign_splits(
     training. Where they bring no split, ``test_share`` of the patients is tested on. Where there are no validation
     photographs then, ``validation_share`` of the training patients is held out. Both eyes of a
     patient stay together, patients are stratified by grade, and who goes where depends on ``seed`` and names alone,
-    not on the order of the rows.
+    not on the order of the rows. Raises :class:`InputError` where nothing is left to train or to test on, unless
+    nobody is ``to_train`` on the table.
     """
     table = table.copy()
     if (table["split"] == "").all():
@@ -31,20 +38,24 @@ def assign_splits(
     if "validation" not in set(table["split"]):
         _hold_out(table, "validation", validation_share, seed)
     for split in ("train", "test"):
-        if split not in set(table["split"]):
+        if to_train and split not in set(table["split"]):
             remedy = "raise test_share" if split == "test" else "lower test_share and validation_share"
             raise InputError(f"labels: no photograph is in split {split!r}; add some with this split, or {remedy}")
     return table
 
 
-def splits_of(config: RunConfig, labels: pd.DataFrame) -> pd.DataFrame:
-    """Return the labels with their rows in splits as a run's parameters say, none left out by ``limit`` yet."""
+def splits_of(config: RunConfig, labels: pd.DataFrame, *, to_train: bool = True) -> pd.DataFrame:
+    """Return the labels with their rows in splits as a run's parameters say, none left out by ``limit`` yet.
+
+    ``to_train``: as for :func:`assign_splits`.
+    """
     return assign_splits(
         labels,
         validation_share=config.validation_share,
         test_share=config.test_share,
         seed=config.split_seed,
         given_validation=config.given_validation,
+        to_train=to_train,
     )
 
 

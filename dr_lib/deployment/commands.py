@@ -17,7 +17,7 @@ def evaluate(
     checkpoint: Checkpoint,
     data: DataFile,
     assignments: Assignments = [],  # noqa: B006
-    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation, test, or all")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
     """Load a trained network and evaluate it on a data set."""

@@ -1,6 +1,7 @@
 """A run's network on a data set, as in the lab's demo: load it, evaluate it, and the same figures come out."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dr_lib.data.splits import SPLITS
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.deployment.run_folder import figures_of_run
 from dr_lib.errors import InputError
+from dr_lib.evaluation.metrics import finite
 from dr_lib.evaluation.predict import predict, prediction_table
 from dr_lib.evaluation.summary import summarise
 from dr_lib.progress import Progress
@@ -22,15 +24,19 @@ from dr_lib.training.checkpoint import load_trained
 from dr_lib.training.device import resolve_device, worker_count
 from dr_lib.training.loaders import Batches, make_loader, workers_that_fit
 
+ALL = "all"
+"""In place of a split: every photograph of the data set."""
+
 
 def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str], split: str) -> dict[str, Any]:
-    """Return the figures of a run's checkpoint on one split of a data set, as :func:`summarise` gives them.
+    """Return the figures of a run's checkpoint on one split of a data set, or on all of it, as :func:`summarise` does.
 
     From ``data_file`` come the parameters that say which photographs there are; sizes and network are the run's own,
-    so the run's data give the run's accuracy to the bit. ``assignments`` (``KEY=VALUE``) win over both.
+    so the run's data give the run's accuracy to the bit. ``assignments`` (``KEY=VALUE``) win over both. The data need
+    not do for training: there may be no split but the one that is asked for, or ``all``.
     """
-    if split not in SPLITS:
-        raise InputError(f"--split {split}: needs one of {', '.join(SPLITS)}")
+    if split not in (*SPLITS, ALL):
+        raise InputError(f"--split {split}: needs one of {', '.join((*SPLITS, ALL))}")
     if checkpoint.suffix.lower() == ".onnx":
         raise InputError(
             f"{checkpoint}: evaluate needs the checkpoint that it was exported from, RUN/checkpoints/best.pt"
@@ -40,10 +46,12 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
     where = {key: value for key, value in read_parameters(data_file).items() if key in DATA_PARAMETERS}
     config = combine([], assignments, base=trained.config.model_dump() | where)
     device = resolve_device(config.device)
-    data = prepare_data(config)
-    photographs = RetinopathyDataset(data, split, EvalTransform.of(config))
+    data = prepare_data(config, to_train=False)
+    if split == ALL:
+        data = replace(data, table=data.table.assign(split="test"))
+    photographs = RetinopathyDataset(data, "test" if split == ALL else split, EvalTransform.of(config))
     if not len(photographs):
-        raise InputError(f"{data_file}: no {split} photographs; choose another --split, or set {split}_share above 0")
+        raise InputError(f"{data_file}: no {split} photographs; choose another --split, such as {ALL}")
     # The run's own batch size: sums of floats depend on the shapes that they are computed in.
     size = config.batch_size * math.prod(photographs.transform.shape)
     workers = workers_that_fit(worker_count(config.num_workers, device), size)
@@ -54,11 +62,12 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
             Batches(loader, trained.normalisation.to(device), device),
             lambda seen: progress.bar(f"evaluating {split}", seen, len(photographs)),
         )
-    outputs = torch.from_numpy(outputs)
+    outputs = torch.from_numpy(finite(outputs, f"{checkpoint}: outputs of the network"))
     table = prediction_table(
         photographs.table, trained.head.probabilities(outputs).numpy(), trained.head.predicted(outputs).numpy()
     )
-    return summarise(table, data.split("train").grade)
+    known = data.split("train").grade
+    return summarise(table, known if len(known) else None)
 
 
 def figures_as_text(summary: dict[str, Any], split: str) -> str:
