@@ -1,5 +1,6 @@
 """Progress for people: lines that stay, and one bar that is gone when the work is done."""
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -40,7 +41,10 @@ class Progress:
         self._lines.append(text)
         self._draw("")
         if self._shell is None:
-            print(text, flush=True)
+            try:
+                print(text, flush=True)
+            except BrokenPipeError:  # nobody reads any more, which is no reason for the work to fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def bar(self, label: str, done: int, total: int) -> None:
         """Show how far the work under ``label`` is; drawn at most three times a second."""

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from data_folders import eyes, write_course, write_photographs
 
-from dr_lib.config import RunConfig
+from dr_lib.config import RunConfig, combine
 from dr_lib.errors import InputError
 from dr_lib.runs import Experiment
 from dr_lib.training import device
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.plan import EpochPlan
+from dr_lib.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +147,64 @@ def test_a_stray_world_size_is_named(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     with pytest.raises(InputError, match=r"MASTER_ADDR, MASTER_PORT not; .*unset WORLD_SIZE"):
         start_accelerator(RunConfig(device="cpu"))
+
+
+def test_two_processes_that_are_stopped_within_an_epoch_go_on_to_the_figures_of_two_that_are_not(params, tmp_path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from dr_lib.config import combine
+from dr_lib.training.interruption import Interrupted
+from dr_lib.training.learner import Learner
+from dr_lib.training.run import train
+config = combine([Path(sys.argv[1])], ["model=shufflenet_v2_x0_5", "epochs=1", "image_size=36", "resize=40"])
+out = lambda name: config.model_copy(update={"out_dir": str(Path(sys.argv[2], name))})
+train(out("whole"))
+real_step = Learner.step
+def stopped(learner, images, grades, number):
+    if number == 2 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return real_step(learner, images, grades, number)
+Learner.step = stopped
+try:
+    train(out("broken"))
+except Interrupted:
+    Learner.step = real_step
+    train(out("broken"))
+    print("went on")
+"""
+    (tmp_path / "check.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, *TORCHRUN, tmp_path / "check.py", params, tmp_path],
+        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "going on after epoch 0, step 3" in done.stdout and done.stdout.count("went on") == 2
+    broken, whole = (Experiment(tmp_path / name).run("run").read_history() for name in ("broken", "whole"))
+    figures = [column for column in whole if column not in ("phase", "seconds", "images_per_second")]
+    assert broken[figures].equals(whole[figures])
+
+
+def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+    child = (
+        "import signal, sys, time; from dr_lib.training.launch import end_with_parent\n"
+        f"def told(*_): open({str(tmp_path / 'told')!r}, 'w').close(); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, told); end_with_parent(); print('ready', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    )  # fmt: skip
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+        assert process.stdout.read() == ""  # until the child, too, has closed it
+    assert (tmp_path / "told").exists()
+
+
+def test_what_ended_one_of_several_processes_is_the_reason_of_all(params, tmp_path):
+    """The process that asks for two learns it from the run's record, not from torchrun's table."""
+    config = combine([params], [f"out_dir={tmp_path}", "devices=2", "learning_rate=1e30", "epochs=1"])
+    with pytest.raises(RuntimeError, match=r"not finite in epoch 1, step \d, at learning rate"):
+        train(config)
+    assert "not finite" in Experiment(tmp_path).run("run").read_status()["reason"]

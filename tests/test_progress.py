@@ -1,4 +1,5 @@
 import io
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -62,3 +63,13 @@ def test_a_notebook_gets_no_output_where_nothing_was_said(cell):
     with Progress():
         pass
     assert cell == []
+
+
+def test_lines_that_nobody_reads_any_more_stop_no_work():
+    code = "from dr_lib.progress import Progress; p = Progress(); p.line('first'); input(); p.line('x'); p.line('y')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "first\n"
+    process.stdout.close()
+    assert process.communicate("\n")[1] == "" and process.returncode == 0

@@ -34,7 +34,10 @@ def run(
 def main() -> None:
     """Run the command; exit status 2 for bad input, 130 or 143 for a run that was told to stop."""
     from dr_lib.training.interruption import Interrupted
+    from dr_lib.training.launch import end_with_parent, is_one_of_several
 
+    if is_one_of_several():
+        end_with_parent()
     try:
         app()
     except InputError as error:

@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import yaml
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.files import scratch_folder
+from dr_lib.runs import Experiment
 from dr_lib.training.interruption import Interrupted, Interruption
 
 
@@ -18,16 +22,36 @@ def is_one_of_several() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
+def end_with_parent() -> None:
+    """Send this process SIGTERM as soon as its parent has ended, in whatever way.
+
+    Once: what Linux can send by itself (PR_SET_PDEATHSIG) comes again for each thread of the parent, and the second
+    signal would end the process before its checkpoint.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
 def launch(config: RunConfig, *, fresh: bool = False) -> None:
     """Do the run of ``config`` in ``config.devices`` processes of ``torchrun``, and print what they print.
 
-    The processes are new ones, so a notebook may have used the GPU before. Raises what ended the run.
+    The processes are new ones, so a notebook may have used the GPU before. They end with this one, after a checkpoint.
+    Raises what ended the run.
     """
     with scratch_folder() as scratch:
         parameters = scratch / "parameters.yaml"
         parameters.write_text(yaml.safe_dump(config.model_dump()))
         command = [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(config.devices),
+            sys.executable, "-m", "dr_lib.training.launch", "--standalone", "--nproc-per-node", str(config.devices),
             "--log-dir", str(scratch), "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
         ]  # fmt: skip
         last, pipe = "", {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -43,4 +67,16 @@ def launch(config: RunConfig, *, fresh: bool = False) -> None:
     if process.returncode:
         if last.startswith("interrupted"):
             raise Interrupted(signal.SIGTERM)
-        raise InputError(last) if last else RuntimeError(f"torchrun ended with status {process.returncode}; see above")
+        if last:
+            raise InputError(last)
+        status = Experiment(Path(config.out_dir)).run(config.run_name).read_status()
+        if status["state"] == "failed":
+            raise RuntimeError(status["reason"])
+        raise RuntimeError(f"torchrun ended with status {process.returncode}; see above")
+
+
+if __name__ == "__main__":  # torchrun that ends with who has started it
+    end_with_parent()
+    from torch.distributed.run import main
+
+    main()

@@ -101,10 +101,15 @@ def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, acceler
         folder.write_status("interrupted", reason=str(stop), seconds=clock.seconds)
         raise
     except BaseException as error:
+        if (accelerator.num_processes > 1 and "gloo" in str(error)) or isinstance(error, torch.distributed.DistError):
+            error = RuntimeError(
+                f"another of the {accelerator.num_processes} processes of this run has ended, or cannot be reached; "
+                "the same command goes on from the last checkpoint"
+            )
         reason = " ".join(str(error).split()) or type(error).__name__
         if not (begun_before and isinstance(error, InputError)):
             folder.write_status("failed", reason=reason, seconds=clock.seconds)
-        raise
+        raise error
     epochs = len(trainer.history)
     folder.write_done(epoch=epochs, epochs=epochs, seconds=clock.seconds)
 
@@ -140,6 +145,7 @@ def _trainer(
     testing = {split: factory.testing(split, each_epoch) for split in splits}
     views = testing if in_the_end == each_epoch else {split: factory.testing(split, in_the_end) for split in splits}
     head = new_head(config, weights).to(accelerator.device)
+    accelerator.wait_for_everyone()  # one process sets earlier results aside: none is to go on from these meanwhile
     return Trainer(
         config=config,
         folder=folder,
