@@ -277,7 +277,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
 import sys; sys.path[:] = {sys.path!r}
 from dr_lib.data.isolation import isolated
 import test_isolation as here
-answers = isolated(here.note_and_wait, [{str(note)!r}] * 2, workers=1, timeout=60)
+answers = isolated(here.note_and_wait, [{str(note)!r}, {str(note) + "2"!r}], workers=1, timeout=60)
 next(answers)
 import os; os.kill(os.getpid(), 9)
 """
