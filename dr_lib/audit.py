@@ -9,6 +9,7 @@ from PIL import Image
 
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
+from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.damage_rule import decide
 from dr_lib.data.jpeg import UNREADABLE, judge
 from dr_lib.data.photographs import Photographs, find_photographs
@@ -59,7 +60,7 @@ def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None =
     there = _rows_with_files(table, [*search.missing, *search.several], config)
     if there.empty:
         return Audit(found, search.photographs)
-    survey = Survey(search.photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
+    survey = Survey(search.photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
     facts, failures = survey.find(there["image"], wanted_squares(config, there))
     there = there[~there["image"].isin(failures)]
     verdicts = {image: fact.verdict for image, fact in facts.items()}

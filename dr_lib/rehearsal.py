@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dr_lib.config import DATA_PARAMETERS, DEMO_DIR, RunConfig
+from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.photographs import FolderPhotographs, open_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.squares import SquareRecipe
@@ -181,7 +182,7 @@ def _table(config: RunConfig) -> pd.DataFrame:
 
 def _survey(config: RunConfig, table: pd.DataFrame) -> Survey:
     """Return what knows where the squares of a run's photographs are kept, or will be."""
-    data_dir, cache_dir = Path(config.data_dir).expanduser(), Path(config.cache_dir).expanduser()
+    data_dir, cache_dir = Path(config.data_dir).expanduser(), cache_folder(config.cache_dir)
     if _to_be_drawn(config):
         photographs = FolderPhotographs({image: data_dir / f"{image}.jpeg" for image in table["image"]})
         return Survey(photographs, data_dir, cache_dir, progress=False)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.data.audit import DRAWN_ANEW, GIVEN, MADE_HERE, fingerprint, header_loss
+from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.damage_rule import Decision, decide
 from dr_lib.data.examine import Facts
 from dr_lib.data.jpeg import NO_IMAGE
@@ -69,7 +70,7 @@ def prepare_data(
     table = read_table(config, progress, to_train=to_train)
     data_dir = Path(config.data_dir).expanduser()
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
-    survey = Survey(photographs, data_dir, Path(config.cache_dir).expanduser(), progress, decode)
+    survey = Survey(photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
     facts = survey.facts(table["image"], wanted_squares(config, table))
     if config.on_damage != "drop":
         _refuse_what_is_no_image(facts, photographs)

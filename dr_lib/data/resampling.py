@@ -7,9 +7,11 @@ packed RGB as it lies, which LLVM does not find in a loop over pixels.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from dr_lib.data.compiled import compiled
 
 PRECISION = 32 - 8 - 2
 """Binary digits of a weight behind the point (Pillow's PRECISION_BITS); a weighted sum of bytes then fits in int32."""
@@ -44,7 +46,7 @@ def central_square(pixels: np.ndarray, side: int) -> np.ndarray:
     return _down(_across(pixels[first:stop], *columns), starts - first, weights)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weights(length, resized, first, count):
     """Return which of ``length`` pixels make up ``count`` pixels, from ``first``, of a line that is ``resized``.
 
@@ -72,7 +74,7 @@ def _weights(length, resized, first, count):
     return starts, weights
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _across(pixels, starts, weights):
     """Return the rows of ``pixels``, uint8 (rows, columns, 3), resampled: uint8 (rows, places, 3)."""
     (rows, columns, _), (places, taps) = pixels.shape, weights.shape
@@ -90,7 +92,7 @@ def _across(pixels, starts, weights):
     return resampled[:rows]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weigh_rows(source, rows, stride, starts, weights, resampled):
     """Fill ``rows`` rows of ``resampled``, uint8 (rows, places, 3), and on to the next multiple of ROWS."""
     for row in range(0, rows, ROWS):
@@ -151,7 +153,7 @@ def _weigh(typing_context, source, weights, resampled, at, stride, place, row):
     return types.void(source, weights, resampled, at, stride, place, row), build
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _down(pixels, starts, weights):
     """Return the columns of ``pixels``, uint8 (rows, columns, 3), resampled: uint8 (places, columns, 3)."""
     places, (rows, columns, _) = len(starts), pixels.shape

@@ -8,8 +8,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
+
+from dr_lib.data.compiled import compiled
 
 THUMBNAIL = 128
 """Longer side, px, about, of what the circle is looked for in; fitted to its whole edge, it errs by a tenth of one."""
@@ -97,7 +98,7 @@ def _circle_through_most(points: np.ndarray) -> Circle | None:
     return Circle(*circle) if circle[2] else None
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _most_voted(points, triples):
     """Return x, y and radius of the circle that most points lie on; a radius of 0 where there is none.
 
@@ -126,7 +127,7 @@ def _most_voted(points, triples):
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _least_squares(points, circle):
     """Return the circle that fits those points best that lie on ``circle`` (Kåsa 1976); a radius of 0 for none.
 
@@ -155,7 +156,7 @@ def _least_squares(points, circle):
     return x + a, y + b, math.sqrt(a * a + b * b + (uu + vv) / on_it)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lies_on(circle, point):
     # Points are on the lines between pixels: on small circles they are off by more than the share of the radius.
     tolerance = max(TOLERANCE * circle[2], 0.75)
@@ -178,7 +179,7 @@ def _is_plausible(circle: Circle, points: np.ndarray, mask: np.ndarray) -> bool:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(circle, points, mask):
     """Return how many points lie on the circle, in how many sectors, and how many px in it are lit, and are at all."""
     seen = np.zeros(SECTORS, np.bool_)

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from dr_lib.data.compiled import compiled
 
 ONE = 1 << 16
 """1 in the fixed point in which Pillow walks through the source of a rotation (affine_fixed of Geometry.c)."""
@@ -50,7 +51,7 @@ def _matrix(angle: float, size: int, hflip: bool, vflip: bool) -> tuple[int, int
     return a, b, c, d, e, f
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk(source, matrix, out):
     """Fill ``out`` with the pixels of the crop that ``matrix`` leads to, and with black where it leads out of it.
 
@@ -74,7 +75,7 @@ def _walk(source, matrix, out):
                 target[np.uintp(column), channel] = source[np.uintp(at), channel]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _inside(start, step, size):
     """Return the first of ``size`` columns where ``start + step * column`` is of a pixel 0..size - 1, and their end."""
     limit = size * ONE

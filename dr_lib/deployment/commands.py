@@ -55,6 +55,7 @@ def predict(
     A damaged file gets its verdict instead of a grade, and the exit status is then 1.
     """
     from dr_lib.config import RunConfig
+    from dr_lib.data.cache_folder import cache_folder
     from dr_lib.deployment.sources import photographs_named
 
     form = _form(form, as_csv, as_json, out)
@@ -67,7 +68,7 @@ def predict(
     from dr_lib.progress import Progress
 
     with Progress() as progress:
-        grader = grader_for(network, len(paths), (cache_dir or Path(RunConfig().cache_dir)).expanduser())
+        grader = grader_for(network, len(paths), cache_folder(str(cache_dir or RunConfig().cache_dir)))
         photographs = grade_photographs(grader, paths, lambda done: progress.bar("grading", done, len(paths)))
     text = as_text(photographs, form)
     if out is None:

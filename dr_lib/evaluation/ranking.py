@@ -7,10 +7,10 @@ each patient was drawn. Ties are walked over in one step.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES, REFERABLE_GRADE
+from dr_lib.data.compiled import compiled
 from dr_lib.evaluation.metrics import finite, mean_of_defined
 
 Floats = NDArray[np.float64]
@@ -86,7 +86,7 @@ def rank_referable(
     return rank(grades >= REFERABLE_GRADE, score, patients, drawn)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _areas(score, positive, patients, drawn, found):
     """Fill ``found`` (resamples,) with areas alone, in a third of the time that :func:`_walk_down` takes."""
     for row in range(len(drawn)):
@@ -104,7 +104,7 @@ def _areas(score, positive, patients, drawn, found):
             found[row] = won_twice / (2.0 * hits * alarms)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk_down(score, positive, patients, drawn, found):
     """Fill ``found`` (resamples, 8) from photographs sorted by falling score; see :class:`Ranking` for the columns."""
     for row in range(len(drawn)):
