@@ -54,7 +54,7 @@ def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None =
     Each photograph is decoded once, in the pass that fills the pixel store.
     """
     table = read_table(config.model_copy(update={"limit": 0}), progress, to_train=False)
-    data_dir = Path(config.data_dir).expanduser()
+    data_dir = Path(config.data_dir)
     search = find_photographs(data_dir, table, config.images_dir, config.labels_file)
     found = {"data_dir": str(data_dir), **audit_labels(table), "files": search.as_json()}
     there = _rows_with_files(table, [*search.missing, *search.several], config)

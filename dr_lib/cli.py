@@ -1,18 +1,19 @@
 """The ``dr-lab`` command."""
 
-import errno
-import resource
+import io
+import os
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
 
 from dr_lib.deployment import commands
-from dr_lib.errors import Failure, InputError
-from dr_lib.options import Assignments, DataFile
+from dr_lib.errors import Failure, InputError, of_the_machine
+from dr_lib.options import Assignments, DataFile, check_output
 from dr_lib.terminal import printable
 from dr_lib.training.interruption import Interrupted, raising_signals
 
@@ -79,6 +80,8 @@ def run(
     began = time.monotonic()
     run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
     out = out or Path("reports") / experiment_name(data, run_files)
+    if not dry_run:
+        check_output(out, folder=True)
     plan = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
     configs = plan.runs
     if seeds:
@@ -186,6 +189,7 @@ def audit(
     from dr_lib.runs import Experiment
 
     out = out or Path("reports") / data.stem
+    check_output(out, folder=True)
     found = write_audit(combine([data], assignments, fixed={"out_dir": str(out)})).found
     console.print(audit_text(found), markup=False, soft_wrap=True)
     print(Experiment(out).audit_page)
@@ -255,27 +259,65 @@ def check(
 
 def main() -> None:
     """Run the command line; bad input is one line on stderr and exit status 2."""
+    _open_streams()
     try:
         with raising_signals():
-            app()
+            _check_folder()
+            app(args=[_with_home(argument) for argument in sys.argv[1:]])
     except InputError as error:
-        print(f"dr-lab: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error), 2)
     except Failure as error:
-        print(f"dr-lab: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(str(error), 1)
     except Interrupted as stop:
-        print(f"dr-lab: interrupted by {stop.signal.name}", file=sys.stderr)
-        sys.exit(stop.exit_status)
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            print(f"dr-lab: more files would have to be open than may be, {most}; raise ulimit -n", file=sys.stderr)
-            sys.exit(1)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        _end(f"interrupted by {stop.signal.name}", stop.exit_status)
+    except BrokenPipeError:
+        _end("", 128 + signal.SIGPIPE)
+    except Exception as error:
+        reason = of_the_machine(error)
+        if not reason:
             raise
-        print(f"dr-lab: {printable(error.filename)}: cannot be written: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+        _end(reason, 1)
+    except SystemExit as end:
+        _end("", end.code)
+
+
+def _open_streams() -> None:
+    """Let what a terminal cannot show be escaped, and what is closed be nothing, instead of ending the command."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder has been deleted; go to another") from None
+
+
+def _with_home(argument: str) -> str:
+    """Return an argument with the home folder for ``~``, which shells leave as it is in ``--out=~/x``."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + equals + (os.path.expanduser(value) if value.startswith("~") else value)
+
+
+def _end(line: str, status: int | str | None) -> NoReturn:
+    """Exit with ``line`` on stderr, and with status 1 instead of 0 where what was printed could not be."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            status = status or 128 + signal.SIGPIPE
+        else:
+            line, status = line or f"standard output: cannot be written: {error.strerror}", status or 1
+    if line:
+        print(f"dr-lab: {line}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

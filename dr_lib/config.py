@@ -1,13 +1,14 @@
 """Every parameter of a run: its meaning, type, range and default, written once."""
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dr_lib.data.augmentations import LAB_AUGMENTATIONS, check_augmentations
 from dr_lib.data.preprocessing import check_preprocessing
@@ -20,6 +21,8 @@ DEMO_DIR = "data/demo"
 RUN_NAME = r"\.*[\w+=-][\w.+=-]*"
 """What a run may be called, a regular expression: the name of one folder, and neither ``.`` nor ``..``."""
 
+CACHE_DIR = "~/.cache/dr-lab"
+
 ABBREVIATIONS = {"lr": "learning_rate"}
 """Spellings that everybody in the field understands, accepted for the names they stand for."""
 
@@ -31,10 +34,19 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _with_home(path: str) -> str:
+    """Put the home folder in the place of a leading ``~``; without a home the default of ``cache_dir`` stays."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and path != CACHE_DIR:
+        raise ValueError("there is no such home folder; write the whole path")
+    return expanded
+
+
 # Torch and numpy count in numbers of so many bits, and a larger one is a slip of the keyboard.
 Int = Annotated[int, BeforeValidator(_no_bool), Field(lt=2**31)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
-Place = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Inside = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Place = Annotated[Inside, AfterValidator(_with_home)]
 Share = Annotated[Float, Field(ge=0, lt=1)]
 
 
@@ -52,8 +64,8 @@ class RunConfig(BaseModel):
     labels: Literal["course", "kaggle", "aptos", "table", "medmnist", "auto"] = Field(
         "auto", description="form of the labels; auto recognises it by the files that are there"
     )
-    labels_file: Place = Field("", description="label file inside data_dir, where it has not its usual name")
-    images_dir: Place = Field("", description="folder of the photographs inside data_dir; empty: looked for")
+    labels_file: Inside = Field("", description="label file inside data_dir, where it has not its usual name")
+    images_dir: Inside = Field("", description="folder of the photographs inside data_dir; empty: looked for")
     limit: Int = Field(0, ge=0, description="at most this many photographs of each split, stratified; 0: all")
     validation_share: Share = Field(0.1, description="share of the training patients held out to choose the epoch")
     given_validation: bool = Field(
@@ -161,7 +173,7 @@ class RunConfig(BaseModel):
     checkpoint_minutes: Float = Field(10, gt=0, description="a checkpoint at least this often, within long epochs")
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
     pixel_store: bool = Field(True, description="keep decoded squares in cache_dir; else decode in every epoch")
-    cache_dir: Place = Field("~/.cache/dr-lab", min_length=1, description="what may be made again: facts and squares")
+    cache_dir: Place = Field(CACHE_DIR, min_length=1, description="what may be made again: facts and squares")
     out_dir: Place = Field("reports/manual", min_length=1, description="experiment folder")
     name: str = Field(
         "", pattern=rf"^({RUN_NAME})?$", description="run folder inside out_dir/runs; empty: from the parameters"

@@ -54,6 +54,7 @@ def start_notebook(
         # A thread that waits for its sibling sleeps instead of spinning. Where other processes use the cores too, as
         # with several jobs, a training step is three times as fast so.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONUTF8": "1",  # whatever the locale, notebooks and logs are UTF-8
     }
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
@@ -135,7 +136,7 @@ def find_executing(files: NotebookFiles) -> FoundProcess | None:
 def read_executed_parameters(files: NotebookFiles) -> Any:
     """Return what papermill was given when it began; None where nothing was."""
     try:
-        return yaml.safe_load(files.parameters.read_text())
+        return yaml.safe_load(files.parameters.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
@@ -160,5 +161,5 @@ def last_lines(log: Path, count: int) -> list[str]:
     """Return the last ``count`` lines of a log that say something; the last of an exception is type and message."""
     if not log.exists():
         return []
-    with log.open(errors="replace") as stream:
+    with log.open(encoding="utf-8", errors="replace") as stream:
         return list(deque((line.rstrip() for line in stream if line.strip()), maxlen=count))

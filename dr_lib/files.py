@@ -4,12 +4,15 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from dr_lib.errors import InputError
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -97,6 +100,16 @@ def scratch_folder(parent: Path | None = None) -> AbstractContextManager[Path]:
     return new_folder(parent or Path(tempfile.gettempdir()), ".dr-lab-", ".scratch")
 
 
+def private_folder() -> Path:
+    """Return this user's own folder among the temporary files; raises where that name is somebody else's."""
+    private = Path(tempfile.gettempdir()) / f"dr-lab-{os.getuid()}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    found = private.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise InputError(f"{private}: is not yours alone; set cache_dir to a folder of yours")
+    return private
+
+
 def in_use(folder: Path, prefix: str, suffix: str) -> bool:
     """Tell whether a process is at a file or folder of these names that it makes in ``folder``."""
     for path in _named(folder, prefix, suffix):
@@ -181,4 +194,4 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Return the JSON value in ``path``."""
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))

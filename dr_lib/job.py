@@ -166,9 +166,12 @@ class Job:
 
     def _how_it_ended(self, status: dict[str, Any]) -> str:
         """Say in one line what became of a process that recorded nothing itself."""
-        last = "".join(last_lines(self.files.log, 1)).strip() or "nothing was printed"
+        *before, last = [line.strip() for line in last_lines(self.files.log, 2)] or ["nothing was printed"]
         code = self.process.returncode
-        if "Kernel died" in last or code == -signal.SIGKILL or (code is None and status["state"] == "running"):
+        kernel_died = last.startswith("Kernel died")
+        if kernel_died and "SIGKILL" not in last:
+            return f"{last}: {' '.join(before) or 'nothing was printed'}"
+        if kernel_died or code == -signal.SIGKILL or (code is None and status["state"] == "running"):
             during = f" in epoch {status['epoch']}" if status.get("epoch") else ""
             return f"its process was killed{during}: by the system for want of memory, or by someone (kill -9)"
         return f"its process ended with status {code}: {last}"

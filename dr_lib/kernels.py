@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jupyter_client.kernelspec import KernelSpecManager
 from nbclient.exceptions import DeadKernelError
 from papermill import PapermillExecutionError, execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
@@ -26,6 +28,9 @@ from dr_lib.training.interruption import Interrupted, raising_signals
 
 ENGINE = "dr-lab"
 """The name under which papermill knows the engine here."""
+
+KERNEL_DIED = "Kernel died"
+"""What the log of such a kernel ends with: how it ended follows."""
 
 _LONGEST_FOLDER = 80
 """Characters; a socket's whole path may have 107 (``sun_path`` in unix(7))."""
@@ -50,6 +55,7 @@ class _Client(PapermillNotebookClient):
         self._last: dict[str, str] = {}
         self._showing = ""
         self._sign = 0.0
+        self.process: subprocess.Popen | None = None
         self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     async def async_start_new_kernel(self, **options: Any) -> None:
@@ -62,6 +68,7 @@ class _Client(PapermillNotebookClient):
 
     def process_message(self, msg: dict[str, Any], *where: Any, **options: Any) -> Any:
         self._give_sign()
+        self.process = self.process or getattr(self.km.provisioner, "process", None)  # gone after its end
         content = msg["content"]
         self._showing = (content.get("transient") or {}).get("display_id") or ""
         if self._showing and "text/plain" in content.get("data", {}):
@@ -119,12 +126,24 @@ class _Engine(NBClientEngine):
                 extra_arguments=options.get("extra_arguments", []),
             )
             manager = client.create_kernel_manager()
+            # No folder of specifications: one named python3 that somebody else has installed is of another interpreter.
+            manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
             manager.transport = "ipc"
             manager.connection_file = str(folder / "kernel.json")
             # A history database of its own: notebooks that run at the same time would wait for each other's. And the
             # frozen-modules notice of the debugger would be the first line of every log.
             own = {"IPYTHONDIR": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-            return client.execute(env=os.environ | own)
+            try:
+                return client.execute(env=os.environ | own)
+            except DeadKernelError:
+                raise DeadKernelError(f"{KERNEL_DIED} with {_how_it_ended(client.process)}") from None
+
+
+def _how_it_ended(process: subprocess.Popen | None) -> str:
+    code = process.poll() if process else None
+    if code is None:
+        return "an unknown status"
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
 
 
 papermill_engines.register(ENGINE, _Engine)
@@ -142,7 +161,7 @@ def main() -> int:
             execute_notebook(
                 notebook,
                 executed,
-                yaml.safe_load(Path(parameters).read_text()),
+                yaml.safe_load(Path(parameters).read_text(encoding="utf-8")),
                 engine_name=ENGINE,
                 kernel_name="python3",
                 progress_bar=False,
@@ -151,8 +170,8 @@ def main() -> int:
     except PapermillExecutionError as error:
         print(_ESCAPES.sub("", str(error)).strip())
         return 1
-    except DeadKernelError:
-        print("Kernel died")
+    except DeadKernelError as error:
+        print(error)
         return 138
     except Interrupted as stop:
         print(f"interrupted by {stop.signal.name}")

@@ -182,7 +182,7 @@ def _table(config: RunConfig) -> pd.DataFrame:
 
 def _survey(config: RunConfig, table: pd.DataFrame) -> Survey:
     """Return what knows where the squares of a run's photographs are kept, or will be."""
-    data_dir, cache_dir = Path(config.data_dir).expanduser(), cache_folder(config.cache_dir)
+    data_dir, cache_dir = Path(config.data_dir), cache_folder(config.cache_dir)
     if _to_be_drawn(config):
         photographs = FolderPhotographs({image: data_dir / f"{image}.jpeg" for image in table["image"]})
         return Survey(photographs, data_dir, cache_dir, progress=False)
@@ -192,7 +192,7 @@ def _survey(config: RunConfig, table: pd.DataFrame) -> Survey:
 
 def _free(folder: Path) -> str:
     """Return the room on the disk that ``folder`` is on, or will be."""
-    folder = folder.expanduser().resolve()
+    folder = folder.resolve()
     there = next(place for place in (folder, *folder.parents) if place.exists())
     status = os.statvfs(there)
     return f"{status.f_bavail * status.f_frsize / 1e9:.0f} GB"

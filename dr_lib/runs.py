@@ -172,7 +172,7 @@ class RunFolder(NotebookFiles):
         A thousand of them are read in a fraction of the time that a data frame takes.
         """
         try:
-            heading, *rows = csv.reader(self.history.read_text().splitlines())
+            heading, *rows = csv.reader(self.history.read_text(encoding="utf-8").splitlines())
         except (FileNotFoundError, ValueError):
             return {}
         return dict(zip(heading, rows[-1], strict=False)) if rows else {}

@@ -58,7 +58,26 @@ def test_kernels_talk_through_sockets_of_their_own_and_logs_tell_what_stays(exec
 def test_a_kernel_that_dies_leaves_how_far_it_was(execute):
     status, log = execute(DIES)
     assert status != 0
-    assert log[-1] == "Kernel died" and log[-2].startswith("epoch 1: ") and "Traceback" not in "\n".join(log)
+    assert (
+        log[-1] == "Kernel died with signal SIGKILL"
+        and log[-2].startswith("epoch 1: ")
+        and "Traceback" not in "\n".join(log)
+    )
+
+
+def test_the_kernel_is_the_running_interpreter_whatever_is_installed(execute, tmp_path, monkeypatch):
+    """As modules of clusters do, another specification called python3 comes first in JUPYTER_PATH."""
+    other = tmp_path / "jupyter" / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "other", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    status, log = execute("import sys; print('it is', sys.executable)")
+    assert status == 0 and f"it is {sys.executable}" in log
+
+
+def test_a_kernel_that_ends_by_itself_says_with_which_status(execute):
+    status, log = execute("import os; os._exit(7)")
+    assert status != 0 and log[-1] == "Kernel died with status 7"
 
 
 def test_an_error_is_the_cells_own(execute):

@@ -46,12 +46,13 @@ def guarded_folder(folder: Path) -> Iterator[None]:
 def _pipe() -> IO[str]:
     """Start the guard of this process, and return the way to it."""
     path = [str(folder) for folder in sys.path]
+    watch = f"import sys; sys.path[:] = {path!r}; from {__name__} import _watch; _watch()"
     guard = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path[:] = {path!r}; from {__name__} import _watch; _watch()"],
+        [sys.executable, "-X", "utf8", "-c", watch],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,  # Ray ends a worker together with its group
     )
     return guard.stdin

@@ -73,7 +73,7 @@ def write_token(experiment: Experiment) -> str:
 def shares_disk(order: Order) -> bool:
     """Tell whether this machine, in the driver's folder, sees the experiment folder of the driver."""
     try:
-        return order.experiment.token.read_text() == order.token
+        return order.experiment.token.read_text(encoding="utf-8") == order.token
     except OSError:
         return False
 

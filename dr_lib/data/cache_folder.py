@@ -3,12 +3,10 @@
 import functools
 import logging
 import os
-import stat
-import tempfile
 from pathlib import Path
 
-from dr_lib.config import RunConfig
-from dr_lib.errors import InputError
+from dr_lib.config import CACHE_DIR
+from dr_lib.files import private_folder
 
 log = logging.getLogger("dr_lib.data")
 
@@ -20,21 +18,21 @@ def cache_folder(cache_dir: str) -> Path:
     files that only this user can read, and a line in the log says so. Raises :class:`InputError` where that one belongs
     to somebody else.
     """
-    folder = Path(cache_dir).expanduser()
-    if folder != Path(RunConfig.model_fields["cache_dir"].default).expanduser() or _can_be_written(folder):
+    folder = Path(os.path.expanduser(cache_dir))
+    has_home = folder.is_absolute()
+    if folder != Path(os.path.expanduser(CACHE_DIR)) or (has_home and _can_be_written(folder)):
         return folder
-    private = Path(tempfile.gettempdir()) / f"dr-lab-{os.getuid()}"
-    private.mkdir(mode=0o700, exist_ok=True)
-    found = private.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise InputError(f"{private}: is not yours alone; set cache_dir to a folder of yours")
+    private = private_folder()
     _say_once(folder, private)
     return private
 
 
 def _can_be_written(folder: Path) -> bool:
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 @functools.cache

@@ -2,10 +2,14 @@
 
 import functools
 import logging
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 
+import numba
 from numba import njit
+
+from dr_lib.errors import InputError
+from dr_lib.files import private_folder
 
 log = logging.getLogger("dr_lib.data")
 
@@ -14,19 +18,18 @@ def compiled(function: Callable) -> Callable:
     """Return ``function`` compiled at its first call, without the lock of Python's threads.
 
     The code is kept beside the module or in the user's cache folder. Where neither can be written, as in a read-only
-    installation without a home, every process compiles anew, which takes some seconds; a line in the log says so.
+    installation without a home, it is kept among the temporary files; without these every process compiles anew, which
+    takes some seconds, and a line in the log says so.
     """
-    try:
+    with suppress(RuntimeError):  # numba: no locator available
         return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba: no locator available
-        _say_once()
-        return njit(nogil=True)(function)
+    with suppress(RuntimeError, OSError, InputError):
+        numba.config.CACHE_DIR = str(private_folder() / "numba")
+        return njit(cache=True, nogil=True)(function)
+    _say_once()
+    return njit(nogil=True)(function)
 
 
 @functools.cache
 def _say_once() -> None:
-    log.warning(
-        "no place for compiled code: every process compiles anew; set NUMBA_CACHE_DIR to a folder of yours, such as "
-        "one in %s",
-        tempfile.gettempdir(),
-    )
+    log.warning("no place for compiled code: every process compiles anew; set NUMBA_CACHE_DIR to a folder of yours")

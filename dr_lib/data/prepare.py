@@ -68,7 +68,7 @@ def prepare_data(
     named.
     """
     table = read_table(config, progress, to_train=to_train)
-    data_dir = Path(config.data_dir).expanduser()
+    data_dir = Path(config.data_dir)
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
     survey = Survey(photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
     facts = survey.facts(table["image"], wanted_squares(config, table))
@@ -91,7 +91,7 @@ def read_table(config: RunConfig, progress: bool = True, *, to_train: bool = Tru
     which photographs a reader that takes the first line for a header would lose. ``to_train``: as for
     :func:`prepare_data`.
     """
-    data_dir = Path(config.data_dir).expanduser()
+    data_dir = Path(config.data_dir)
     if config.data_dir == DEMO_DIR:
         _draw_if_missing(config, data_dir, progress)
     labels = read_labels(data_dir, config.labels, config.labels_file)

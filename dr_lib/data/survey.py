@@ -252,7 +252,7 @@ class Survey:
                 f"cache_dir {self.cache_dir}: cannot be written ({error.strerror}); set cache_dir to a folder of yours"
             ) from None
         path = self.folder / "lock"
-        with path.open("a+") as stream:
+        with path.open("a+", encoding="utf-8") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dr_lib.errors import InputError
-from dr_lib.options import Assignments, DataFile
+from dr_lib.options import Assignments, DataFile, check_output
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="RUN/checkpoints/best.pt")]
 
@@ -58,6 +58,8 @@ def predict(
     from dr_lib.data.cache_folder import cache_folder
     from dr_lib.deployment.sources import photographs_named
 
+    if out:
+        check_output(out, folder=False)
     form = _form(form, as_csv, as_json, out)
     paths = photographs_named(images, sys.stdin.buffer)
 
@@ -106,6 +108,7 @@ def export(
     out = out or checkpoint.with_suffix(".onnx")
     if out.suffix.lower() != ".onnx":
         raise InputError(f"--out {out}: needs a name that ends in .onnx, which is how predict knows it")
+    check_output(out, folder=False)
 
     from dr_lib.deployment.model_card import model_card
     from dr_lib.deployment.onnx_export import describe, export_onnx

@@ -95,7 +95,7 @@ def squares_to_check(trained: TrainedNetwork, recipe: SquareRecipe) -> np.ndarra
     from dr_lib.data.generated import draw_fundus
 
     drawn = [draw_fundus(patient=1 + grade, eye="left", grade=grade, size=256).pixels for grade in GRADES]
-    folder = Path(trained.config.data_dir).expanduser()
+    folder = Path(trained.config.data_dir)
     paths = list(islice(photographs_in(folder), CHECKED_ON)) if folder.is_dir() else []
     own = [square for _, _, square in squares_of(paths, recipe) if square is not None]
     return np.stack([*own, *(recipe.make(pixels) for pixels in drawn)])

@@ -85,4 +85,4 @@ def _output(cell: Any, output: Any, pictures: Pictures) -> str:
 
 def _pictures_of(report: Path) -> set[str]:
     """Return the names of the pictures that an earlier report links to, as far as they are names of ours."""
-    return set(_OWN_PICTURE.findall(report.read_text())) if report.exists() else set()
+    return set(_OWN_PICTURE.findall(report.read_text(encoding="utf-8"))) if report.exists() else set()

@@ -171,4 +171,5 @@ def style() -> HTML:
     )
     # Twice the class: JupyterLab's own style sets every cell of a table right, and every other row on grey.
     tables = ".dr.dr tbody tr:nth-child(n) { background: none; }"
-    return HTML(f"<style>.dr {{ {colours} max-width: 46rem; }}\n.dr.dr {{ {PIECES.read_text()} }}\n{tables}</style>")
+    pieces = PIECES.read_text(encoding="utf-8")
+    return HTML(f"<style>.dr {{ {colours} max-width: 46rem; }}\n.dr.dr {{ {pieces} }}\n{tables}</style>")

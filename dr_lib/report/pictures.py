@@ -59,7 +59,7 @@ def find_pictures(study: Study) -> StudyPhotographs | str:
     if config is None:
         return "No photographs are shown: no run has recorded where they are."
     gone = not_here(study)
-    data_dir = Path(config.data_dir).expanduser()
+    data_dir = Path(config.data_dir)
     if not data_dir.exists():
         return gone
     try:

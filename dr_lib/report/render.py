@@ -164,7 +164,7 @@ def _tell_headings_apart(page: str) -> str:
 @lru_cache(maxsize=1)
 def _script_and_policy() -> dict[str, str]:
     """Return the page's script, and the policy that lets a browser run no other and load nothing from anywhere."""
-    script = "\n".join((_TEMPLATES / "page" / name).read_text() for name in _SCRIPTS)
+    script = "\n".join((_TEMPLATES / "page" / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "

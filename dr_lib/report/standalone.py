@@ -20,7 +20,7 @@ def standalone_svg(svg: str) -> str:
     assert box is not None
     x, y, width, height = map(float, box[1].split())
     x, y, width, height = x - _MARGIN, y - _MARGIN, width + 2 * _MARGIN, height + 2 * _MARGIN
-    rules = "".join(_RULE.findall(PIECES.read_text())) if 'class="d-' in svg else ""
+    rules = "".join(_RULE.findall(PIECES.read_text(encoding="utf-8"))) if 'class="d-' in svg else ""
     ground = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" fill="#ffffff"/>'
     opening, _, body = svg.partition(">")
     opening = opening.replace(box[0], f'viewBox="{x:g} {y:g} {width:g} {height:g}"')
@@ -42,6 +42,6 @@ def _resolved(svg: str) -> str:
 @lru_cache(maxsize=1)
 def _light_values() -> dict[str, str]:
     # The first rule of the page's style; in single quotes, since they end up in attributes.
-    root = _ROOT.search((PIECES.parent / "style.css").read_text())
+    root = _ROOT.search((PIECES.parent / "style.css").read_text(encoding="utf-8"))
     assert root is not None
     return {name: value.replace('"', "'") for name, value in _SETTING.findall(root[1])}

@@ -49,12 +49,14 @@ def launch(config: RunConfig, *, fresh: bool = False) -> None:
     """
     with scratch_folder() as scratch:
         parameters = scratch / "parameters.yaml"
-        parameters.write_text(yaml.safe_dump(config.model_dump()))
+        parameters.write_text(yaml.safe_dump(config.model_dump()), encoding="utf-8")
         command = [
-            sys.executable, "-m", "dr_lib.training.launch", "--standalone", "--nproc-per-node", str(config.devices),
-            "--log-dir", str(scratch), "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
+            sys.executable, "-X", "utf8", "-m", "dr_lib.training.launch",
+            "--standalone", "--nproc-per-node", str(config.devices), "--log-dir", str(scratch),
+            "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
         ]  # fmt: skip
-        last, pipe = "", {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        last = ""
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
         with (
             subprocess.Popen(command, **pipe, start_new_session=True) as process,
             Interruption(lambda: os.killpg(process.pid, signal.SIGTERM)) as interruption,

@@ -26,7 +26,7 @@ def held(lock: Path) -> Iterator[None]:
     are forked meanwhile do not inherit it, and so cannot keep it beyond the death of the run.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as stream:
+    with lock.open("a+", encoding="utf-8") as stream:
         try:
             fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -61,7 +61,7 @@ def git_commit() -> str | None:
     """Return the commit of the checkout that the library lies in, ``-dirty`` where files differ; None outside one."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, encoding="utf-8", timeout=30)
     except OSError:  # no git on this machine
         return None
     return done.stdout.strip() if done.returncode == 0 else None

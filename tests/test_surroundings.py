@@ -1,0 +1,196 @@
+"""The command in surroundings that are not the usual ones: no home, full or closed outputs, odd folders and locales."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import dr_lab
+
+from dr_lib import notebook
+from dr_lib.config import CACHE_DIR, RunConfig
+from dr_lib.data import cache_folder as module
+from dr_lib.data import compiled as compiler
+from dr_lib.data.cache_folder import cache_folder
+from dr_lib.errors import InputError, of_the_machine
+from dr_lib.options import check_output
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def params(tmp_path):
+    (tmp_path / "run.yaml").write_text("epochs: 9\n", encoding="utf-8")
+    return tmp_path / "run.yaml"
+
+
+def shell(line, folder):
+    """Run a line of a shell in ``folder`` with ``DR`` for the command."""
+    command = f"{sys.executable} -m dr_lib.cli"
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    return subprocess.run(
+        ["bash", "-c", line.replace("DR", command)], cwd=folder, env=environment, capture_output=True, timeout=120
+    )
+
+
+# Homes
+
+
+def test_home_stands_for_its_sign_in_every_place(monkeypatch, params, capsys):
+    monkeypatch.setenv("HOME", "/h")
+    places = ("data_dir", "cache_dir", "out_dir", "pretrained_weights")
+    config = RunConfig(**{place: f"~/{place}" for place in places})
+    assert [getattr(config, place) for place in places] == [f"/h/{place}" for place in places]
+    monkeypatch.setenv("HOME", str(params.parent))
+    assert dr_lab("check", "~/run.yaml") == 0 and "epochs: 9" in capsys.readouterr().out
+
+
+def test_without_a_home_a_path_in_it_is_refused(monkeypatch):
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(InputError, match="no such home folder"):
+        RunConfig.from_mapping({"data_dir": "~/photographs"})
+    assert RunConfig().cache_dir == CACHE_DIR
+
+
+def test_without_a_home_the_cache_is_private_among_temporary_files(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/proc/none")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = cache_folder(RunConfig().cache_dir)
+    assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
+    assert cache_folder("/proc/elsewhere") == Path("/proc/elsewhere"), "a folder that was chosen stays"
+    folder.chmod(0o755)
+    with pytest.raises(InputError, match="not yours alone"):
+        cache_folder(RunConfig().cache_dir)
+
+
+def test_a_home_that_can_be_written_keeps_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder(RunConfig().cache_dir) == tmp_path / ".cache" / "dr-lab"
+    assert module.cache_folder(str(tmp_path / "mine")) == tmp_path / "mine"
+
+
+def test_without_a_place_for_machine_code_functions_are_compiled_all_the_same(monkeypatch, caplog):
+    from numba.core.caching import CacheImpl
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    compiler._say_once.cache_clear()
+    total = compiler.compiled(lambda values: values.sum())
+    assert total(np.ones(3)) == 3 and "NUMBA_CACHE_DIR" in caplog.text
+
+
+def test_machine_code_is_kept_among_temporary_files_where_the_usual_places_cannot_be_written(monkeypatch, tmp_path):
+    from numba.core.caching import CacheImpl, UserProvidedCacheLocator
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [UserProvidedCacheLocator])
+    monkeypatch.setattr("numba.config.CACHE_DIR", "/proc/none")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    total = compiler.compiled(lambda values: values.sum())
+    assert total(np.ones(3)) == 3 and list(tmp_path.glob("dr-lab-*/numba/*/*.nbc"))
+
+
+# Where relative paths count from
+
+
+@pytest.mark.parametrize(
+    ("folder", "jupyter", "entered"),
+    [("notebooks", True, True), ("notebooks", False, False), ("elsewhere/notebooks", True, False)],
+)
+def test_only_jupyterlab_in_the_projects_own_notebooks_goes_to_the_project(
+    monkeypatch, tmp_path, folder, jupyter, entered
+):
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "dr_lib").mkdir()
+    monkeypatch.setattr(notebook, "__file__", str(tmp_path / "dr_lib" / "notebook.py"))
+    for name in notebook._SET_BY_EDITORS:
+        monkeypatch.delenv(name, raising=False)
+    if jupyter:
+        monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+    monkeypatch.chdir(tmp_path / folder)
+    notebook.enter_project()
+    assert Path.cwd() == (tmp_path if entered else tmp_path / folder)
+
+
+# Outputs
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("DR check run.yaml >/dev/full", 1, "cannot be written: No space left on device"),
+        ("DR check run.yaml >&-", 0, ""),
+        ("DR check run.yaml <&-", 0, ""),
+        ("mkdir gone && cd gone && rmdir ../gone && DR check ../run.yaml", 2, "the current folder has been deleted"),
+        ("PYTHONIOENCODING=ascii DR check run.yaml --set name=ü", 0, ""),
+    ],
+)
+def test_odd_outputs_and_folders_are_one_line_at_most(params, line, status, said):
+    ended = shell(line, params.parent)
+    assert ended.returncode == status, ended.stderr
+    lines = ended.stderr.decode().splitlines()
+    assert len(lines) == bool(said) and all(said in line and line.startswith("dr-lab: ") for line in lines)
+
+
+def test_a_reader_who_leaves_ends_the_command_without_a_word(params):
+    ended = shell("DR check run.yaml | true; exit ${PIPESTATUS[0]}", params.parent)
+    assert ended.returncode in (0, 1, 141) and not ended.stderr
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for path, folder, said in [
+        (tmp_path / "file", True, "is a file"),
+        (tmp_path / "file" / "below", False, "is a file"),
+        (tmp_path, False, "is a folder"),
+        (tmp_path / ("x" * 250), True, "too long"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            check_output(path, folder=folder)
+    check_output(tmp_path / "new" / "folder", folder=True)
+    check_output(tmp_path / "file", folder=False)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(InputError, match="cannot be written"):
+        check_output(tmp_path / "new", folder=True)
+
+
+@pytest.mark.parametrize(("command", "place"), [("audit", "file"), ("run", "file"), ("predict", "")])
+def test_commands_ask_for_their_output_first(command, place, tmp_path, params, capsys):
+    (tmp_path / "file").touch()
+    what = ["lost.pt", "lost.jpeg"] if command == "predict" else ["--data", params]
+    assert dr_lab(command, *what, "--out", tmp_path / place) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.touch()
+    refused = PermissionError(errno.EACCES, "Permission denied", str(path))
+    assert "cannot be written" in of_the_machine(refused)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert "cannot be read: Permission denied" in of_the_machine(refused)
+    assert "cannot be written" in of_the_machine(OSError(errno.EDQUOT, "Disk quota exceeded", str(path)))
+    assert "cannot be used" in of_the_machine(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))
+    assert "not enough memory" in of_the_machine(MemoryError())
+    assert "not enough memory" in of_the_machine(ImportError("x.so: failed to map segment from shared object"))
+    assert not of_the_machine(FileNotFoundError(errno.ENOENT, "No such file", "a")), "a bug, not the machine"
+    assert not of_the_machine(RuntimeError("size mismatch"))
+
+
+# Encodings
+
+
+def test_every_text_file_is_read_and_written_in_an_encoding_that_is_named():
+    """Without one, Python takes that of the locale."""
+    calls = re.compile(r"\.(?:read_text|write_text)\(|(?<![\w.])open\(|(?:path|log|lock)\.open\(|text=True")
+    named = re.compile(r"encoding=|\"[rwa]\+?b\"|def open|self\.open")
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((PROJECT / "dr_lib").rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if calls.search(line)
+    ]
+    assert len(lines) > 20
+    assert [line for line in lines if not named.search(line)] == []
