@@ -135,7 +135,9 @@ class _Engine(NBClientEngine):
             own = {"IPYTHONDIR": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
             try:
                 return client.execute(env=os.environ | own)
-            except DeadKernelError:
+            except (DeadKernelError, RuntimeError) as error:
+                if KERNEL_DIED not in str(error) and not isinstance(error, DeadKernelError):
+                    raise  # not "Kernel died before replying to kernel_info"
                 raise DeadKernelError(f"{KERNEL_DIED} with {_how_it_ended(client.process)}") from None
 
 

@@ -198,8 +198,19 @@ class Touches:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("content", [{"model": slice(1)}, b"nothing", b"", None])
-def test_torchs_advice_to_load_unsafely_is_not_passed_on(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {"model": slice(1)},
+            "not a checkpoint that torch can read safely (damaged, cut off, or not of weights alone)",
+        ),
+        (b"nothing", "not a checkpoint that torch can read safely (damaged, cut off, or not of weights alone)"),
+        (b"", "is empty; restore it from a copy"),
+        (None, "is damaged, its checksum differs from that of what was written; restore it from a copy"),
+    ],
+)
+def test_torchs_advice_to_load_unsafely_is_not_passed_on(tmp_path, content, said):
     file = tmp_path / "net.pt"
     if isinstance(content, dict):
         torch.save(content, file)
@@ -208,9 +219,7 @@ def test_torchs_advice_to_load_unsafely_is_not_passed_on(tmp_path, content):
         file.write_bytes(file.read_bytes()[:9000] if content is None else content)
     with pytest.raises(InputError) as refusal:
         load_weights_file(build_model("shufflenet_v2_x0_5"), file)
-    assert str(refusal.value) == (
-        f"{file}: not a checkpoint that torch can read safely (damaged, cut off, or not of weights alone)"
-    )
+    assert str(refusal.value) == f"{file}: {said}"
 
 
 def test_weights_that_are_not_finite_are_no_start(tmp_path):

@@ -152,7 +152,7 @@ def _judge_jpeg(data: bytes, header: Header, at_least: int) -> tuple[_Found, np.
     try:
         pixels, complaint = decode_strictly(whole, header, at_least), ""
     except ValueError as error:
-        pixels, complaint = decode_rgb(whole, at_least), str(error)
+        pixels, complaint = None, str(error)  # decoded after measuring, which needs the memory
     if structure.arithmetic:
         found = _measure_arithmetic(whole, structure, header, complaint)
     else:
@@ -160,7 +160,7 @@ def _judge_jpeg(data: bytes, header: Header, at_least: int) -> tuple[_Found, np.
     if found[0] == NO_END_MARKER and not _may_have_been_marker(data[structure.usable :]):
         lost = lost_from_piece(whole, structure, header, len(structure.pieces) - 1) or 1.0
         found = CORRUPT, lost, "end marker is missing; what stands in its place is no part of a sound file"
-    return found, pixels
+    return found, decode_rgb(whole, at_least) if pixels is None else pixels
 
 
 def _may_have_been_marker(rest: bytes) -> bool:
