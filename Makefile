@@ -9,7 +9,7 @@ SET ?=
 # Two runs at a time fill two cores better than one run with two threads.
 JOBS ?= 2
 OUT ?= reports/$(basename $(notdir $(DATA)))
-TESTS ?= -m "not slow"
+TESTS ?= -m "not slow and not odd"
 
 # Threads of torch that wait for each other sleep: spinning, they starve whatever else runs on the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE

@@ -1,0 +1,161 @@
+"""140 odd inputs, each drawn from its number: a right result, or one line with status 1 or 2; nothing lost silently."""
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import dr_lab
+from odd_inputs import (
+    LABEL_CHANGES,
+    PHOTOGRAPHS,
+    PLACES,
+    READ,
+    REFUSED,
+    as_json,
+    beside,
+    odd_labels,
+    odd_photograph,
+    opens_whole,
+    pick,
+)
+from test_deployment import write_checkpoint
+
+pytestmark = pytest.mark.odd
+
+SECONDS = 100
+"""After which a command hangs; most take two."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+FORKS = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_once():
+    """Have one process import what commands need; it forks for each, with no thread of torch's running yet."""
+    paths = [str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        FORKS.set_forkserver_preload(["test_deployment", "dr_lib.report.audit_page"])
+        yield
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A small network with random weights, as a run keeps it."""
+    path = tmp_path_factory.mktemp("network") / "net.pt"
+    maker = FORKS.Process(target=write_checkpoint, args=(path,))
+    maker.start()
+    maker.join()
+    return path
+
+
+def command(folder: Path, *arguments: object) -> Ended:
+    """Run ``dr-lab`` within ``folder``."""
+    process = FORKS.Process(target=_command, args=(folder, arguments))
+    process.start()
+    process.join(SECONDS)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"hangs: dr-lab {' '.join(map(str, arguments))}")
+    texts = ((folder / name).read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr"))
+    return Ended(process.exitcode, *texts)
+
+
+def _command(folder: Path, arguments: tuple) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # and so with one decoder
+    written = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+    for number, (name, flags) in enumerate([(os.devnull, os.O_RDONLY), ("stdout", written), ("stderr", written)]):
+        os.dup2(os.open(name, flags), number)
+    sys.exit(dr_lab(*arguments))
+
+
+def assert_tidy(ended: Ended, *, statuses: tuple[int, ...] = (0, 1, 2)) -> None:
+    """Assert that a command succeeded, or said why it did not in one line, and that no terminal obeys what it says."""
+    assert ended.status in statuses, ended
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert "\x1b" not in ended.stdout + ended.stderr
+    if ended.status:
+        said = [line for line in ended.stderr.splitlines() if line.startswith("dr-lab: ")]
+        assert len(said) == 1 and len(said[0]) < 2000, ended
+
+
+def audited(folder: Path, *settings: str) -> tuple[Ended, dict]:
+    """Return how the audit of ``folder/data`` ended, and its ``audit.json``."""
+    (folder / "data.yaml").write_text("data_dir: data\ncache_dir: cache\nlabels: auto\n", encoding="utf-8")
+    options = [option for setting in settings for option in ("--set", setting)]
+    ended = command(folder, "audit", "--data", "data.yaml", "--out", "out", *options)
+    return ended, as_json(folder / "out" / "audit.json") if ended.status == 0 else {}
+
+
+@pytest.mark.parametrize("number", range(70))
+def test_label_file(number, tmp_path):
+    rng = np.random.default_rng([1, number])
+    change = [*LABEL_CHANGES][number] if number < len(LABEL_CHANGES) else pick(rng, LABEL_CHANGES)
+    labels = odd_labels(rng, tmp_path / "data", change)
+    ended, found = audited(tmp_path, "validation_share=0")
+    assert_tidy(ended, statuses={READ: (0,), REFUSED: (2,)}.get(labels.must, (0, 2)))
+    if ended.status == 0:
+        counts = np.sum([split["counts"] for split in found["splits"].values()], axis=0)
+        unlabelled, missing = found["files"]["unlabelled"], found["files"]["missing"]
+        assert found["damage"]["checked"] + len(missing) == counts.sum()
+        assert found["damage"]["checked"] + len(unlabelled) == len(labels.grades)
+        if not missing:
+            assert counts.tolist() == np.bincount([*labels.grades.values()], minlength=5).tolist()
+        if labels.must == READ:
+            assert not missing and not unlabelled
+
+
+@pytest.mark.parametrize("batch", range(7))
+def test_photographs(batch, tmp_path, network):
+    kinds = [*PHOTOGRAPHS, *PLACES]
+    numbers = range(10 * batch, 10 * (batch + 1))
+    grades = {f"{patient}_left": patient % 5 for patient in range(6)} | {f"odd{number}": 2 for number in numbers}
+    beside(tmp_path / "data", grades)
+    paths = {}
+    for number in numbers:
+        rng = np.random.default_rng([2, number])
+        paths[f"odd{number}"] = tmp_path / "data" / "images" / f"odd{number}{pick(rng, ['.jpeg', '.png', '.tif'])}"
+        odd_photograph(rng, paths[f"odd{number}"], kinds[number] if number < len(kinds) else pick(rng, PHOTOGRAPHS))
+    ended, found = audited(tmp_path)
+    assert_tidy(ended, statuses=(0,))
+    missing = set(found["files"]["missing"])
+    damaged = {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]}
+    assert found["damage"]["checked"] + len(missing) == len(grades)
+    assert {*missing, *damaged} <= {*paths}
+    for image in {*paths} - {*missing, *damaged}:
+        assert paths[image].is_file() and opens_whole(paths[image])
+
+    graded = command(tmp_path, "predict", network, *paths.values(), "--json", "--cache", "cache")
+    while graded.status == 2:  # of the paths that are no files, each is refused with its name
+        assert_tidy(graded)
+        refused = [image for image, path in paths.items() if str(path) in graded.stderr]
+        assert refused and not any(paths.pop(image).is_file() for image in refused)
+        graded = command(tmp_path, "predict", network, *paths.values(), "--json", "--cache", "cache")
+    assert_tidy(graded)
+    answers = {Path(one["image"]).stem: one for one in json.loads(graded.stdout)}
+    assert answers.keys() >= paths.keys() - missing
+    for image, one in answers.items():
+        if one["grade"] is None:
+            assert one["verdict"] != "intact" and (image in missing or damaged[image] == one["verdict"])
+        else:
+            assert math.isclose(sum(one["probabilities"]), 1, abs_tol=1e-6)
+            assert damaged.get(image, "end marker missing") == "end marker missing"
+    assert graded.status == (1 if any(one["grade"] is None for one in answers.values()) else 0)
