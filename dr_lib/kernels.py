@@ -3,7 +3,6 @@
 Kernels that start at the same time race for TCP ports; these talk through sockets in a folder of their own.
 """
 
-import asyncio
 import logging
 import os
 import re
@@ -23,16 +22,14 @@ from papermill import PapermillExecutionError, execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
+from dr_lib.execution import KERNEL_DIED
 from dr_lib.files import scratch_folder
 from dr_lib.training.interruption import Interrupted, raising_signals
 
 ENGINE = "dr-lab"
 """The name under which papermill knows the engine here."""
 
-KERNEL_DIED = "Kernel died"
-"""What the log of such a kernel ends with: how it ended follows."""
-
-_LONGEST_FOLDER = 80
+_LONGEST_FOLDER = 107 - len("/.dr-lab-12345678.scratch/kernel-ipc-1")
 """Characters; a socket's whole path may have 107 (``sun_path`` in unix(7))."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -56,15 +53,6 @@ class _Client(PapermillNotebookClient):
         self._showing = ""
         self._sign = 0.0
         self.process: subprocess.Popen | None = None
-        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    async def async_start_new_kernel(self, **options: Any) -> None:
-        """Start the kernel, and leave signals to the caller: nbclient takes them, ends the kernel and goes on."""
-        loop = asyncio.get_running_loop()
-        for number, handler in self._handlers.items():
-            if loop.remove_signal_handler(number):
-                signal.signal(number, handler)
-        await super().async_start_new_kernel(**options)
 
     def process_message(self, msg: dict[str, Any], *where: Any, **options: Any) -> Any:
         self._give_sign()
@@ -136,8 +124,8 @@ class _Engine(NBClientEngine):
             try:
                 return client.execute(env=os.environ | own)
             except (DeadKernelError, RuntimeError) as error:
-                if KERNEL_DIED not in str(error) and not isinstance(error, DeadKernelError):
-                    raise  # not "Kernel died before replying to kernel_info"
+                if KERNEL_DIED not in str(error):
+                    raise
                 raise DeadKernelError(f"{KERNEL_DIED} with {_how_it_ended(client.process)}") from None
 
 
