@@ -1,21 +1,19 @@
 """The ``dr-lab`` command."""
 
-import io
-import os
-import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from dr_lib.command_line import run_command
 from dr_lib.deployment import commands
-from dr_lib.errors import Failure, InputError, of_the_machine
+from dr_lib.errors import InputError
 from dr_lib.options import Assignments, DataFile, check_output
 from dr_lib.terminal import printable
-from dr_lib.training.interruption import Interrupted, raising_signals
+from dr_lib.training.interruption import Interrupted
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
 # most mistakes are answered at once.
@@ -259,65 +257,7 @@ def check(
 
 def main() -> None:
     """Run the command line; bad input is one line on stderr and exit status 2."""
-    _open_streams()
-    try:
-        with raising_signals():
-            _check_folder()
-            app(args=[_with_home(argument) for argument in sys.argv[1:]])
-    except InputError as error:
-        _end(str(error), 2)
-    except Failure as error:
-        _end(str(error), 1)
-    except Interrupted as stop:
-        _end(f"interrupted by {stop.signal.name}", stop.exit_status)
-    except BrokenPipeError:
-        _end("", 128 + signal.SIGPIPE)
-    except Exception as error:
-        reason = of_the_machine(error)
-        if not reason:
-            raise
-        _end(reason, 1)
-    except SystemExit as end:
-        _end("", end.code)
-
-
-def _open_streams() -> None:
-    """Let what a terminal cannot show be escaped, and what is closed be nothing, instead of ending the command."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _check_folder() -> None:
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        raise InputError("the current folder has been deleted; go to another") from None
-
-
-def _with_home(argument: str) -> str:
-    """Return an argument with the home folder for ``~``, which shells leave as it is in ``--out=~/x``."""
-    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return option + equals + (os.path.expanduser(value) if value.startswith("~") else value)
-
-
-def _end(line: str, status: int | str | None) -> NoReturn:
-    """Exit with ``line`` on stderr, and with status 1 instead of 0 where what was printed could not be."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        # Python would try once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if isinstance(error, BrokenPipeError):
-            status = status or 128 + signal.SIGPIPE
-        else:
-            line, status = line or f"standard output: cannot be written: {error.strerror}", status or 1
-    if line:
-        print(f"dr-lab: {line}", file=sys.stderr)
-    sys.exit(status)
+    run_command(app)
 
 
 if __name__ == "__main__":

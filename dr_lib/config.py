@@ -35,9 +35,9 @@ def _no_bool(value: Any) -> Any:
 
 
 def _with_home(path: str) -> str:
-    """Put the home folder in the place of a leading ``~``; without a home the default of ``cache_dir`` stays."""
+    """Put the home folder in the place of a leading ``~``."""
     expanded = os.path.expanduser(path)
-    if expanded.startswith("~") and path != CACHE_DIR:
+    if expanded.startswith("~"):
         raise ValueError("there is no such home folder; write the whole path")
     return expanded
 
@@ -45,8 +45,8 @@ def _with_home(path: str) -> str:
 # Torch and numpy count in numbers of so many bits, and a larger one is a slip of the keyboard.
 Int = Annotated[int, BeforeValidator(_no_bool), Field(lt=2**31)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
-Inside = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-Place = Annotated[Inside, AfterValidator(_with_home)]
+PathText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Place = Annotated[PathText, AfterValidator(_with_home)]
 Share = Annotated[Float, Field(ge=0, lt=1)]
 
 
@@ -64,8 +64,8 @@ class RunConfig(BaseModel):
     labels: Literal["course", "kaggle", "aptos", "table", "medmnist", "auto"] = Field(
         "auto", description="form of the labels; auto recognises it by the files that are there"
     )
-    labels_file: Inside = Field("", description="label file inside data_dir, where it has not its usual name")
-    images_dir: Inside = Field("", description="folder of the photographs inside data_dir; empty: looked for")
+    labels_file: PathText = Field("", description="label file inside data_dir, where it has not its usual name")
+    images_dir: PathText = Field("", description="folder of the photographs inside data_dir; empty: looked for")
     limit: Int = Field(0, ge=0, description="at most this many photographs of each split, stratified; 0: all")
     validation_share: Share = Field(0.1, description="share of the training patients held out to choose the epoch")
     given_validation: bool = Field(
@@ -173,7 +173,8 @@ class RunConfig(BaseModel):
     checkpoint_minutes: Float = Field(10, gt=0, description="a checkpoint at least this often, within long epochs")
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
     pixel_store: bool = Field(True, description="keep decoded squares in cache_dir; else decode in every epoch")
-    cache_dir: Place = Field(CACHE_DIR, min_length=1, description="what may be made again: facts and squares")
+    # Its home is that of the machine that uses it: those of a cluster have one each. See cache_folder.
+    cache_dir: PathText = Field(CACHE_DIR, min_length=1, description="what may be made again: facts and squares")
     out_dir: Place = Field("reports/manual", min_length=1, description="experiment folder")
     name: str = Field(
         "", pattern=rf"^({RUN_NAME})?$", description="run folder inside out_dir/runs; empty: from the parameters"

@@ -25,6 +25,9 @@ _MODULE = "dr_lib.kernels"
 _MODULES = {_MODULE, "papermill"}
 """What a process executes notebooks with: ours, or papermill as it comes."""
 
+KERNEL_DIED = "Kernel died"
+"""What the log of a kernel that did not survive ends with, in nbclient's words; how it ended follows."""
+
 _SECONDS_TO_DIE = 10.0
 
 

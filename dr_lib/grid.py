@@ -29,7 +29,7 @@ def experiment_jobs(configs: list[RunConfig], data: "dict[str, PreparedData]") -
     """
     from dr_lib.forecast import Forecast
     from dr_lib.training.pretrain import uses_generated_weights
-    from dr_lib.training.run import same_run
+    from dr_lib.training.resume import same_run
 
     pretraining = _pretraining_jobs(configs)
     forecast = Forecast(Experiment(Path(configs[0].out_dir)).runs())

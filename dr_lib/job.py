@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dr_lib.execution import (
+    KERNEL_DIED,
     FoundProcess,
     find_executing,
     kill_with_children,
@@ -168,7 +169,7 @@ class Job:
         """Say in one line what became of a process that recorded nothing itself."""
         *before, last = [line.strip() for line in last_lines(self.files.log, 2)] or ["nothing was printed"]
         code = self.process.returncode
-        kernel_died = last.startswith("Kernel died")
+        kernel_died = last.startswith(KERNEL_DIED)
         if kernel_died and "SIGKILL" not in last:
             return f"{last}: {' '.join(before) or 'nothing was printed'}"
         if kernel_died or code == -signal.SIGKILL or (code is None and status["state"] == "running"):

@@ -1,6 +1,5 @@
 """Networks: torchvision's classifiers with a head for five grades, their weights, and what is frozen."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from dr_lib import GRADES
 from dr_lib.config import nearest
 from dr_lib.errors import InputError
-from dr_lib.seals import damage
+from dr_lib.seals import damage, sha256
 
 
 @dataclass(frozen=True)
@@ -173,8 +172,7 @@ def fetch_imagenet_weights(name: str, weights: str) -> Path:
 
 def check_hash_in_name(path: Path) -> None:
     """Raise :class:`InputError` unless the SHA-256 of ``path`` begins as its name ends, as torch.hub names files."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256(path)
     if not digest.startswith(path.stem.rpartition("-")[2]):
         raise InputError(f"{path}: its content is not what its name says (SHA-256 {digest[:8]}); delete it, run again")
 

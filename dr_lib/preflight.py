@@ -15,7 +15,7 @@ from dr_lib.runs import Experiment
 from dr_lib.training.device import check_machine
 from dr_lib.training.loaders import refuse_what_cannot_train
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, uses_generated_weights
-from dr_lib.training.run import differences, has_begun, told, why_lost
+from dr_lib.training.resume import differences, has_begun, told, why_lost
 from dr_lib.training.weights import check_starting_weights
 
 _OF_NO_WEIGHT = {"out_dir", "device", "num_workers", "cache_dir", "pixel_store"}

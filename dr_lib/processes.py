@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 """From ``linux/prctl.h``."""
@@ -22,12 +23,24 @@ def end_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
-        threading.Thread(target=_look_after, args=(parent,), daemon=True).start()
+        _watch(parent, lambda: os._exit(1))
     if os.getppid() != parent:  # it has ended before this
         os._exit(1)
 
 
-def _look_after(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    os._exit(1)
+def stop_with_parent() -> None:
+    """Send this process SIGTERM as soon as its parent has ended, in whatever way, so that it can save its work first.
+
+    Once: what Linux can send by itself comes again for each thread of the parent, and the second signal would end the
+    process before its checkpoint.
+    """
+    _watch(os.getppid(), lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _watch(parent: int, act: Callable[[], None]) -> None:
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        act()
+
+    threading.Thread(target=look, daemon=True).start()

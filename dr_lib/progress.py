@@ -1,13 +1,12 @@
 """Progress for people: lines that stay, and one bar that is gone when the work is done."""
 
-import os
 import sys
 import time
 from types import TracebackType
 
 from tqdm import tqdm
 
-from dr_lib.terminal import printable
+from dr_lib.terminal import printable, silence
 
 _SECONDS_BETWEEN_DRAWINGS = 0.3
 
@@ -44,7 +43,7 @@ class Progress:
             try:
                 print(text, flush=True)
             except BrokenPipeError:  # nobody reads any more, which is no reason for the work to fail
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                silence(sys.stdout.fileno())
 
     def bar(self, label: str, done: int, total: int) -> None:
         """Show how far the work under ``label`` is; drawn at most three times a second."""

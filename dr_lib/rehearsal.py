@@ -23,8 +23,8 @@ from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.checkpoint import new_network
 from dr_lib.training.device import check_machine, describe_device, resolve_device
 from dr_lib.training.pretrain import uses_generated_weights, weights_are_there
-from dr_lib.training.run import differences, has_begun, why_lost
-from dr_lib.training.run import told as changes_told
+from dr_lib.training.resume import differences, has_begun, why_lost
+from dr_lib.training.resume import told as changes_told
 
 _BYTES = 4
 """Of a parameter, float32."""
@@ -129,7 +129,7 @@ def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> G
         f"{counted(len(rehearsal.runs), 'run')}, {len(waiting)} of them to do: {total}{first}",
         f"disk: checkpoints {checkpoints / 1e9:.2f} GB and results {results / 1e9:.2f} GB in {out} "
         f"({_free(Path(out))} free), "
-        f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(Path(cache))} free)",
+        f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(cache_folder(cache))} free)",
     ]
     return Group(table, *map(Text, lines))
 

@@ -125,7 +125,7 @@ class RunFolder(NotebookFiles):
     def damaged(self, *paths: Path) -> list[str]:
         """Return the names of those of ``paths``, or of all results, that are not as the finished run has left them.
 
-        Runs of earlier versions have recorded no checksums; of their files only the network tells.
+        A run that has not finished has recorded none; of its files only the network tells.
         """
         recorded = self.read_status().get("sha256")
         if recorded is None:

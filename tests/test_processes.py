@@ -187,9 +187,9 @@ except Interrupted:
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path):
     child = (
-        "import signal, sys, time; from dr_lib.training.launch import end_with_parent\n"
+        "import signal, sys, time; from dr_lib.processes import stop_with_parent\n"
         f"def told(*_): open({str(tmp_path / 'told')!r}, 'w').close(); sys.exit()\n"
-        "signal.signal(signal.SIGTERM, told); end_with_parent(); print('ready', flush=True); time.sleep(60)"
+        "signal.signal(signal.SIGTERM, told); stop_with_parent(); print('ready', flush=True); time.sleep(60)"
     )
     parent = (
         "import subprocess, sys, time\n"

@@ -12,11 +12,12 @@ import pytest
 from command import dr_lab
 
 from dr_lib import notebook
+from dr_lib.command_line import of_the_machine
 from dr_lib.config import CACHE_DIR, RunConfig
 from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler
 from dr_lib.data.cache_folder import cache_folder
-from dr_lib.errors import InputError, of_the_machine
+from dr_lib.errors import InputError
 from dr_lib.options import check_output
 
 PROJECT = Path(__file__).parents[1]
@@ -42,9 +43,11 @@ def shell(line, folder):
 
 def test_home_stands_for_its_sign_in_every_place(monkeypatch, params, capsys):
     monkeypatch.setenv("HOME", "/h")
-    places = ("data_dir", "cache_dir", "out_dir", "pretrained_weights")
+    places = ("data_dir", "out_dir", "pretrained_weights")
     config = RunConfig(**{place: f"~/{place}" for place in places})
     assert [getattr(config, place) for place in places] == [f"/h/{place}" for place in places]
+    # That of the machine that uses it, which may be another one of a cluster.
+    assert RunConfig(cache_dir="~/cache").cache_dir == "~/cache" and cache_folder("~/cache") == Path("/h/cache")
     monkeypatch.setenv("HOME", str(params.parent))
     assert dr_lab("check", "~/run.yaml") == 0 and "epochs: 9" in capsys.readouterr().out
 
@@ -53,6 +56,8 @@ def test_without_a_home_a_path_in_it_is_refused(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(InputError, match="no such home folder"):
         RunConfig.from_mapping({"data_dir": "~/photographs"})
+    with pytest.raises(InputError, match="no such home folder"):
+        cache_folder("~/cache")
     assert RunConfig().cache_dir == CACHE_DIR
 
 

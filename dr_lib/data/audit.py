@@ -38,13 +38,11 @@ def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
 
     ``form``, ``header``, ``header_loss`` (see :func:`header_loss`) and ``split_origin`` are those of the table's
     ``attrs``. ``splits``: photographs, known patients, photographs of unknown ones, counts and shares of the grades in
-    each. ``majority_accuracy``:
-    share of the commonest training grade in the test split, which a network must beat (None without test
-    photographs). ``patients_on_both_sides``: known patients of the test split, how many of them are in training or
-    validation too, and which; ``named``: whether any patient is known; ``unknown``: photographs, of all splits, whose
-    patient is not.
-    ``patients_apart``: see :func:`patients_apart`. ``samples``: training photographs of grade 0 to 4, of
-    different patients, the first by name.
+    each. ``majority_accuracy``: share of the commonest training grade in the test split, which a network must beat
+    (None without test photographs). ``patients_on_both_sides``: known patients of the test split, how many of them are
+    in training or validation too, and which; ``named``: whether any patient is known; ``unknown``: photographs, of all
+    splits, whose patient is not. ``patients_apart``: see :func:`patients_apart`. ``samples``: training photographs of
+    grade 0 to 4, of different patients, the first by name.
     """
     parts = {split: table[table["split"] == split] for split in SPLITS}
     train, test = parts["train"], parts["test"]

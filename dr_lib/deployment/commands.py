@@ -54,7 +54,7 @@ def predict(
 
     A damaged file gets its verdict instead of a grade, and the exit status is then 1.
     """
-    from dr_lib.config import RunConfig
+    from dr_lib.config import CACHE_DIR
     from dr_lib.data.cache_folder import cache_folder
     from dr_lib.deployment.sources import photographs_named
 
@@ -70,7 +70,7 @@ def predict(
     from dr_lib.progress import Progress
 
     with Progress() as progress:
-        grader = grader_for(network, len(paths), cache_folder(str(cache_dir or RunConfig().cache_dir)))
+        grader = grader_for(network, len(paths), cache_folder(str(cache_dir or CACHE_DIR)))
         photographs = grade_photographs(grader, paths, lambda done: progress.bar("grading", done, len(paths)))
     text = as_text(photographs, form)
     if out is None:

@@ -13,6 +13,7 @@ import typer
 
 from dr_lib.config import combine
 from dr_lib.errors import InputError
+from dr_lib.processes import stop_with_parent
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,10 +35,10 @@ def run(
 def main() -> None:
     """Run the command; exit status 2 for bad input, 130 or 143 for a run that was told to stop."""
     from dr_lib.training.interruption import Interrupted
-    from dr_lib.training.launch import end_with_parent, is_one_of_several
+    from dr_lib.training.launch import is_one_of_several
 
     if is_one_of_several():
-        end_with_parent()
+        stop_with_parent()
     try:
         app()
     except InputError as error:

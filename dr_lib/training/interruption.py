@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
+from dr_lib.terminal import silence
+
 
 class Interrupted(BaseException):
     """A run has stopped because it was told to; what it had done is in its checkpoint.
@@ -92,6 +94,6 @@ def _leave_terminal(number: int) -> None:
     if number == signal.SIGHUP:
         for stream in (1, 2):
             # Not isatty, which no terminal answers any more.
-            with suppress(OSError), open(os.devnull, "wb") as null:
+            with suppress(OSError):
                 if stat.S_ISCHR(os.fstat(stream).st_mode):
-                    os.dup2(null.fileno(), stream)
+                    silence(stream)

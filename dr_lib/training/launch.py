@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import yaml
@@ -13,6 +11,7 @@ import yaml
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.files import scratch_folder
+from dr_lib.processes import stop_with_parent
 from dr_lib.runs import Experiment
 from dr_lib.training.interruption import Interrupted, Interruption
 
@@ -20,25 +19,6 @@ from dr_lib.training.interruption import Interrupted, Interruption
 def is_one_of_several() -> bool:
     """Tell whether ``torchrun`` or ``accelerate launch`` has started this process as one of several."""
     return "WORLD_SIZE" in os.environ
-
-
-def end_with_parent() -> None:
-    """Send this process SIGTERM as soon as its parent has ended, in whatever way.
-
-    Once: what Linux can send by itself (PR_SET_PDEATHSIG) comes again for each thread of the parent, and the second
-    signal would end the process before its checkpoint.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def launch(config: RunConfig, *, fresh: bool = False) -> None:
@@ -78,7 +58,7 @@ def launch(config: RunConfig, *, fresh: bool = False) -> None:
 
 
 if __name__ == "__main__":  # torchrun that ends with who has started it
-    end_with_parent()
+    stop_with_parent()
     from torch.distributed.run import main
 
     main()

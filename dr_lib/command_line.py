@@ -1,0 +1,129 @@
+"""How a command begins and ends: its streams and arguments, one line that says what went wrong, and an exit status."""
+
+import errno
+import io
+import os
+import re
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from dr_lib.errors import Failure, InputError
+from dr_lib.terminal import printable, silence
+from dr_lib.training.interruption import Interrupted, raising_signals
+
+_OF_THE_SYSTEM = frozenset({
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR,
+    errno.EISDIR, errno.ELOOP, errno.EIO, errno.ESTALE,
+})  # fmt: skip
+_NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't allocate memory|not enough memory")
+
+
+def run_command(app: Callable[..., object]) -> NoReturn:
+    """Run a typer ``app`` with the arguments of this process, and exit.
+
+    Status 2 for bad input, 1 for what has failed or the machine refuses, 128 and more for a signal; why, in one line
+    on stderr. Everything else that is raised is a bug, and shown as one.
+    """
+    _open_streams()
+    try:
+        with raising_signals():
+            _check_folder()
+            app(args=[_at_home(argument) for argument in sys.argv[1:]])
+    except InputError as error:
+        _end(str(error), 2)
+    except Failure as error:
+        _end(str(error), 1)
+    except Interrupted as stop:
+        _end(f"interrupted by {stop.signal.name}", stop.exit_status)
+    except BrokenPipeError:
+        _end("", 128 + signal.SIGPIPE)
+    except Exception as error:
+        reason = of_the_machine(error)
+        if not reason:
+            raise
+        _end(reason, 1)
+    except SystemExit as end:
+        _end("", end.code)
+
+
+def _open_streams() -> None:
+    """Let what a terminal cannot show be escaped, and what is closed be nothing, instead of ending the command."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder has been deleted; go to another") from None
+
+
+def _at_home(argument: str) -> str:
+    """Return an argument with the home folder for ``~``, which shells leave as it is in ``--out=~/x``."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + equals + (os.path.expanduser(value) if value.startswith("~") else value)
+
+
+def _end(line: str, status: int | str | None) -> NoReturn:
+    """Exit with ``line`` on stderr, and with status 1 instead of 0 where what was printed could not be."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        silence(1)  # Python would try once more at its end, and complain
+        if isinstance(error, BrokenPipeError):
+            status = status or 128 + signal.SIGPIPE
+        else:
+            line, status = line or f"standard output: cannot be written: {error.strerror}", status or 1
+    if line:
+        print(f"dr-lab: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def of_the_machine(error: Exception) -> str:
+    """Return in one line what the machine lacked or refused that led to ``error``; empty where that is not the cause.
+
+    Of a file: whether it could not be read or not be written, by whether it can be.
+    """
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or (
+        isinstance(error, ImportError | RuntimeError | OSError) and _NO_MEMORY.search(text)
+    ):
+        return f"not enough memory{_limits()}: {text or 'no more is given'}; give more, or ask for less"
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"more files would have to be open than may be, {most}; raise ulimit -n"
+    if error.errno == errno.ENOMEM:
+        return f"not enough memory{_limits()}; give more, or ask for less"
+    if error.errno not in _OF_THE_SYSTEM:
+        return ""
+    path = error.filename2 or error.filename
+    return f"{printable(path or 'the output')}: cannot be {_verb(path, error.errno)}: {error.strerror}"
+
+
+def _verb(path: object, number: int) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) or path is None or isinstance(path, int):
+        return "written"
+    if number in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
+        return "used"
+    try:
+        return "read" if os.path.lexists(path) and not os.access(path, os.R_OK) else "written"
+    except (OSError, ValueError):
+        return "used"
+
+
+def _limits() -> str:
+    """Return the limits of the shell that bound memory, to be put behind a word."""
+    limits = {"-v": resource.RLIMIT_AS, "-d": resource.RLIMIT_DATA}
+    found = {flag: resource.getrlimit(which)[0] for flag, which in limits.items()}
+    told = [f"ulimit {flag} is {most // 1024}" for flag, most in found.items() if most != resource.RLIM_INFINITY]
+    return f" ({', '.join(told)})" if told else ""
