@@ -61,9 +61,9 @@ def test_aliases_and_merges_of_a_usual_size_are_read():
 @pytest.mark.parametrize("text", ["007", "1e3", "yes", "2026-01-01", "0x1F", "1:30", "null", "~", "3.10"])
 def test_a_text_is_what_it_says_in_files_assignments_and_studies(tmp_path, text):
     file = tmp_path / "mine.yaml"
-    file.write_text(f"data_dir: {text}\n")
-    assert combine([file]).data_dir == text
-    assert combine([], [f"data_dir={text}"]).data_dir == text
+    file.write_text(f"labels_file: {text}\n")  # data_dir would make the home folder of a ~
+    assert combine([file]).labels_file == text
+    assert combine([], [f"labels_file={text}"]).labels_file == text
     file.write_text(f"title: {text}\nquestion: b\nruns: {{data_dir: {text}}}\nvary: {{images_dir: [{text}, b]}}\n")
     study = read_study(file)
     assert (study.title, study.shared, study.vary) == (text, {"data_dir": text}, {"images_dir": [text, "b"]})
