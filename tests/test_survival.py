@@ -270,6 +270,7 @@ def in_a_terminal_that_closes(code, folder):
     """Run ``code`` as the leader of a terminal's session, close the terminal once ``folder/ready`` is there."""
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so would be here
         os.execv(sys.executable, [sys.executable, "-c", code])
     deadline = time.monotonic() + 60
     while not (folder / "ready").exists():
