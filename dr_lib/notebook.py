@@ -8,11 +8,11 @@ _SET_BY_EDITORS = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD")
 
 
 def enter_project() -> None:
-    """Go to the project folder when an editor started the kernel in the project's ``notebooks/``.
+    """Go to the project folder when an editor started the kernel in its ``notebooks/``.
 
     Relative paths in ``params/`` count from the project folder there. Under papermill and on the command line they
     count from where the user stands, whatever that folder is called.
     """
     by_editor = any(name in os.environ for name in _SET_BY_EDITORS)
-    if by_editor and Path.cwd() == Path(__file__).resolve().parents[1] / "notebooks":
+    if by_editor and Path.cwd().name == "notebooks":
         os.chdir("..")

@@ -100,23 +100,16 @@ def test_machine_code_is_kept_among_temporary_files_where_the_usual_places_canno
 # Where relative paths count from
 
 
-@pytest.mark.parametrize(
-    ("folder", "jupyter", "entered"),
-    [("notebooks", True, True), ("notebooks", False, False), ("elsewhere/notebooks", True, False)],
-)
-def test_only_jupyterlab_in_the_projects_own_notebooks_goes_to_the_project(
-    monkeypatch, tmp_path, folder, jupyter, entered
-):
-    (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "dr_lib").mkdir()
-    monkeypatch.setattr(notebook, "__file__", str(tmp_path / "dr_lib" / "notebook.py"))
+@pytest.mark.parametrize("jupyter", [True, False])
+def test_only_an_editor_goes_from_notebooks_to_the_project(monkeypatch, tmp_path, jupyter):
+    (tmp_path / "notebooks").mkdir()
     for name in notebook._SET_BY_EDITORS:
         monkeypatch.delenv(name, raising=False)
     if jupyter:
         monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
-    monkeypatch.chdir(tmp_path / folder)
+    monkeypatch.chdir(tmp_path / "notebooks")
     notebook.enter_project()
-    assert Path.cwd() == (tmp_path if entered else tmp_path / folder)
+    assert Path.cwd() == (tmp_path if jupyter else tmp_path / "notebooks")
 
 
 # Outputs
