@@ -1,5 +1,7 @@
 import itertools
+import struct
 import warnings
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -132,6 +134,73 @@ def test_samples_without_a_known_white_are_refused(mode, name):
         decode_rgb(data)
     verdict = judge(data).verdict
     assert verdict.verdict == "unreadable" and name in verdict.detail and "save it with" in verdict.detail
+
+
+COLORS = {"LA": 4, "RGB": 2, "RGBA": 6}
+"""The color types of PNG (its specification, 11.2.2)."""
+
+
+def deep_png(samples: np.ndarray, mode: str, passes=((0, 0, 1, 1),)) -> bytes:
+    """Return a PNG of uint16 (H, W, C); ``passes``: of an interlaced one, where they begin and their steps."""
+    rows = (row for x, y, across, down in passes for row in samples[y::down, x::across])
+    packed = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", *samples.shape[1::-1], 16, COLORS[mode], 0, 0, len(passes) > 1)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    parts = (struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+             for kind, body in chunks)  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def deep_tiff(samples: np.ndarray, **options) -> bytes:
+    """Return a TIFF of RGB, uint16 (H, W, 3); Pillow writes none."""
+    import tifffile  # scikit-image's
+
+    stream = BytesIO()
+    tifffile.imwrite(stream, samples, photometric="rgb", **options)
+    return stream.getvalue()
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize(
+    ("mode", "write"),
+    [
+        ("RGB", lambda samples: deep_png(samples, "RGB")),
+        ("RGB", lambda samples: deep_png(samples, "RGB", ADAM7)),
+        ("RGBA", lambda samples: deep_png(np.dstack([samples, np.full((40, 30), 65535)]), "RGBA")),
+        ("LA", lambda samples: deep_png(np.dstack([samples[..., 0], np.full((40, 30), 65535)]), "LA")),
+        ("RGB", lambda samples: deep_tiff(samples, byteorder="<")),
+        ("RGB", lambda samples: deep_tiff(samples, byteorder=">")),
+        ("RGB", lambda samples: deep_tiff(samples, compression="deflate")),
+    ],
+)
+def test_color_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(mode, write, bits):
+    samples = np.random.default_rng(0).integers(0, 2**bits, (40, 30, 3), np.uint16)
+    samples[0, 0] = 2**bits - 1
+    data, expected = write(samples), (samples >> (bits - 8)).astype(np.uint8)
+    pixels, note = decode_noted(data)
+    np.testing.assert_array_equal(pixels, expected[..., [0, 0, 0]] if mode == "LA" else expected)
+    assert f"16-bit color, {bits} bits in use" in note
+    assert judge(data).verdict.detail == note and judge(data).mode == read_header(data).mode == f"{mode};16"
+
+
+def test_planes_of_16_bits_that_pillow_misreads_are_refused():
+    samples = np.random.default_rng(0).integers(0, 2**12, (40, 30, 3), np.uint16)
+    found = judge(deep_tiff(samples.transpose(2, 0, 1), planarconfig="separate")).verdict
+    assert found.verdict == "unreadable" and "planes of 16 bits" in found.detail
+
+
+@pytest.mark.parametrize("form", ["tiff", "gif", "png", "webp"])
+def test_of_several_pictures_the_first_is_taken_and_that_is_said(form):
+    first, second = picture(0, (40, 30)), picture(1, (40, 30))
+    for further in ([], [second]):
+        stream = BytesIO()
+        first.save(stream, form, save_all=True, append_images=further)
+        pixels, note = decode_noted(stream.getvalue())
+        np.testing.assert_array_equal(pixels, by_pillow(stream.getvalue()))
+        assert (further != []) == ("the first of several pictures" in note)
 
 
 def test_of_several_pictures_the_first_is_decoded():

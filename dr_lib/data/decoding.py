@@ -1,12 +1,14 @@
 """From a file's bytes to its pixels, the same to the bit as ``Image.open(file).convert("RGB")``, and faster.
 
-That holds for 8 bits a sample. Grey of 16 bits, which ``convert`` clips to white, is scaled (see :func:`decode_noted`).
+That holds for 8 bits a sample. Samples of 16 bits are scaled by the bits in use (see :func:`decode_noted`): ``convert``
+clips grey ones to white, and 12 bits of color that are stored in 16 would come nearly black.
 
 JPEGs go through simplejpeg (libjpeg-turbo's own interface): straight into a packed array, and, other than Pillow, it
 tells when libjpeg has something to complain of. Whatever it does not take without complaint goes through Pillow.
 """
 
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's names of a JPEG; MPO is one that further pictures follow."""
 
-METHOD = 2
+METHOD = 3
 """Raise when the same bytes give other pixels, so that squares in the pixel store are made again."""
 
 DEPTHS = (8, 10, 12, 14, 16)
@@ -39,12 +41,15 @@ MARGIN = 2
 OUT_OF_MEMORY = re.compile("out of memory|Insufficient memory|Memory allocation failure", re.IGNORECASE)
 
 _ROWS_AT_ONCE = 256
+_DEEP = re.compile(r"(RGB[AX]?|CMYK|LA);16([BLN])")
+"""How Pillow calls color of 16 bits a sample; it keeps the upper 8 of them."""
 
 
 @dataclass(frozen=True)
 class Header:
     """What a file says before its pixels: Pillow's names of its ``format`` and ``mode``, and its size in px.
 
+    ``mode`` says more than Pillow's name of color of 16 bits, whose samples it gives 8: ``RGB;16``.
     ``orientation``: EXIF's 1-8, 0 where there is none. ``camera``: EXIF's make and model, empty where there are none.
     """
 
@@ -63,7 +68,9 @@ def read_header(data: bytes) -> Header:
     twice ``Image.MAX_IMAGE_PIXELS`` on, and now and then something else, on files that are broken on purpose.
     """
     with _opened(data) as image:
-        return Header(image.format, image.mode, *image.size, *_exif(image))
+        raw = _raw_mode(image)
+        mode = f"{raw.partition(';')[0]};16" if ";16" in raw and image.mode[0] != "I" else image.mode
+        return Header(image.format, mode, *image.size, *_exif(image))
 
 
 def decode_rgb(data: bytes, at_least: int = 0) -> np.ndarray:
@@ -77,10 +84,11 @@ def decode_rgb(data: bytes, at_least: int = 0) -> np.ndarray:
 
 
 def decode_noted(data: bytes, at_least: int = 0) -> tuple[np.ndarray, str]:
-    """Return what :func:`decode_rgb` returns, and how samples of more than 8 bits became 8 bits; empty for others.
+    """Return what :func:`decode_rgb` returns, and what was left out of it; empty where nothing was.
 
-    Grey of 16 bits keeps the upper 8 of the bits in use: the fewest of :data:`DEPTHS` that hold the image's largest
-    value, so that 12 bits stored in 16 are not taken for black. 32-bit integers and floats have no such range.
+    Samples of 16 bits keep the upper 8 of the bits in use: the fewest of :data:`DEPTHS` that hold the image's largest
+    value, so that 12 bits stored in 16 are not taken for black. 32-bit integers and floats have no such range. Of
+    several pictures in a file the first is taken.
     """
     with _opened(data) as image:
         if image.format in JPEG_FORMATS and image.mode in ("RGB", "L"):
@@ -91,9 +99,14 @@ def decode_noted(data: bytes, at_least: int = 0) -> tuple[np.ndarray, str]:
         if image.mode in ("I", "F"):
             kind = "32-bit integers" if image.mode == "I" else "floating-point numbers"
             raise InputError(f"its pixels are {kind}, whose white is unknown; save it with 8 or 16 bits a sample")
+        raw = _raw_mode(image)
         if image.mode.startswith("I;16"):
-            return _scaled(image)
-        return _to_array(image), ""
+            pixels, note = _scaled(image)
+        elif ";16" in raw:
+            pixels, note = _scaled_color(data, image, raw)
+        else:
+            pixels, note = _to_array(image), ""
+        return pixels, ", ".join(filter(None, (note, _further_pictures(image))))
 
 
 def decode_strictly(data: bytes, header: Header, at_least: int = 0) -> np.ndarray:
@@ -162,6 +175,59 @@ def _scaled(image: Image.Image) -> tuple[np.ndarray, str]:
         samples = (2**bits - 1) - samples  # zero is white, which Pillow heeds for 8 bits only
     grey = (samples >> (bits - 8)).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2), f"16-bit grey, {bits} bits in use: the upper 8 of these are kept"
+
+
+def _scaled_color(data: bytes, image: Image.Image, raw: str) -> tuple[np.ndarray, str]:
+    samples = _channels(image, raw)
+    bits = next(bits for bits in DEPTHS if samples.max() < 2 ** (bits - 8))
+    if bits < 16:
+        found = _DEEP.fullmatch(raw)
+        if not found:  # its alpha is multiplied in, and in what way is lost in the lower bits
+            raise InputError(f"{bits} of 16 bits in use and premultiplied alpha; save it without alpha")
+        with _opened(data) as again:
+            # Read in the other order of bytes, the lower 8 bits are the upper ones.
+            other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[found[2]]
+            lower = "RGBA" if found[1] == "LA" else f"{found[1]};16{other}"
+            again.tile = [tile._replace(args=_with_raw_mode(tile.args, lower)) for tile in again.tile]
+            samples = samples << (16 - bits) | _channels(again, lower) >> (bits - 8)
+    if image.mode == "CMYK":
+        samples = np.asarray(Image.frombytes("CMYK", image.size, samples.tobytes()).convert("RGB"))
+    return np.array(samples), f"16-bit color, {bits} bits in use: the upper 8 of these are kept"
+
+
+def _channels(image: Image.Image, raw: str) -> np.ndarray:
+    """Return 8 bits of each channel but alpha, uint8 (H, W, C)."""
+    pixels = np.asarray(image)
+    if raw == "RGBA":  # two bytes of grey, two of alpha
+        return np.repeat(pixels[..., 1:2], 3, axis=2)
+    return pixels if image.mode == "CMYK" else pixels[..., :3]
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return how the samples of a PNG or TIFF lie in the file, in Pillow's words, as ``RGB;16B``."""
+    if image.format not in ("PNG", "TIFF") or not image.tile:
+        return ""
+    arguments = image.tile[0].args
+    raw = arguments if isinstance(arguments, str) else str(arguments[0])
+    planes = image.format == "TIFF" and len(raw) == 1 < len(image.getbands())
+    if planes and max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (0,))) > 8:
+        raise InputError("uncompressed planes of 16 bits a sample, which Pillow misreads; save it as PNG")
+    return raw
+
+
+def _with_raw_mode(arguments: Any, raw: str) -> Any:
+    return raw if isinstance(arguments, str) else (raw, *arguments[1:])
+
+
+def _further_pictures(image: Image.Image) -> str:
+    """Return in words that a decoded image is the first of several; those of a broken file do not count."""
+    try:
+        several = image.format not in JPEG_FORMATS and getattr(image, "is_animated", False)
+    except MemoryError:
+        raise
+    except Exception:
+        return ""
+    return "the first of several pictures in the file" if several else ""
 
 
 @contextmanager

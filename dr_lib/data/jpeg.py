@@ -185,7 +185,7 @@ def _judge_png(data: bytes, at_least: int) -> tuple[_Found, np.ndarray]:
     if lost == 0:
         return (INTACT, 0.0, note), pixels
     verdict = CORRUPT if data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82") else TRUNCATED
-    return (verdict, lost, f"{reason}; {100 * lost:.1f} % of the rows are lost"), pixels
+    return (verdict, lost, "; ".join(filter(None, (reason, f"{100 * lost:.1f} % of the rows are lost", note)))), pixels
 
 
 def _measure_arithmetic(whole: bytes, structure: Structure, header: Header, complaint: str) -> _Found:

@@ -155,9 +155,9 @@ def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
     if turned:
         photographs = counted(turned, "photograph")
         yield Finding("files", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
-    if deep := sum(count for mode, count in audit["modes"].items() if mode.startswith("I;16")):
+    if deep := sum(count for mode, count in audit["modes"].items() if ";16" in mode):
         photographs = counted(deep, "photograph")
-        yield Finding("files", f"Grey of 16 bits: {photographs}. Of each, the upper 8 of the bits in use are taken.")
+        yield Finding("files", f"Samples of 16 bits: {photographs}. Of each, the upper 8 of the bits in use are taken.")
     if audit["damage"]["files"]:
         yield Finding("damage", say.damage(audit["damage"]["checked"], audit["damage"]["files"]))
 
