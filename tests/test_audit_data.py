@@ -45,7 +45,7 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     folders = [str(tmp_path / "data"), str(images)]
     assert found["files"] == {
         "missing": ["1_left"], "unlabelled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
-        "folders": folders, "not_read": {},
+        "other_pictures": {}, "folders": folders, "not_read": {},
     }  # fmt: skip
     assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",

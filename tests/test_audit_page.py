@@ -53,7 +53,9 @@ def audit_of(table, facts, **options):
     verdicts = {image: one.verdict for image, one in facts.items()}
     decisions = decide(verdicts, on_damage="repair", max_lost_share=0.1)
     paths = {kind: options.get(kind, []) for kind in ("missing", "unlabelled", "dangling")}
-    paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled")} | {"folders": ["/photos"]}
+    paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled", "other_pictures")} | {
+        "folders": ["/photos"]
+    }
     found = {"data_dir": "/photos", **audit_labels(table), "files": paths}
     return found | audit_photographs(table, facts, decisions)
 
@@ -90,6 +92,7 @@ def troubled():
     return audit_of(
         table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabelled=["stray"],
         several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
+        other_pictures={"97_left.heic": "HEIC: save it as JPEG", "98.heic": "HEIC: save it as JPEG"},
         respelled={"97_LEFT.png": "/photos/97_left.png"},
     )  # fmt: skip
 
@@ -149,6 +152,7 @@ def test_every_kind_of_trouble_is_found(troubled):
         "With more than one file of their name: 1 photograph (98_left)",
         "Found under another case or ending than in the labels: 1 photograph (97_LEFT.png)",
         "Links that lead to no file: 1 file (99_left.jpeg); fetch their files, such as with datalad get",
+        "not looked at: 2 files (97_left.heic, 98.heic). Of them 2 HEIC: save it as JPEG.",
         "To be turned, says EXIF: 1 photograph",
         "Of 42 photographs, 4 are damaged: 1 truncated, 1 end marker missing, 1 unreadable and 1 corrupt",
         "Byte for byte the same: 1 photograph under 2 names; 1 on both sides of a split and 1 with different grades",
@@ -158,7 +162,7 @@ def test_every_kind_of_trouble_is_found(troubled):
         f"No round retina found: 1 photograph ({EVIL})",
     ):
         assert sum(part in text for text in said) == 1, part
-    assert len(said) == 15
+    assert len(said) == 16
 
 
 def test_an_absent_grade_and_unnamed_patients_are_found():
@@ -190,7 +194,7 @@ def test_unknown_patients_are_counted_wherever_patients_are():
 def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
     text = audit_text(troubled)
     lines = text.splitlines()
-    assert lines[3] == "15 things to look at:"
+    assert lines[3] == "16 things to look at:"
     assert max(map(len, lines)) <= WIDTH and len(lines) <= 71
     assert all(character.isprintable() or character == "\n" for character in text)
     counts = troubled["splits"]["train"]["counts"]

@@ -1,6 +1,7 @@
 import os
 import pickle
 import unicodedata
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from PIL import Image
 
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.photographs import find_photographs, open_photographs
+from dr_lib.data.squares import SquareRecipe
+from dr_lib.deployment.judged import judged_square
+from dr_lib.deployment.sources import photographs_named
 from dr_lib.errors import InputError
 
 
@@ -224,3 +228,31 @@ def test_missing_photographs_and_files_without_a_row_are_found(tmp_path):
     search = find_photographs(tmp_path, table_of("a", "d", "b"))
     assert (search.missing, search.unlabelled) == (["d"], ["images/c.jpeg"])
     assert search.photographs.open("b").size == (96, 80)
+
+
+HEIC, DICOM = b"\0\0\0\x18ftypheic\0\0\0\0", bytes(128) + b"DICM" + bytes(99)
+
+
+def test_pictures_of_other_kinds_in_the_folder_are_named(tmp_path):
+    write_photographs(tmp_path, ["a"])
+    picture().save(tmp_path / "e.bmp")
+    for name, data in {
+        "b.heic": HEIC, "c.DCM": DICOM, "1.2.840.113619": DICOM, "d.jp2": b"?", "README": b"BM text", "x.txt": HEIC,
+        "f.jfif": (tmp_path / "a.jpeg").read_bytes(),
+    }.items():  # fmt: skip
+        (tmp_path / name).write_bytes(data)
+    os.mkfifo(tmp_path / "pipe")
+    # A folder that is to be graded: all of them get a grade, or a verdict that names them.
+    assert [path.name for path in photographs_named([tmp_path], BytesIO())] == [
+        "1.2.840.113619", "a.jpeg", "b.heic", "c.DCM", "d.jp2", "e.bmp", "f.jfif"
+    ]  # fmt: skip
+    assert "HEIC: save it as" in judged_square((tmp_path / "b.heic", SquareRecipe(32)))[0].detail
+    found = find_photographs(tmp_path, table_of("a", "b")).other_pictures
+    assert list(found) == ["1.2.840.113619", "b.heic", "c.DCM", "d.jp2", "e.bmp", "f.jfif"]
+    assert found["b.heic"] == "HEIC: save it as JPEG or PNG first, with heif-convert"
+    assert found["c.DCM"] == found["1.2.840.113619"] and found["c.DCM"].startswith("DICOM: ")
+    assert found["d.jp2"].startswith("of an unknown kind") and "let its name end in" in found["e.bmp"]
+    message = refusal(tmp_path, table_of("a", "b"))
+    assert (
+        "missing (b)" in message and "is a picture of another kind, DICOM: save it" in message and "5 more" in message
+    )

@@ -10,14 +10,12 @@ import pandas as pd
 from dr_lib.data import medmnist
 from dr_lib.data.label_files import Cell, Column, read_columns, read_course_column
 from dr_lib.data.label_text import OTHER_SUFFIXES, other_kind
+from dr_lib.data.signatures import is_photograph
 from dr_lib.errors import InputError
 
 log = logging.getLogger("dr_lib.data")
 
 COLUMNS = ("image", "grade", "patient", "split", "suffix")
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""Endings that a name in a label file may carry; the table holds names without them."""
-
 TABLE_SUFFIXES = (".csv", ".tsv")
 """What tables of labels may end with, in any case."""
 
@@ -234,12 +232,12 @@ class _Rows:
 
 
 def _image_name(cell: Cell) -> tuple[str, str]:
-    """Return the name of a photograph without its ending, and the ending, empty where it has none."""
+    """Return the name of a photograph without its ending, and the ending, empty where it has none of a photograph."""
     if not cell.text:
         raise InputError(f"{cell.place}: the name of the photograph is empty")
     refuse_outside(cell.text, cell.place)
     path = PurePosixPath(cell.text)
-    suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ""
+    suffix = path.suffix if is_photograph(path.name) else ""
     return str(path).removesuffix(suffix), suffix
 
 

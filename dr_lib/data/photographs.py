@@ -17,13 +17,11 @@ from dr_lib.data import medmnist
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.jpeg import repair
 from dr_lib.data.labels import refuse_outside
-from dr_lib.data.reading import read_photograph
+from dr_lib.data.reading import kind_of_other_picture, read_photograph
+from dr_lib.data.signatures import SUFFIXES, is_photograph
 from dr_lib.errors import InputError
 
 log = logging.getLogger("dr_lib.data")
-
-SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""What a photograph may end with; case does not matter."""
 
 USUAL_FOLDERS = (".", "images", "train", "test", "train_images", "test_images")
 """Where photographs are looked for inside ``data_dir``."""
@@ -136,7 +134,8 @@ class Search:
     ``photographs``: those that are there. ``missing``: names without a file. ``several``: the files of each name that
     has more than one, none of which is used. ``respelled``: names that differ from their file's in case or ending,
     and that file. ``unlabelled``: files, by path, without a name in the table. ``dangling``: links that lead to no
-    file. ``folders``: where they were looked for.
+    file. ``other_pictures``: files in these folders that are pictures and do not end as photographs do, by path, and
+    what they are. ``folders``: where they were looked for.
     """
 
     photographs: Photographs
@@ -146,6 +145,7 @@ class Search:
     respelled: dict[str, Path] = field(default_factory=dict)
     unlabelled: list[str] = field(default_factory=list)
     dangling: list[str] = field(default_factory=list)
+    other_pictures: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return what the audit says of the files themselves."""
@@ -155,6 +155,7 @@ class Search:
             "respelled": {name: str(path) for name, path in self.respelled.items()},
             "unlabelled": self.unlabelled,
             "dangling": self.dangling,
+            "other_pictures": self.other_pictures,
             "folders": [str(folder) for folder in self.folders],
         }
 
@@ -200,6 +201,7 @@ def find_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", 
         respelled=respelled,
         unlabelled=sorted(str(path.relative_to(data_dir)) for path in index.files() - used),
         dangling=sorted(str(path.relative_to(data_dir)) for path in index.dangling),
+        other_pictures={str(path.relative_to(data_dir)): kind for path, kind in sorted(index.other_pictures.items())},
     )
 
 
@@ -212,10 +214,14 @@ def open_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", 
     search = find_photographs(data_dir, table, images_dir, labels_file)
     if search.missing:
         some = ", ".join(search.missing[:5]) + (", ..." if len(search.missing) > 5 else "")
-        links = f"; {len(search.dangling)} links lead to no file: {HOW_TO_FETCH}" if search.dangling else ""
+        why = f"; {len(search.dangling)} links lead to no file: {HOW_TO_FETCH}" if search.dangling else ""
+        if search.other_pictures:
+            name, kind = next(iter(search.other_pictures.items()))
+            more = f", and {len(search.other_pictures) - 1} more" if len(search.other_pictures) > 1 else ""
+            why += f"; {name} is a picture of another kind, {kind}{more}"
         raise InputError(
             f"{len(search.missing)} of {len(table)} photographs are missing ({some}); looked in "
-            f"{', '.join(map(str, search.folders))} for files ending in {', '.join(SUFFIXES)}{links}; "
+            f"{', '.join(map(str, search.folders))} for files ending in {', '.join(SUFFIXES)}{why}; "
             "set images_dir, or take the missing ones out of the labels"
         )
     if search.several:
@@ -234,6 +240,7 @@ class _Index:
         self._folders = folders
         self._listed: dict[Path, dict[str, list[Path]]] = {}
         self.dangling: set[Path] = set()
+        self.other_pictures: dict[Path, str] = {}
 
     def find(self, image: str, suffix: str) -> list[Path]:
         """Return the files that ``image`` may mean, as alike to its spelling as there are; more than one is no answer.
@@ -262,7 +269,9 @@ class _Index:
             files = self._listed[folder] = {}
             for entry in _entries(folder):
                 path = folder / entry.name
-                if path.suffix.lower() not in SUFFIXES:
+                if not is_photograph(entry.name):
+                    if kind := kind_of_other_picture(path):
+                        self.other_pictures[path] = kind
                     continue
                 # Asking the entry costs no call to the system, which os.path.isfile needs to follow a link.
                 if entry.is_file(follow_symlinks=False) or os.path.isfile(path):

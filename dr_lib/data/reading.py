@@ -4,6 +4,9 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
+
+from dr_lib.data.signatures import is_photograph, may_be_other_picture, other_picture
 
 MAX_BYTES = 600_000_000
 """The most that is read: 89 Mpx, Pillow's limit, of 16-bit RGB, uncompressed, are 537 MB."""
@@ -19,15 +22,36 @@ def read_photograph(path: Path) -> bytes:
     Raises :class:`TooLarge`, and :class:`OSError` where it cannot be read now or is no regular file: a pipe waits for
     a writer for ever, and to open a device may do something.
     """
-    _refuse_special(os.stat(path), path)
-    # In between it may have become one: without O_NONBLOCK opening a pipe would wait.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+    with _opened(path) as stream:
         facts = os.fstat(stream.fileno())
-        _refuse_special(facts, path)
         if facts.st_size > MAX_BYTES:
             size = f"{facts.st_size / 1e9:.1f} GB, of which no more than {MAX_BYTES / 1e9:.1f} are read"
             raise TooLarge(errno.EFBIG, size, str(path))
         return stream.read(facts.st_size)
+
+
+def kind_of_other_picture(path: Path) -> str:
+    """Return what a picture is that does not end as photographs do, and what to do with it; empty for other files."""
+    if is_photograph(path.name) or not may_be_other_picture(path.name):
+        return ""
+    try:
+        with _opened(path) as stream:
+            beginning = stream.read(256)
+    except OSError:
+        beginning = b""
+    return other_picture(path.name, beginning)
+
+
+def _opened(path: Path) -> BinaryIO:
+    _refuse_special(os.stat(path), path)
+    # In between it may have become one: without O_NONBLOCK opening a pipe would wait.
+    stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+    try:
+        _refuse_special(os.fstat(stream.fileno()), path)
+    except OSError:
+        stream.close()
+        raise
+    return stream
 
 
 def _refuse_special(facts: os.stat_result, path: Path) -> None:

@@ -1,26 +1,39 @@
 """What a file is by its first bytes, and what makes a photograph of it that is read here."""
 
+from pathlib import PurePath
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 BEGINNINGS = (b"\xff\xd8", PNG, b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of JPEG, PNG and TIFF files."""
 
+SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
+"""What a photograph may end with; case does not matter."""
+
+_PICTURE_SUFFIXES = frozenset({
+    ".jfif", ".jpe", ".bmp", ".gif", ".webp", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl",
+    ".dcm", ".dicom", ".psd",
+})  # fmt: skip
+"""What other pictures end with, whether or not they can be read here."""
+
 _CONVERT = "save it as JPEG or PNG first, with {}"
-_KINDS = (
+_PICTURES = (
     (4, b"ftypheic", "HEIC", _CONVERT.format("heif-convert")),
     (4, b"ftypheix", "HEIC", _CONVERT.format("heif-convert")),
     (4, b"ftypmif1", "HEIF", _CONVERT.format("heif-convert")),
     (4, b"ftypavif", "AVIF", _CONVERT.format("avifdec")),
-    (4, b"ftyp", "a film or another ISO media file", "it holds no photograph"),
     (4, b"jP  \r\n\x87\n", "JPEG 2000", _CONVERT.format("opj_decompress")),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000", _CONVERT.format("opj_decompress")),
     (0, b"\xff\x0a", "JPEG XL", _CONVERT.format("djxl")),
     (4, b"JXL \r\n\x87\n", "JPEG XL", _CONVERT.format("djxl")),
     (128, b"DICM", "DICOM", _CONVERT.format("dcm2img of DCMTK, or pydicom")),
+    (0, b"8BPS", "Photoshop's PSD", _CONVERT.format("ImageMagick")),
+)
+_OTHERS = (
+    (4, b"ftyp", "a film or another ISO media file", "it holds no photograph"),
     (8, b"WEBP", "WebP, cut or broken", "get it again whole"),
     (0, b"GIF8", "GIF, cut or broken", "get it again whole"),
     (0, b"BM", "BMP, cut or broken", "get it again whole"),
-    (0, b"8BPS", "Photoshop's PSD", _CONVERT.format("ImageMagick")),
     (0, b"%PDF", "PDF", "take the pictures out of it with pdfimages"),
     (0, b"%!PS", "PostScript", "take the pictures out of it first"),
     (0, b"PK\x03\x04", "a ZIP archive, or an Office document", "unpack it"),
@@ -37,6 +50,7 @@ _KINDS = (
     (0, b"{", "JSON", "a download has failed: get it again"),
 )
 """Where the bytes stand, the bytes (letters in any case), the kind, and what to do."""
+_READ_HERE = ((8, b"WEBP"), (0, b"GIF8"), (0, b"BM"), *((0, beginning) for beginning in BEGINNINGS))
 
 
 def is_begun_image(data: bytes) -> bool:
@@ -46,11 +60,43 @@ def is_begun_image(data: bytes) -> bool:
 
 def kind_of(data: bytes) -> str:
     """Return what a file of another kind is and what to do with it, as ``HEIC: save it as ...``; empty if unknown."""
+    return _named(data, _PICTURES + _OTHERS)
+
+
+def other_picture(name: str, data: bytes) -> str:
+    """Return what a picture is whose name does not end as photographs do here, and what to do with it; else nothing.
+
+    ``data``: the beginning of the file. By its name alone, or by that where the name has no ending, as DICOM's.
+    """
+    if kind := _named(data, _PICTURES):
+        return kind
+    named = _suffix(name) in _PICTURE_SUFFIXES
+    if any(data[at:].startswith(signature) for at, signature in _READ_HERE) and (named or data[:2] != b"BM"):
+        return f"a picture that can be read: let its name end in {SUFFIXES[0]}, {SUFFIXES[2]} or the like"
+    return "of an unknown kind: save it as JPEG or PNG first" if named else ""
+
+
+def may_be_other_picture(name: str) -> bool:
+    """Return whether a file's name ends as pictures do that are no photographs here, or not at all."""
+    suffix = _suffix(name)
+    return suffix in _PICTURE_SUFFIXES or not suffix.strip(".0123456789")  # parts of a DICOM's name are numbers
+
+
+def is_photograph(name: str) -> bool:
+    """Return whether a file's name ends as those of photographs do."""
+    return _suffix(name) in SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()
+
+
+def _named(data: bytes, kinds: tuple[tuple[int, bytes, str, str], ...]) -> str:
     start = data[:256].lower()
     if start[:3] == b"\xef\xbb\xbf":
         start = start[3:]
     text = start.lstrip()
-    for at, signature, kind, advice in _KINDS:
+    for at, signature, kind, advice in kinds:
         if (text if signature.startswith((b"<", b"{")) else start)[at:].startswith(signature.lower()):
             return f"{kind}: {advice}"
     return ""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from dr_lib.data.photographs import SUFFIXES
+from dr_lib.data.reading import kind_of_other_picture
+from dr_lib.data.signatures import SUFFIXES, is_photograph
 from dr_lib.errors import InputError
 
 STDIN = "-"
@@ -58,9 +59,18 @@ def _meant(line: str) -> Path:
 
 
 def photographs_in(folder: Path) -> Iterator[Path]:
-    """Yield the files in ``folder`` and below that end as photographs do, in order of names, hidden ones left out."""
-    for parent, folders, files in os.walk(folder):
+    """Yield the photographs in ``folder`` and below, in order of names, hidden ones left out.
+
+    Pictures that end otherwise are among them, those of kinds that cannot be read here, too, as HEIC: what becomes of
+    them is said of each. Raises :class:`InputError` for a folder that cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); see to it that you may read it")
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent, name)
+            path = Path(parent, name)
+            if not name.startswith(".") and (is_photograph(name) or kind_of_other_picture(path)):
+                yield path

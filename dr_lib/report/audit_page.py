@@ -176,6 +176,7 @@ def files(audit: Mapping[str, Any]) -> HTML:
         (say.SEVERAL, [f"{image}: {' or '.join(files)}" for image, files in paths["several"].items()]),
         (say.RESPELLED, [f"{name} is {file}" for name, file in paths["respelled"].items()]),
         (say.DANGLING, paths["dangling"]),
+        (say.OTHER_PICTURES, [f"{file} is {kind}" for file, kind in paths.get("other_pictures", {}).items()]),
         (say.UNLABELLED, paths["unlabelled"]),
         ("Files that cannot be read now", not_read),
     ):

@@ -1,6 +1,7 @@
 """The audit of a data set in words: what deserves a look first, then the numbers, as ``dr-lab audit`` prints them."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ MISSING, UNLABELLED = "Without a file", "Without a row in the labels"
 SEVERAL = "With more than one file of their name"
 RESPELLED = "Found under another case or ending than in the labels"
 DANGLING = "Links that lead to no file"
+OTHER_PICTURES = "Pictures of other kinds, which are not looked at"
 
 
 class Finding(NamedTuple):
@@ -138,6 +140,10 @@ def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Find
         yield Finding("files", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
     if files["dangling"]:
         yield Finding("files", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
+    if others := files.get("other_pictures"):
+        kinds = Counter(others.values())
+        said = "; ".join(f"{count} {kind}" for kind, count in kinds.most_common(SHOWN))
+        yield Finding("files", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
     if files["unlabelled"]:
         yield Finding("files", f"{UNLABELLED}: {_counted_names(files['unlabelled'], 'file')}.")
 
