@@ -8,9 +8,12 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from dr_lib.errors import Failure, InputError
+from dr_lib.files import private_folder
 from dr_lib.terminal import printable, silence
 from dr_lib.training.interruption import Interrupted, raising_signals
 
@@ -27,7 +30,9 @@ def run_command(app: Callable[..., object]) -> NoReturn:
     Status 2 for bad input, 1 for what has failed or the machine refuses, 128 and more for a signal; why, in one line
     on stderr. Everything else that is raised is a bug, and shown as one.
     """
+    _begin_in_utf8()
     _open_streams()
+    _find_place_for_fonts()
     try:
         with raising_signals():
             _check_folder()
@@ -49,6 +54,15 @@ def run_command(app: Callable[..., object]) -> NoReturn:
         _end("", end.code)
 
 
+def _begin_in_utf8() -> None:
+    """Begin anew where Python takes names of files for ASCII, so that they are text, here and in all that is started.
+
+    In such a locale Python does so by itself, unless it is told not to.
+    """
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
+
+
 def _open_streams() -> None:
     """Let what a terminal cannot show be escaped, and what is closed be nothing, instead of ending the command."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -57,6 +71,18 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _find_place_for_fonts() -> None:
+    """Have matplotlib keep its list of fonts among the temporary files where it has no home for it.
+
+    Else every process makes a list anew, and says so.
+    """
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
+    place = next((folder for folder in (home, home.parent) if folder.is_dir()), None)
+    if "MPLCONFIGDIR" not in os.environ and not (place and os.access(place, os.W_OK | os.X_OK)):
+        with suppress(OSError, InputError):
+            os.environ["MPLCONFIGDIR"] = str(private_folder() / "matplotlib")
 
 
 def _check_folder() -> None:

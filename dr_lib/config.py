@@ -1,7 +1,6 @@
 """Every parameter of a run: its meaning, type, range and default, written once."""
 
 import difflib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from dr_lib.data.augmentations import LAB_AUGMENTATIONS, check_augmentations
 from dr_lib.data.preprocessing import check_preprocessing
 from dr_lib.errors import InputError
+from dr_lib.files import with_home
 from dr_lib.yaml_values import describe, read_yaml
 
 DEMO_DIR = "data/demo"
@@ -34,19 +34,11 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-def _with_home(path: str) -> str:
-    """Put the home folder in the place of a leading ``~``."""
-    expanded = os.path.expanduser(path)
-    if expanded.startswith("~"):
-        raise ValueError("there is no such home folder; write the whole path")
-    return expanded
-
-
 # Torch and numpy count in numbers of so many bits, and a larger one is a slip of the keyboard.
 Int = Annotated[int, BeforeValidator(_no_bool), Field(lt=2**31)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
 PathText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-Place = Annotated[PathText, AfterValidator(_with_home)]
+Place = Annotated[PathText, AfterValidator(with_home)]
 Share = Annotated[Float, Field(ge=0, lt=1)]
 
 

@@ -15,6 +15,17 @@ from typing import Any, BinaryIO
 from dr_lib.errors import InputError
 
 
+def with_home(path: str) -> str:
+    """Return a path with the home folder in the place of a leading ``~``, as shells have it.
+
+    Raises :class:`InputError` where there is none.
+    """
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise InputError(f"{path}: there is no such home folder; write the whole path")
+    return expanded
+
+
 def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk, and rename it into place.
 
@@ -100,10 +111,13 @@ def scratch_folder(parent: Path | None = None) -> AbstractContextManager[Path]:
     return new_folder(parent or Path(tempfile.gettempdir()), ".dr-lab-", ".scratch")
 
 
-def private_folder() -> Path:
+def private_folder(make: bool = True) -> Path:
     """Return this user's own folder among the temporary files; raises where that name is somebody else's."""
     private = Path(tempfile.gettempdir()) / f"dr-lab-{os.getuid()}"
-    private.mkdir(mode=0o700, exist_ok=True)
+    if make:
+        private.mkdir(mode=0o700, exist_ok=True)
+    elif not os.path.lexists(private):
+        return private
     found = private.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InputError(f"{private}: is not yours alone; set cache_dir to a folder of yours")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ class _Client(PapermillNotebookClient):
 
     def _give_sign(self) -> None:
         if time.monotonic() - self._sign > _SECONDS_BETWEEN_SIGNS and stat.S_ISREG(os.fstat(1).st_mode):
-            os.utime(1)
+            with suppress(PermissionError):  # somebody else's file, which this process may write to all the same
+                os.utime(1)
             self._sign = time.monotonic()
 
 

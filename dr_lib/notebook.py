@@ -3,16 +3,29 @@
 import os
 from pathlib import Path
 
+import psutil
+
 _SET_BY_EDITORS = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD")
 """What JupyterLab and VS Code set in the environment of kernels that they start; papermill does not."""
+
+
+_NBCONVERT = ("jupyter-nbconvert", "nbconvert", "jupyter-execute")
+"""What starts kernels in the folder of the notebook, wherever the user stands."""
 
 
 def enter_project() -> None:
     """Go to the project folder when an editor started the kernel in its ``notebooks/``.
 
-    Relative paths in ``params/`` count from the project folder there. Under papermill and on the command line they
-    count from where the user stands, whatever that folder is called.
+    Relative paths in ``params/`` count from the project folder there. Under papermill, ``jupyter nbconvert --execute``
+    and on the command line they count from where the user stands, whatever that folder is called.
     """
+    starter = psutil.Process(os.getppid())
+    try:
+        if any(Path(part).name in _NBCONVERT for part in starter.cmdline()[:3]):
+            os.chdir(starter.cwd())
+            return
+    except psutil.Error:  # gone, or somebody else's
+        pass
     by_editor = any(name in os.environ for name in _SET_BY_EDITORS)
     if by_editor and Path.cwd().name == "notebooks":
         os.chdir("..")

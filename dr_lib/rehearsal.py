@@ -129,7 +129,7 @@ def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> G
         f"{counted(len(rehearsal.runs), 'run')}, {len(waiting)} of them to do: {total}{first}",
         f"disk: checkpoints {checkpoints / 1e9:.2f} GB and results {results / 1e9:.2f} GB in {out} "
         f"({_free(Path(out))} free), "
-        f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(cache_folder(cache))} free)",
+        f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(cache_folder(cache, make=False))} free)",
     ]
     return Group(table, *map(Text, lines))
 
@@ -182,7 +182,7 @@ def _table(config: RunConfig) -> pd.DataFrame:
 
 def _survey(config: RunConfig, table: pd.DataFrame) -> Survey:
     """Return what knows where the squares of a run's photographs are kept, or will be."""
-    data_dir, cache_dir = Path(config.data_dir), cache_folder(config.cache_dir)
+    data_dir, cache_dir = Path(config.data_dir), cache_folder(config.cache_dir, make=False)
     if _to_be_drawn(config):
         photographs = FolderPhotographs({image: data_dir / f"{image}.jpeg" for image in table["image"]})
         return Survey(photographs, data_dir, cache_dir, progress=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dr_lib import PROBABILITIES
 from dr_lib.errors import InputError
-from dr_lib.files import read_json, write_json, write_with
+from dr_lib.files import read_json, with_home, write_json, write_with
 from dr_lib.seals import damage, sha256
 from dr_lib.spreadsheet import as_cell, from_cell
 
@@ -247,9 +247,12 @@ class RunFolder(NotebookFiles):
 
 @dataclass(frozen=True)
 class Experiment:
-    """The files of one experiment: its report, its audit, its runs."""
+    """The files of one experiment: its report, its audit, its runs; ``~`` in ``path`` is the home folder."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(with_home(str(self.path))))
 
     @property
     def report(self) -> Path:

@@ -1,24 +1,29 @@
 """The command in surroundings that are not the usual ones: no home, full or closed outputs, odd folders and locales."""
 
 import errno
+import io
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from command import dr_lab
 
-from dr_lib import notebook
+from dr_lib import command_line, notebook
 from dr_lib.command_line import of_the_machine
 from dr_lib.config import CACHE_DIR, RunConfig
 from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler
 from dr_lib.data.cache_folder import cache_folder
+from dr_lib.deployment.sources import photographs_named
 from dr_lib.errors import InputError
 from dr_lib.options import check_output
+from dr_lib.report.collect import collect
+from dr_lib.runs import Experiment
 
 PROJECT = Path(__file__).parents[1]
 
@@ -52,12 +57,23 @@ def test_home_stands_for_its_sign_in_every_place(monkeypatch, params, capsys):
     assert dr_lab("check", "~/run.yaml") == 0 and "epochs: 9" in capsys.readouterr().out
 
 
+def test_home_stands_for_its_sign_in_experiments_of_notebooks_and_in_lists(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Experiment(Path("~/lab")).path == tmp_path / "lab"
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path}/lab/runs: no runs")):
+        collect("~/lab")
+    (tmp_path / "a.jpeg").touch()
+    assert photographs_named([Path("-")], io.BytesIO(b"~/a.jpeg\n")) == [tmp_path / "a.jpeg"]
+
+
 def test_without_a_home_a_path_in_it_is_refused(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(InputError, match="no such home folder"):
         RunConfig.from_mapping({"data_dir": "~/photographs"})
     with pytest.raises(InputError, match="no such home folder"):
         cache_folder("~/cache")
+    with pytest.raises(InputError, match="no such home folder"):
+        Experiment(Path("~/lab"))
     assert RunConfig().cache_dir == CACHE_DIR
 
 
@@ -76,6 +92,30 @@ def test_a_home_that_can_be_written_keeps_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder(RunConfig().cache_dir) == tmp_path / ".cache" / "dr-lab"
     assert module.cache_folder(str(tmp_path / "mine")) == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("home", ["home", "gone", "home/file"])
+def test_to_ask_where_the_cache_is_writes_nothing(monkeypatch, tmp_path, home):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = set(tmp_path.rglob("*"))
+    assert cache_folder(RunConfig().cache_dir, make=False) == tmp_path / home / ".cache" / "dr-lab"
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("home", ["home", "gone"])
+def test_without_a_home_fonts_are_listed_once_and_no_process_speaks_of_it(monkeypatch, tmp_path, home):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    for name in ("XDG_CONFIG_HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    command_line._find_place_for_fonts()
+    place = os.environ.get("MPLCONFIGDIR")
+    assert place == (None if home == "home" else str(tmp_path / f"dr-lab-{os.getuid()}" / "matplotlib"))
 
 
 def test_without_a_place_for_machine_code_functions_are_compiled_all_the_same(monkeypatch, caplog):
@@ -110,6 +150,23 @@ def test_only_an_editor_goes_from_notebooks_to_the_project(monkeypatch, tmp_path
     monkeypatch.chdir(tmp_path / "notebooks")
     notebook.enter_project()
     assert Path.cwd() == (tmp_path if jupyter else tmp_path / "notebooks")
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize("program", ["nbconvert", "jupyter"])
+def test_nbconvert_counts_paths_from_where_the_user_stands(tmp_path, program):
+    """Its kernels start in the folder of the notebook."""
+    cell = nbformat.v4.new_code_cell(
+        "from dr_lib.notebook import enter_project\nenter_project()\nopen('here', 'x').close()"
+    )
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / "a.ipynb")
+    command = {"nbconvert": ["-m", "nbconvert"], "jupyter": ["-m", "jupyter", "nbconvert"]}[program]
+    subprocess.run(
+        [sys.executable, *command, "--to", "notebook", "--execute", "--inplace", "notebooks/a.ipynb"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert (tmp_path / "here").exists()
 
 
 # Outputs
@@ -178,6 +235,14 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
 
 
 # Encodings
+
+
+def test_names_of_files_are_text_where_the_locale_knows_ascii_alone(params):
+    ascii_alone = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
+    ended = shell(f"mv run.yaml ä.yaml && {ascii_alone} DR check ä.yaml --set out_dir=ü/ö", params.parent)
+    assert (ended.returncode, ended.stderr) == (0, b"") and "out_dir: ü/ö" in ended.stdout.decode()
+    ended = shell(f"{ascii_alone} DR check ö.yaml", params.parent)
+    assert ended.returncode == 2 and ended.stderr.decode().startswith("dr-lab: ö.yaml: cannot be read")
 
 
 def test_every_text_file_is_read_and_written_in_an_encoding_that_is_named():

@@ -1,6 +1,5 @@
 """A run's network on a data set, as in the lab's demo: load it, evaluate it, and the same figures come out."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from dr_lib.evaluation.summary import summarise
 from dr_lib.progress import Progress
 from dr_lib.report.wording import patients
 from dr_lib.training.checkpoint import load_trained
-from dr_lib.training.device import resolve_device, worker_count
-from dr_lib.training.loaders import Batches, make_loader, workers_that_fit
+from dr_lib.training.device import resolve_device
+from dr_lib.training.loaders import Batches, make_loader, workers_for
 
 ALL = "all"
 """In place of a split: every photograph of the data set."""
@@ -53,8 +52,7 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
     if not len(photographs):
         raise InputError(f"{data_file}: no {split} photographs; choose another --split, such as {ALL}")
     # The run's own batch size: sums of floats depend on the shapes that they are computed in.
-    size = config.batch_size * math.prod(photographs.transform.shape)
-    workers = workers_that_fit(worker_count(config.num_workers, device), size)
+    workers = workers_for(config, device, config.batch_size, photographs.transform)
     loader = make_loader(photographs, workers, device, batch_size=config.batch_size)
     with Progress() as progress:
         outputs, _ = predict(

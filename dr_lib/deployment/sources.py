@@ -54,7 +54,7 @@ def _listed(data: bytes) -> list[Path]:
 def _meant(line: str) -> Path:
     name = line.strip()
     unquoted = name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" else name
-    choices = [Path(text) for text in (line, name, unquoted)]
+    choices = [Path(text) for text in (line, name, unquoted, os.path.expanduser(unquoted))]
     return next((path for path in choices if path.exists()), choices[-1])
 
 

@@ -89,11 +89,8 @@ class LoaderFactory:
         self.device = accelerator.device
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         transforms = TrainTransform.of(config), EvalTransform.of(config)
-        self._workers = workers_that_fit(
-            worker_count(config.num_workers, self.device),
-            config.batch_size * max(math.prod(transform.shape) for transform in transforms),
-            processes=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
-        )
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        self._workers = workers_for(config, self.device, config.batch_size, *transforms, processes=processes)
 
     def training(self) -> TrainingBatches:
         """Return the batches to learn from: ``batch_size`` photographs a step, this process's share of them."""
@@ -126,6 +123,22 @@ def make_loader(dataset: Dataset, workers: int, device: torch.device, **order: A
     options = {"prefetch_factor": _PREFETCHED, "worker_init_fn": _begin_worker} if workers else {}
     pin = device.type == "cuda"
     return DataLoader(dataset, num_workers=workers, collate_fn=whole, pin_memory=pin, **options, **order)
+
+
+def workers_for(
+    config: RunConfig,
+    device: torch.device,
+    batch_size: int,
+    *transforms: TrainTransform | EvalTransform,
+    processes: int = 1,
+) -> int:
+    """Return how many loader processes make batches of ``batch_size`` photographs by ``transforms``.
+
+    As many as ``config`` asks for, or suit the machine, and there is shared memory for. ``processes``: those of this
+    machine that load as much.
+    """
+    batch = batch_size * max(math.prod(transform.shape) for transform in transforms)
+    return workers_that_fit(worker_count(config.num_workers, device), batch, processes=processes)
 
 
 def workers_that_fit(workers: int, batch: int, *, processes: int = 1, free: int | None = None) -> int:

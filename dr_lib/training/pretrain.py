@@ -24,8 +24,8 @@ from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
 from dr_lib.seals import damage
 from dr_lib.training.checkpoint import write_checkpoint
-from dr_lib.training.device import resolve_device, worker_count
-from dr_lib.training.loaders import Batches, fit_normalisation, make_loader, workers_that_fit
+from dr_lib.training.device import resolve_device
+from dr_lib.training.loaders import Batches, fit_normalisation, make_loader, workers_for
 
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
@@ -140,8 +140,7 @@ def _learn_to_count(
         residual=config.residual,
     )
     model.to(device, memory_format=torch.channels_last)
-    size = _BATCH_SIZE * math.prod(varied.shape)
-    workers = workers_that_fit(worker_count(config.num_workers, device), size)
+    workers = workers_for(config, device, _BATCH_SIZE, varied)
     sampler = RandomSampler(train, generator=torch.Generator().manual_seed(_SEED))
     order = {"batch_size": _BATCH_SIZE, "sampler": sampler, "drop_last": True}
     batches = Batches(make_loader(train, workers, device, **order), normalisation, device)
