@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from dr_lib.command_line import run_command
+from dr_lib.console import PlainConsole
 from dr_lib.deployment import commands
 from dr_lib.errors import InputError
 from dr_lib.options import Assignments, DataFile, check_output
-from dr_lib.terminal import printable
+from dr_lib.terminal import printable, say
 from dr_lib.training.interruption import Interrupted
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False)
+console = PlainConsole()
 
 
 @app.command()
@@ -118,19 +118,19 @@ def run(
             with Watch(console) as watch:
                 grid.run_jobs(work, jobs, watch, timeout=timeout, retries=retries, engine=hands.engine(out))
         except Interrupted as stop:
-            print("dr-lab: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
+            say("dr-lab: interrupted; the same command goes on from the last checkpoints", sys.stderr)
             raise typer.Exit(stop.exit_status) from None
         failed = [job for job in work if job.state == "failed"]
         console.print(f"{len(configs)} runs, {len(failed)} failed, in {duration(time.monotonic() - began)}")
         for job in failed:
-            line = printable(f"{job.title}: {job.reason} (log: {job.files.log})")
-            console.print(line, style="red", markup=False, soft_wrap=True)
+            line = f"{job.title}: {job.reason} (log: {job.files.log})"
+            console.print(printable(line), style="red", soft_wrap=True)
             for line in job.last_words():
-                console.print(f"    {printable(line)}", style="dim", markup=False, soft_wrap=True)
+                console.print(f"    {line}", style="dim", soft_wrap=True)
         try:
-            print(build_report(out))
+            say(build_report(out))
         except OSError as error:
-            print(f"dr-lab: {out}: the report cannot be written: {error}; dr-lab report {out}", file=sys.stderr)
+            say(f"dr-lab: {out}: the report cannot be written: {error}; dr-lab report {out}", sys.stderr)
             raise typer.Exit(1) from None
     raise typer.Exit(1 if failed else 0)
 
@@ -168,7 +168,7 @@ def report(
     """Write the lab report of the runs that are there."""
     from dr_lib.report.build import build_report
 
-    print(build_report(experiment, normalize=None if normalize == "none" else normalize))
+    say(build_report(experiment, normalize=None if normalize == "none" else normalize))
 
 
 @app.command()
@@ -189,8 +189,8 @@ def audit(
     out = out or Path("reports") / data.stem
     check_output(out, folder=True)
     found = write_audit(combine([data], assignments, fixed={"out_dir": str(out)})).found
-    console.print(audit_text(found), markup=False, soft_wrap=True)
-    print(Experiment(out).audit_page)
+    console.print(audit_text(found), soft_wrap=True)
+    say(Experiment(out).audit_page)
 
 
 app.command()(commands.evaluate)
@@ -207,6 +207,8 @@ def make_data(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw a data set of fundus photographs with lesions by the ICDR grades, labelled as in the course."""
+    check_output(folder, folder=True, called="")
+
     from dr_lib.data.generated import make_data as draw
     from dr_lib.progress import Progress
 
@@ -218,7 +220,7 @@ def make_data(
             )  # fmt: skip
         except FileExistsError as error:
             raise InputError(str(error)) from None
-    print(folder)
+    say(folder)
 
 
 @app.command()
@@ -243,16 +245,16 @@ def check(
         for name in dict.fromkeys(run.name for run in grid.runs):
             points = [run.values for run in grid.runs if run.name == name]
             told = (", ".join(f"{key}: {value}" for key, value in point.items()) for point in points)
-            console.print(f"{name}: {'; or '.join(told)}", markup=False, soft_wrap=True)
-        console.print(f"sound: study {grid.study!r} of {len(runs)} runs", markup=False)
+            console.print(printable(f"{name}: {'; or '.join(told)}"), soft_wrap=True)
+        console.print(f"sound: study {grid.study!r} of {len(runs)} runs")
     if studies:
         return
     defaults = RunConfig()
     for name in RunConfig.model_fields:
         value = getattr(configs[0], name)
         if value != getattr(defaults, name):
-            console.print(f"{name}: {value}", markup=False)
-    console.print(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config.py", markup=False)
+            console.print(printable(f"{name}: {value}"))
+    console.print(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config.py")
 
 
 def main() -> None:

@@ -14,13 +14,15 @@ from typing import NoReturn
 
 from dr_lib.errors import Failure, InputError
 from dr_lib.files import private_folder
-from dr_lib.terminal import printable, silence
+from dr_lib.terminal import say, silence
 from dr_lib.training.interruption import Interrupted, raising_signals
 
 _OF_THE_SYSTEM = frozenset({
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR,
     errno.EISDIR, errno.ELOOP, errno.EIO, errno.ESTALE,
 })  # fmt: skip
+_OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
+"""What the name itself is to blame for: bad input."""
 _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't allocate memory|not enough memory")
 
 
@@ -49,7 +51,7 @@ def run_command(app: Callable[..., object]) -> NoReturn:
         reason = of_the_machine(error)
         if not reason:
             raise
-        _end(reason, 1)
+        _end(reason, 2 if isinstance(error, OSError) and error.errno in _OF_THE_NAME else 1)
     except SystemExit as end:
         _end("", end.code)
 
@@ -109,7 +111,7 @@ def _end(line: str, status: int | str | None) -> NoReturn:
         else:
             line, status = line or f"standard output: cannot be written: {error.strerror}", status or 1
     if line:
-        print(f"dr-lab: {line}", file=sys.stderr)
+        say(f"dr-lab: {line}", sys.stderr)
     sys.exit(status)
 
 
@@ -133,13 +135,13 @@ def of_the_machine(error: Exception) -> str:
     if error.errno not in _OF_THE_SYSTEM:
         return ""
     path = error.filename2 or error.filename
-    return f"{printable(path or 'the output')}: cannot be {_verb(path, error.errno)}: {error.strerror}"
+    return f"{path or 'the output'}: cannot be {_verb(path, error.errno)}: {error.strerror}"
 
 
 def _verb(path: object, number: int) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG) or path is None or isinstance(path, int):
         return "written"
-    if number in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
+    if number in _OF_THE_NAME:
         return "used"
     try:
         return "read" if os.path.lexists(path) and not os.access(path, os.R_OK) else "written"

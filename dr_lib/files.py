@@ -26,6 +26,26 @@ def with_home(path: str) -> str:
     return expanded
 
 
+_LONGEST_NAME = 240
+"""Bytes of one file's name: nearly every file system takes 255, and files are first written under a longer one."""
+
+
+def check_place(path: Path, where: str, *, folder: bool) -> Path:
+    """Return the folder that is there of a ``folder``, or else file, to be written.
+
+    Raises :class:`InputError` that begins with ``where`` for a name that is too long, and where something else is
+    there.
+    """
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise InputError(f"{where}: a name in it is too long; choose one of up to {_LONGEST_NAME} bytes")
+    if not folder and path.is_dir():
+        raise InputError(f"{where}: is a folder; give the name of a file in it")
+    place = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir() and (folder or place != path.absolute()):
+        raise InputError(f"{where}: {place} is a file; choose another folder")
+    return place if place.is_dir() else place.parent
+
+
 def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk, and rename it into place.
 

@@ -1,6 +1,5 @@
 """One notebook of an experiment as the grid sees it: how it begins, whether it lives, how it has ended."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -21,9 +20,10 @@ from dr_lib.execution import (
 from dr_lib.files import remove_leftovers
 from dr_lib.runs import NotebookFiles, RunFolder
 from dr_lib.status import Standing, standing
+from dr_lib.terminal import logger
 from dr_lib.training.lock import holder
 
-log = logging.getLogger("dr_lib.grid")
+log = logger("grid")
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_UNTIL_KERNELS_END = 3.0

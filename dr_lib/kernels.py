@@ -25,6 +25,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 
 from dr_lib.execution import KERNEL_DIED
 from dr_lib.files import scratch_folder
+from dr_lib.terminal import printable_lines, say
 from dr_lib.training.interruption import Interrupted, raising_signals
 
 ENGINE = "dr-lab"
@@ -160,10 +161,10 @@ def main() -> int:
                 log_output=True,
             )
     except PapermillExecutionError as error:
-        print(_ESCAPES.sub("", str(error)).strip())
+        print(printable_lines(_ESCAPES.sub("", str(error)).strip()))
         return 1
     except DeadKernelError as error:
-        print(error)
+        say(error)
         return 138
     except Interrupted as stop:
         print(f"interrupted by {stop.signal.name}")

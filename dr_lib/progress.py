@@ -6,7 +6,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from dr_lib.terminal import printable, silence
+from dr_lib.terminal import printable_lines, silence
 
 _SECONDS_BETWEEN_DRAWINGS = 0.3
 
@@ -36,7 +36,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Add ``text`` for good, and take the bar away."""
-        text = "\n".join(map(printable, text.splitlines()))
+        text = printable_lines(text)
         self._lines.append(text)
         self._draw("")
         if self._shell is None:

@@ -20,6 +20,7 @@ from dr_lib.forecast import Forecast, time_of_all
 from dr_lib.models import check_model, parameter_count, without_values
 from dr_lib.report.wording import counted, duration
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.terminal import printable
 from dr_lib.training.checkpoint import new_network
 from dr_lib.training.device import check_machine, describe_device, resolve_device
 from dr_lib.training.pretrain import uses_generated_weights, weights_are_there
@@ -119,7 +120,7 @@ def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> G
     for run in rehearsal.runs:
         speed = f"{run.speed:.0f}" if run.speed else "unknown"
         time = "" if run.state == "done" else duration(run.seconds) if run.seconds is not None else "unknown"
-        table.add_row(Text(run.name), Text(f"{run.state}{run.detail}"), speed, time)
+        table.add_row(printable(run.name), printable(f"{run.state}{run.detail}"), speed, time)
     waiting, seconds = rehearsal.waiting, rehearsal.seconds(parallel)
     total = f"about {duration(seconds)} with {parallel} at a time" if seconds is not None else "time unknown"
     checkpoints, out, cache = rehearsal.checkpoint_bytes(parallel), configs[0].out_dir, configs[0].cache_dir
@@ -131,7 +132,7 @@ def told(rehearsal: Rehearsal, configs: Sequence[RunConfig], parallel: int) -> G
         f"({_free(Path(out))} free), "
         f"pixel store {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(cache_folder(cache, make=False))} free)",
     ]
-    return Group(table, *map(Text, lines))
+    return Group(table, *map(Text, map(printable, lines)))
 
 
 def _planned(config: RunConfig, table: pd.DataFrame, forecast: Forecast, fresh: bool) -> PlannedRun:

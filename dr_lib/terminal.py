@@ -1,12 +1,38 @@
 """What a terminal and its log get: text from outside made harmless, and nothing once nobody reads."""
 
+import logging
 import os
+from numbers import Number
+from typing import TextIO
 
 
 def printable(text: object) -> str:
     """Return text for one line: what a terminal would obey, and bytes that are no text, are written as escapes."""
     text = str(text).encode("utf-8", "backslashreplace").decode()
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def printable_lines(text: object) -> str:
+    """Return text of several lines, each :func:`printable`."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Print one line, on standard output where no ``file`` is given."""
+    print(printable(text), file=file)
+
+
+def logger(part: str) -> logging.Logger:
+    """Return the logger ``dr_lib.<part>``: what stands for ``%s`` in its messages is :func:`printable`."""
+    log = logging.getLogger(f"dr_lib.{part}")
+    log.addFilter(_plain)  # once, however often it is asked for
+    return log
+
+
+def _plain(record: logging.LogRecord) -> bool:
+    plain = lambda value: value if isinstance(value, Number) else printable(value)  # noqa: E731
+    record.args = tuple(map(plain, record.args)) if isinstance(record.args, tuple) else plain(record.args)
+    return True
 
 
 def silence(descriptor: int) -> None:

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 from command import dr_lab
+from data_folders import eyes, write_course, write_photographs
 
 from dr_lib import command_line, notebook
 from dr_lib.command_line import of_the_machine
@@ -204,6 +206,9 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, mon
     ]:
         with pytest.raises(InputError, match=said):
             check_output(path, folder=folder)
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(InputError, match="link is a file"):  # mkdir would fail over it
+        check_output(tmp_path / "link", folder=True)
     check_output(tmp_path / "new" / "folder", folder=True)
     check_output(tmp_path / "file", folder=False)
     monkeypatch.setattr("os.access", lambda *_: False)
@@ -211,12 +216,39 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, mon
         check_output(tmp_path / "new", folder=True)
 
 
-@pytest.mark.parametrize(("command", "place"), [("audit", "file"), ("run", "file"), ("predict", "")])
-def test_commands_ask_for_their_output_first(command, place, tmp_path, params, capsys):
+def test_a_disk_without_room_is_said_to_be_full_before_the_work(tmp_path, monkeypatch):
+    full = SimpleNamespace(f_blocks=16, f_bavail=0)
+    monkeypatch.setattr("os.statvfs", lambda path: full)
+    with pytest.raises(InputError, match="no space is left on the disk of"):
+        check_output(tmp_path / "new", folder=True)
+    full.f_blocks = 0  # where there is no such number
+    check_output(tmp_path / "new", folder=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "place"),
+    [
+        (("audit", "--data", "run.yaml"), "--out", "file"),
+        (("run", "--data", "run.yaml"), "--out", "file"),
+        (("predict", "lost.pt", "lost.jpeg"), "--out", "."),
+        (("predict", "lost.pt", "."), "--cache", "file/below"),
+        (("export", "lost.pt", "--onnx"), "--out", "file/net.onnx"),
+        (("make-data",), "", "file"),
+        (("make-data",), "", "file/below"),
+        (("audit", "--data", "run.yaml", "--out", "new"), "--set", "cache_dir=file"),
+        (("status",), "", "x" * 300),
+        (("predict", "lost.pt"), "", "x" * 300),
+    ],
+)
+def test_commands_ask_for_their_places_first(command, option, place, tmp_path, params, monkeypatch, capsys):
     (tmp_path / "file").touch()
-    what = ["lost.pt", "lost.jpeg"] if command == "predict" else ["--data", params]
-    assert dr_lab(command, *what, "--out", tmp_path / place) == 2
-    assert "--out" in capsys.readouterr().err
+    write_course(tmp_path / "data", eyes(range(8)), eyes(range(8, 12)))
+    write_photographs(tmp_path / "data", [*eyes(range(12))], (40, 32))
+    (tmp_path / "run.yaml").write_text("data_dir: data", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert dr_lab(*command, *[option] * bool(option), place) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dr-lab: ") and ("file" in line or "xxx" in line or "is a folder" in line)
 
 
 def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypatch):

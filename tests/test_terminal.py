@@ -1,11 +1,17 @@
 import csv
 import io
 import os
+import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from command import dr_lab
+from rich.table import Table
 
+from dr_lib import terminal
+from dr_lib.console import PlainConsole
 from dr_lib.data.jpeg import Verdict
 from dr_lib.deployment.grading import GradedPhotograph
 from dr_lib.deployment.wording import as_text
@@ -13,7 +19,7 @@ from dr_lib.errors import InputError
 from dr_lib.progress import Progress
 from dr_lib.runs import PREDICTION_COLUMNS, RunFolder
 from dr_lib.spreadsheet import as_cell, from_cell
-from dr_lib.terminal import printable
+from dr_lib.terminal import logger, printable
 
 STEERING = "a\x1b[2J\x07\x9b31m\u202eb" + os.fsdecode(b"\xff")
 FORMULAS = ["=1+1", "+1|x", "-1+cmd|'C calc'!A0", "@SUM(A1)", "\t=1", "'=1", "''-x"]
@@ -31,6 +37,48 @@ def test_messages_and_lines_do_not_steer_the_terminal(capsys):
         progress.line(f"{STEERING}\nsecond")
     first, second = capsys.readouterr().out.splitlines()
     assert first.isprintable() and second == "second"
+
+
+def test_log_messages_do_not_steer_the_terminal(caplog):
+    log = logger("data")
+    log.warning("%s: %d of %.1f\n%s", Path(STEERING), np.int64(3), 0.5, "a\nb")
+    log.warning("%s", {STEERING: 1})
+    first, second = caplog.messages
+    assert first == f"{printable(STEERING)}: 3 of 0.5\na\\nb" and second.isprintable()
+
+
+def test_the_console_takes_text_as_it_is_and_lets_none_steer_the_terminal(capsys):
+    console = PlainConsole()
+    console.print(f"{STEERING} [red]:eyes:[/red]\nsecond", style="red", soft_wrap=True)
+    table = Table(box=None, show_header=False)
+    table.add_row(STEERING)
+    console.print(table)
+    first, second, third = map(str.strip, capsys.readouterr().out.splitlines())
+    assert first == f"{printable(STEERING)} [red]:eyes:[/red]" and second == "second" and third == printable(STEERING)
+
+
+def test_one_rule_for_all_that_reaches_the_terminal():
+    """Loggers and consoles come from two functions, and commands print with say, but for text that is escaped already.
+
+    Of predict these are its table, CSV, whose names other programs read, and JSON.
+    """
+    package = Path(terminal.__file__).parent
+    texts = {path.name: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    assert [name for name, text in texts.items() if 'getLogger("dr_lib' in text] == []
+    consoles = re.compile(r"(?<!class Plain)Console\((?!Console)")
+    assert [name for name, text in texts.items() if consoles.search(text)] == ["cli.py"]
+    printed = [line.strip() for name in ("cli.py", "commands.py", "command_line.py", "kernels.py")
+               for line in re.findall(r"^ *print\(.*", texts[name], re.MULTILINE)]  # fmt: skip
+    escaped = re.compile(r'print\((f"\\n\{)?(printable|json|text, end|f"interr)')
+    assert len(printed) > 3 and [line for line in printed if not escaped.match(line)] == []
+
+
+def test_commands_print_what_params_files_say_without_obeying_it(tmp_path, capsys):
+    params = tmp_path / "run.yaml"
+    params.write_text('labels_file: "\\e[2J\\u202ea\\nsound"\n', encoding="utf-8")
+    assert dr_lab("check", params) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all(map(str.isprintable, lines)) and r"labels_file: \x1b[2J\u202ea\nsound" in lines
 
 
 def test_text_for_spreadsheets_comes_back_as_it_was():

@@ -5,7 +5,6 @@ several whose rows meet in a page. Rows are numbered before anything is decoded,
 bit, whoever has decoded what.
 """
 
-import logging
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -21,8 +20,9 @@ from dr_lib.data.isolation import Died, isolated
 from dr_lib.data.photographs import Photographs
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.data.survey import SECONDS_A_FILE, Answer, Item, decode_here, decoders, examine_file, remember, with_rows
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 _SHARES_A_PROCESSOR = 4
 """So that nobody waits long for the last one."""

@@ -1,6 +1,5 @@
 """The grid's jobs as tasks of Ray, which places them, begins them again where machines die, and shares out GPUs."""
 
-import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,8 +15,9 @@ from dr_lib.cluster.task import MOST_ATTEMPTS, execute
 from dr_lib.job import Job
 from dr_lib.runs import Experiment
 from dr_lib.status import Standing
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.grid")
+log = logger("grid")
 
 _SECONDS_TO_STOP = 180.0
 """A run may take two minutes to write its checkpoint and end; its files are on the way after that."""

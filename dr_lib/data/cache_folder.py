@@ -1,14 +1,14 @@
 """Where what may be made again is kept, also for users without a home of their own."""
 
 import functools
-import logging
 import os
 from pathlib import Path
 
 from dr_lib.config import CACHE_DIR
-from dr_lib.files import private_folder, with_home
+from dr_lib.files import check_place, private_folder, with_home
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 
 def cache_folder(cache_dir: str, *, make: bool = True) -> Path:
@@ -16,11 +16,14 @@ def cache_folder(cache_dir: str, *, make: bool = True) -> Path:
 
     Where that is the default and cannot be written (a container's user has no home), it is a folder among the temporary
     files that only this user can read, and a line in the log says so. Raises :class:`InputError` where that one belongs
-    to somebody else, and where there is no home for another ``~``. With ``make`` off nothing is written, and where
-    neither is there it is the default.
+    to somebody else, where there is no home for another ``~``, and where a file is in the way.
+
+    With ``make`` off nothing is written, and where neither is there it is the default.
     """
     if cache_dir != CACHE_DIR:
-        return Path(with_home(cache_dir))
+        folder = Path(with_home(cache_dir))
+        check_place(folder, f"cache_dir {folder}", folder=True)
+        return folder
     folder = Path(os.path.expanduser(cache_dir))
     if not str(folder).startswith("~") and _can_be_written(folder, make):
         return folder

@@ -1,7 +1,6 @@
 """Numba's compiler, with its machine code kept on the disk where there is a place for it."""
 
 import functools
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,8 +9,9 @@ from numba import njit
 
 from dr_lib.errors import InputError
 from dr_lib.files import private_folder
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 
 def compiled(function: Callable) -> Callable:

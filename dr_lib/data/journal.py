@@ -1,15 +1,15 @@
 """A file of JSON lines that only grows: what was found so far survives whatever happens to the process."""
 
 import json
-import logging
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dr_lib.files import naming, write_bytes
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 
 class Journal:

@@ -1,15 +1,15 @@
 """The text of a label file in whatever encoding it came, or what the file is instead of text."""
 
 import codecs
-import logging
 import re
 import unicodedata
 import zipfile
 from pathlib import Path
 
 from dr_lib.errors import InputError
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 _SHEET, _ARCHIVE = "save its sheet as CSV", "unpack it"
 _ZIPPED = {

@@ -1,6 +1,5 @@
 """Labels of every known form, read into one table: image, grade, patient, split."""
 
-import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,8 +11,9 @@ from dr_lib.data.label_files import Cell, Column, read_columns, read_course_colu
 from dr_lib.data.label_text import OTHER_SUFFIXES, other_kind
 from dr_lib.data.signatures import is_photograph
 from dr_lib.errors import InputError
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 COLUMNS = ("image", "grade", "patient", "split", "suffix")
 TABLE_SUFFIXES = (".csv", ".tsv")

@@ -1,6 +1,5 @@
 """Where photographs are, and their pixels: a folder of files, or RetinaMNIST's arrays."""
 
-import logging
 import os
 import unicodedata
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,9 @@ from dr_lib.data.labels import refuse_outside
 from dr_lib.data.reading import kind_of_other_picture, read_photograph
 from dr_lib.data.signatures import SUFFIXES, is_photograph
 from dr_lib.errors import InputError
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 USUAL_FOLDERS = (".", "images", "train", "test", "train_images", "test_images")
 """Where photographs are looked for inside ``data_dir``."""

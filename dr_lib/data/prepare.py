@@ -1,6 +1,5 @@
 """From a configuration to photographs that can be trained on: labels, splits, damage, squares, in this order."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from dr_lib.data.survey import Decode, Survey
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
 from dr_lib.progress import Progress
-from dr_lib.terminal import printable
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 
 @dataclass(frozen=True)
@@ -167,9 +166,9 @@ def _apply(
         by_action[decision.action].add(decision.image)
         if decision.action:
             found = decision.verdict
-            lines.append(printable(f"{decision.image}: {found.verdict} ({found.detail}), {decision.action}"))
+            lines.append(f"{decision.image}: {found.verdict} ({found.detail}), {decision.action}")
     if lines:  # one record, which a notebook shows as one output
-        log.warning("%d of %d photographs are damaged\n%s", len(lines), len(decisions), "\n".join(lines))
+        log.warning("%d of %d photographs are damaged" + "\n%s" * len(lines), len(lines), len(decisions), *lines)
     if isinstance(photographs, FolderPhotographs):
         photographs = photographs.with_repaired(by_action["repaired"] | by_action["kept"])
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
@@ -180,7 +179,7 @@ def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts:
         return
     without = [image for image in table["image"] if facts[image].retina is None]
     if without:
-        some = printable(", ".join(without[:5])) + (", ..." if len(without) > 5 else "")
+        some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         log.warning("CropToRetina: no circle on %d of %d photographs, used whole: %s", len(without), len(table), some)
 
 

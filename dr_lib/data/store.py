@@ -1,7 +1,6 @@
 """The pixel store: squares of photographs as one memory-mapped uint8 array on the disk, shared by all runs."""
 
 import errno
-import logging
 import mmap
 import os
 import re
@@ -19,8 +18,9 @@ import numpy as np
 from dr_lib.data.journal import Journal
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.errors import InputError
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 HEADER_BYTES = 128
 """Length of the header of ``pixels.npy``; numpy leaves room in it for the number of rows to grow."""

@@ -4,7 +4,6 @@ import fcntl
 import glob
 import hashlib
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +26,11 @@ from dr_lib.data.reading import TooLarge
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.data.store import PixelStore, Row, StoredSquares, is_full, no_room, require_room, write_row
 from dr_lib.errors import InputError
-from dr_lib.files import write_text
+from dr_lib.files import naming, write_text
 from dr_lib.progress import Progress
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 METHOD = 6
 """Raise when :func:`dr_lib.data.examine.examine` finds something else, so that older facts are found again."""
@@ -259,10 +259,11 @@ class Survey:
                 stream.seek(0)
                 log.warning("process %s decodes these photographs; waiting for it", stream.read().strip() or "another")
                 fcntl.flock(stream, fcntl.LOCK_EX)
-            stream.seek(0)
-            stream.truncate()
-            stream.write(str(os.getpid()))
-            stream.flush()
+            with naming(path):
+                stream.seek(0)
+                stream.truncate()
+                stream.write(str(os.getpid()))
+                stream.flush()
             self._say_what_it_is()
             yield
 

@@ -1,6 +1,5 @@
 """The quickest way to grade so many photographs: an export costs seconds, and then each photograph half as much."""
 
-import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -9,8 +8,9 @@ from dr_lib.deployment.exported import FORMAT, fingerprint
 from dr_lib.deployment.graders import Grader, OnnxGrader, TorchGrader
 from dr_lib.deployment.grading import cores
 from dr_lib.errors import InputError
+from dr_lib.terminal import logger
 
-log = logging.getLogger("dr_lib.deployment")
+log = logger("deployment")
 
 WORTH_AN_EXPORT = 200
 """Photographs from which on an export that is not there yet pays for itself: it takes about as long as 100 of them by

@@ -9,6 +9,7 @@ import typer
 
 from dr_lib.errors import InputError
 from dr_lib.options import Assignments, DataFile, check_output
+from dr_lib.terminal import printable, printable_lines, say
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="RUN/checkpoints/best.pt")]
 
@@ -27,9 +28,9 @@ def evaluate(
     if as_json:
         print(json.dumps(summary, indent=2))
         return
-    print(figures_as_text(summary, split))
+    print(printable_lines(figures_as_text(summary, split)))
     if split == "test" and (sentence := agreement_with_run(checkpoint, summary)):
-        print(f"\n{sentence}")
+        print(f"\n{printable(sentence)}")
 
 
 def predict(
@@ -77,10 +78,10 @@ def predict(
         print(text, end="")
     else:
         write_text(out, text)
-        print(out)
+        say(out)
     damaged = sum(photograph.grade is None for photograph in photographs)
     if damaged:
-        print(f"dr-lab: {damaged} of {len(photographs)} files not graded: see their verdicts", file=sys.stderr)
+        say(f"dr-lab: {damaged} of {len(photographs)} files not graded: see their verdicts", sys.stderr)
         raise typer.Exit(1)
 
 
@@ -119,5 +120,5 @@ def export(
     export_onnx(checkpoint, out, trained)
     card = out.with_suffix(".md")
     write_text(card, model_card(out, describe(checkpoint, trained), trained.config, checkpoint))
-    print(out)
-    print(card)
+    say(out)
+    say(card)

@@ -1,7 +1,6 @@
 """The training photographs as a network sees them: their features, made once a run, and those nearest to another."""
 
 import hashlib
-import logging
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from dr_lib.data.transforms import EvalTransform
 from dr_lib.evaluation.neighbours import features, nearest
 from dr_lib.exploration.opened import OpenedRun
 from dr_lib.files import write_with
+from dr_lib.terminal import logger
 from dr_lib.training.checkpoint import TrainedNetwork
 from dr_lib.training.device import resolve_device
 
-log = logging.getLogger("dr_lib.exploration")
+log = logger("exploration")
 
 METHOD = 1
 """Raise when features come out differently, so that those kept are made again."""

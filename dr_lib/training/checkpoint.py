@@ -1,7 +1,6 @@
 """Checkpoints: data, never code; whole, or not there; the one before kept until the new one has been read back."""
 
 import json
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,10 @@ from dr_lib.evaluation.predict import outputs_of
 from dr_lib.files import write_bytes
 from dr_lib.models import build_model, load_weights, not_finite, read_checkpoint
 from dr_lib.seals import TORCH_SEAL, write_sealed
+from dr_lib.terminal import logger
 from dr_lib.training.heads import Head, build_head, final_layer
 
-log = logging.getLogger("dr_lib.training")
+log = logger("training")
 
 ANEW = "; without a sound copy, begin the run again with --fresh"
 """What there is to do where a run cannot go on from what is there."""

@@ -13,6 +13,7 @@ from dr_lib.errors import InputError
 from dr_lib.files import scratch_folder
 from dr_lib.processes import stop_with_parent
 from dr_lib.runs import Experiment
+from dr_lib.terminal import printable_lines
 from dr_lib.training.interruption import Interrupted, Interruption
 
 
@@ -44,7 +45,7 @@ def launch(config: RunConfig, *, fresh: bool = False) -> None:
             for line in process.stdout:
                 if line.startswith("dr_lib.training: "):
                     last = line.removeprefix("dr_lib.training: ").strip()
-                print(line, end="", flush=True)
+                print(printable_lines(line), end="", flush=True)
     interruption.obey()
     if process.returncode:
         if last.startswith("interrupted"):

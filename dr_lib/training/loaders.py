@@ -1,6 +1,5 @@
 """The data of a run as it meets the network: batches of one split on the device, and what cannot work together."""
 
-import logging
 import math
 import os
 from collections.abc import Iterator
@@ -23,11 +22,12 @@ from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
 from dr_lib.models import why_not_trained
 from dr_lib.processes import end_with_parent
+from dr_lib.terminal import logger
 from dr_lib.training.device import worker_count
 from dr_lib.training.phases import FEATURE_EXTRACTION, phase_of
 from dr_lib.training.plan import EpochPlan
 
-log = logging.getLogger("dr_lib.training")
+log = logger("training")
 
 _SHARED_MEMORY = Path("/dev/shm")
 """Where loader processes put batches for the process that trains."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import math
 import multiprocessing
 import os
@@ -17,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dr_lib.terminal import logger
+
 from ... import GRADES
 from ...errors import InputError
 from ...files import in_use, new_folder
@@ -26,7 +27,7 @@ from .fundus import SMALLEST, draw_fundus
 from .lesions import LESION_KINDS
 from .roster import LAB_GRADE_SHARES, Sitter, call_up
 
-log = logging.getLogger("dr_lib.data")
+log = logger("data")
 
 VERSION = 1
 """Raised whenever the same arguments give other photographs than before."""
