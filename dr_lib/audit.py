@@ -8,10 +8,11 @@ import pandas as pd
 from PIL import Image
 
 from dr_lib.config import RunConfig
+from dr_lib.data.apart import thumbnail_apart
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.damage_rule import decide
-from dr_lib.data.jpeg import UNREADABLE, judge
+from dr_lib.data.jpeg import UNREADABLE
 from dr_lib.data.photographs import Photographs, find_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.splits import limit_splits
@@ -36,14 +37,10 @@ class Audit:
         if image not in self.readable:
             return None
         try:
-            pixels = judge(self.photographs.read_as_is(image)).pixels
+            pixels = thumbnail_apart(self.photographs, image, 480)
         except OSError:
             return None
-        if pixels is None:
-            return None
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((480, 480))
-        return picture
+        return None if pixels is None else Image.fromarray(pixels)
 
 
 def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:

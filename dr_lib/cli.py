@@ -166,6 +166,8 @@ def report(
     ] = "true",
 ) -> None:
     """Write the lab report of the runs that are there."""
+    check_output(experiment, folder=True, called="")
+
     from dr_lib.report.build import build_report
 
     say(build_report(experiment, normalize=None if normalize == "none" else normalize))

@@ -236,6 +236,7 @@ def test_a_disk_without_room_is_said_to_be_full_before_the_work(tmp_path, monkey
         (("make-data",), "", "file"),
         (("make-data",), "", "file/below"),
         (("audit", "--data", "run.yaml", "--out", "new"), "--set", "cache_dir=file"),
+        (("report",), "", "file"),
         (("status",), "", "x" * 300),
         (("predict", "lost.pt"), "", "x" * 300),
     ],

@@ -7,6 +7,7 @@ torch's threads and a GPU, or they import the caller's ``__main__`` again, be it
 script without a guard; and a daemonic process may not have any. These start light, and from anywhere.
 """
 
+import atexit
 import os
 import pickle
 import resource
@@ -81,6 +82,41 @@ def isolated(
             else:
                 yield item, answer
     yield from _at_once(task, iter(again), 1, timeout)
+
+
+class OneByOne:
+    """Calls a function in one worker, again and again, with the limits of :func:`isolated`.
+
+    The worker starts with the first call, anew after one that it did not survive, and ends with this process.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], timeout: float):
+        self._task, self._timeout = pickle.dumps((function, None, ())), timeout
+        self._worker: _Worker | None = None
+        atexit.register(self.end)
+
+    def __call__(self, item: Any) -> Any:
+        """Return ``function(item)``, or :class:`Died`; raises what the function raises."""
+        look = min(_SECONDS_BETWEEN_LOOKS, self._timeout / 4)
+        if self._worker is None:
+            self._worker = _Worker(self._timeout, look)
+            self._worker.send(self._task)
+        try:
+            self._worker.give(item)
+            while (answer := self._worker.answer()) is _NOTHING:
+                wait([self._worker.pipe], look)
+        except KeyboardInterrupt:  # its answer would be taken for that of the next
+            self.end()
+            raise
+        if isinstance(answer, Died):
+            self.end()
+        return answer
+
+    def end(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
 
 
 def _at_once(task: bytes, coming: Iterator[Any], workers: int, timeout: float) -> Iterator[tuple[Any, Any]]:

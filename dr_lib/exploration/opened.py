@@ -9,6 +9,7 @@ import pandas as pd
 
 from dr_lib import PROBABILITIES
 from dr_lib.config import RunConfig
+from dr_lib.data.apart import pixels_apart
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.errors import InputError
 from dr_lib.runs import Experiment, RunFolder
@@ -55,7 +56,7 @@ class OpenedRun:
 
     def pixels(self, image: str) -> np.ndarray:
         """Return a photograph of any split, uint8 (H, W, 3)."""
-        return self.data.photographs.pixels(image)
+        return pixels_apart(self.data.photographs, image)
 
     def case(self, image: str = "") -> Case:
         """Return a testing photograph by its name; with ``image`` empty the worst mistake, or the first of them all."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dr_lib.data.apart import pixels_apart
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.splits import splits_of
@@ -45,7 +46,7 @@ class StudyPhotographs:
         """
         for image in images:
             try:
-                yield image, self.photographs.pixels(image, at_least)
+                yield image, pixels_apart(self.photographs, image, at_least)
             except (OSError, ValueError):
                 continue
 
