@@ -14,9 +14,9 @@ from experiment_factory import EVIL_NAME, made_up_audit, photograph_table, write
 from dr_lib.config import RunConfig
 from dr_lib.data.normalisation import Normalisation
 from dr_lib.files import write_json
+from dr_lib.report import pictures
 from dr_lib.report.cases import best_run, false_alarms, missed, surest, worst_first
 from dr_lib.report.collect import collect
-from dr_lib.report.pictures import find_pictures
 from dr_lib.report.sections.explanations import looked_at, where_hottest
 from dr_lib.report.sections.mistakes import worst_mistakes
 from dr_lib.report.study import Study
@@ -189,10 +189,9 @@ def test_the_same_study_gives_the_same_page_of_modest_size(study, looked, mistak
 
 
 def test_photographs_are_decoded_once_for_all_networks(study, monkeypatch):
-    opened, photographs = [], find_pictures(study).photographs
-    pixels = type(photographs).pixels
+    opened, pixels = [], pictures.pixels_apart
     monkeypatch.setattr(
-        type(photographs), "pixels", lambda self, image, *rest: opened.append(image) or pixels(self, image)
+        pictures, "pixels_apart", lambda photographs, image, *rest: opened.append(image) or pixels(photographs, image)
     )
     looked_at(study)
     assert opened and len(set(opened)) == len(opened)
