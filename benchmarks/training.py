@@ -229,15 +229,16 @@ def fill(data: PreparedData, count: int) -> None:
 
     survey, recipe = data.survey, recipe_for_training(RunConfig())
     names = data.table["image"].tolist()
-    survey.facts(names[:1], {recipe: names[:1]})
+    facts = survey.facts(names[:1], {recipe: names[:1]})[names[0]]
     square = survey.squares(recipe, names[:1]).read(names[0]).copy()
     store = survey.store(recipe)
     first = store.reserve(count)
-    stamp = data.photographs.stamp(names[0])
     store.note({
-        data.photographs.key(name): Row(first + number, stamp, write_row(store.pixels, first + number, square))
+        data.photographs.key(name): Row(first + number, facts.digest, write_row(store.pixels, first + number, square))
         for number, name in enumerate(names)
     })  # fmt: skip
+    entry = {"stamp": data.photographs.stamp(names[0]), "facts": facts.as_json()}
+    survey._facts_journal.append({data.photographs.key(name): entry for name in names})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def store(tmp_path):
 def fill(store, names):
     first = store.reserve(len(names))
     rows = {
-        name: Row(first + i, [i, i], write_row(store.pixels, first + i, SQUARES[int(name)]))
+        name: Row(first + i, name, write_row(store.pixels, first + i, SQUARES[int(name)]))
         for i, name in enumerate(names)
     }
     store.note(rows)

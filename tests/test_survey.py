@@ -86,9 +86,58 @@ def test_what_is_known_is_kept_and_a_changed_file_is_looked_at_again(survey, fol
     )
     assert decoded == ["3_left"]
     np.testing.assert_array_equal(before.read("3_left"), old)  # a run that reads is not disturbed
-    os.utime(folder / "3_left.jpeg", ns=(1, 1))
-    again.facts(NAMES)
-    assert decoded == ["3_left", "3_left"]
+
+
+def of_size(size, seed):
+    """Return a JPEG of so many bytes, a comment taking what its pixels do not."""
+    data = jpeg(picture(seed))
+    return data[:2] + b"\xff\xfe" + (size - len(data) - 2).to_bytes(2) + bytes(size - len(data) - 4) + data[2:]
+
+
+def written_over(path, data):
+    path.write_bytes(data)
+
+
+def renamed_onto(path, data):
+    beside = path.with_suffix(".new")
+    beside.write_bytes(data)
+    os.utime(beside, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    beside.replace(path)
+
+
+def linked_anew(path, data):
+    """Have a link lead to another file of the same size and times, as far as these can be set."""
+    (path.parent / "other").write_bytes(data)
+    path.unlink()
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize("replace", [written_over, renamed_onto, linked_anew])
+def test_another_photograph_of_the_same_size_and_time_is_noticed(survey, folder, monkeypatch, replace):
+    file, old, new = folder / "3_left.jpeg", of_size(9000, 98), of_size(9000, 99)
+    file.write_bytes(old)
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    before = survey.facts(NAMES, {RECIPE: NAMES})["3_left"].digest
+    replace(file, new)
+    os.utime(file, ns=times)  # as cp -p and rsync -t set it
+    assert file.stat().st_size == len(old) and file.stat().st_mtime_ns == times[1]
+    decoded = count_decodings(monkeypatch)
+    assert survey.facts(NAMES, {RECIPE: NAMES})["3_left"].digest != before and decoded == ["3_left"]
+    np.testing.assert_array_equal(survey.squares(RECIPE, NAMES).read("3_left"), lab_square(new, RECIPE.side))
+
+
+def test_the_same_content_on_another_disk_is_read_and_not_decoded(survey, folder, tmp_path, monkeypatch):
+    facts = survey.facts(NAMES, {RECIPE: NAMES})
+    sizes = [store.stat().st_size for store in survey.folder.rglob("pixels.npy")]
+    folder.rename(tmp_path / "old")
+    shutil.copytree(tmp_path / "old", folder, copy_function=shutil.copy)  # other times and inodes
+    decoded = count_decodings(monkeypatch)
+    again = new_survey(folder, survey.cache_dir)
+    assert again.facts(NAMES, {RECIPE: NAMES}) == facts and decoded == []
+    again.squares(RECIPE, NAMES)
+    assert [store.stat().st_size for store in survey.folder.rglob("pixels.npy")] == sizes
+    monkeypatch.setattr(survey_module, "isolated", lambda *_, **__: pytest.fail("read again"))
+    new_survey(folder, survey.cache_dir).facts(NAMES, {RECIPE: NAMES})
 
 
 def test_an_unreadable_file_has_facts_and_no_square(survey, folder, monkeypatch):

@@ -35,7 +35,7 @@ _PIECES_AHEAD = 4
 _TRIES = 3
 
 _Wanted = tuple[str, tuple[SquareRecipe, ...], list[int]]
-"""A photograph, the squares to make of it, and the stamp of the file as the driver sees it."""
+"""A photograph, the squares to make of it, and size and time of change of the file as the driver sees it."""
 
 
 @dataclass(eq=False)
@@ -116,7 +116,7 @@ class SpreadDecoding:
         """Return the machines with processors that see the driver's photographs and decode as it does."""
         machines = [machine for machine in self._cluster.machines() if machine.cpus]
         some = [items[0], items[len(items) // 2], items[-1]]
-        stamps = {image: photographs.stamp(image) for image, _ in some}
+        stamps = {image: _stamp(photographs, image) for image, _ in some}
         asked = ray.remote(_sees)
         answers = [
             asked.options(num_cpus=0, max_retries=0, scheduling_strategy=_only(machine)).remote(
@@ -135,7 +135,7 @@ def _shares(items: Sequence[Item], processors: int) -> Iterator[_Share]:
 
 def _begin(share: _Share, photographs: Photographs, kept: Any, folder: str) -> Any:
     wanted = {
-        number: (image, tuple(recipe for recipe, _, _ in places), photographs.stamp(image))
+        number: (image, tuple(recipe for recipe, _, _ in places), _stamp(photographs, image))
         for number, (image, places) in share.open.items()
     }
     task = ray.remote(_decode).options(
@@ -174,7 +174,7 @@ def _sees(photographs: Photographs, folder: str, stamps: dict[str, list[int]], t
     """Tell whether this machine has the files with these stamps, and the decoders of the driver."""
     try:
         _enter(folder)
-        return theirs == decoders() and all(photographs.stamp(image) == stamp for image, stamp in stamps.items())
+        return theirs == decoders() and all(_stamp(photographs, image) == stamp for image, stamp in stamps.items())
     except OSError:
         return False
 
@@ -202,9 +202,14 @@ def _decode(photographs: Photographs, folder: str, wanted: dict[int, _Wanted]) -
 
 def _same(photographs: Photographs, image: str, stamp: list[int]) -> bool:
     try:
-        return photographs.stamp(image) == stamp
+        return _stamp(photographs, image) == stamp
     except OSError:
         return False
+
+
+def _stamp(photographs: Photographs, image: str) -> list[int]:
+    """Return what a machine's own copy of the file has in common with the driver's: size and time of change."""
+    return photographs.stamp(image)[:2]
 
 
 def _enter(folder: str) -> None:

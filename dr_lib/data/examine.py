@@ -60,6 +60,11 @@ class ReadFailure:
     reason: str
 
 
+def digest_of(data: bytes) -> str:
+    """Return the :attr:`Facts.digest` of a file's bytes."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 def examine(data: bytes, recipes: Sequence[SquareRecipe] = ()) -> tuple[Facts, list[np.ndarray]]:
     """Return the facts of a file's bytes and its square by each recipe; no squares where it is unreadable.
 
@@ -67,7 +72,7 @@ def examine(data: bytes, recipes: Sequence[SquareRecipe] = ()) -> tuple[Facts, l
     later. With recipes that are all fast the file is decoded at a fraction of its size.
     """
     found = judge(data, at_least=largest(recipes))
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    digest = digest_of(data)
     if found.pixels is None:
         return Facts(found.verdict, found.format, found.mode, found.orientation, found.camera, digest), []
     height, width = found.pixels.shape[:2]

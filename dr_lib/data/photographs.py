@@ -39,9 +39,10 @@ class Photographs(Protocol):
         """Return a name that no photograph of another place has."""
 
     def stamp(self, image: str) -> list[int]:
-        """Return size in bytes and time of change in ns of the file: what tells that it is still the same.
+        """Return size in bytes, time of change in ns, and then what a copy has not: time of any change, and inode.
 
-        Empty where the system does not tell, as of a link that leads nowhere.
+        While all four stay the file is the same: tools that copy set the first time back, and nobody can set the
+        second. Empty where the system does not tell, as of a link that leads nowhere.
         """
 
     def read_as_is(self, image: str) -> bytes:
@@ -124,7 +125,7 @@ def _stamp(path: Path) -> list[int]:
         facts = path.stat()
     except OSError:
         return []
-    return [facts.st_size, facts.st_mtime_ns]
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
 
 
 @dataclass(frozen=True)

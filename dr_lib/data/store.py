@@ -31,10 +31,10 @@ READS_UNTIL_RELEASE = 128
 
 @dataclass(frozen=True)
 class Row:
-    """Where a photograph's square is: its number, the state of the file it was made from, CRC-32 of its bytes."""
+    """Where a photograph's square is: its number, the digest of the file it was made from, CRC-32 of its bytes."""
 
     number: int
-    stamp: list[int]
+    digest: str
     crc: int
 
 

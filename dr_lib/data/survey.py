@@ -17,7 +17,7 @@ import numpy as np
 from PIL import features
 
 from dr_lib.data import decoding
-from dr_lib.data.examine import Facts, ReadFailure, examine
+from dr_lib.data.examine import Facts, ReadFailure, digest_of, examine
 from dr_lib.data.isolation import Died, isolated
 from dr_lib.data.journal import Journal
 from dr_lib.data.jpeg import UNREADABLE
@@ -32,7 +32,7 @@ from dr_lib.terminal import logger
 
 log = logger("data")
 
-METHOD = 6
+METHOD = 7
 """Raise when :func:`dr_lib.data.examine.examine` finds something else, so that older facts are found again."""
 
 SECONDS_A_FILE = 120
@@ -49,7 +49,8 @@ Wanted = Mapping[SquareRecipe, Iterable[str]]
 class Survey:
     """What is known of the photographs of one data folder, kept in ``cache_dir`` from one process to the next.
 
-    Facts and squares hold as long as a file's size and time of change stay. Other versions of the libraries that decode
+    Facts and squares hold as long as a file's content stays; it is read again where the system tells of a change, and
+    decoded again only where that is another content. Other versions of the libraries that decode
     have another folder, so that nobody writes where a run of theirs reads. What the machine alone is to blame for is
     not kept. Of several processes that miss something one finds it, the others wait for it.
     ``decode``: who decodes, :func:`decode_here` where nobody is named.
@@ -80,6 +81,7 @@ class Survey:
         work = self._missing(images, squares)
         if work:
             with self._only_one():
+                self._read_again(work)
                 work = self._missing(images, squares)  # another process may have found them meanwhile
                 if work:
                     not_kept = self._find(work)
@@ -105,10 +107,9 @@ class Survey:
         """
         images, store = list(images), self.store(recipe)
         for last in (False, True):
-            rows = self._rows_of(store, images)
-            if len(rows) < len(images):
+            if self._missing(images, {recipe: images}):
                 self.facts(images, {recipe: images})
-                rows = self._rows_of(store, images)
+            rows = self._rows_of(store, images)
             lost = [image for image in images if image not in rows]
             if lost:
                 raise InputError(
@@ -163,28 +164,51 @@ class Survey:
         return {image: Facts.from_json(entries[key]["facts"]) for image, key in keys.items() if key in entries}
 
     def _rows_of(self, store: PixelStore, images: list[str]) -> dict[str, Row]:
-        """Return the rows of ``images`` that were made from the files as they are now."""
-        rows = store.rows()
-        found = {image: rows.get(self.photographs.key(image)) for image in images}
-        return {image: row for image, row in found.items() if row and row.stamp == self._stamp(image)}
+        """Return the rows of ``images`` that were made from the contents of their files."""
+        rows, entries, keys = store.rows(), self._facts_journal.read(), map(self.photographs.key, images)
+        found = ((image, rows.get(key), entries.get(key)) for image, key in zip(images, keys, strict=True))
+        return {image: row for image, row, entry in found if row and entry and row.digest == entry["facts"]["digest"]}
 
     def _missing(self, images: list[str], squares: Mapping[SquareRecipe, list[str]]) -> dict[str, list[SquareRecipe]]:
         """Return the photographs to decode, with the squares to make of each."""
         entries = self._facts_journal.read()
         work: dict[str, list[SquareRecipe]] = {}
-        unreadable = set()
+        unreadable, changed = set(), set()
         for image in {*images, *(image for names in squares.values() for image in names)}:
             entry = entries.get(self.photographs.key(image))
             if entry is None or entry["stamp"] != self._stamp(image):
                 work[image] = []
+                changed.add(image)
             elif entry["facts"]["verdict"]["verdict"] == UNREADABLE:
                 unreadable.add(image)
         for recipe, names in squares.items():
             there = self._rows_of(self.store(recipe), names)
             for image in names:
-                if image not in there and image not in unreadable:
+                if image in changed or (image not in there and image not in unreadable):
                     work.setdefault(image, []).append(recipe)
         return work
+
+    def _read_again(self, images: Iterable[str]) -> None:
+        """Enter the new stamps of files of which something has changed, but not the content.
+
+        Only reads: after a ``chmod -R``, or on another disk, 80 GB of photographs cost as long as the disk takes.
+        """
+        entries, keys = self._facts_journal.read(), {image: self.photographs.key(image) for image in images}
+        stamps = {image: self._stamp(image) for image, key in keys.items() if key in entries}
+        changed = [image for image, stamp in stamps.items() if stamp != entries[keys[image]]["stamp"]]
+        same: dict[str, dict] = {}
+        answers = isolated(
+            _digest_now, changed, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember,
+            initargs=(self.photographs,),
+        )  # fmt: skip
+        with Progress() if self.progress and changed else nullcontext() as show:
+            for done, (image, digest) in enumerate(answers, start=1):
+                if digest == entries[keys[image]]["facts"]["digest"]:
+                    same[keys[image]] = entries[keys[image]] | {"stamp": stamps[image]}
+                if show:
+                    show.bar("reading changed photographs", done, len(changed))
+        if same:
+            self._facts_journal.append(same)
 
     def _find(self, work: Mapping[str, list[SquareRecipe]]) -> dict[str, Facts | ReadFailure]:
         """Decode photographs in processes of their own, and enter what they tell; return what is not to be kept."""
@@ -310,7 +334,7 @@ class _Notes:
     def add(self, key: str, stamp: list[int], facts: Facts, crcs: list[int], places: tuple[_Place, ...]) -> None:
         self._facts[key] = {"stamp": stamp, "facts": facts.as_json()}
         for (recipe, _, number), crc in zip(places, crcs, strict=False):  # an unreadable file has no squares
-            self._rows[recipe][key] = Row(number, stamp, crc)
+            self._rows[recipe][key] = Row(number, facts.digest, crc)
 
     def write(self) -> None:
         for recipe, rows in self._rows.items():
@@ -340,6 +364,14 @@ def examine_file(wanted: tuple[str, Sequence[SquareRecipe]]) -> tuple[Facts, lis
     except OSError as error:
         return ReadFailure(error.strerror or str(error))
     return examine(data, recipes)
+
+
+def _digest_now(image: str) -> str | None:
+    """Return the digest of a photograph's file in a worker, None where that cannot be read."""
+    try:
+        return digest_of(_photographs.read_as_is(image))
+    except OSError:
+        return None
 
 
 def _examine_one(item: Item) -> Answer:
