@@ -25,12 +25,11 @@ from rich.console import Console
 from dr_lib import grid, job
 from dr_lib.config import RunConfig
 from dr_lib.job import Job
-from dr_lib.runs import Experiment, NotebookFiles
+from dr_lib.runs import Experiment, RunFolder
 from dr_lib.watch import Watch
 
 SHORT_RUN = """
 sleep "$1"
-printf '{"state": "done", "heartbeat": 0, "pid": %s, "epoch": 1, "epochs": 1}' $$ > "$2/status.part"
 mv "$2/status.part" "$2/status.json"
 """
 """A run as a script for ``sh``: its seconds, its folder."""
@@ -93,8 +92,10 @@ def measure(
 def measure_local(out_dir: Path, runs: int, seconds: float, parallel: int) -> Cost:
     """Return what ``runs`` runs of so many ``seconds``, ``parallel`` at a time, cost through the local engine."""
 
-    def start(name: str, files: NotebookFiles, parameters: dict[str, Any], **_: Any) -> subprocess.Popen:
+    def start(name: str, files: RunFolder, parameters: dict[str, Any], **_: Any) -> subprocess.Popen:
         files.parameters.write_text(json.dumps(parameters))
+        files.write_status("done", epoch=1, epochs=1)
+        files.status.rename(files.path / "status.part")
         with files.log.open("wb") as stream:
             return subprocess.Popen(
                 ["sh", "-c", SHORT_RUN, "sh", str(seconds), str(files.path)],

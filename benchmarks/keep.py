@@ -13,8 +13,9 @@ import gzip
 import shutil
 from pathlib import Path
 
-from dr_lib.files import read_json, write_json
+from dr_lib.files import write_json
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.seals import read_sealed_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -36,8 +37,8 @@ def main() -> None:
     for run in finished:
         _keep(run, kept.run(run.name))
     if experiment.study.exists():
-        shutil.copy(experiment.study, kept.study)
-    both = read_json(experiment.audit)["patients_on_both_sides"] if experiment.audit.exists() else None
+        write_json(kept.study, read_sealed_json(experiment.study))
+    both = read_sealed_json(experiment.audit)["patients_on_both_sides"] if experiment.audit.exists() else None
     if both and both["named"]:
         write_json(kept.audit, {"patients_on_both_sides": both})
     print(f"{kept.path}: {len(finished)} runs kept")

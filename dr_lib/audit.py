@@ -17,8 +17,9 @@ from dr_lib.data.photographs import Photographs, find_photographs
 from dr_lib.data.prepare import read_table, wanted_squares
 from dr_lib.data.splits import limit_splits
 from dr_lib.data.survey import Decode, Survey
-from dr_lib.files import write_json, write_text
+from dr_lib.files import write_text
 from dr_lib.runs import Experiment
+from dr_lib.seals import write_sealed_json
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def write_audit(config: RunConfig, progress: bool = True, decode: Decode | None 
 
     experiment = Experiment(Path(config.out_dir))
     audit = audit_data(config, progress, decode)
-    write_json(experiment.audit, audit.found)
+    write_sealed_json(experiment.audit, audit.found)
     write_text(experiment.audit_page, audit_page(audit.found, audit.thumbnail))
     return audit
 

@@ -95,11 +95,11 @@ def run(
     from dr_lib import grid
     from dr_lib.audit import write_audit
     from dr_lib.engines import workforce
-    from dr_lib.files import write_json
     from dr_lib.preflight import check_runs, make_way
     from dr_lib.report.build import build_report
     from dr_lib.report.wording import duration
     from dr_lib.runs import Experiment
+    from dr_lib.seals import write_sealed_json
     from dr_lib.training.lock import held
     from dr_lib.watch import Watch
 
@@ -109,7 +109,7 @@ def run(
         anew = make_way(configs, prepared, fresh)
         write_audit(configs[0], decode=hands.decode)
         if plan.study:
-            write_json(Experiment(out).study, plan.study.as_json())
+            write_sealed_json(Experiment(out).study, plan.study.as_json())
         work = grid.experiment_jobs(configs, prepared)
         for job in work:
             job.reason = anew.get(job.title, "")

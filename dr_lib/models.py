@@ -26,6 +26,8 @@ class WeightsOrigin:
     """``none``, ``ImageNet``, ``generated`` or ``file``."""
     name: str
     description: str
+    sha256: str = ""
+    """Of the file, hex, where they are from one."""
 
 
 def build_model(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dr_lib.config import RUN_NAME, RunConfig, combine
 from dr_lib.errors import InputError
-from dr_lib.files import read_json
 from dr_lib.runs import Experiment
+from dr_lib.seals import read_sealed_json
 from dr_lib.studies import StudyGrid, expand, is_study, read_study
 
 
@@ -61,5 +61,9 @@ def experiment_name(data_file: Path, run_files: list[Path]) -> str:
 def _refuse_another_study(study: StudyGrid, out_dir: Path) -> None:
     """Raise where ``out_dir`` is the report of another study, which would lose its section."""
     file = Experiment(out_dir).study
-    if file.exists() and (before := read_json(file)["study"]) != study.study:
+    try:
+        before = read_sealed_json(file)["study"]
+    except (FileNotFoundError, InputError, KeyError):  # of a damaged file there is nothing more to lose
+        return
+    if before != study.study:
         raise InputError(f"{file}: this experiment is the study {before!r}; run {study.study!r} with another --out")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dr_lib import PROBABILITIES
 from dr_lib.errors import InputError
-from dr_lib.files import read_json, with_home, write_json, write_with
-from dr_lib.seals import damage, sha256
+from dr_lib.files import read_json, with_home, write_with
+from dr_lib.seals import read_sealed_json, sha256, write_sealed_json
 from dr_lib.spreadsheet import as_cell, from_cell
 
 if TYPE_CHECKING:  # imported where a table is read or written: it takes longer than looking at a thousand runs
@@ -117,27 +117,25 @@ class RunFolder(NotebookFiles):
             self.best_checkpoint.with_suffix(".safetensors"),
         ]  # fmt: skip
 
-    def write_done(self, **facts: Any) -> None:
-        """Record that the run has finished, and the checksum of each of its results: from then on they are believed."""
-        checksums = {str(path.relative_to(self.path)): sha256(path) for path in self.results if path.exists()}
-        self.write_status("done", **facts, sha256=checksums)
-
     def damaged(self, *paths: Path) -> list[str]:
         """Return the names of those of ``paths``, or of all results, that are not as the finished run has left them.
 
-        A run that has not finished has recorded none; of its files only the network tells.
+        Of a run that has not finished nothing is recorded, and nothing can be told.
         """
         recorded = self.read_status().get("sha256")
         if recorded is None:
-            return [] if paths or not damage(self.best_checkpoint) else [self.best_checkpoint.name]
-        names = [str(path.relative_to(self.path)) for path in paths] or list(recorded)
-        return [name for name in names if name in recorded and not self._is_as_recorded(name, recorded[name])]
+            return []
+        names = [self._name_of(path) for path in paths or self.results]
+        return [name for name in names if recorded.get(name) != self._checksum(name)]
 
-    def _is_as_recorded(self, name: str, checksum: str) -> bool:
+    def _name_of(self, path: Path) -> str:
+        return str(path.relative_to(self.path))
+
+    def _checksum(self, name: str) -> str | None:
         try:
-            return sha256(self.path / name) == checksum
+            return sha256(self.path / name)
         except OSError:
-            return False
+            return None
 
     def _sound(self, path: Path) -> Path:
         """Return ``path``; raises :class:`InputError` where it is not as the finished run has left it."""
@@ -146,10 +144,15 @@ class RunFolder(NotebookFiles):
         return path
 
     def write_status(self, state: str, **facts: Any) -> None:
-        """Record the run's state with the time and the writing process; ``facts`` such as ``epoch`` or ``reason``."""
+        """Record the run's state with the time and the writing process; ``facts`` such as ``epoch`` or ``reason``.
+
+        ``done`` records the checksums of the results, too: from then on they are believed, and no others.
+        """
         if state not in STATES:
             raise ValueError(f"state {state!r} is none of {STATES}")
-        write_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **facts})
+        if state == "done":
+            facts["sha256"] = {self._name_of(path): sha256(path) for path in self.results if path.exists()}
+        write_sealed_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **facts})
 
     def read_status(self) -> dict[str, Any]:
         """Return the last status; a folder without one was queued and never started.
@@ -157,14 +160,11 @@ class RunFolder(NotebookFiles):
         One that cannot be read, as after a loss of power, counts as that of a run that failed: it is begun again.
         """
         try:
-            status = read_json(self.status)
+            return read_sealed_json(self.status)
         except FileNotFoundError:
             return {"state": "queued"}
-        except ValueError:
-            status = None
-        if not isinstance(status, dict) or status.get("state") not in STATES:
+        except InputError:
             return {"state": "failed", "reason": f"{self.status.name} is damaged; the same command goes on"}
-        return status
 
     def last_epoch(self) -> dict[str, str]:
         """Return the last row of the history as text, by column; empty where no epoch is done.
@@ -243,6 +243,16 @@ class RunFolder(NotebookFiles):
         table = self._sound(self.predictions)
         found = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
         return found.assign(image=found["image"].map(from_cell), patient=found["patient"].map(from_cell))
+
+
+def recorded_network(path: Path) -> str | None:
+    """Return the SHA-256 of the network that a finished run has left as ``path``, or beside it for an export of it.
+
+    None where ``path`` is no run's ``checkpoints/best`` with whatever ending, or its run has not finished.
+    """
+    best = path.absolute().with_suffix(".pt")
+    folder = RunFolder(best.parent.parent)
+    return folder.read_status().get("sha256", {}).get(folder._name_of(best)) if best == folder.best_checkpoint else None
 
 
 @dataclass(frozen=True)

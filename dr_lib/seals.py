@@ -1,14 +1,16 @@
-"""Checksums: files that end in the SHA-256 of all that comes before it, so that damage shows wherever they are."""
+"""Checksums: files that hold the SHA-256 of all else in them, so that damage shows wherever they are."""
 
 import hashlib
+import json
 import os
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from dr_lib.files import write_with
+from dr_lib.errors import InputError
+from dr_lib.files import read_json, write_json, write_with
 
 _NAME, _DIGITS = b"dr_lab.sha256", 64
 _ZIP = b"PK\x03\x04"
@@ -35,6 +37,27 @@ def write_sealed(path: Path, write: Callable[[BinaryIO], object], seal: bytes, *
         stream.write(hashlib.file_digest(stream, "sha256").hexdigest().encode())
 
     write_with(path, write_both)
+
+
+def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
+    """Write ``value`` as :func:`dr_lib.files.write_json` does, its checksum under ``checksum``."""
+    write_json(path, value | {"checksum": _of_json(value)})
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """Return what :func:`write_sealed_json` wrote; raises :class:`InputError` where that is not what is there."""
+    try:
+        value = read_json(path)
+        sound = value.pop("checksum") == _of_json(value)
+    except (ValueError, AttributeError, TypeError, KeyError):  # no JSON, or something else
+        sound = False
+    if not sound:
+        raise InputError(f"{path}: is not as dr-lab has written it; dr-lab run makes it again")
+    return value
+
+
+def _of_json(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def damage(path: Path) -> str:

@@ -40,6 +40,8 @@ def standing_of(folder: RunFolder) -> Standing:
     state, reason, epochs = status["state"], status.get("reason", ""), status.get("epochs", 0)
     if state == "running" and holder(folder.lock) is None:
         state, reason = "failed", "its process has gone without a word; the same command goes on from its checkpoint"
+    if state == "done" and (damaged := folder.damaged(folder.history)):
+        state, reason = "failed", f"{damaged[0]}: is not as the run has left it; dr-lab run makes it again"
     if not epochs and state != "queued":
         epochs = _planned_epochs(folder)
     return standing(folder.name, state, status, folder.last_epoch(), epochs=epochs, reason=reason)

@@ -11,7 +11,8 @@ import pandas as pd
 from dr_lib.config import RunConfig
 from dr_lib.evaluation.summary import summarise
 from dr_lib.files import write_json, write_text
-from dr_lib.runs import Experiment
+from dr_lib.runs import Experiment, RunFolder
+from dr_lib.seals import write_sealed_json
 from dr_lib.studies import StudyFile, expand
 
 SHARES = np.array([0.7351, 0.0696, 0.1498, 0.0248, 0.0207])
@@ -191,8 +192,6 @@ def write_run(
             "started": "2026-11-24T10:00:00+00:00",
         },
     )
-    facts = {"reason": reason} if reason else {}
-    folder.write_status(state, epoch=epochs, epochs=epochs, phase="fine-tuning", seconds=60.0 * epochs, **facts)
     predictions = simulated_predictions(table, skill, class_weights, luck + 1)
     test = summarise(predictions)
     chosen = max(1, epochs - 2 - luck)
@@ -212,7 +211,16 @@ def write_run(
             },
         )
         write_text(folder.page, "<!doctype html><title>run</title>")
+    facts = {"reason": reason} if reason else {}
+    folder.write_status(state, epoch=epochs, epochs=epochs, phase="fine-tuning", seconds=60.0 * epochs, **facts)
     return folder.path
+
+
+def recorded(path: Path) -> Path:
+    """Have a finished run record its results as they are now, and return its folder ``path``."""
+    status = RunFolder(path).read_status()
+    RunFolder(path).write_status(status.pop("state"), **status)
+    return path
 
 
 @lru_cache(maxsize=1)
@@ -232,7 +240,7 @@ def built_report(folder: Path) -> Path:
 def write_experiment(experiment: Path, photographs: int = 700, **options: Any) -> Path:
     """Write the lab's eight runs and an audit into the folder ``experiment`` and return it."""
     table = photograph_table(photographs)
-    write_json(Experiment(experiment).audit, made_up_audit(table))
+    write_sealed_json(Experiment(experiment).audit, made_up_audit(table))
     for number, (model, pretrained) in enumerate(SKILL):
         for weighted in (False, True):
             write_run(experiment, table, model, pretrained=pretrained, weighted=weighted, luck=number, **options)
@@ -261,9 +269,9 @@ def write_study(
         judged_on=judged_on,
     )  # fmt: skip
     grid, configs = expand(file, [], [], str(experiment))
-    write_json(Experiment(experiment).study, grid.as_json())
+    write_sealed_json(Experiment(experiment).study, grid.as_json())
     table = photograph_table(photographs)
-    write_json(Experiment(experiment).audit, made_up_audit(table))
+    write_sealed_json(Experiment(experiment).audit, made_up_audit(table))
     for number, config in enumerate(configs):
         values = {key: getattr(config, key) for key in vary}
         write_run(
@@ -285,4 +293,5 @@ def write_study(
                     for depth, layer in enumerate(layers, 1)
                 ]
             )
+        recorded(folder.path)
     return experiment

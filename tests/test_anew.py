@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from experiment_factory import photograph_table, write_run
+from experiment_factory import photograph_table, recorded, write_run
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
@@ -36,6 +36,7 @@ def configs(tmp_path):
         folder.best_checkpoint.parent.mkdir(exist_ok=True)
         folder.best_checkpoint.write_bytes(b"weights")
         folder.log.write_text("what it printed\n")
+        recorded(folder.path)
     return made
 
 

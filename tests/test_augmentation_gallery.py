@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from data_folders import eyes, picture, real_data, write_course, write_photographs
-from experiment_factory import photograph_table, write_run
+from experiment_factory import photograph_table, recorded, write_run
 from PIL import Image
 from torchvision import transforms
 
@@ -259,6 +259,7 @@ def study_of(tmp_path):
             config["parameters"] |= {"data_dir": str(tmp_path / "course"), "resize": 40, "image_size": 32} | parameters
             config["normalisation"] = f"by the figures of {name}"
             write_json(path / "config.json", config)
+            recorded(path)
         return collect(tmp_path / "experiment")
 
     return collected

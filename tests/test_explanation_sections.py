@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from data_folders import jpeg, picture
-from experiment_factory import EVIL_NAME, made_up_audit, photograph_table, write_run
+from experiment_factory import EVIL_NAME, made_up_audit, photograph_table, recorded, write_run
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalisation import Normalisation
-from dr_lib.files import write_json
 from dr_lib.report import pictures
 from dr_lib.report.cases import best_run, false_alarms, missed, surest, worst_first
 from dr_lib.report.collect import collect
@@ -21,6 +20,7 @@ from dr_lib.report.sections.explanations import looked_at, where_hottest
 from dr_lib.report.sections.mistakes import worst_mistakes
 from dr_lib.report.study import Study
 from dr_lib.runs import Experiment
+from dr_lib.seals import write_sealed_json
 from dr_lib.training.checkpoint import load_trained, new_head, new_network, save_network
 
 TEXT_ONLY = re.compile(r"<[^>]*>")
@@ -73,6 +73,7 @@ def home(tmp_path_factory):
         save_network(
             folder.best_checkpoint, new_network(config), new_head(config), Normalisation.fit("imagenet", [], 64), config
         )
+        recorded(run)
     return home
 
 
@@ -214,7 +215,7 @@ def test_what_is_out_of_reach_is_said(study, home, tmp_path, monkeypatch):
     finally:
         (home / "photos" / "test_label.csv").write_text(labels)
     write_run(tmp_path, photograph_table(60))
-    write_json(tmp_path / "audit.json", made_up_audit(photograph_table(60)))
+    write_sealed_json(tmp_path / "audit.json", made_up_audit(photograph_table(60)))
     nowhere = collect(tmp_path)
     for section in (looked_at, worst_mistakes):
         assert "those of the runs (data/nowhere) are not on this machine" in section(nowhere).data
@@ -241,6 +242,7 @@ def test_a_perfect_run_makes_no_mistakes(tmp_path):
     folder = Experiment(tmp_path).run(write_run(tmp_path, photograph_table(60)).name)
     rows = folder.read_predictions()
     folder.write_predictions(rows.assign(predicted=rows.grade))
+    recorded(folder.path)
     html = worst_mistakes(collect(tmp_path)).data
     assert text_of(html).count(": 0 of ") == 2 and "<figure" not in html and "wrong answer" not in html
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from experiment_factory import made_up_audit, photograph_table, write_experiment, write_run
+from experiment_factory import made_up_audit, photograph_table, recorded, write_experiment, write_run
 
 from dr_lib import PROBABILITIES
 from dr_lib.files import read_json, write_json
@@ -14,6 +14,7 @@ from dr_lib.report.sections.calibration import calibration
 from dr_lib.report.sections.chance import corrected_differences, other_eyes, seeds
 from dr_lib.report.sections.merit import figures_by_grade, figures_of_merit
 from dr_lib.report.sections.referable import referable_figures
+from dr_lib.seals import write_sealed_json
 
 SECTIONS = [
     calibration,
@@ -93,7 +94,7 @@ def test_the_other_eye_is_looked_for_among_the_patients_of_the_audit(study, tmp_
     audit = made_up_audit(table)
     for patients in ([], table["patient"].unique().tolist()):
         audit["patients_on_both_sides"]["patients"] = patients
-        write_json(tmp_path / "audit.json", audit)
+        write_sealed_json(tmp_path / "audit.json", audit)
         assert "all of one kind" in text_of(other_eyes(collect(tmp_path)))
 
 
@@ -103,7 +104,7 @@ def test_unknown_patients_are_on_no_side(tmp_path):
     audit = made_up_audit(table)
     audit["patients_on_both_sides"]["patients"] = table["patient"].unique()[-100:].tolist()
     write_run(tmp_path, table)
-    write_json(tmp_path / "audit.json", audit)
+    write_sealed_json(tmp_path / "audit.json", audit)
     assert "on 200 photographs of patients who have another" in (text := text_of(other_eyes(collect(tmp_path))))
     assert "and on 300 of known patients who have none" in text
 
@@ -113,11 +114,12 @@ def test_patients_who_were_trained_on_are_caught(tmp_path):
     audit = made_up_audit(table)
     audit["patients_on_both_sides"]["patients"] = table["patient"].unique()[:150].tolist()
     folder = write_run(tmp_path, table)
-    write_json(tmp_path / "audit.json", audit)
+    write_sealed_json(tmp_path / "audit.json", audit)
     run = collect(tmp_path).runs[0]
     known = run.predictions["patient"].isin(audit["patients_on_both_sides"]["patients"])
     learnt = run.predictions.assign(predicted=run.predictions["predicted"].where(~known, run.predictions["grade"]))
     learnt.to_csv(folder / "predictions.csv", index=False)
+    recorded(folder)
     text = text_of(other_eyes(collect(tmp_path)))
     assert "better in 1 of 1 configuration" in text and "100.0%" in text
 
@@ -139,6 +141,7 @@ def test_a_fitted_temperature_is_told(tmp_path):
     bins = metrics["test"]["calibration"]["bins"]
     scaled = {"temperature": 1.7, "ece": 0.0, "bins": bins}
     write_json(folder / "metrics.json", metrics | {"temperature_scaling": scaled})
+    recorded(folder)
     html = calibration(collect(tmp_path)).data
     assert "0.0 temperature 1.70" in text_of(html) and "a temperature of 1.70 lowers it from" in html
 
@@ -196,4 +199,5 @@ def test_sections_stand_what_is_missing(section, tmp_path):
     metrics["test"] = {name: value for name, value in metrics["test"].items() if name in old | {"balanced_accuracy"}}
     metrics["test"]["intervals"] = {"accuracy": [0.1, 0.9], "kappa": None}
     write_json(folder / "metrics.json", metrics)
+    recorded(folder)
     section(collect(tmp_path / "one"))

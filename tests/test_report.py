@@ -7,7 +7,7 @@ from html import unescape
 
 import nbformat
 import pytest
-from experiment_factory import EVIL_NAME, built_report, made_up_audit, photograph_table, write_run
+from experiment_factory import EVIL_NAME, built_report, made_up_audit, photograph_table, recorded, write_run
 
 from dr_lib.errors import InputError
 from dr_lib.execution import NOTEBOOKS
@@ -18,6 +18,7 @@ from dr_lib.report.drawing import interval_svg
 from dr_lib.report.formulas import markdown_to_html, slug
 from dr_lib.report.render import as_left_on_screen, page_of, render_page
 from dr_lib.runs import Experiment
+from dr_lib.seals import write_sealed_json
 
 SECTIONS = [
     getattr(sections, name) for name in sections.__all__ if name not in ("block_figures", "stride_figure", "style")
@@ -141,7 +142,7 @@ def test_what_differs_beside_the_cause_is_said(study):
 def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):
     path = write_run(tmp_path, photograph_table(60))
     write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "test_accuracy"})
-    study = collect(tmp_path)
+    study = collect(recorded(path).parent.parent)
     assert "at the epoch chosen on testing, with" in sections.runs_table(study).data
     assert "no honest figure" in sections.highest_accuracies(study).data
     assert "epoch chosen on testing" in sections.accuracy_figures(study).data
@@ -150,7 +151,7 @@ def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):
 def test_a_last_epoch_is_not_called_chosen(tmp_path):
     path = write_run(tmp_path, photograph_table(60))
     write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "last"})
-    study = collect(tmp_path)
+    study = collect(recorded(path).parent.parent)
     assert "kappa at the last epoch, with" in sections.runs_table(study).data
     assert "A dot is the last epoch" in sections.accuracy_figures(study).data
     assert "<th" in (html := sections.highest_accuracies(study).data) and "Last epoch" in html and "chosen" not in html
@@ -162,7 +163,7 @@ def test_the_highest_accuracy_is_compared_with_its_like(tmp_path):
     metrics = read_json(path / "metrics.json")
     highest = metrics["highest_testing_accuracy"]["accuracy"]
     write_json(path / "metrics.json", metrics | {"test": metrics["test"] | {"accuracy": highest + 0.1}})
-    study = collect(tmp_path)
+    study = collect(recorded(path).parent.parent)
     assert "−" not in text_of(sections.highest_accuracies(study).data)
     table = text_of(sections.runs_table(study).data)
     assert f"{100 * (highest + 0.1):.1f}%" in table and "−10.0" not in table
@@ -382,7 +383,7 @@ def test_package_carries_its_template():
 def test_audit_that_is_missing_is_said(tmp_path):
     write_run(tmp_path, photograph_table(60))
     assert "no audit" in sections.damaged_files(collect(tmp_path)).data
-    write_json(tmp_path / "audit.json", made_up_audit(photograph_table(60)) | {"patients_on_both_sides": None})
+    write_sealed_json(tmp_path / "audit.json", made_up_audit(photograph_table(60)) | {"patients_on_both_sides": None})
     assert "their other eye" not in sections.photographs_table(collect(tmp_path)).data
 
 

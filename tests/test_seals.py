@@ -13,6 +13,7 @@ from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import prepare_data
+from dr_lib.deployment.choice import grader_for
 from dr_lib.errors import InputError
 from dr_lib.exploration.opened import OpenedRun
 from dr_lib.files import read_json, write_json
@@ -22,10 +23,12 @@ from dr_lib.preflight import make_way
 from dr_lib.rehearsal import rehearse
 from dr_lib.report.collect import collect
 from dr_lib.runs import Experiment, RunFolder
-from dr_lib.seals import damage
+from dr_lib.seals import damage, sha256, write_sealed_json
+from dr_lib.status import standing_of
 from dr_lib.training import pretrain as pretrain_module
 from dr_lib.training.checkpoint import load_state, load_trained, previous, save_network, write_checkpoint
 from dr_lib.training.pretrain import weights_are_there
+from dr_lib.training.resume import resumable_state
 from dr_lib.training.run import train
 
 
@@ -202,12 +205,97 @@ def test_a_run_whose_network_is_damaged_is_begun_anew_and_not_skipped(again, dat
     assert not folder.last_checkpoint.exists() and len(list((tmp_path / "superseded").iterdir())) == 1
 
 
-def test_a_run_of_an_earlier_version_whose_network_is_damaged_is_not_skipped(again, data):
+@pytest.mark.parametrize("harm", ["changed", "without checksums"])
+def test_a_status_that_is_not_as_it_was_written_is_that_of_no_finished_run(again, data, whole, harm):
     folder, config = again
-    write_json(folder.status, {"state": "done", "epoch": 3, "epochs": 3, "seconds": 1.0})
+    status = read_json(folder.status)
+    if harm == "changed":
+        write_json(folder.status, status | {"seconds": status["seconds"] + 1})
+    else:
+        write_json(folder.status, {key: status[key] for key in ("state", "epoch", "epochs", "seconds")})
+    assert standing_of(folder).state == "failed" and "status.json is damaged" in standing_of(folder).reason
+    assert collect(folder.path.parent.parent).runs[0].state == "failed"
+    assert plan(config, data) == ("queued", "")
+    train(config, data)
+    assert_same_results(folder, whole)
     assert plan(config, data) == ("skipped", "")
-    cut(folder.best_checkpoint)
-    assert plan(config, data)[0] == "queued"
+
+
+def test_a_history_that_is_not_as_the_run_has_left_it_is_in_no_table(again):
+    folder, _ = again
+    folder.history.write_text(folder.history.read_text().replace("1", "2"))
+    assert standing_of(folder).state == "failed" and "history.csv: is not as the run" in standing_of(folder).reason
+
+
+def test_a_state_that_cannot_be_used_is_passed_over_for_the_one_before_it(again, data, whole, caplog):
+    folder, config = again
+    sound, kept = load_state(folder.last_checkpoint), folder.last_checkpoint.read_bytes()
+    broken = sound | {"learner": sound["learner"] | {"model": dict(sound["learner"]["model"])}}
+    name = next(name for name, value in sound["learner"]["model"].items() if value.is_floating_point())
+    broken["learner"]["model"][name] = torch.full_like(sound["learner"]["model"][name], torch.nan)
+    other = sound | {"parameters": sound["parameters"] | {"seed": 5}}
+    for state, why in (
+        (broken, f"{name} is not finite"), (other, "is of another run (seed was 5, is 0)"),
+        (sound["learner"], "is not the state of a run"),
+    ):  # fmt: skip
+        write_checkpoint(folder.last_checkpoint, state)
+        assert len(resumable_state(folder, config, data.fingerprint)["history"]) == 2
+        assert f"last.pt: {why}; going on from the checkpoint before it" in caplog.text
+    train(config, data)
+    assert_same_results(folder, whole)
+    folder.last_checkpoint.write_bytes(kept)
+    (previous(folder.last_checkpoint)).unlink()
+    write_checkpoint(folder.last_checkpoint, broken)
+    with pytest.raises(InputError, match=r"last\.pt: .* is not finite; without a sound copy, .* --fresh"):
+        train(config, data)
+
+
+def test_another_network_in_a_finished_run_is_refused_wherever_it_is_used(again, tmp_path, data):
+    """As when files are restored from a backup of another run: whole in itself, and not this run's."""
+    folder, config = again
+    trained = load_trained(folder.best_checkpoint)
+    epoch = read_json(folder.metrics)["chosen_epoch"]
+    for name, tensor in trained.model.state_dict().items():
+        if name.endswith("weight"):
+            tensor.mul_(1.01)
+    save_network(
+        folder.best_checkpoint, trained.model, trained.head, trained.normalisation, config,
+        epoch=epoch, fingerprint="of other photographs",
+    )  # fmt: skip
+    assert not damage(folder.best_checkpoint)
+    for use in (load_trained, lambda path: grader_for(path, 1, tmp_path / "cache")):
+        with pytest.raises(InputError, match=r"best\.pt: is not as its run has left it; dr-lab run makes it again"):
+            use(folder.best_checkpoint)
+    why = make_way([config], {"run": data}, False)["run"]
+    assert f"best.pt: is not the network of epoch {epoch} of this run, and its epoch is past" in why
+
+
+def test_a_file_of_weights_that_has_changed_has_the_run_begun_anew(config, data, whole, tmp_path):
+    weights = tmp_path / "weights.pt"
+    state = load_trained(whole.best_checkpoint).model.state_dict()
+    write_checkpoint(weights, state)
+    changes = {"pretrained": True, "pretrained_weights": str(weights), "epochs": 1, "feature_extraction_epochs": 0}
+    config = config.model_copy(update=changes | {"out_dir": str(tmp_path)})
+    folder = train(config, data)
+    assert plan(config, data) == ("skipped", "")
+    write_checkpoint(weights, {name: value * 2 if "weight" in name else value for name, value in state.items()})
+    with pytest.raises(InputError, match=r"another run \(pretrained_weights has changed, .*weights\.pt is another"):
+        resumable_state(folder, config, data.fingerprint)
+    state, why = plan(config, data)
+    assert state == "queued" and why.startswith("pretrained_weights has changed")
+
+
+@pytest.mark.parametrize("harm", [cut, lambda path: flip(path, 8 * 40 + 1), lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["audit", "study"])
+def test_a_damaged_file_of_the_experiment_enters_no_report(again, name, harm):
+    folder, _ = again
+    experiment = Experiment(folder.path.parent.parent)
+    path = getattr(experiment, name)
+    write_sealed_json(path, {"title": "a title", "splits": {}, "numbers": list(range(20))})
+    assert collect(experiment.path).runs[0].done
+    harm(path)
+    with pytest.raises(InputError, match=rf"{name}\.json: is not as dr-lab has written it; dr-lab run makes it again"):
+        collect(experiment.path)
 
 
 def test_an_unfinished_run_that_cannot_go_on_is_begun_anew_before_it_costs_anything(again, data):
@@ -286,10 +374,15 @@ def test_a_kill_while_results_are_set_aside_leaves_one_run_or_none(again, data, 
 def test_generated_weights_that_are_damaged_are_not_there(config, whole, tmp_path):
     config = config.model_copy(update={"out_dir": str(tmp_path)})
     folder = Experiment(tmp_path).pretraining(config.model)
-    write_checkpoint(folder.weights, load_trained(whole.best_checkpoint).model.state_dict())
-    write_json(folder.facts, pretrain_module._description(config))
+    state = load_trained(whole.best_checkpoint).model.state_dict()
+    write_checkpoint(folder.weights, state)
+    facts = pretrain_module._description(config) | {"final_r2": {}, "sha256": sha256(folder.weights)}
+    write_sealed_json(folder.facts, facts)
     assert weights_are_there(config)
-    zero(folder.weights, 100_000)
+    write_json(folder.facts, read_json(folder.facts) | {"final_r2": {"drusen": 1.0}})
+    assert not weights_are_there(config)
+    write_sealed_json(folder.facts, facts)
+    write_checkpoint(folder.weights, {name: value * 2 for name, value in state.items()})  # of another pretraining
     assert not weights_are_there(config)
     folder.weights.unlink()
     assert not weights_are_there(config)

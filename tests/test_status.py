@@ -94,8 +94,9 @@ def test_the_table_counts_states_and_gives_reasons(tmp_path):
     for name, state, facts in (
         ("a", "done", {}), ("b", "failed", {"reason": "out of memory [b]"}), ("c", "queued", {}), ("d", "done", {}),
     ):  # fmt: skip
+        if name == "a":
+            experiment.run(name).write_history([epoch(1), epoch(2)])
         experiment.run(name).write_status(state, **facts)
-    experiment.run("a").write_history([epoch(1), epoch(2)])
     text = drawn(StandingTable(standings(experiment)))
     assert "2/2" in text and "82.86 %" in text and "b: out of memory [b]" in text
     assert text.splitlines()[-1] == "1 queued, 2 done, 1 failed"
@@ -150,8 +151,9 @@ def test_a_thousand_runs_are_told_at_once(tmp_path, monkeypatch):
         if number == 0:
             folder.write_history(rows)
             history = folder.history.read_bytes()
-        folder.write_status(("done", "running")[number % 2], epoch=25, epochs=25)
+        folder.path.mkdir(parents=True, exist_ok=True)
         folder.history.write_bytes(history)
+        folder.write_status(("done", "running")[number % 2], epoch=25, epochs=25)
     code = f"""
 import sys, time
 began = time.process_time()
@@ -193,10 +195,10 @@ def test_a_report_shows_what_there_is_while_runs_are_going(tmp_path, at_work):
 def finished(tmp_path, name, model, rows, **parameters):
     folder = Experiment(tmp_path).run(name)
     folder.write_history(rows)
-    folder.write_status("done")
     folder.config.write_text(json.dumps({"parameters": {"model": model, "image_size": 224, **parameters}}))
     folder.best_checkpoint.parent.mkdir()
     folder.best_checkpoint.touch()
+    folder.write_status("done")
     return folder
 
 
@@ -220,6 +222,7 @@ def test_runs_of_other_experiments_on_this_device_tell_what_is_not_measured_here
         folder = finished(tmp_path / name, "run", "resnet18", [epoch(1, rate=rate)])
         facts = json.loads(folder.config.read_text())
         folder.config.write_text(json.dumps(facts | {"device": {"name": device}}))
+        folder.write_status("done")
     here = Experiment(tmp_path / "here")
     forecast = Forecast(here.runs(), here.other_runs(), "a processor")
     assert forecast.photographs_a_second(RunConfig(model="resnet18")) == 100

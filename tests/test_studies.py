@@ -22,6 +22,7 @@ from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect, read_run
 from dr_lib.report.wording import signed
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.seals import read_sealed_json, write_sealed_json
 from dr_lib.studies import StudyGrid, expand, is_study, read_study
 
 PARAMS = Path(__file__).parent.parent / "params"
@@ -235,7 +236,7 @@ def test_a_plan_holds_runs_and_at_most_one_study(tmp_path):
 
 def test_the_report_of_one_study_is_not_taken_over_by_another(tmp_path):
     plan = planned([OF_HEADS], tmp_path)
-    write_json(Experiment(tmp_path).study, plan.study.as_json())
+    write_sealed_json(Experiment(tmp_path).study, plan.study.as_json())
     assert planned([OF_HEADS], tmp_path) == plan
     with pytest.raises(InputError, match=r"study.json: this experiment is the study 'heads'.*--out"):
         planned([OF_BATCH_SIZE], tmp_path)
@@ -334,7 +335,7 @@ def test_a_study_judged_on_validation_says_what_can_be_told_from_its_first_setti
 def test_the_report_has_the_studys_title(tmp_path):
     study = Experiment(write_study(tmp_path, {"average_decay": [0.9, 0.5]}, photographs=60)).study
     evil = "[a](javascript:alert(1)) ![b](https://evil.example/b.png) $\\frac$"
-    write_json(study, read_json(study) | {"title": f"Is <b>1</b> less than 2? {evil}", "question": evil})
+    write_sealed_json(study, read_sealed_json(study) | {"title": f"Is <b>1</b> less than 2? {evil}", "question": evil})
     page = build_report(tmp_path).read_text()
     assert not re.search(r"""<[^>]*["'](javascript:|https://evil)""", page)
     shown = re.escape(escape(f"Is <b>1</b> less than 2? {evil}"))
@@ -529,7 +530,7 @@ def test_an_experiment_that_is_no_study_has_no_section(tmp_path):
     write_run(tmp_path, photograph_table(60), name="resnet18")
     study = collect(tmp_path)
     assert study.grid is None and sections.study_findings(study).data == '<div class="dr"></div>'
-    write_json(Experiment(tmp_path).study, {"title": "of another version"})
+    write_sealed_json(Experiment(tmp_path).study, {"title": "of another version"})
     assert collect(tmp_path).grid is None
 
 
@@ -593,7 +594,7 @@ def test_what_is_compared_goes_by_the_setting_that_the_cause_was_added_to(tmp_pa
     recipes = {"ours": {}, "ours, pretrained": {"pretrained": True, "pretrained_weights": "generated"}}
     recipes["lab"] = {"epochs": 9}
     grid, configs = expanded(tmp_path, {"recipe": recipes})
-    write_json(Experiment(tmp_path).study, grid.as_json())
+    write_sealed_json(Experiment(tmp_path).study, grid.as_json())
     for config in configs:
         given = config.model_dump(exclude_defaults=True, exclude={"name", "out_dir"})
         write_run(tmp_path, photograph_table(200), name=config.name, parameters=given)

@@ -8,6 +8,7 @@ from dr_lib.deployment.exported import FORMAT, fingerprint
 from dr_lib.deployment.graders import Grader, OnnxGrader, TorchGrader
 from dr_lib.deployment.grading import cores
 from dr_lib.errors import InputError
+from dr_lib.runs import recorded_network
 from dr_lib.terminal import logger
 
 log = logger("deployment")
@@ -26,10 +27,15 @@ def grader_for(network: Path, photographs: int, cache_dir: Path) -> Grader:
     many photographs it is exported now and kept there, found again by its contents; for few, or where it cannot be
     exported or kept, torch does them.
     """
+    recorded = recorded_network(network)
     if network.suffix.lower() == ".onnx":
-        return OnnxGrader(network, parallel=cores())
-    kept = cache_dir / "networks" / f"{fingerprint(network)[:32]}-{FORMAT}.onnx"
-    if kept.exists():
+        grader = OnnxGrader(network, parallel=cores())
+        if recorded not in (None, grader.description.checkpoint_sha256):
+            raise InputError(f"{network}: is not an export of its run's network; export the checkpoint again")
+        return grader
+    content = fingerprint(network)
+    kept = cache_dir / "networks" / f"{content[:32]}-{FORMAT}.onnx"
+    if kept.exists() and recorded in (None, content):
         try:
             grader = OnnxGrader(kept, parallel=cores())
             os.utime(kept)

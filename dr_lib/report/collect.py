@@ -12,6 +12,7 @@ from dr_lib.report.run import Run
 from dr_lib.report.settings import told
 from dr_lib.report.study import Study
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.seals import read_sealed_json
 from dr_lib.studies import StudyGrid
 
 _LONGEST_SETTING = 60
@@ -33,7 +34,7 @@ def collect(experiment_dir: str | Path) -> Study:
     return Study(
         experiment.path,
         runs,
-        audit=_read_if_there(experiment.audit),
+        audit=_read_sealed(experiment.audit),
         audit_page=_address(experiment.audit_page, experiment.path),
         pretrainings={model: facts for model, facts in pretrainings.items() if facts},
         grid=grid,
@@ -73,14 +74,14 @@ def read_run(folder: RunFolder, home: Path, setting: str = "") -> Run:
 
 def _read_pretraining(experiment: Experiment, model: str) -> dict[str, Any]:
     folder = experiment.pretraining(model)
-    facts = _read_if_there(folder.facts)
+    facts = _read_sealed(folder.facts)
     return facts | {"page": _address(folder.page, experiment.path)} if facts else {}
 
 
 def _read_grid(path: Path) -> StudyGrid | None:
     """Return the study that the experiment is; ``None`` where it is none, or another version of dr-lab's."""
     try:
-        return StudyGrid.from_json(_read_if_there(path))
+        return StudyGrid.from_json(_read_sealed(path))
     except (KeyError, TypeError):
         return None
 
@@ -114,6 +115,10 @@ def _read_if_there(path: Path) -> Any:
         return read_json(path)
     except (OSError, ValueError):
         return None
+
+
+def _read_sealed(path: Path) -> dict[str, Any] | None:
+    return read_sealed_json(path) if path.exists() else None
 
 
 def _how_far(status: dict[str, Any]) -> str:

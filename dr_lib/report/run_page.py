@@ -13,13 +13,13 @@ from dr_lib.data.audit import audit_labels
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.prepare import PreparedData
 from dr_lib.data.squares import SquareRecipe
-from dr_lib.files import read_json
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.sentences import chosen_by
 from dr_lib.report.strips import prepared_strips
 from dr_lib.report.wording import patients
 from dr_lib.runs import Experiment, RunFolder
+from dr_lib.seals import read_sealed_json
 from dr_lib.training.pretrain import photographs_folder
 
 _LESION_WORDS = {
@@ -117,7 +117,7 @@ def lesion_counts(config: RunConfig, photographs: int = 6) -> HTML:
 
 def counting(config: RunConfig) -> HTML:
     """Return how well the pretrained network counts lesions on photographs it has not seen."""
-    facts = read_json(Experiment(Path(config.out_dir)).pretraining(config.model).facts)
+    facts = read_sealed_json(Experiment(Path(config.out_dir)).pretraining(config.model).facts)
     rows = [
         [_LESION_WORDS[kind], "undefined" if share is None else f"{share:.2f}"]
         for kind, share in facts["final_r2"].items()

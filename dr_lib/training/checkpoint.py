@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from dr_lib.evaluation.metrics import finite
 from dr_lib.evaluation.predict import outputs_of
 from dr_lib.files import write_bytes
 from dr_lib.models import build_model, load_weights, not_finite, read_checkpoint
-from dr_lib.seals import TORCH_SEAL, write_sealed
+from dr_lib.runs import recorded_network
+from dr_lib.seals import TORCH_SEAL, sha256, write_sealed
 from dr_lib.terminal import logger
 from dr_lib.training.heads import Head, build_head, final_layer
 
@@ -109,8 +111,14 @@ def save_weights(path: Path, model: nn.Module, config: RunConfig) -> None:
 
 
 def load_trained(path: Path) -> TrainedNetwork:
-    """Return the network in a run's checkpoint, on the CPU."""
+    """Return the network in a run's checkpoint, on the CPU.
+
+    Raises :class:`InputError` where it is damaged, or lies in the folder of a finished run and is not what that has
+    left there.
+    """
     content = read_checkpoint(path)
+    if recorded_network(path) not in (None, sha256(path)):
+        raise InputError(f"{path}: is not as its run has left it; dr-lab run makes it again")
     if not {"model", "head", "normalisation", "parameters"} <= content.keys():
         raise InputError(f"{path}: not a network that a run has kept; those are in RUN/checkpoints/best.pt")
     config = RunConfig.from_mapping(content["parameters"])
@@ -144,10 +152,11 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
         raise
 
 
-def load_state(path: Path) -> dict[str, Any] | None:
-    """Return the newest state of a run that can be read, None where there is none.
+def load_state(path: Path, check: Callable[[Path, dict], None] = lambda path, state: None) -> dict[str, Any] | None:
+    """Return the newest state of a run that can be used, None where there is none.
 
-    A damaged one is passed over with a word. Raises :class:`InputError` where there are states and none can be read.
+    One that is damaged, or that ``check`` raises :class:`InputError` for, is passed over with a word. Raises
+    :class:`InputError` where there are states and none can be used.
     """
     damaged = []
     for candidate in (path, previous(path)):
@@ -155,6 +164,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
             continue
         try:
             state = read_checkpoint(candidate)
+            check(candidate, state)
         except InputError as error:
             damaged.append(str(error))
             continue

@@ -18,11 +18,11 @@ from dr_lib.data.generated import LESION_KINDS, make_data
 from dr_lib.data.prepare import PreparedData, prepare_data
 from dr_lib.data.squares import recipe_for_training
 from dr_lib.data.transforms import EvalTransform, TrainTransform
-from dr_lib.files import read_json, write_json
+from dr_lib.errors import InputError
 from dr_lib.models import build_model, not_finite
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment
-from dr_lib.seals import damage
+from dr_lib.seals import read_sealed_json, sha256, write_sealed_json
 from dr_lib.training.checkpoint import write_checkpoint
 from dr_lib.training.device import resolve_device
 from dr_lib.training.loaders import Batches, fit_normalisation, make_loader, workers_for
@@ -67,7 +67,8 @@ def pretrain(config: RunConfig) -> Path:
         data = prepare_data(_data_config(config, photographs), progress=False)
         model, r_squared = _learn_to_count(config, data, _targets(photographs / "lesions.csv"), progress)
     write_checkpoint(folder.weights, model.state_dict())
-    write_json(folder.facts, wanted | {"final_r2": r_squared, "seconds": time.monotonic() - began})
+    found = {"final_r2": r_squared, "seconds": time.monotonic() - began, "sha256": sha256(folder.weights)}
+    write_sealed_json(folder.facts, wanted | found)
     return folder.weights
 
 
@@ -76,9 +77,9 @@ def weights_are_there(config: RunConfig) -> bool:
     folder = Experiment(Path(config.out_dir)).pretraining(config.model)
     wanted = _description(config)
     try:
-        facts = read_json(folder.facts)
-        return {key: facts.get(key) for key in wanted} == wanted and not damage(folder.weights)
-    except (OSError, ValueError, AttributeError):  # not there, or damaged
+        facts = read_sealed_json(folder.facts)
+        return {key: facts.get(key) for key in wanted} == wanted and facts.get("sha256") == sha256(folder.weights)
+    except (OSError, InputError):  # not there, or damaged
         return False
 
 

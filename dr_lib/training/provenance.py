@@ -39,7 +39,7 @@ def describe_run(
         "git_commit": git_commit(),
         "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.table)["splits"]},
         "normalisation": normalisation.describe(),
-        "weights": {"kind": weights.kind, "name": weights.name, "description": weights.description},
+        "weights": vars(weights),
         "network": {
             "model": config.model,
             "version": config.resnet_version,

@@ -7,26 +7,46 @@ from typing import Any
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.files import read_json
+from dr_lib.models import not_finite, read_checkpoint
 from dr_lib.runs import RunFolder
 from dr_lib.seals import damage
 from dr_lib.training.checkpoint import ANEW, load_state, previous
+from dr_lib.training.trainer import chosen_epoch
+from dr_lib.training.weights import digest_of_file
 
 
 def resumable_state(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> dict[str, Any] | None:
     """Return the state from which the run in ``folder`` goes on, None where there is none.
 
     ``fingerprint``: that of its photographs, ``None`` where they are not looked at. Raises :class:`InputError` where
-    the folder holds another run, or one that cannot go on: none of its states can be read, or its best network cannot,
+    the folder holds another run, or one that cannot go on: none of its states can be used, or its best network cannot,
     whose epoch is past.
     """
     refuse_another_run(folder, config, fingerprint)
-    path, best = folder.last_checkpoint, folder.best_checkpoint
-    state = _state_of_run(path)
-    if state and (changed := _changed(state, config, fingerprint)):
-        raise InputError(f"{path}: is of another run ({told(changed)}){ANEW}")
-    if state and state["history"] and (wrong := damage(best)):
+
+    def check(path: Path, state: dict[str, Any]) -> None:
+        _check_state(path, state)
+        if changed := _changed(state, config, fingerprint):
+            raise InputError(f"{path}: is of another run ({told(changed)})")
+
+    state, best = load_state(folder.last_checkpoint, check), folder.best_checkpoint
+    if state and state["history"] and (wrong := wrong_network(best, state["history"], config, fingerprint)):
         raise InputError(f"{best}: {wrong}, and its epoch is past{ANEW}")
     return state
+
+
+def wrong_network(path: Path, history: list[dict[str, Any]], config: RunConfig, fingerprint: str | None) -> str:
+    """Return what is wrong with the network that a run has kept at ``path``; an empty string for nothing.
+
+    It is that of the epoch which ``history`` chooses. One of a later epoch, which a kill has left, will be made again.
+    """
+    if wrong := damage(path):
+        return wrong
+    kept, epoch = read_checkpoint(path), chosen_epoch(history, config.select_by)
+    due = kept.get("epoch") == epoch or kept.get("epoch", 0) > len(history)
+    if due and "parameters" in kept and not _changed(kept, config, fingerprint):
+        return ""
+    return f"is not the network of epoch {epoch} of this run"
 
 
 def why_lost(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> str:
@@ -38,11 +58,11 @@ def why_lost(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> s
     return ""
 
 
-def _state_of_run(path: Path) -> dict[str, Any] | None:
-    state = load_state(path)
-    if state is not None and not {"parameters", "fingerprint", "learner", "history"} <= state.keys():
-        raise InputError(f"{path}: is not the state of a run{ANEW}")
-    return state
+def _check_state(path: Path, state: dict[str, Any]) -> None:
+    if not {"parameters", "fingerprint", "learner", "history"} <= state.keys():
+        raise InputError(f"{path}: is not the state of a run")
+    if name := not_finite(state["learner"]["model"] | (state["learner"]["average"] or {})):
+        raise InputError(f"{path}: {name} is not finite")
 
 
 def has_begun(folder: RunFolder) -> bool:
@@ -59,21 +79,28 @@ def differences(folder: RunFolder, config: RunConfig, fingerprint: str | None) -
     """
     try:
         before = read_json(folder.config)
-        changed = _changed(before | before["data"], config, fingerprint)
+        before = {"parameters": dict(before["parameters"]), "weights": before.get("weights"), **before["data"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # as after a loss of power
         changed = [f"{folder.config.name} is damaged"]
+    else:
+        changed = _changed(before, config, fingerprint)
     if changed:
         with suppress(InputError):  # all states are damaged
-            if state := _state_of_run(folder.last_checkpoint):
-                return _changed(state, config, fingerprint)
+            if state := load_state(folder.last_checkpoint, _check_state):
+                changed = _changed(state, config, fingerprint)
     return changed
 
 
 def _changed(before: dict[str, Any], config: RunConfig, fingerprint: str | None) -> list[str]:
-    """Return in what ``config`` on these photographs differs from the ``parameters`` and ``fingerprint`` of a run."""
+    """Return in what ``config`` on these photographs differs from what a run has recorded of itself.
+
+    That is ``parameters``, ``fingerprint``, and ``weights``, as the fields of a :class:`WeightsOrigin`.
+    """
     old, new = before["parameters"], config.identity()
     changed = [f"{name} was {_told(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]]
-    if fingerprint not in (None, before["fingerprint"]):
+    if not changed and (before.get("weights") or {}).get("sha256", "") != digest_of_file(config):
+        changed.append(f"pretrained_weights has changed, {config.pretrained_weights} is another file")
+    if fingerprint not in (None, before.get("fingerprint")):
         changed.append("the photographs or their labels have changed")
     return changed
 

@@ -19,7 +19,7 @@ from dr_lib.models import WeightsOrigin
 from dr_lib.progress import Progress
 from dr_lib.runs import Experiment, RunFolder
 from dr_lib.training.batchnorm import over_all_processes
-from dr_lib.training.checkpoint import ANEW, load_trained, new_head, new_network, save_network, save_weights
+from dr_lib.training.checkpoint import ANEW, load_trained, new_head, new_network, save_weights
 from dr_lib.training.clock import RunClock
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.gradients import GradientNorms
@@ -29,7 +29,7 @@ from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import LoaderFactory, fit_normalisation, refuse_what_cannot_train
 from dr_lib.training.lock import held
 from dr_lib.training.provenance import describe_run
-from dr_lib.training.resume import has_begun, resumable_state
+from dr_lib.training.resume import has_begun, resumable_state, wrong_network
 from dr_lib.training.trainer import Trainer, chosen_epoch
 from dr_lib.training.weights import load_starting_weights
 
@@ -101,7 +101,7 @@ def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, acceler
             folder.write_status("failed", reason=reason, seconds=clock.seconds)
         raise error
     epochs = len(trainer.history)
-    folder.write_done(epoch=epochs, epochs=epochs, seconds=clock.seconds)
+    folder.write_status("done", epoch=epochs, epochs=epochs, seconds=clock.seconds)
 
 
 def _trainer(
@@ -147,6 +147,7 @@ def _trainer(
         training=training,
         testing=testing,
         views=views,
+        weights=origin,
         interruption=interruption,
         clock=clock,
         gradients=GradientNorms(model) if config.record_gradients else None,
@@ -169,9 +170,9 @@ def _test_chosen(trainer: Trainer) -> None:
     folder, config, network, head = trainer.folder, trainer.config, trainer.learner.network, trainer.learner.head
     epoch = chosen_epoch(trainer.history, config.select_by)
     trainer.accelerator.wait_for_everyone()
+    if wrong := wrong_network(folder.best_checkpoint, trainer.history, config, trainer.data.fingerprint):
+        raise InputError(f"{folder.best_checkpoint}: {wrong}{ANEW}")
     kept = load_trained(folder.best_checkpoint)
-    if kept.epoch != epoch or kept.config.identity() != config.identity():
-        raise InputError(f"{folder.best_checkpoint}: is not the network of epoch {epoch} of this run{ANEW}")
     network.load_state_dict(kept.model.state_dict())
     head.load_state_dict(kept.head.state_dict())
     refit = config.head == "regression" and trainer.views is not trainer.testing
@@ -182,7 +183,7 @@ def _test_chosen(trainer: Trainer) -> None:
     if not trainer.accelerator.is_main_process:
         return
     if refit:
-        save_network(folder.best_checkpoint, network, head, trainer.normalisation, config, epoch=epoch)
+        trainer.keep(network, head, epoch)
     else:  # of the same weights, whatever has become of the file since that epoch
         save_weights(folder.best_checkpoint, network, config)
     tables = {

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import nn
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalisation import Normalisation
@@ -18,12 +19,13 @@ from dr_lib.data.prepare import PreparedData
 from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import predict
 from dr_lib.evaluation.ranking import macro_auc
-from dr_lib.models import not_finite
+from dr_lib.models import WeightsOrigin, not_finite
 from dr_lib.progress import Progress
 from dr_lib.runs import RunFolder
 from dr_lib.training.checkpoint import save_network, save_state
 from dr_lib.training.clock import RunClock
 from dr_lib.training.gradients import GradientNorms
+from dr_lib.training.heads import Head
 from dr_lib.training.interruption import Interrupted, Interruption
 from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import Batches, TrainingBatches
@@ -64,6 +66,7 @@ class Trainer:
     training: TrainingBatches
     testing: dict[str, Batches]
     views: dict[str, Batches]
+    weights: WeightsOrigin
     interruption: Interruption
     clock: RunClock
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -186,8 +189,13 @@ class Trainer:
         )
         if chosen_epoch(self.history, self.config.select_by) == epoch:
             network, head = self.learner.network, self.learner.head
-            save_network(self.folder.best_checkpoint, network, head, self.normalisation, self.config, epoch=epoch)
+            self.keep(network, head, epoch)
             self.progress.line(f"epoch {epoch} save weights")
+
+    def keep(self, network: nn.Module, head: Head, epoch: int) -> None:
+        """Write the network to test in the end, with what tells whose it is."""
+        path, whose = self.folder.best_checkpoint, {"fingerprint": self.data.fingerprint, "weights": vars(self.weights)}
+        save_network(path, network, head, self.normalisation, self.config, epoch=epoch, **whose)
 
     def write_tables(self) -> None:
         """Write what is recorded of each epoch."""
@@ -276,6 +284,7 @@ class Trainer:
             state = {
                 "parameters": self.config.model_dump(),
                 "fingerprint": self.data.fingerprint,
+                "weights": vars(self.weights),
                 "learner": self.learner.state(),
                 "history": self.history,
                 "tally": vars(tally),

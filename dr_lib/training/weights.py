@@ -6,7 +6,6 @@ from torch import nn
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.files import read_json
 from dr_lib.models import (
     WeightsOrigin,
     fetch_imagenet_weights,
@@ -16,6 +15,7 @@ from dr_lib.models import (
     read_state,
 )
 from dr_lib.runs import Experiment
+from dr_lib.seals import read_sealed_json, sha256
 from dr_lib.training.pretrain import pretrain, uses_generated_weights
 
 
@@ -30,6 +30,19 @@ def check_starting_weights(config: RunConfig) -> None:
         fetch_imagenet_weights(config.model, config.pretrained_weights)
 
 
+def digest_of_file(config: RunConfig) -> str:
+    """Return the SHA-256, hex, of the file whose weights a run starts from; empty where it starts from no file."""
+    path = Path(config.pretrained_weights)
+    if not config.pretrained or not path.suffix:
+        return ""
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise InputError(
+            f"pretrained_weights {path}: cannot be read ({error.strerror}); name a state dict or a run's checkpoint"
+        ) from None
+
+
 def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
     """Load what ``pretrained_weights`` names into all of ``model`` but its head, and say what it was."""
     name = config.pretrained_weights
@@ -37,7 +50,7 @@ def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
         folder = Experiment(Path(config.out_dir)).pretraining(config.model)
         weights = pretrain(config)
         load_weights_file(model, weights)
-        facts = read_json(folder.facts)
+        facts = read_sealed_json(folder.facts)
         return WeightsOrigin(
             "generated",
             "generated",
@@ -46,7 +59,8 @@ def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
         )
     if Path(name).suffix:
         load_weights_file(model, Path(name))
-        return WeightsOrigin("file", Path(name).name, f"weights from the file {Path(name).name}")
+        described = f"weights from the file {Path(name).name}"
+        return WeightsOrigin("file", Path(name).name, described, digest_of_file(config))
     if config.resnet_version == "v1":
         raise InputError("resnet_version: torchvision's ImageNet weights are of v1.5; use v1.5 or pretrained: false")
     return load_imagenet_weights(model, config.model, name)
