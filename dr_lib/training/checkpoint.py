@@ -39,8 +39,6 @@ class TrainedNetwork:
     head: Head
     normalisation: Normalisation
     config: RunConfig
-    epoch: int | None = None
-    """After which epoch of its run it was kept."""
 
     @torch.inference_mode()
     def outputs(self, pixels: np.ndarray) -> Tensor:
@@ -126,7 +124,7 @@ def load_trained(path: Path) -> TrainedNetwork:
     load_weights(model, content["model"], path)
     load_weights(head, content["head"], path)
     normalisation = Normalisation.from_state(content["normalisation"])
-    return TrainedNetwork(model.eval(), head, normalisation, config, content.get("epoch"))
+    return TrainedNetwork(model.eval(), head, normalisation, config)
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:

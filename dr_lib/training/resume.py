@@ -79,7 +79,11 @@ def differences(folder: RunFolder, config: RunConfig, fingerprint: str | None) -
     """
     try:
         before = read_json(folder.config)
-        before = {"parameters": dict(before["parameters"]), "weights": before.get("weights"), **before["data"]}
+        before = {
+            "parameters": dict(before["parameters"]),
+            "weights": dict(before.get("weights", {})),
+            **before["data"],
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # as after a loss of power
         changed = [f"{folder.config.name} is damaged"]
     else:
@@ -98,7 +102,7 @@ def _changed(before: dict[str, Any], config: RunConfig, fingerprint: str | None)
     """
     old, new = before["parameters"], config.identity()
     changed = [f"{name} was {_told(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]]
-    if not changed and (before.get("weights") or {}).get("sha256", "") != digest_of_file(config):
+    if not changed and before.get("weights", {}).get("sha256", "") != digest_of_file(config):
         changed.append(f"pretrained_weights has changed, {config.pretrained_weights} is another file")
     if fingerprint not in (None, before.get("fingerprint")):
         changed.append("the photographs or their labels have changed")
