@@ -38,13 +38,14 @@ def standing_of(folder: RunFolder) -> Standing:
     """Return how the run in ``folder`` stands; one that claims to be at work and whose process is gone has failed."""
     status = folder.read_status()
     state, reason, epochs = status["state"], status.get("reason", ""), status.get("epochs", 0)
+    last = folder.last_epoch()
     if state == "running" and holder(folder.lock) is None:
         state, reason = "failed", "its process has gone without a word; the same command goes on from its checkpoint"
     if state == "done" and (damaged := folder.damaged(folder.history)):
-        state, reason = "failed", f"{damaged[0]}: is not as the run has left it; dr-lab run makes it again"
+        state, reason, last = "failed", f"{damaged[0]}: is not as the run has left it; dr-lab run makes it again", {}
     if not epochs and state != "queued":
         epochs = _planned_epochs(folder)
-    return standing(folder.name, state, status, folder.last_epoch(), epochs=epochs, reason=reason)
+    return standing(folder.name, state, status, last, epochs=epochs, reason=reason)
 
 
 def standing(

@@ -1,5 +1,6 @@
 """Damaged files of a run: each is known by its checksum, named, and made again or refused; none is believed."""
 
+import math
 import random
 import shutil
 import struct
@@ -14,6 +15,7 @@ from data_folders import eyes, write_course, write_photographs
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import prepare_data
 from dr_lib.deployment.choice import grader_for
+from dr_lib.deployment.run_folder import facts_of_run, figures_of_run
 from dr_lib.errors import InputError
 from dr_lib.exploration.opened import OpenedRun
 from dr_lib.files import read_json, write_json
@@ -221,10 +223,15 @@ def test_a_status_that_is_not_as_it_was_written_is_that_of_no_finished_run(again
     assert plan(config, data) == ("skipped", "")
 
 
-def test_a_history_that_is_not_as_the_run_has_left_it_is_in_no_table(again):
+@pytest.mark.parametrize("instead", ["2", "\x16", "e", '"'])
+def test_a_history_that_is_not_as_the_run_has_left_it_is_in_no_table(again, instead):
     folder, _ = again
-    folder.history.write_text(folder.history.read_text().replace("1", "2"))
-    assert standing_of(folder).state == "failed" and "history.csv: is not as the run" in standing_of(folder).reason
+    folder.history.write_text(folder.history.read_text().replace("0", instead))
+    found = standing_of(folder)
+    assert found.state == "failed" and "history.csv: is not as the run has left it" in found.reason
+    assert math.isnan(found.accuracy) and found.epoch == 0
+    folder.write_status("interrupted")
+    assert standing_of(folder).state == "interrupted"
 
 
 def test_a_state_that_cannot_be_used_is_passed_over_for_the_one_before_it(again, data, whole, caplog):
@@ -317,6 +324,16 @@ def test_a_damaged_result_enters_no_report(again, name):
     (folder.path / name).write_text(changed)
     run = collect(folder.path.parent.parent).runs[0]
     assert run.state == "failed" and f"{name}: is not as its run has left it" in run.reason
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+@pytest.mark.parametrize("harm", [cut, Path.unlink])
+def test_a_result_that_is_damaged_or_gone_is_in_no_model_card_and_compared_with_nothing(again, name, harm):
+    folder, _ = again
+    harm(folder.path / name)
+    read = {"config.json": facts_of_run, "metrics.json": figures_of_run}[name]
+    with pytest.raises(InputError, match=rf"{name}: is not as its run has left it"):
+        read(folder.best_checkpoint)
 
 
 def test_a_damaged_result_is_not_looked_at(again):

@@ -10,13 +10,13 @@ def run_of(checkpoint: Path) -> RunFolder | None:
     """Return the finished run whose chosen network ``checkpoint`` is; None where it lies anywhere else."""
     path = checkpoint.absolute()
     folder = RunFolder(path.parent.parent)
-    return folder if folder.best_checkpoint == path and folder.done and folder.config.exists() else None
+    return folder if folder.best_checkpoint == path and folder.done else None
 
 
 def figures_of_run(checkpoint: Path) -> dict[str, Any] | None:
     """Return ``metrics.json`` of the run, None where there is no finished one: others' figures are in no report."""
     folder = run_of(checkpoint)
-    return folder.read_metrics() if folder and folder.metrics.exists() else None
+    return folder.read_metrics() if folder else None
 
 
 def facts_of_run(checkpoint: Path) -> dict[str, Any] | None:
