@@ -24,6 +24,7 @@ from dr_lib.models import build_model
 from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
 from dr_lib.training import device
 from dr_lib.training import pretrain as pretrain_module
+from dr_lib.training import resume as resume_module
 from dr_lib.training import run as run_module
 from dr_lib.training import trainer as trainer_module
 from dr_lib.training.checkpoint import load_state, load_trained, new_head, save_state
@@ -162,7 +163,7 @@ def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(co
 
 def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     """The first epoch is made the best one; its file must not hold what training did afterwards."""
-    for module in (trainer_module, run_module):
+    for module in (trainer_module, run_module, resume_module):
         monkeypatch.setattr(module, "chosen_epoch", lambda history, select_by: 1)
     folder = train(config)
     best, last = (torch.load(path, weights_only=True) for path in (folder.best_checkpoint, folder.last_checkpoint))
