@@ -2,6 +2,7 @@
 
 import errno
 import io
+import mmap
 import os
 import re
 import resource
@@ -38,6 +39,7 @@ def run_command(app: Callable[..., object]) -> NoReturn:
     try:
         with raising_signals():
             _check_folder()
+            _check_memory()
             app(args=[_at_home(argument) for argument in sys.argv[1:]])
     except InputError as error:
         _end(str(error), 2)
@@ -92,6 +94,18 @@ def _check_folder() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise InputError("the current folder has been deleted; go to another") from None
+
+
+def _check_memory() -> None:
+    """Raise :class:`MemoryError` where numpy and scipy could not even begin.
+
+    Their OpenBLAS takes 40 MB a processor each, and asks for it again for ever, deaf to signals, where it gets none.
+    """
+    least = 2**20 * (256 + 96 * (os.cpu_count() or 1))
+    try:
+        mmap.mmap(-1, least, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError:
+        raise MemoryError(f"{least // 1024} kB are the least") from None
 
 
 def _at_home(argument: str) -> str:

@@ -182,6 +182,9 @@ def test_nbconvert_counts_paths_from_where_the_user_stands(tmp_path, program):
         ("DR check run.yaml <&-", 0, ""),
         ("mkdir gone && cd gone && rmdir ../gone && DR check ../run.yaml", 2, "the current folder has been deleted"),
         ("PYTHONIOENCODING=ascii DR check run.yaml --set name=ü", 0, ""),
+        # Where OpenBLAS would wait for memory without end.
+        ("ulimit -d 200000; DR audit --data run.yaml", 1, "not enough memory (ulimit -d is 200000): "),
+        ("ulimit -v 300000; DR check run.yaml", 1, "not enough memory (ulimit -v is 300000): "),
     ],
 )
 def test_odd_outputs_and_folders_are_one_line_at_most(params, line, status, said):
