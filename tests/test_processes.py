@@ -4,16 +4,20 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.config import RunConfig, combine
 from dr_lib.errors import InputError
 from dr_lib.runs import Experiment
 from dr_lib.training import device
+from dr_lib.training import run as run_module
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.plan import EpochPlan
 from dr_lib.training.run import train
@@ -185,21 +189,54 @@ except Interrupted:
     assert broken[figures].equals(whole[figures])
 
 
-def test_a_process_ends_with_the_one_that_started_it(tmp_path):
-    child = (
-        "import signal, sys, time; from dr_lib.processes import stop_with_parent\n"
-        f"def told(*_): open({str(tmp_path / 'told')!r}, 'w').close(); sys.exit()\n"
-        "signal.signal(signal.SIGTERM, told); stop_with_parent(); print('ready', flush=True); time.sleep(60)"
-    )
-    parent = (
-        "import subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
-    )  # fmt: skip
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+WAITS = """
+import signal, sys, time
+def told(*_):
+    open(sys.argv[-1], "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, told)
+"""
+SAYS_SO = "print('ready', flush=True); time.sleep(60)"
+
+
+@pytest.mark.parametrize("what", ["any", "one of several", "torchrun"])
+def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
+    child = {
+        "any": f"{WAITS}from dr_lib.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
+        "one of several": f"{WAITS}import dr_lib.training.__main__ as it; it.app = lambda: exec({SAYS_SO!r}); it.main()",
+        "torchrun": f"{WAITS}{SAYS_SO}",
+    }[what]
+    script, told = tmp_path / "child.py", tmp_path / "told"
+    script.write_text(child)
+    launcher = ["-m", "dr_lib.training.launch", "--standalone", "--nproc-per-node", "1"] if what == "torchrun" else []
+    command = [sys.executable, *launcher, str(script), str(told)]
+    parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(60)"
+    environment = os.environ | {"WORLD_SIZE": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", parent], **options) as process:
         assert process.stdout.readline() == "ready\n"
+        began = time.monotonic()
         process.kill()
         assert process.stdout.read() == ""  # until the child, too, has closed it
-    assert (tmp_path / "told").exists()
+    assert told.exists() and time.monotonic() - began < 50
+
+
+def test_a_worker_whose_parent_has_ended_before_it_began_ends_at_once():
+    code = "from dr_lib.processes import end_with_parent; end_with_parent(1234567); print('lives')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+
+
+def test_the_loss_of_another_process_is_said_in_plain_words(params, tmp_path, monkeypatch):
+    def lost(config):
+        raise torch.distributed.DistNetworkError("[..gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+
+    accelerator = SimpleNamespace(is_main_process=True, num_processes=2)
+    monkeypatch.setattr(run_module, "start_accelerator", lambda config: accelerator)
+    monkeypatch.setattr(run_module, "prepare_data", lost)
+    with pytest.raises(RuntimeError, match="another of the 2 processes of this run has ended"):
+        train(combine([params], [f"out_dir={tmp_path}"]))
+    assert "another of the 2" in Experiment(tmp_path).run("run").read_status()["reason"]
 
 
 def test_what_ended_one_of_several_processes_is_the_reason_of_all(params, tmp_path):
