@@ -164,6 +164,21 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, capsys):
     assert "anew, since epochs was 1, is 2" in capsys.readouterr().out
 
 
+def test_what_failed_runs_have_said_does_not_steer_the_terminal(folder, monkeypatch, capsys):
+    def fail(jobs, parallel, watch, **options):
+        for job in jobs:
+            job.files.path.mkdir(parents=True, exist_ok=True)
+            job.files.log.write_text("\x1b[2Jlog\n")
+            job.fail("\x1b[2Jreason")
+        watch(jobs)
+
+    monkeypatch.setattr("dr_lib.grid.run_jobs", fail)
+    monkeypatch.setattr("dr_lib.report.build.build_report", lambda out: out)
+    assert dr_lab("run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml") == 1
+    shown = "".join(capsys.readouterr())
+    assert "\x1b" not in shown and shown.count(r"\x1b[2J") == 3  # from the watch, the end, and the log
+
+
 def test_seeds_of_a_study_are_its_files_own(folder, capsys):
     (folder / "study.yaml").write_text("title: T\nquestion: Q?\nvary: {batch_size: [4, 8]}\n")
     assert "vary" in refused(capsys, "run", "--data", "data.yaml", "--out", "out", "study.yaml", "--seeds", "0,1")

@@ -464,20 +464,34 @@ def command_of(process):
         return ""
 
 
-def test_a_port_of_another_program_is_named_at_once():
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.0 400 Bad request\r\n\r\n", "another program listens there"),
+        (b"\0\0\0\x04\0\0\0\0\0", "no coordinator"),  # gRPC too, as that of a raylet
+    ],
+    ids=["HTTP", "gRPC"],
+)
+def test_a_port_of_another_program_is_named_at_once(monkeypatch, answer, said):
+    import ray
+
+    def refuse(address):
+        raise ray.exceptions.RpcError("no coordinator")  # after 30 s
+
+    monkeypatch.setattr(ray._raylet, "GcsClient", refuse)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
 
-        def answer():
+        def serve():
             there, _ = server.accept()
             with there:
                 there.recv(100)
-                there.sendall(b"HTTP/1.0 400 Bad request\r\n\r\n")
+                there.sendall(answer)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
         options = {"address": address, "parallel": 1, "threads": None, "timeout": None}
-        with pytest.raises(InputError, match="another program listens there"), workforce("ray", **options):
+        with pytest.raises(InputError, match=said), workforce("ray", **options):
             pass
         thread.join()
 

@@ -224,6 +224,37 @@ def test_time_in_which_a_worker_is_stopped_does_not_count(tmp_path):
     assert answer == "computed"
 
 
+def test_time_in_which_this_process_is_stopped_does_not_count(tmp_path, monkeypatch):
+    note, clock = tmp_path / "pid", time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000 * note.exists())  # as after a night of the machine
+    ((_, answer),) = isolated(note_and_sleep, [str(note)], workers=1, timeout=20)
+    assert answer == "slept"
+
+
+def note_and_sleep(path):
+    if os.path.exists(path):
+        return "not the first try"
+    Path(path).touch()
+    time.sleep(3)
+    return "slept"
+
+
+def test_what_died_is_tried_again_alone(tmp_path):
+    items = [str(tmp_path / name) for name in ("a", "b")]
+    times = [answer for _, answer in isolated(die_or_tell_when, items, workers=2, timeout=60)]
+    (_, first), (second, _) = sorted(times)
+    assert first <= second
+
+
+def die_or_tell_when(name):
+    if not os.path.exists(name):
+        Path(name).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    began = time.monotonic()
+    time.sleep(0.5)
+    return began, time.monotonic()
+
+
 def stop_for(note, seconds):
     while not (note.exists() and note.read_text()):
         time.sleep(0.01)

@@ -388,6 +388,17 @@ def test_arithmetic_coding_is_decoded_and_what_cannot_be_told_is_said():
     assert losses == sorted(losses, reverse=True) and losses[0] == 1 and losses[-1] < 0.6
 
 
+def test_without_the_decoders_silence_nothing_is_merely_a_missing_marker():
+    """Three rows of luminance to one of color, which TurboJPEG does not take; libjpeg under Pillow says nothing."""
+    stream = BytesIO()
+    Image.new("RGB", (48, 48), (128, 128, 128)).save(stream, "jpeg", keep_rgb=True, quality=90)
+    rare = bytearray(stream.getvalue())
+    rare[rare.index(b"\xff\xc0") + 11] = 0x13
+    whole, cut = check(bytes(rare)), check(bytes(rare[:-2]))
+    assert whole.verdict == INTACT and "whether its data is corrupt does not show" in whole.detail
+    assert cut.verdict == TRUNCATED and cut.lost > 0
+
+
 @pytest.mark.parametrize("rest", [b"\xff\xda", b"\xff\xe9", b"\xff\xdb\0\x43\0" + bytes(range(1, 40)), b"\xff\xc4\0"])
 def test_half_a_segment_in_the_place_of_the_end_marker_is_no_merely_missing_marker(rest):
     for kind in ("plain", "grey", "progressive"):

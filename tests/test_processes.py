@@ -203,7 +203,7 @@ SAYS_SO = "print('ready', flush=True); time.sleep(60)"
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     child = {
         "any": f"{WAITS}from dr_lib.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
-        "one of several": f"{WAITS}import dr_lib.training.__main__ as it; it.app = lambda: exec({SAYS_SO!r}); it.main()",
+        "one of several": f"{WAITS}import dr_lib.training.__main__ as m\nm.app = lambda: exec({SAYS_SO!r})\nm.main()",
         "torchrun": f"{WAITS}{SAYS_SO}",
     }[what]
     script, told = tmp_path / "child.py", tmp_path / "told"

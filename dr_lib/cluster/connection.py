@@ -137,7 +137,8 @@ def connected(address: str | None = None, **options: Any) -> Iterator[Cluster]:
         } | options
     before = signal.getsignal(signal.SIGTERM)
     try:
-        _knock(address)
+        if _knock(address):
+            ray._raylet.GcsClient(address=address)  # half a minute for another gRPC server; init would try 20 times
         with _quick_start(address == _HERE):
             ray.init(**options)
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
@@ -174,18 +175,20 @@ def while_it_lasts() -> Iterator[None]:
         ) from error
 
 
-def _knock(address: str) -> None:
-    """Raise :class:`OSError` where nobody listens at ``HOST:PORT``, or another program.
+def _knock(address: str) -> bool:
+    """Raise :class:`OSError` where nobody listens at ``HOST:PORT``, or another program; False for other addresses.
 
     Ray would try for minutes, and print what it tries. Its coordinator speaks gRPC, and so answers the beginning of
     HTTP/2 with a frame of settings (RFC 9113, 3.4 and 6.5).
     """
     host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
+    named = bool(host) and port.isdecimal()
+    if named:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER) as there:
             there.sendall(_HTTP2)
             if there.recv(4)[3:] != _SETTINGS:
                 raise OSError("another program listens there")
+    return named
 
 
 @contextmanager
