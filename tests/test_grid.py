@@ -254,7 +254,7 @@ def test_a_full_disk_fails_the_run_and_not_the_grid(tmp_path, started, monkeypat
     monkeypatch.setattr(job, "start_notebook", no_room)
     run_jobs([crowded, other], 1, quietly, retries=1)
     assert (crowded.state, other.state) == ("failed", "done")
-    assert "cannot be written: No space left on device" in crowded.reason
+    assert crowded.reason == f"{crowded.files.path}: cannot be written: No space left on device"
 
 
 def test_a_notebook_that_cannot_be_shown_does_not_end_the_grid(tmp_path, started, caplog):

@@ -264,6 +264,7 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
     assert "cannot be read: Permission denied" in of_the_machine(refused)
     assert "cannot be written" in of_the_machine(OSError(errno.EDQUOT, "Disk quota exceeded", str(path)))
     assert "cannot be used" in of_the_machine(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))
+    assert "raise ulimit -n" in of_the_machine(OSError(errno.EMFILE, "Too many open files"))
     assert "not enough memory" in of_the_machine(MemoryError())
     assert "not enough memory" in of_the_machine(ImportError("x.so: failed to map segment from shared object"))
     assert not of_the_machine(FileNotFoundError(errno.ENOENT, "No such file", "a")), "a bug, not the machine"
