@@ -1,6 +1,7 @@
 """The audit from a configuration to its files, on folders in whatever state."""
 
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,14 @@ def test_links_to_nothing_and_two_files_of_a_name_are_findings(config, tmp_path)
     assert audit.found["files"]["missing"] == list(TRAIN) and len(audit.found["files"]["dangling"]) == len(TRAIN)
     assert audit.found["files"]["several"] == {"20_left": [str(images / "20_left.jpeg"), str(images / "20_left.png")]}
     assert audit.thumbnail("1_left") is None
+
+
+def test_where_all_have_two_files_none_is_said_to_be_missing(config, tmp_path):
+    shutil.copytree(tmp_path / "data" / "images", tmp_path / "data" / "train")
+    found = audit_data(config, progress=False).found
+    assert not found["files"]["missing"] and len(found["files"]["several"]) == len(TRAIN) + len(TEST)
+    text = " ".join(audit_text(found).split())
+    assert "not looked at: each that the labels name has several files, or none." in text
 
 
 def test_the_command_prints_and_writes_the_same_audit(config, tmp_path):

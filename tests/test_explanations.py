@@ -201,3 +201,17 @@ def test_a_real_photograph_is_explained():
     assert found.seen.shape == (224, 224, 3) and found.places == (7, 7)
     assert found.heat.min() >= 0 and found.heat.max() in (0, 1)
     assert overlay(found).shape == found.seen.shape
+
+
+def test_a_network_that_has_diverged_explains_nothing():
+    trained = network(Corners())
+    with torch.no_grad():
+        trained.model.rest[3].weight.fill_(torch.inf)
+    for ask in (
+        trained.outputs,
+        trained.predicted,
+        trained.probabilities,
+        lambda pixels: explain(trained, pixels, 3),  # of a grade that need not be answered first
+    ):
+        with pytest.raises(InputError, match="not all are finite numbers"):
+            ask(PHOTOGRAPH)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
+from dr_lib.errors import InputError
 from dr_lib.evaluation.neighbours import features, nearest
 from dr_lib.evaluation.predict import outputs_of
 from dr_lib.models import build_model, head
@@ -35,6 +36,14 @@ def test_the_head_makes_the_outputs_of_the_features(name, side):
     with torch.inference_mode():
         expected = torch.cat([outputs_of(model.eval(), images) for images, _ in given])
         torch.testing.assert_close(head(model)(torch.from_numpy(found)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_not_finite_is_near_to_nothing():
+    model = build_model("shufflenet_v2_x0_5")
+    with torch.no_grad():
+        model.conv5[1].bias[0] = torch.nan
+    with pytest.raises(InputError, match="features of photographs: not all are finite"):
+        features(model, batches())
 
 
 def test_of_several_views_it_is_the_mean():

@@ -335,6 +335,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert "learning rate" in folder.read_status()["reason"]
 
 
+def test_no_checkpoint_within_an_epoch_is_of_a_network_that_has_diverged(config, monkeypatch):
+    real_step = Learner.step
+
+    def breaks_in_the_third_step(learner, images, grades, number):
+        return real_step(learner, images * (float("inf") if number == 2 else 1), grades, number)
+
+    monkeypatch.setattr(Learner, "step", breaks_in_the_third_step)
+    with pytest.raises(FloatingPointError, match="epoch 1, step 3"):
+        train(config.model_copy(update={"checkpoint_minutes": 1e-9, "model": "shufflenet_v2_x0_5"}))
+    state = load_state(next((experiment(config).path / "runs").glob("*")).joinpath("checkpoints", "last.pt"))
+    assert state["tally"]["step"] == 2 and math.isfinite(state["tally"]["loss"])
+    assert all(value.isfinite().all() for value in state["learner"]["model"].values())
+
+
 def test_an_epoch_that_diverges_in_its_only_step_is_never_kept(config):
     """Its loss is that of the weights before the step."""
     with pytest.raises(

@@ -97,7 +97,7 @@ def decode_noted(data: bytes, at_least: int = 0) -> tuple[np.ndarray, str]:
             except ValueError:
                 pass  # a complaint that Pillow may know nothing of, or a kind of JPEG that TurboJPEG does not take
         if image.mode in ("I", "F"):
-            kind = "32-bit integers" if image.mode == "I" else "floating-point numbers"
+            kind = "32-bit integers, or signed ones" if image.mode == "I" else "floating-point numbers"
             raise InputError(f"its pixels are {kind}, whose white is unknown; save it with 8 or 16 bits a sample")
         raw = _raw_mode(image)
         if image.mode.startswith("I;16"):

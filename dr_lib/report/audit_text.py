@@ -61,9 +61,11 @@ def overview(audit: Mapping[str, Any]) -> str:
 
 
 def why_not_looked_at(audit: Mapping[str, Any]) -> str:
-    """Return where photographs were looked for and none was found; empty in an audit of labels by themselves."""
+    """Return why there was none to look at, or where they were looked for; empty in an audit of labels alone."""
     if "files" not in audit:
         return ""
+    if audit["files"]["several"]:
+        return ": each that the labels name has several files, or none"
     folders = some(audit["files"]["folders"], len(USUAL_FOLDERS))
     return f": none that the labels name is in {folders}; where they are in another folder, set images_dir"
 
