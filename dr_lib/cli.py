@@ -233,6 +233,7 @@ def check(
     """Say whether params files are sound together, and what they come to: a run, or the runs of a study."""
     from dr_lib.config import RunConfig, combine
     from dr_lib.studies import expand, is_study, read_study
+    from dr_lib.yaml_values import as_line
 
     studies = [file for file in files if is_study(file)]
     below = [file for file in files if file not in studies]
@@ -246,17 +247,17 @@ def check(
     for grid, runs in grids:
         for name in dict.fromkeys(run.name for run in grid.runs):
             points = [run.values for run in grid.runs if run.name == name]
-            told = (", ".join(f"{key}: {value}" for key, value in point.items()) for point in points)
-            console.print(printable(f"{name}: {'; or '.join(told)}"), soft_wrap=True)
-        console.print(f"sound: study {grid.study!r} of {len(runs)} runs")
+            told = (", ".join(as_line(key, value) for key, value in point.items()) for point in points)
+            say(f"{name}: {'; or '.join(told)}")
+        say(f"sound: study {grid.study!r} of {len(runs)} runs")
     if studies:
         return
     defaults = RunConfig()
     for name in RunConfig.model_fields:
         value = getattr(configs[0], name)
         if value != getattr(defaults, name):
-            console.print(printable(f"{name}: {value}"))
-    console.print(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config.py")
+            say(as_line(name, value))
+    say(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config.py")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import NoReturn
 
 from dr_lib.errors import Failure, InputError
 from dr_lib.files import private_folder
-from dr_lib.terminal import say, silence
+from dr_lib.terminal import one_line, say, silence
 from dr_lib.training.interruption import Interrupted, raising_signals
 
 _OF_THE_SYSTEM = frozenset({
@@ -25,6 +26,14 @@ _OF_THE_SYSTEM = frozenset({
 _OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What the name itself is to blame for: bad input."""
 _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't allocate memory|not enough memory")
+
+_TRIAL = """import torch
+torch.nn.functional.conv2d(torch.ones(8, 3, 99, 99), torch.ones(8, 3, 3, 3))
+torch.ones(999, 999) @ torch.ones(999, 999)
+torch.empty(256_000_000, dtype=torch.uint8)"""
+"""Loads torch, starts its threads, and asks for a little more."""
+_SECONDS = 60
+"""What that may take; it takes three."""
 
 
 def run_command(app: Callable[..., object]) -> NoReturn:
@@ -36,6 +45,8 @@ def run_command(app: Callable[..., object]) -> NoReturn:
     _begin_in_utf8()
     _open_streams()
     _find_place_for_fonts()
+    if _BeforeTorch not in sys.meta_path:
+        sys.meta_path.insert(0, _BeforeTorch)
     try:
         with raising_signals():
             _check_folder()
@@ -65,6 +76,21 @@ def _begin_in_utf8() -> None:
     """
     if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
+
+
+class _BeforeTorch:
+    """Asks, when torch is about to be loaded, whether limits of the shell leave it enough memory; finds no module.
+
+    Where they do not, torch and what it computes with end the process without a word, or in words of their own.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "torch" and (limits := _limits()):
+            try:  # that it fails, or for want of memory turns in circles
+                subprocess.run([sys.executable, "-c", _TRIAL], capture_output=True, timeout=_SECONDS, check=True)
+            except subprocess.SubprocessError:
+                raise Failure(f"not enough memory{limits} to compute with torch; raise the limit") from None
 
 
 def _open_streams() -> None:
@@ -125,7 +151,7 @@ def _end(line: str, status: int | str | None) -> NoReturn:
         else:
             line, status = line or f"standard output: cannot be written: {error.strerror}", status or 1
     if line:
-        say(f"dr-lab: {line}", sys.stderr)
+        say(f"dr-lab: {one_line(line)}", sys.stderr)
     sys.exit(status)
 
 
@@ -134,11 +160,9 @@ def of_the_machine(error: Exception) -> str:
 
     Of a file: whether it could not be read or not be written, by whether it can be.
     """
-    text = str(error).strip()
-    if isinstance(error, MemoryError) or (
-        isinstance(error, ImportError | RuntimeError | OSError) and _NO_MEMORY.search(text)
-    ):
-        return f"not enough memory{_limits()}: {text or 'no more is given'}; give more, or ask for less"
+    want = _want_of_memory(error)
+    if want is not None:
+        return f"not enough memory{_limits()}: {str(want).strip() or 'no more is given'}; give more, or ask for less"
     if not isinstance(error, OSError):
         return ""
     if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -150,6 +174,15 @@ def of_the_machine(error: Exception) -> str:
         return ""
     path = error.filename2 or error.filename
     return f"{path or 'the output'}: cannot be {_verb(path, error.errno)}: {error.strerror}"
+
+
+def _want_of_memory(error: BaseException | None) -> BaseException | None:
+    """Return what says of ``error``, or of that which it came of, that memory was wanting; numba's loader hides it."""
+    while isinstance(error, MemoryError | ImportError | RuntimeError | OSError):
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _verb(path: object, number: int) -> str:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dr_lib.data.augmentations import LAB_AUGMENTATIONS, check_augmentations
 from dr_lib.data.preprocessing import check_preprocessing
+from dr_lib.data.reading import read_photograph
 from dr_lib.errors import InputError
 from dr_lib.files import with_home
 from dr_lib.yaml_values import describe, read_yaml
@@ -20,6 +21,9 @@ DEMO_DIR = "data/demo"
 
 RUN_NAME = r"\.*[\w+=-][\w.+=-]*"
 """What a run may be called, a regular expression: the name of one folder, and neither ``.`` nor ``..``."""
+
+MOST_RUNS = 10_000
+"""Runs of one experiment; more are a slip of the keyboard, which would take minutes to list."""
 
 CACHE_DIR = "~/.cache/dr-lab"
 
@@ -32,6 +36,13 @@ def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"is {str(value).lower()}, a number is needed")
     return value
+
+
+def _as_folder(name: str) -> str:
+    """Refuse a name that no file system takes for a folder: 255 bytes, some of which are for what is put behind it."""
+    if (size := len(name.encode())) > 200:
+        raise ValueError(f"is {size} bytes long, a folder's name may be 200")
+    return name
 
 
 # Torch and numpy count in numbers of so many bits, and a larger one is a slip of the keyboard.
@@ -168,7 +179,7 @@ class RunConfig(BaseModel):
     # Its home is that of the machine that uses it: those of a cluster have one each. See cache_folder.
     cache_dir: PathText = Field(CACHE_DIR, min_length=1, description="what may be made again: facts and squares")
     out_dir: Place = Field("reports/manual", min_length=1, description="experiment folder")
-    name: str = Field(
+    name: Annotated[str, AfterValidator(_as_folder)] = Field(
         "", pattern=rf"^({RUN_NAME})?$", description="run folder inside out_dir/runs; empty: from the parameters"
     )
 
@@ -290,7 +301,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     Raises :class:`InputError` where the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        values = read_yaml(path.read_text(encoding="utf-8"), TEXT_PARAMETERS | {"title", "question"})
+        values = read_yaml(read_photograph(path).decode(), TEXT_PARAMETERS | {"title", "question"})
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); params files are in params/") from None
     except yaml.YAMLError as error:

@@ -1,6 +1,6 @@
 """Errors that are one line on the command line."""
 
-from dr_lib.terminal import printable
+from dr_lib.terminal import one_line
 
 
 class InputError(ValueError):
@@ -10,7 +10,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        super().__init__(printable(" ".join(str(message).split())))
+        super().__init__(one_line(message))
 
 
 class Failure(RuntimeError):

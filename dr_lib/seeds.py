@@ -1,8 +1,9 @@
 """The same configurations with several seeds, to tell a difference from luck."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from dr_lib.config import RunConfig
+from dr_lib.config import MOST_RUNS, RunConfig
 from dr_lib.errors import InputError
 
 
@@ -12,7 +13,7 @@ def parse_seeds(text: str) -> list[int]:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"--seeds {text}: needs whole numbers with commas between, such as 0,1,2") from None
-    twice = next((seed for place, seed in enumerate(seeds) if seed in seeds[:place]), None)
+    twice = next((seed for seed, count in Counter(seeds).items() if count > 1), None)
     if twice is not None:
         raise InputError(f"--seeds {text}: {twice} is there twice; leave one out")
     return seeds
@@ -25,9 +26,11 @@ def with_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunCo
     called ``<name>-seed1``. The split of the photographs has a seed of its own and stays. Raises :class:`InputError`
     where two runs would share a name, and for a seed out of range.
     """
+    if len(configs) * len(seeds) > MOST_RUNS:
+        raise InputError(f"--seeds: {len(configs) * len(seeds):,} runs, more than {MOST_RUNS:,}; give fewer seeds")
     runs = [_with_seed(config, seed) for seed in seeds for config in configs]
     names = [run.name for run in runs]
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice:
         raise InputError(f"--seeds: {twice} is the name of a run file and of another one's seed; rename the file")
     return runs

@@ -1,6 +1,7 @@
 """Studies: a grid of runs over lists of parameters, from one params file to one configuration a run."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dr_lib.config import ABBREVIATIONS, RunConfig, nearest, parse_assignment, read_parameters, spelled_out
+from dr_lib.config import ABBREVIATIONS, MOST_RUNS, RunConfig, nearest, parse_assignment, read_parameters, spelled_out
 from dr_lib.errors import InputError
 from dr_lib.training.schedules import scaled_learning_rate
 
@@ -157,6 +158,8 @@ def expand(
         varied = (f"{study.path}: vary", study.parameters(point))
         return _configuration(study, [*layers, varied, *given], fixed, point)
 
+    if (count := math.prod(map(len, study.vary.values()))) > MOST_RUNS:
+        raise InputError(f"{study.path}: vary: {count:,} combinations, more than {MOST_RUNS:,}; vary less at a time")
     combinations = list(product(*study.vary.values()))
     configs = [configuration(combination) for combination in combinations]
     vary = _as_configured(study, configs)

@@ -5,11 +5,21 @@ import os
 from numbers import Number
 from typing import TextIO
 
+_LONGEST_LINE = 1500
+"""Letters of a message; the beginning says where, the end what is wrong."""
+
 
 def printable(text: object) -> str:
     """Return text for one line: what a terminal would obey, and bytes that are no text, are written as escapes."""
     text = str(text).encode("utf-8", "backslashreplace").decode()
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def one_line(text: object) -> str:
+    """Return a message as one :func:`printable` line; of one that quotes something endless, the middle is left out."""
+    line = printable(" ".join(str(text).split()))
+    half = _LONGEST_LINE // 2
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} [...] {line[-half:]}"
 
 
 def printable_lines(text: object) -> str:

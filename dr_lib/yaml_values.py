@@ -1,27 +1,33 @@
 """YAML that others wrote: plain values, no larger than they look, and text where text is meant."""
 
+import math
 import re
 from collections.abc import Container
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
 
-MOST_VALUES, MOST_LEVELS = 100_000, 50
-"""Values in a file with what aliases repeat, and lists within lists: more than any params file has."""
+MOST_LETTERS, MOST_VALUES, MOST_LEVELS = 100_000, 100_000, 50
+"""Letters in a file, values with what aliases repeat, and lists within lists: more than any params file has."""
 
 _TEXT = "tag:yaml.org,2002:str"
-_READ_AS_OTHER = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null", "timestamp")}
+_OTHER_KINDS = ("int", "float", "bool", "null", "timestamp", "value", "merge")
+_READ_AS_OTHER = {f"tag:yaml.org,2002:{kind}" for kind in _OTHER_KINDS}
 _ODD_NUMBER = re.compile(r"[-+]?0[0-9_]|.*:")
 
 
 def read_yaml(text: str, text_keys: Container[str] = ()) -> Any:
     """Return the value of ``text``; what stands unquoted under ``text_keys`` is the text that it is, such as ``007``.
 
-    Raises :class:`yaml.YAMLError` also for keys that are there twice, aliases that stand for more than
-    :data:`MOST_VALUES` values, more than :data:`MOST_LEVELS` levels, and numbers that YAML reads in base 8 or 60.
+    Raises :class:`yaml.YAMLError` also for more than :data:`MOST_LETTERS` letters, of which a million take half a
+    minute, keys that are there twice, aliases that stand for more than :data:`MOST_VALUES` values, more than
+    :data:`MOST_LEVELS` levels, and numbers that YAML reads in base 8 or 60.
     """
+    if len(text) > MOST_LETTERS:
+        raise yaml.YAMLError(f"{len(text):,} letters, more than the {MOST_LETTERS:,} that are read")
     loader = _Loader(text)
     loader.text_keys = text_keys
     try:
@@ -30,6 +36,13 @@ def read_yaml(text: str, text_keys: Container[str] = ()) -> Any:
         raise yaml.YAMLError(str(error).partition(";")[0]) from None
     finally:
         loader.dispose()
+
+
+def as_line(name: str, value: Any) -> str:
+    """Return the line of a params file that gives ``name`` this ``value``; control characters in it are escaped."""
+    dump = partial(yaml.safe_dump, default_flow_style=True, width=math.inf)
+    line = dump({name: value}, allow_unicode=True).strip()[1:-1]
+    return line if line.isprintable() else name + ": " + dump(value, default_style='"').strip()
 
 
 def describe(error: yaml.YAMLError) -> str:

@@ -135,9 +135,12 @@ def test_check_says_what_the_files_come_to(folder, capsys):
     assert "bad.yaml: unknown parameter 'epoch'" in capsys.readouterr().err
 
 
-def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, capsys):
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(folder))  # of the usual cache folder
     before = sorted(folder.rglob("*"))
     command = ["run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", "--seeds", "0,1", "--dry-run"]
+    assert dr_lab(*command, "--set", "cache_dir=~/.cache/dr-lab") == 0
+    assert "GB in ~/.cache/dr-lab (" in capsys.readouterr().out
     assert dr_lab(*command) == 0
     shown = capsys.readouterr().out
     assert sorted(folder.rglob("*")) == before

@@ -104,6 +104,12 @@ def theirs(checkpoint, image):
         return trained.model(transform(image)[None])[0].numpy()
 
 
+@pytest.mark.parametrize("name", ["pipe.pt", "pipe.onnx"])
+def test_a_pipe_is_no_network(name, photographs, tmp_path, capsys):
+    os.mkfifo(tmp_path / name)  # which nobody writes into: to open it would wait for ever
+    assert name in refused(capsys, "predict", tmp_path / name, photographs)
+
+
 @pytest.mark.parametrize("name", ["none", "CenterCrop", "FiveCrop", "TenCrop", "Flips"])
 def test_views_in_the_graph_are_those_of_the_run(name):
     square = np.random.default_rng(1).integers(0, 256, (41, 41, 3), dtype=np.uint8)

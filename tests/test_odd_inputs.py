@@ -1,16 +1,19 @@
-"""140 odd inputs, each drawn from its number: a right result, or one line with status 1 or 2; nothing lost silently."""
+"""200 odd inputs, each drawn from its number: a right result, or one line with status 1 or 2; nothing lost silently."""
 
 import json
 import math
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from command import dr_lab
 from odd_inputs import (
     LABEL_CHANGES,
@@ -25,7 +28,11 @@ from odd_inputs import (
     opens_whole,
     pick,
 )
+from odd_parameters import PARAMETER_CHANGES, odd_parameters
+from odd_surroundings import COMMANDS, odd_surroundings
 from test_deployment import write_checkpoint
+
+from dr_lib.seals import damage
 
 pytestmark = pytest.mark.odd
 
@@ -159,3 +166,93 @@ def test_photographs(batch, tmp_path, network):
             assert math.isclose(sum(one["probabilities"]), 1, abs_tol=1e-6)
             assert damaged.get(image, "end marker missing") == "end marker missing"
     assert graded.status == (1 if any(one["grade"] is None for one in answers.values()) else 0)
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_parameters(number, tmp_path):
+    odd = odd_parameters(np.random.default_rng([3, number]), tmp_path, [*PARAMETER_CHANGES][number])
+    ended = command(tmp_path, "check", odd.name, *(option for text in odd.sets for option in ("--set", text)))
+    assert_tidy(ended, statuses=(2,) if odd.comes_to is None else (0, 2) if odd.may_be_refused else (0,))
+    if ended.status == 0:
+        assert ended.stdout.replace("\n", "").isprintable()
+        said, end = ended.stdout.rstrip("\n").rpartition("\n")[::2]
+        assert end.startswith("sound: ")
+        assert (yaml.safe_load(said) or {}) == odd.comes_to
+        (tmp_path / "said.yaml").write_text(said, encoding="utf-8")
+        if len(said) < 10_000:
+            assert command(tmp_path, "check", "said.yaml") == ended
+    assert not (tmp_path / "gone").exists()
+
+
+GRADES = {f"{patient}_ü": patient % 5 for patient in range(10)}
+
+
+def lay_out(folder: Path, network: Path) -> None:
+    """Write what the commands of :data:`COMMANDS` work on."""
+    beside(folder / "data", GRADES)
+    (folder / "data.yaml").write_text("data_dir: data\ncache_dir: cache\nnum_workers: 0\n", encoding="utf-8")
+    (folder / "net.pt").symlink_to(network)
+    (folder / "experiment" / "runs" / "ü").mkdir(parents=True)
+    foreign = folder / "jupyter" / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    (foreign / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "x"}))
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory, network):
+    """What predict and evaluate say in usual surroundings."""
+    folder = tmp_path_factory.mktemp("usual")
+    lay_out(folder, network)
+    return {name: command(folder, *COMMANDS[name].split()).stdout for name in ("predict", "evaluate")}
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_surroundings(number, tmp_path, network, usual):
+    lay_out(tmp_path, network)
+    name, line, variables, must = odd_surroundings(number, tmp_path)
+    ended = shell(line, tmp_path, variables)
+    if "PIPESTATUS" in line:
+        assert ended.status in (0, 1, 141) and not ended.stderr, ended
+        return
+    if "2>&-" not in line:
+        assert_tidy(ended, statuses={READ: (0,), REFUSED: (1, 2)}.get(must, (0, 1, 2)))
+    if ended.status == 0:
+        assert_right(name, tmp_path, ended.stdout if ">&-" not in line.replace("<&-", "") else None, usual)
+
+
+def shell(line: str, folder: Path, variables: dict[str, str | None]) -> Ended:
+    """Run a line of bash within ``folder``, ``DR`` for the program, with these variables set, or not set."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | variables
+    environment = {name: value for name, value in environment.items() if value is not None}
+    process = subprocess.Popen(
+        ["bash", "-c", re.sub(r"\bDR\b", f"{sys.executable} -m dr_lib.cli", line)], cwd=folder, env=environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=3 * SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"hangs: {line} with {variables}")
+    return Ended(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def assert_right(name: str, folder: Path, stdout: str | None, usual: dict[str, str]) -> None:
+    """Assert that a command has done its work; ``stdout`` is None where it was closed."""
+    if name == "make-data":
+        assert len([*(folder / "new" / "images").glob("*.jpeg")]) == 4 and (folder / "new" / "generated.json").exists()
+    elif name == "export":
+        assert not damage(folder / "out" / "net.onnx") and (folder / "out" / "net.md").exists()
+    elif name == "audit":
+        found = as_json(folder / "out" / "audit.json")
+        assert found["damage"]["checked"] == len(GRADES) and not found["damage"]["files"]
+    elif stdout is None:
+        return
+    elif name == "predict":
+        for one, other in zip(json.loads(stdout), json.loads(usual[name]), strict=True):
+            assert one["grade"] == other["grade"] and np.allclose(one["probabilities"], other["probabilities"])
+    elif name == "evaluate":
+        assert json.loads(stdout)["confusion_matrix"] == json.loads(usual[name])["confusion_matrix"]
+    elif name == "check":
+        assert "num_workers: 0" in stdout and "sound: run" in stdout
+    else:
+        assert "queued" in stdout

@@ -22,7 +22,7 @@ from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.deployment.sources import photographs_named
-from dr_lib.errors import InputError
+from dr_lib.errors import Failure, InputError
 from dr_lib.options import check_output
 from dr_lib.report.collect import collect
 from dr_lib.runs import Experiment
@@ -267,8 +267,35 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
     assert "raise ulimit -n" in of_the_machine(OSError(errno.EMFILE, "Too many open files"))
     assert "not enough memory" in of_the_machine(MemoryError())
     assert "not enough memory" in of_the_machine(ImportError("x.so: failed to map segment from shared object"))
+    with pytest.raises(OSError) as hidden:  # as llvmlite hides it
+        try:
+            raise OSError("x.so: failed to map segment from shared object")
+        except OSError:
+            raise OSError("Could not find/load shared object file 'x.so'")  # noqa: B904
+    assert "not enough memory" in of_the_machine(hidden.value)
     assert not of_the_machine(FileNotFoundError(errno.ENOENT, "No such file", "a")), "a bug, not the machine"
     assert not of_the_machine(RuntimeError("size mismatch"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "trial", "refused"),
+    [
+        ("", "raise MemoryError", False),
+        (" (ulimit -v is 9)", "pass", False),
+        (" (ulimit -v is 9)", "raise MemoryError", True),
+        (" (ulimit -v is 9)", "while True: pass", True),
+    ],
+)
+def test_limits_that_leave_torch_no_memory_are_told_before_it_is_loaded(monkeypatch, limits, trial, refused):
+    monkeypatch.setattr(command_line, "_limits", lambda: limits)
+    monkeypatch.setattr(command_line, "_TRIAL", trial)
+    monkeypatch.setattr(command_line, "_SECONDS", 5)
+    assert command_line._BeforeTorch.find_spec("json") is None
+    if refused:
+        with pytest.raises(Failure, match=r"not enough memory \(ulimit -v is 9\) to compute with torch"):
+            command_line._BeforeTorch.find_spec("torch")
+    else:
+        assert command_line._BeforeTorch.find_spec("torch") is None
 
 
 # Encodings

@@ -11,6 +11,7 @@ from command import dr_lab
 from rich.table import Table
 
 from dr_lib import terminal
+from dr_lib.command_line import run_command
 from dr_lib.console import PlainConsole
 from dr_lib.data.jpeg import Verdict
 from dr_lib.deployment.grading import GradedPhotograph
@@ -78,7 +79,16 @@ def test_commands_print_what_params_files_say_without_obeying_it(tmp_path, capsy
     params.write_text('labels_file: "\\e[2J\\u202ea\\nsound"\n', encoding="utf-8")
     assert dr_lab("check", params) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and all(map(str.isprintable, lines)) and r"labels_file: \x1b[2J\u202ea\nsound" in lines
+    assert len(lines) == 2 and all(map(str.isprintable, lines)) and r'labels_file: "\e[2J\u202Ea\nsound"' in lines
+
+
+def test_what_a_message_quotes_does_not_drown_it(capsys):
+    line = str(InputError(f"--set seed={'[' * 9000}: the value is not YAML"))
+    assert len(line) < 2000 and line.startswith("--set seed=[[") and line.endswith("[[: the value is not YAML")
+    assert str(InputError(line)) == line
+    with pytest.raises(SystemExit):
+        run_command(lambda args: Path("x" * 9000).stat())
+    assert len(capsys.readouterr().err) < 2000
 
 
 def test_text_for_spreadsheets_comes_back_as_it_was():

@@ -1,5 +1,6 @@
 """YAML that others wrote is refused in one line, soon, or means what it says."""
 
+import os
 import time
 
 import pytest
@@ -7,8 +8,9 @@ import yaml
 
 from dr_lib.config import TEXT_PARAMETERS, combine, parse_assignment, read_parameters
 from dr_lib.errors import InputError
-from dr_lib.studies import read_study
-from dr_lib.yaml_values import read_yaml
+from dr_lib.seeds import parse_seeds, with_seeds
+from dr_lib.studies import expand, read_study
+from dr_lib.yaml_values import as_line, read_yaml
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 15))
 
@@ -30,6 +32,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}
         ("epochs: 1:30", "base 8 or 60"),
         ("learning_rate: 1:30.5", "base 8 or 60"),
         ("? [a]\n: b", "unhashable"),
+        ("name: " + "x" * 3_000_000, "3,000,006 letters"),
     ],
 )
 def test_a_params_file_is_refused_in_one_line_and_soon(tmp_path, text, words):
@@ -58,7 +61,7 @@ def test_aliases_and_merges_of_a_usual_size_are_read():
     assert read_yaml(text) == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("text", ["007", "1e3", "yes", "2026-01-01", "0x1F", "1:30", "null", "~", "3.10"])
+@pytest.mark.parametrize("text", ["007", "1e3", "yes", "2026-01-01", "0x1F", "1:30", "null", "~", "3.10", "=", "<<"])
 def test_a_text_is_what_it_says_in_files_assignments_and_studies(tmp_path, text):
     file = tmp_path / "mine.yaml"
     file.write_text(f"labels_file: {text}\n")  # data_dir would make the home folder of a ~
@@ -98,3 +101,39 @@ def test_what_is_no_text_stays_what_it_is():
     assert not {"epochs", "class_weights", "augmentations", "pretrained"} & TEXT_PARAMETERS
     config = combine([], ["epochs=7", "pretrained=true", "lr=1e-3", "class_weights=[1, 2, 3, 4, 5]"])
     assert (config.epochs, config.pretrained, config.learning_rate) == (7, True, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "value", ["007", "#1", "a: b", "x" * 5000, ":smile:", "a\x1b[31m", "a\nb", "a\u202eb", "网膜", "", 3, 1e-5, True,
+              ["a\x1b", {"b": {"c": [1, 2.5]}}], {"x": "a\u202eb"}],
+)  # fmt: skip
+def test_a_value_is_written_as_one_harmless_line_that_reads_the_same(value):
+    line = as_line("images_dir", value)
+    assert line.isprintable() and line.startswith("images_dir: ")
+    assert read_yaml(line, ["images_dir"] if isinstance(value, str) else ()) == {"images_dir": value}
+
+
+def test_a_params_file_that_is_read_once_only_is_refused(tmp_path):
+    """A pipe is empty when a command reads it again, and waits for ever where nobody writes."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(InputError, match="no regular file"):
+            read_parameters(path)
+
+
+@pytest.mark.parametrize(("name", "is_sound"), [("x" * 200, True), ("x" * 201, False), ("é" * 101, False)])
+def test_a_run_is_named_as_a_folder_can_be(name, is_sound):
+    if is_sound:
+        assert combine([], [f"name={name}"]).run_name == name
+    else:
+        with pytest.raises(InputError, match="bytes long, a folder's name may be 200"):
+            combine([], [f"name={name}"])
+
+
+def test_an_experiment_has_so_many_runs_at_most(tmp_path):
+    vary = {"seed": [*range(200)], "split_seed": [*range(100)]}
+    (tmp_path / "mine.yaml").write_text(f"title: a\nquestion: b\nvary: {vary}\n")
+    with pytest.raises(InputError, match="20,000 combinations"):
+        expand(read_study(tmp_path / "mine.yaml"), [], [], "out")
+    with pytest.raises(InputError, match="20,000 runs"):
+        with_seeds([combine([])], parse_seeds(",".join(map(str, range(20000)))))

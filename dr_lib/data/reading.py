@@ -1,4 +1,4 @@
-"""The bytes of a photograph's file; nothing that could take for ever, or all memory, is opened."""
+"""The bytes of a file that others named; nothing that could take for ever, or all memory, is opened."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def read_photograph(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises :class:`TooLarge`, and :class:`OSError` where it cannot be read now or is no regular file: a pipe waits for
-    a writer for ever, and to open a device may do something.
+    a writer for ever and gives its contents once, and to open a device may do something.
     """
     with _opened(path) as stream:
         facts = os.fstat(stream.fileno())
@@ -43,17 +43,22 @@ def kind_of_other_picture(path: Path) -> str:
 
 
 def _opened(path: Path) -> BinaryIO:
-    _refuse_special(os.stat(path), path)
+    refuse_special(path)
     # In between it may have become one: without O_NONBLOCK opening a pipe would wait.
     stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
     try:
-        _refuse_special(os.fstat(stream.fileno()), path)
+        _refuse(os.fstat(stream.fileno()), path)
     except OSError:
         stream.close()
         raise
     return stream
 
 
-def _refuse_special(facts: os.stat_result, path: Path) -> None:
+def refuse_special(path: Path) -> None:
+    """Raise :class:`OSError` where ``path`` is not there or is no regular file."""
+    _refuse(os.stat(path), path)
+
+
+def _refuse(facts: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EINVAL, "no regular file", str(path))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dr_lib import GRADE_NAMES
+from dr_lib.data.reading import refuse_special
 from dr_lib.data.squares import SquareRecipe
 from dr_lib.errors import InputError
 from dr_lib.seals import sha256
@@ -91,6 +92,7 @@ class Description:
 def fingerprint(checkpoint: Path) -> str:
     """Return the SHA-256 of a checkpoint's file, hex."""
     try:
+        refuse_special(checkpoint)
         return sha256(checkpoint)
     except OSError as error:
         raise InputError(

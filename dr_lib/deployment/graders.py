@@ -37,7 +37,9 @@ class OnnxGrader:
     def __init__(self, path: Path, parallel: int = 1):
         import onnxruntime
 
-        if path.is_file() and (wrong := damage(path)):
+        if not path.is_file():
+            raise InputError(f"{path}: not a network that ONNX Runtime can read (no such file)")
+        if wrong := damage(path):
             raise InputError(f"{path}: {wrong}; export the checkpoint again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -45,7 +47,7 @@ class OnnxGrader:
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common base
-            reason = str(error).splitlines()[0] if path.is_file() else "no such file"
+            reason = str(error).splitlines()[0]
             raise InputError(f"{path}: not a network that ONNX Runtime can read ({reason})") from None
         self.description = Description.from_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         self.recipe, self.parallel = self.description.recipe, parallel
