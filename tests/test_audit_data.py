@@ -14,9 +14,9 @@ from dr_lib.audit import audit_data, write_audit
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import prepare_data
 from dr_lib.errors import InputError
-from dr_lib.files import read_json
 from dr_lib.report.audit_text import audit_text
 from dr_lib.runs import Experiment
+from dr_lib.seals import read_sealed_json
 
 TRAIN, TEST = eyes(range(8)), eyes(range(20, 24))
 
@@ -86,7 +86,7 @@ def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):
     looked_in = f"not looked at: none that the labels name is in {tmp_path / 'data'}, {tmp_path / 'data' / 'images'}; "
     assert looked_in in " ".join(audit_text(found).split()) and "set images_dir" in audit_text(found)
     assert "damage" not in found and found["splits"]["test"]["photographs"] == 8
-    assert read_json(Experiment(Path(config.out_dir)).audit) == found
+    assert read_sealed_json(Experiment(Path(config.out_dir)).audit) == found
     assert "were not looked at: none" in Experiment(Path(config.out_dir)).audit_page.read_text()
 
 
