@@ -2,6 +2,8 @@
 #               make report DATA=params/data/aptos.yaml SET="data_dir=/photos/aptos epochs=10"
 # make test     the tests
 # make lab      the notebooks in JupyterLab
+# make lint     ruff, import-linter and mypy
+# make docs     docs/_build/html/index.html
 
 PYTHON ?= python3.11
 DATA ?= params/data/demo.yaml
@@ -14,7 +16,7 @@ TESTS ?= -m "not slow and not odd"
 # Threads of torch that wait for each other sleep: spinning, they starve whatever else runs on the same cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: report test lab lint clean
+.PHONY: report test lab lint docs clean
 .DEFAULT_GOAL := report
 
 report: .venv/installed
@@ -28,7 +30,15 @@ lab: .venv/installed
 	.venv/bin/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lint: .venv/installed
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/python -m mypy
+
+# A warning is an error: a broken link or reference fails.
+docs: .venv/installed
+	.venv/bin/python docs/parameters.py
+	.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 # Written last, so that an installation that was broken off is taken up again.
 .venv/installed: pyproject.toml constraints.txt
@@ -37,4 +47,4 @@ lint: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv reports data/demo
+	rm -rf .venv reports data/demo docs/_build

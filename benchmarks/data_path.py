@@ -2,8 +2,8 @@
 
     python benchmarks/data_path.py /photos/eyepacs-full/images /photos/eyepacs-1024/images
 
-Prints the table of the README: CPU time per photograph as medians over the photographs, and ratios with the middle half
-of their spread. Ratios are formed photograph by photograph, so that noise of the machine meets both sides.
+Prints the table of docs/performance.md: CPU time per photograph as medians over the photographs, and ratios with the
+middle half of their spread. Ratios are formed photograph by photograph, so that noise of the machine meets both sides.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from torchvision import transforms
 from torchvision.models import resnet18
 
 from dr_lib.config import RunConfig
-from dr_lib.data.dataset import RetinopathyDataset, whole
-from dr_lib.data.examine import examine
-from dr_lib.data.normalisation import Normalisation
+from dr_lib.data.crop_dataset import CropDataset, identity_collate
+from dr_lib.data.crops import ResizeSpec
+from dr_lib.data.normalization import Normalization
 from dr_lib.data.photographs import FolderPhotographs
-from dr_lib.data.prepare import PreparedData
-from dr_lib.data.squares import SquareRecipe
-from dr_lib.data.store import write_row
-from dr_lib.data.survey import Survey
+from dr_lib.data.pixel_cache import write_row
+from dr_lib.data.prepare import DataSplits
+from dr_lib.data.scan import Scanner
+from dr_lib.data.scan_image import scan_image
 from dr_lib.data.transforms import TrainTransform
 from dr_lib.training.loaders import Batches
 
@@ -69,12 +69,12 @@ def main() -> None:
             compare_training(data, options.steps)
 
 
-def stored(files: list[Path], cache: Path) -> PreparedData:
+def stored(files: list[Path], cache: Path) -> DataSplits:
     """Return the photographs as training data, their squares in a store."""
     table = pd.DataFrame({"image": [f.stem for f in files], "grade": 0, "patient": [f.stem for f in files]})
     table["split"] = "train"
     photographs = FolderPhotographs({file.stem: file for file in files})
-    return PreparedData(table, photographs, [], "", Survey(photographs, files[0].parent, cache, progress=False))
+    return DataSplits(table, photographs, [], "", Scanner(photographs, files[0].parent, cache, progress=False))
 
 
 def compare_building(name: str, files: list[Path], scratch: Path, rounds: int) -> None:
@@ -86,36 +86,36 @@ def compare_building(name: str, files: list[Path], scratch: Path, rounds: int) -
     def lab(file: Path) -> None:
         lab_transform(Image.open(file).convert("RGB"))
 
-    def build(recipe: SquareRecipe) -> Callable[[Path], None]:
+    def build(recipe: ResizeSpec) -> Callable[[Path], None]:
         def one(file: Path) -> None:
-            _, (square,) = examine(file.read_bytes(), [recipe])
+            _, (square,) = scan_image(file.read_bytes(), [recipe])
             write_row(pixels, 0, square)
 
         return one
 
-    times = interleaved([lab, build(SquareRecipe(256)), build(SquareRecipe(256, fast=True))], files, rounds)
+    times = interleaved([lab, build(ResizeSpec(256)), build(ResizeSpec(256, fast=True))], files, rounds)
     row(name, "building the store, exact", times[0], times[1])
     row(name, "building the store, `fast_decode`", times[0], times[2])
 
 
-def compare_samples(name: str, files: list[Path], data: PreparedData, rounds: int) -> None:
+def compare_samples(name: str, files: list[Path], data: DataSplits, rounds: int) -> None:
     """Compare a training sample from the store with Pillow on the same squares, and with the lab's loader."""
     config = RunConfig()
-    dataset = RetinopathyDataset(data, "train", TrainTransform.of(config))
-    normalisation = Normalisation.fit("imagenet", [], config.image_size)
-    draws, whole = transforms.Compose(LAB_DRAWS), transforms.Compose(LAB_SQUARE + LAB_DRAWS)
+    dataset = CropDataset(data, "train", TrainTransform.of(config))
+    normalization = Normalization.fit("imagenet", [], config.image_size)
+    draws, identity_collate = transforms.Compose(LAB_DRAWS), transforms.Compose(LAB_SQUARE + LAB_DRAWS)
     places = [list(range(start, min(start + BATCH, len(files)))) for start in range(0, len(files), BATCH)]
 
     memory = torch.empty(BATCH, config.image_size, config.image_size, 3)  # used again, as training does
 
     def ours(batch: list[int]) -> None:
-        normalisation(dataset.__getitems__(batch)[0], memory[: len(batch)])
+        normalization(dataset.__getitems__(batch)[0], memory[: len(batch)])
 
     def pillow(batch: list[int]) -> None:
-        torch.stack([draws(Image.fromarray(dataset.squares.read(files[index].stem))) for index in batch])
+        torch.stack([draws(Image.fromarray(dataset.crops.read(files[index].stem))) for index in batch])
 
     def lab(batch: list[int]) -> None:
-        torch.stack([whole(Image.open(files[index]).convert("RGB")) for index in batch])
+        torch.stack([identity_collate(Image.open(files[index]).convert("RGB")) for index in batch])
 
     # Epochs of samples, so that a few photographs make a time that can be measured.
     repeated = places * max(1, 600 // len(files))
@@ -125,13 +125,15 @@ def compare_samples(name: str, files: list[Path], data: PreparedData, rounds: in
     row(name, "training sample, the lab's loader", slow[0], slow[1])
 
 
-def compare_training(data: PreparedData, steps: int) -> None:
+def compare_training(data: DataSplits, steps: int) -> None:
     """Compare ResNet18 at 224 px fed by the loader with the same network on one batch that stays in memory."""
     config = RunConfig()
-    dataset = RetinopathyDataset(data, "train", TrainTransform.of(config))
-    loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True, drop_last=True, collate_fn=whole)
+    dataset = CropDataset(data, "train", TrainTransform.of(config))
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=BATCH, shuffle=True, drop_last=True, collate_fn=identity_collate
+    )
     device = torch.device("cpu")
-    batches = Batches(loader, Normalisation.fit("imagenet", [], config.image_size), device)
+    batches = Batches(loader, Normalization.fit("imagenet", [], config.image_size), device)
     network = resnet18(num_classes=5).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
     fixed = next(iter(batches))

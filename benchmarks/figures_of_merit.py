@@ -19,8 +19,8 @@ import pandas as pd
 
 from dr_lib import GRADES, PROBABILITIES
 from dr_lib.evaluation.paired import compare
-from dr_lib.evaluation.seeds import compare_seeds, over_seeds
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.seed_groups import compare_seeds, over_seeds
+from dr_lib.evaluation.summary import summarize
 
 SHARES = (0.7351, 0.0696, 0.1498, 0.0248, 0.0207)
 
@@ -55,12 +55,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
 
-    summarise(made_up(100, 0))  # compiles
+    summarize(made_up(100, 0))  # compiles
     runs = [made_up(given.photographs, seed) for seed in range(given.runs * given.seeds)]
     seeds = [runs[which :: given.runs] for which in range(given.runs)]
     first = [tables[0] for tables in seeds]
     parts: dict[str, Callable[[], object]] = {
-        "figures of all runs with their intervals": lambda: [summarise(run) for run in first],
+        "figures of all runs with their intervals": lambda: [summarize(run) for run in first],
         "12 paired comparisons of these runs": lambda: [compare(*pair) for pair in pairs_of(first)],
         f"all figures over {given.seeds} seeds of each run": lambda: [over_seeds(tables) for tables in seeds],
         "12 comparisons over these seeds": lambda: [compare_seeds(*pair) for pair in pairs_of(seeds)],

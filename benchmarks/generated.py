@@ -1,8 +1,8 @@
-"""How fast photographs are generated, and how little their colours give away.
+"""How fast photographs are generated, and how little their colors give away.
 
     python benchmarks/generated.py [--size 512] [--train 1000] [--test 300] [--jobs N]
 
-Prints JSON: seconds and photographs per second, and the test accuracy of a linear model on colour histograms (3
+Prints JSON: seconds and photographs per second, and the test accuracy of a linear model on color histograms (3
 channels of 16 bins) beside the share of the majority. A useful data set keeps the two close, so that grades must be
 read from lesions.
 """
@@ -24,10 +24,10 @@ from sklearn.metrics import cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dr_lib.data.generated import make_data
+from dr_lib.synthetic import make_data
 
 
-def colour_histograms(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+def color_histograms(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the histograms float (N, 48), each channel's share per bin, and the grades (N,) of one split."""
     names = (folder / f"{split}_img.csv").read_text().splitlines()
     grades = np.array((folder / f"{split}_label.csv").read_text().split(), dtype=int)
@@ -49,7 +49,7 @@ def main() -> None:
         start, before = time.perf_counter(), os.times()
         make_data(folder, **vars(arguments), damage=False)
         seconds, after = time.perf_counter() - start, os.times()
-        train, test = colour_histograms(folder, "train"), colour_histograms(folder, "test")
+        train, test = color_histograms(folder, "train"), color_histograms(folder, "test")
     processor = sum(after[:4]) - sum(before[:4])  # user and system, of this process and of its children
     photographs = arguments.train + arguments.test
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(*train)

@@ -22,11 +22,12 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from dr_lib import grid, job
 from dr_lib.config import RunConfig
-from dr_lib.job import Job
-from dr_lib.runs import Experiment, RunFolder
-from dr_lib.watch import Watch
+from dr_lib.experiment import job
+from dr_lib.experiment import jobs as grid
+from dr_lib.experiment.job import Job
+from dr_lib.experiment.monitor import Monitor
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
 
 SHORT_RUN = """
 sleep "$1"
@@ -63,7 +64,7 @@ class Cost:
 
 def short_jobs(out_dir: Path, count: int) -> list[Job]:
     """Return ``count`` jobs of an experiment in ``out_dir``."""
-    experiment = Experiment(out_dir)
+    experiment = ExperimentFolder(out_dir)
     configs = (RunConfig(out_dir=str(out_dir), name=f"run{number:04}", epochs=1) for number in range(count))
     return [Job(config.run_name, "train", config.model_dump(), experiment.run(config.run_name)) for config in configs]
 
@@ -73,7 +74,7 @@ def measure(
 ) -> Cost:
     """Return what it costs to have ``drive(jobs, parallel, watch)`` see jobs of so many ``seconds`` to their end."""
     driver, memory = psutil.Process(), []
-    with Watch(Console(file=io.StringIO(), force_terminal=True, width=120, height=50)) as watch:
+    with Monitor(Console(file=io.StringIO(), force_terminal=True, width=120, height=50)) as watch:
 
         def look(jobs: list[Job]) -> None:
             watch(jobs)

@@ -5,7 +5,7 @@
 
 ``stubs``: processes that sleep, with a run folder each; the ideal is their sleep alone, spread over the processors.
 Time of the driver's processor is told beside the clock's, since other programs disturb it less. ``grid``: the lab's
-eight runs, or those that are named, by both engines in turn, two at a time, from nothing but a full pixel store; start
+eight runs, or those that are named, by both engines in turn, two at a time, from nothing but a full pixel cache; start
 and end of Ray included unless there is a cluster at the address.
 """
 
@@ -34,17 +34,17 @@ def start_stub(kind, files, parameters, *, threads, scratch, gpus=(), again=Fals
 
 def use_stubs():
     """Have this process start stubs; called by Ray in each of its workers."""
-    from dr_lib import job
+    from dr_lib.experiment import job
 
     job.start_notebook = start_stub
 
 
 def stubs(runs: int, seconds: float) -> None:
-    from dr_lib.cluster.connection import connected
-    from dr_lib.cluster.engine import RayEngine
-    from dr_lib.grid import run_jobs
-    from dr_lib.job import Job
-    from dr_lib.runs import Experiment
+    from dr_lib.experiment.job import Job
+    from dr_lib.experiment.jobs import run_jobs
+    from dr_lib.experiment.ray.connection import connected
+    from dr_lib.experiment.ray.ray_backend import RayEngine
+    from dr_lib.storage.folders import ExperimentFolder
 
     os.environ[SLEEP] = str(seconds)
     me, cores = psutil.Process(), len(os.sched_getaffinity(0))
@@ -55,7 +55,7 @@ def stubs(runs: int, seconds: float) -> None:
             experiment = Path(folder) / str(count)
             parameters = {"out_dir": str(experiment), "epochs": 1, "device": "cpu"}
             jobs = [
-                Job(f"stub{number}", "stub", parameters, Experiment(experiment).run(f"stub{number}"))
+                Job(f"stub{number}", "stub", parameters, ExperimentFolder(experiment).run(f"stub{number}"))
                 for number in range(count)
             ]
             began, used = time.monotonic(), sum(me.cpu_times()[:2])
@@ -72,7 +72,7 @@ def stubs(runs: int, seconds: float) -> None:
 
 def grid(data: Path, rounds: int, epochs: int, address: str | None, more: list[str]) -> None:
     taken: dict[str, list[float]] = {"local": [], "ray": []}
-    for number in range(rounds + 1):  # the first round fills the pixel store and the system's caches
+    for number in range(rounds + 1):  # the first round fills the pixel cache and the system's caches
         for engine in taken if number % 2 else reversed(taken):
             with tempfile.TemporaryDirectory() as folder:
                 command = [

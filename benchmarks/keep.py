@@ -1,11 +1,11 @@
-"""Keep what the README quotes of an experiment: figures and predictions of its finished runs, no photographs.
+"""Keep what docs/results.md quotes of an experiment: figures and predictions of its finished runs, no photographs.
 
     python benchmarks/keep.py reports/retinamnist-retinamnist retinamnist
 
-copies to ``benchmarks/results/retinamnist``: the study, which patients are on both sides of the split where they have
+copies to ``benchmarks/results/retinamnist``: the sweep, which patients are on both sides of the split where they have
 names, and of each run ``metrics.json``, ``config.json``, ``history.csv``, its predictions (``predictions.csv.gz``) and
 how long it took (``status.json``). What is there from an earlier time is replaced.
-``python benchmarks/readme.py --write`` then makes the README's tables of it.
+``python benchmarks/tables.py --write`` then makes its tables of it.
 """
 
 import argparse
@@ -13,9 +13,9 @@ import gzip
 import shutil
 from pathlib import Path
 
-from dr_lib.files import write_json
-from dr_lib.runs import Experiment, RunFolder
-from dr_lib.seals import read_sealed_json
+from dr_lib.storage.checksums import read_sealed_json
+from dr_lib.storage.files import write_json
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -25,19 +25,19 @@ def main() -> None:
     arguments.add_argument("experiment", type=Path)
     arguments.add_argument("name", help="folder in benchmarks/results")
     options = arguments.parse_args()
-    experiment = Experiment(options.experiment)
+    experiment = ExperimentFolder(options.experiment)
     finished = [run for run in experiment.runs() if run.read_status()["state"] == "done"]
     if not finished:
         raise SystemExit(f"{options.experiment}: no finished run in it, so nothing was kept or taken away")
     for run in finished:
         if damaged := run.damaged():
             raise SystemExit(f"{run.path}: {', '.join(damaged)}: not as the run has left it; nothing was kept")
-    kept = Experiment(RESULTS / options.name)
+    kept = ExperimentFolder(RESULTS / options.name)
     shutil.rmtree(kept.path, ignore_errors=True)
     for run in finished:
         _keep(run, kept.run(run.name))
-    if experiment.study.exists():
-        write_json(kept.study, read_sealed_json(experiment.study))
+    if experiment.sweep.exists():
+        write_json(kept.sweep, read_sealed_json(experiment.sweep))
     both = read_sealed_json(experiment.audit)["patients_on_both_sides"] if experiment.audit.exists() else None
     if both and both["named"]:
         write_json(kept.audit, {"patients_on_both_sides": both})

@@ -7,7 +7,7 @@ ResNet18 from random weights, 224 px, batches of 32, AdamW at a constant rate, t
 validation patients; training, validation and testing photographs are the same for all, and so are the figures, which
 are computed from each tool's own probabilities:
 
-* dr-lab: ``dr_lib.training.run.train`` with an empty pixel store, so that decoding is in its time, as is what it alone
+* dr-lab: ``dr_lib.training.run.train`` with an empty pixel cache, so that decoding is in its time, as is what it alone
   does: a verdict on every file, testing after every epoch, checkpoints.
 * torchvision: its ResNet18 and its transforms in the loop of its documentation. Its reference scripts, like timm's
   ``train.py``, are not in the packages.
@@ -43,11 +43,11 @@ from torch.utils.data import DataLoader, Dataset
 from dr_lib.config import RunConfig
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.prepare import read_table
-from dr_lib.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
+from dr_lib.evaluation.matrix_metrics import confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import prediction_table
-from dr_lib.evaluation.summary import summarise
-from dr_lib.files import write_json
-from dr_lib.runs import Experiment
+from dr_lib.evaluation.summary import summarize
+from dr_lib.storage.files import write_json
+from dr_lib.storage.folders import ExperimentFolder
 
 RESULTS = Path(__file__).parent / "results" / "peers"
 SIDE, RESIZE, BATCH = 224, 256, 32
@@ -107,7 +107,7 @@ def measure(way: str, seed: int, options: argparse.Namespace) -> None:
         "threads": options.threads,
         "epochs": options.epochs,
     }
-    figures = summarise(predictions, table.grade[table.split == "train"])
+    figures = summarize(predictions, table.grade[table.split == "train"])
     print(
         f"{way}, seed {seed}: {cost['images_per_second']:.1f} images/s, {cost['cpu_seconds']:.0f} s of processor time, "
         f"{cost['peak_bytes'] / 2**30:.2f} GiB, kappa {figures['kappa']:.3f}, AUC {figures['macro_auc']:.3f}",
@@ -115,7 +115,7 @@ def measure(way: str, seed: int, options: argparse.Namespace) -> None:
     )
     if options.limit:
         return
-    kept = Experiment(RESULTS).run(f"{way}-seed{seed}")
+    kept = ExperimentFolder(RESULTS).run(f"{way}-seed{seed}")
     kept.path.mkdir(parents=True, exist_ok=True)
     write_json(kept.metrics, {"test": figures, "cost": cost})
     packed = gzip.compress(predictions.to_csv(index=False).encode(), mtime=0)
@@ -168,10 +168,10 @@ def photograph_table(config: RunConfig) -> pd.DataFrame:
 
 
 def dr_lab(config: RunConfig, options: argparse.Namespace) -> tuple[float, pd.DataFrame]:
-    from dr_lib.training.run import train
+    from dr_lib.training.run import train_run
 
     began = time.monotonic()
-    folder = train(config)
+    folder = train_run(config)
     return time.monotonic() - began, folder.read_predictions()
 
 

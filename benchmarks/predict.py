@@ -2,11 +2,11 @@
 
     python benchmarks/predict.py /photos/eyepacs-1024/images /photos/eyepacs-full/images [--photographs 64] [--rounds 5]
 
-Prints the table of the README: photographs a second, and ratios round by round with the middle half of their spread.
-"loop" opens each photograph with Pillow, has torchvision's Compose make its tensor, and calls the network in inference
-mode: one photograph at a time, or in batches of 16. "dr-lab" is what the command does once its network is loaded,
-verdicts on the files included: from an exported network, its workers' start counted. Wall time needs a quiet machine;
-processor time, of this process and its workers, does not. Largest difference: of outputs, from the loop's.
+Prints the table of docs/performance.md: photographs a second, and ratios round by round with the middle half of their
+spread. "loop" opens each photograph with Pillow, has torchvision's Compose make its tensor, and calls the network in
+inference mode: one photograph at a time, or in batches of 16. "dr-lab" is what the command does once its network is
+loaded, verdicts on the files included: from an exported network, its workers' start counted. Wall time needs a quiet
+machine; processor time, of this process and its workers, does not. Largest difference: of outputs, from the loop's.
 """
 
 import argparse
@@ -23,12 +23,13 @@ from PIL import Image
 from torchvision import transforms
 
 from dr_lib.config import RunConfig
-from dr_lib.data.normalisation import IMAGENET_MEAN, IMAGENET_STD, Normalisation
-from dr_lib.deployment.graders import OnnxGrader
-from dr_lib.deployment.grading import cores, grade_photographs
-from dr_lib.deployment.onnx_export import export_onnx
-from dr_lib.deployment.sources import photographs_in
-from dr_lib.training.checkpoint import new_head, new_network, save_network
+from dr_lib.data.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
+from dr_lib.inference.backends import OnnxBackend
+from dr_lib.inference.grading import cores, grade_photographs
+from dr_lib.inference.inputs import photographs_in
+from dr_lib.inference.onnx_export import export_onnx
+from dr_lib.models.trained import new_head, new_network
+from dr_lib.training.checkpoint import save_network
 
 BATCH = 16
 
@@ -52,7 +53,7 @@ def main() -> None:
                 compare(f"{name} | {network}", model, grader, files, options.rounds)
 
 
-def trained(name: str, scratch: Path) -> tuple[torch.nn.Module, OnnxGrader]:
+def trained(name: str, scratch: Path) -> tuple[torch.nn.Module, OnnxBackend]:
     """Return a network with random weights, whose BatchNorm has seen something, and the same one exported."""
     config = RunConfig(model=name, data_dir=str(scratch / "nowhere"))
     torch.manual_seed(0)
@@ -62,11 +63,11 @@ def trained(name: str, scratch: Path) -> tuple[torch.nn.Module, OnnxGrader]:
             model(torch.randn(8, 3, 64, 64))
     model.eval()
     checkpoint = scratch / f"{name}.pt"
-    save_network(checkpoint, model, new_head(config), Normalisation.fit("imagenet", [], config.image_size), config)
-    return model, OnnxGrader(export_onnx(checkpoint, checkpoint.with_suffix(".onnx")), parallel=cores())
+    save_network(checkpoint, model, new_head(config), Normalization.fit("imagenet", [], config.image_size), config)
+    return model, OnnxBackend(export_onnx(checkpoint, checkpoint.with_suffix(".onnx")), parallel=cores())
 
 
-def compare(name: str, model: torch.nn.Module, grader: OnnxGrader, files: list[Path], rounds: int) -> None:
+def compare(name: str, model: torch.nn.Module, grader: OnnxBackend, files: list[Path], rounds: int) -> None:
     """Print a row for each loop and each kind of time."""
     ways = {
         "one at a time": lambda: loop(model, files, 1),

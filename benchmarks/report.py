@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from large_experiment import PHOTOGRAPHS, write_large_experiment
 
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.summary import summarize
 from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import all_comparisons
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 
 
 def main() -> None:
@@ -38,13 +38,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # In a process of its own: what it computes is kept, and would be found again below.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as writer:
-            experiment = Experiment(writer.submit(write_large_experiment, Path(scratch), options.photographs).result())
-        study = collect(experiment.path)
-        wall, cpu = _timed(lambda: [summarise(run.predictions) for run in study.done])
+            experiment = ExperimentFolder(
+                writer.submit(write_large_experiment, Path(scratch), options.photographs).result()
+            )
+        sweep = collect(experiment.path)
+        wall, cpu = _timed(lambda: [summarize(run.predictions) for run in sweep.done])
         print(
-            f"statistics of {len(study.done)} runs, {options.photographs:,} photographs: {wall:.1f} s, {cpu:.1f} s CPU"
+            f"statistics of {len(sweep.done)} runs, {options.photographs:,} photographs: {wall:.1f} s, {cpu:.1f} s CPU"
         )
-        wall, cpu = _timed(lambda: all_comparisons(study))
+        wall, cpu = _timed(lambda: all_comparisons(sweep))
         print(f"comparisons of runs: {wall:.1f} s, {cpu:.1f} s CPU")
         wall, _ = _timed(lambda: build_report(experiment.path))
         children = os.times()

@@ -4,8 +4,8 @@
     python benchmarks/training.py --memory
     python benchmarks/training.py --precision [--threads 1]
 
-The first prints the table of the README: photographs a second, and ratios step by step with the middle half of their
-spread. "bare" is the same network on one batch that stays in memory; "lab" is the loop of the lab report, which
+The first prints the table of docs/performance.md: photographs a second, and ratios step by step with the middle half of
+their spread. "bare" is the same network on one batch that stays in memory; "lab" is the loop of the lab report, which
 decodes each photograph in each epoch. A few photographs are repeated as often as steps need them.
 The second prints the peak memory of a training process for 1,000 and for 35,000 photographs in the store, the third
 how much faster a step is in mixed precision, bf16, than in float32 on this processor.
@@ -33,12 +33,12 @@ from torchvision import models, transforms
 
 from dr_lib.config import RunConfig
 from dr_lib.data.photographs import FolderPhotographs
-from dr_lib.data.prepare import PreparedData
-from dr_lib.data.survey import Survey
-from dr_lib.training.checkpoint import new_head, new_network
+from dr_lib.data.prepare import DataSplits
+from dr_lib.data.scan import Scanner
+from dr_lib.models.trained import new_head, new_network
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.learner import Learner
-from dr_lib.training.loaders import LoaderFactory, fit_normalisation
+from dr_lib.training.loaders import LoaderFactory, fit_normalization
 
 BATCH = {"resnet18": 32, "resnet50": 16}
 
@@ -134,9 +134,9 @@ def precision_gain(model: str, side: int, steps: int) -> str:
     return spread(full / mixed)
 
 
-def training(config: RunConfig, data: PreparedData) -> tuple[Learner, object]:
+def training(config: RunConfig, data: DataSplits) -> tuple[Learner, object]:
     accelerator = start_accelerator(config)
-    factory = LoaderFactory(config, data, fit_normalisation(config, data), accelerator)
+    factory = LoaderFactory(config, data, fit_normalization(config, data), accelerator)
     return new_learner(config, accelerator), factory.training()
 
 
@@ -169,12 +169,12 @@ def lab_way(model: str, batch_size: int, files: list[Path]) -> Callable[[], None
     return step
 
 
-def repeated_data(files: list[Path], cache: Path) -> PreparedData:
+def repeated_data(files: list[Path], cache: Path) -> DataSplits:
     """Return files as training data, one that comes again under another name; each is decoded once."""
     names = [f"{number}-{file.stem}" for number, file in enumerate(files)]
     table = pd.DataFrame({"image": names, "grade": np.arange(len(files)) % 5, "patient": names, "split": "train"})
     photographs = FolderPhotographs(dict(zip(names, files, strict=True)))
-    return PreparedData(table, photographs, [], "", Survey(photographs, files[0].parent, cache, progress=False))
+    return DataSplits(table, photographs, [], "", Scanner(photographs, files[0].parent, cache, progress=False))
 
 
 def endless(batches) -> Iterator:
@@ -222,23 +222,23 @@ def measure_memory(count: int) -> None:
     print(f"{count:,} photographs, {count * side**2 * 3 / 1e9:.1f} GB of squares: peak memory {peak:.2f} GB")
 
 
-def fill(data: PreparedData, count: int) -> None:
+def fill(data: DataSplits, count: int) -> None:
     """Give every photograph its row, without decoding the same file again and again."""
-    from dr_lib.data.squares import recipe_for_training
-    from dr_lib.data.store import Row, write_row
+    from dr_lib.data.crops import resize_for_training
+    from dr_lib.data.pixel_cache import Row, write_row
 
-    survey, recipe = data.survey, recipe_for_training(RunConfig())
+    scanner, recipe = data.scanner, resize_for_training(RunConfig())
     names = data.table["image"].tolist()
-    facts = survey.facts(names[:1], {recipe: names[:1]})[names[0]]
-    square = survey.squares(recipe, names[:1]).read(names[0]).copy()
-    store = survey.store(recipe)
+    facts = scanner.facts(names[:1], {recipe: names[:1]})[names[0]]
+    square = scanner.crops(recipe, names[:1]).read(names[0]).copy()
+    store = scanner.store(recipe)
     first = store.reserve(count)
     store.note({
         data.photographs.key(name): Row(first + number, facts.digest, write_row(store.pixels, first + number, square))
         for number, name in enumerate(names)
     })  # fmt: skip
     entry = {"stamp": data.photographs.stamp(names[0]), "facts": facts.as_json()}
-    survey._facts_journal.append({data.photographs.key(name): entry for name in names})
+    scanner._info_log.append({data.photographs.key(name): entry for name in names})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,11 @@
 """Errors that are one line on the command line."""
 
-from dr_lib.terminal import one_line
+from typing import TYPE_CHECKING
+
+from dr_lib.system.terminal import one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 class InputError(ValueError):
@@ -12,6 +17,25 @@ class InputError(ValueError):
     def __init__(self, message: str):
         super().__init__(one_line(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: IPython asks for it. The frames of the library say nothing about the input."""
+        return [f"InputError: {self}"]
+
 
 class Failure(RuntimeError):
     """What has failed though the input was sound, in one line: exit status 1."""
+
+
+def check_finite(values: "ArrayLike", what: object) -> "NDArray":
+    """Return ``values`` as an array; :class:`InputError` that names ``what`` they are where one is NaN or infinite.
+
+    Comparisons and casts turn NaN into a number that looks like an answer: the largest of five NaN is grade 0.
+    """
+    import numpy as np
+
+    values = np.asarray(values)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(
+            f"{what}: not all are finite numbers, as of a network that has diverged in training; use one that has not"
+        )
+    return values

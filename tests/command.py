@@ -2,7 +2,7 @@
 
 import sys
 
-from dr_lib import cli
+from dr_lib.cli import app as cli
 
 
 def dr_lab(*arguments):

@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (96, 80), mode: str = "RGB") -> Image.Image:
-    """Return a smooth, colourful picture; noise alone would not show what a decoder does to neighbouring blocks."""
+    """Return a smooth, colorful picture; noise alone would not show what a decoder does to neighboring blocks."""
     small = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).convert(mode)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from dr_lib.config import RunConfig
-from dr_lib.evaluation.summary import summarise
-from dr_lib.files import write_json, write_text
-from dr_lib.runs import Experiment, RunFolder
-from dr_lib.seals import write_sealed_json
-from dr_lib.studies import StudyFile, expand
+from dr_lib.evaluation.summary import summarize
+from dr_lib.experiment.sweeps import SweepFile, expand
+from dr_lib.storage.checksums import write_sealed_json
+from dr_lib.storage.files import write_json, write_text
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
 
 SHARES = np.array([0.7351, 0.0696, 0.1498, 0.0248, 0.0207])
 """Grades of the lab's training photographs."""
@@ -149,7 +149,7 @@ def write_run(
 ) -> Path:
     """Write one run folder as training would and return it; a run that is not done stops half-way.
 
-    ``parameters`` are those that a study varies, and win.
+    ``parameters`` are those that a sweep varies, and win.
     """
     given = {
         "data_dir": "data/nowhere",
@@ -164,7 +164,7 @@ def write_run(
     }
     config = RunConfig(**given | (parameters or {}))
     model, pretrained, weighted = config.model, config.pretrained, config.class_weights != "none"
-    folder = Experiment(experiment).run(config.run_name)
+    folder = ExperimentFolder(experiment).run(config.run_name)
     class_weights = [1.0, 10.5657, 4.9064, 29.5931, 35.5525] if weighted else [1.0] * 5
     skill = SKILL.get((model, pretrained), 1.0) if skill is None else skill
     folder.path.mkdir(parents=True)
@@ -193,7 +193,7 @@ def write_run(
         },
     )
     predictions = simulated_predictions(table, skill, class_weights, luck + 1)
-    test = summarise(predictions)
+    test = summarize(predictions)
     chosen = max(1, epochs - 2 - luck)
     history = simulated_history(config, test["accuracy"], test["kappa"], chosen, luck)
     folder.write_history(history if state == "done" else history[: epochs // 2])
@@ -207,7 +207,7 @@ def write_run(
                 "chosen_epoch": chosen,
                 "highest_testing_accuracy": {"accuracy": best["test_accuracy"], "epoch": best["epoch"]},
                 "test": test,
-                "validation": summarise(simulated_predictions(table, skill, class_weights, luck + 101)),
+                "validation": summarize(simulated_predictions(table, skill, class_weights, luck + 101)),
             },
         )
         write_text(folder.page, "<!doctype html><title>run</title>")
@@ -240,14 +240,14 @@ def built_report(folder: Path) -> Path:
 def write_experiment(experiment: Path, photographs: int = 700, **options: Any) -> Path:
     """Write the lab's eight runs and an audit into the folder ``experiment`` and return it."""
     table = photograph_table(photographs)
-    write_sealed_json(Experiment(experiment).audit, made_up_audit(table))
+    write_sealed_json(ExperimentFolder(experiment).audit, made_up_audit(table))
     for number, (model, pretrained) in enumerate(SKILL):
         for weighted in (False, True):
             write_run(experiment, table, model, pretrained=pretrained, weighted=weighted, luck=number, **options)
     return experiment
 
 
-def write_study(
+def write_sweep(
     experiment: Path,
     vary: dict[str, list[Any]],
     *,
@@ -257,28 +257,28 @@ def write_study(
     unfinished: tuple[str, ...] = (),
     epochs: int = 6,
     photographs: int = 300,
-    judged_on: str = "testing",
+    evaluate_on: str = "testing",
 ) -> Path:
-    """Write ``study.json`` and the runs of a study of what ``vary`` lists, and return the folder ``experiment``.
+    """Write ``sweep.json`` and the runs of a sweep of what ``vary`` lists, and return the folder ``experiment``.
 
     Of each run, by its values: ``skill``; ``accuracies``, columns of its history; ``gradients``, by what factor its
     gradients shrink from one layer to the one before it.
     """
-    file = StudyFile(
-        Path("made-up.yaml"), "A made-up study", "What does it matter?", {"reference_batch": 32}, vary,
-        judged_on=judged_on,
+    file = SweepFile(
+        Path("made-up.yaml"), "A made-up sweep", "What does it matter?", {"reference_batch": 32}, vary,
+        evaluate_on=evaluate_on,
     )  # fmt: skip
     grid, configs = expand(file, [], [], str(experiment))
-    write_sealed_json(Experiment(experiment).study, grid.as_json())
+    write_sealed_json(ExperimentFolder(experiment).sweep, grid.as_json())
     table = photograph_table(photographs)
-    write_sealed_json(Experiment(experiment).audit, made_up_audit(table))
+    write_sealed_json(ExperimentFolder(experiment).audit, made_up_audit(table))
     for number, config in enumerate(configs):
         values = {key: getattr(config, key) for key in vary}
         write_run(
             experiment, table, parameters=values, name=config.name, skill=skill(values), epochs=epochs, luck=number % 3,
             state="failed" if config.name in unfinished else "done",
         )  # fmt: skip
-        folder = Experiment(experiment).run(config.name)
+        folder = ExperimentFolder(experiment).run(config.name)
         history = folder.read_history()
         for column, numbers in accuracies(values).items():
             history[column] = numbers

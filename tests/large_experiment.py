@@ -7,9 +7,9 @@ from data_folders import jpeg, write_course
 from experiment_factory import SKILL, made_up_audit, photograph_table, write_run
 from PIL import Image
 
-from dr_lib.data.generated.fundus import draw_fundus
-from dr_lib.runs import Experiment
-from dr_lib.seals import write_sealed_json
+from dr_lib.storage.checksums import write_sealed_json
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.synthetic.fundus import draw_fundus
 
 PHOTOGRAPHS = 7026
 """The lab's testing photographs."""
@@ -34,7 +34,7 @@ def write_large_experiment(folder: Path, photographs: int = PHOTOGRAPHS) -> Path
         (data / f"drawn-{grade}-{number}").write_bytes(content)
     for number, (image, grade) in enumerate((train | test).items()):
         os.link(data / f"drawn-{grade}-{number % _DRAWN}", data / f"{image}.jpeg")
-    write_sealed_json(Experiment(experiment).audit, made_up_audit(table) | {"data_dir": str(data)})
+    write_sealed_json(ExperimentFolder(experiment).audit, made_up_audit(table) | {"data_dir": str(data)})
     for number, (model, pretrained) in enumerate(SKILL):
         for weights in ("none", "majority_ratio"):
             parameters = {"data_dir": str(data), "class_weights": weights}

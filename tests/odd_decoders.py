@@ -7,15 +7,15 @@ import resource
 import signal
 from pathlib import Path
 
-from dr_lib.data import survey
-from dr_lib.data.jpeg import judge
+from dr_lib.data import scan as scanner
+from dr_lib.data.inspection import inspect
 
-_examine_one, _remember = survey._examine_one, survey.remember
+_examine_one, _remember = scanner._examine_one, scanner.remember
 
 
 def examine_or_die(item):
     """Examine a photograph, or die in the way that its contents or a file beside it ask for."""
-    path = survey._photographs.path(item[0])
+    path = scanner._photographs.path(item[0])
     data = path.read_bytes() if path.is_file() else b""
     if data == b"crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -50,7 +50,7 @@ def verdict_within(item):
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (has + megabytes * 2**20, before[1]))
     try:
-        return judge(data).verdict.verdict
+        return inspect(data).verdict.verdict
     except MemoryError:
         return "no memory"
     finally:

@@ -94,7 +94,7 @@ def _home(rng: np.random.Generator) -> Parameters:
 
 
 _BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 15))
-_STUDY = "title: a\nquestion: b\nvary:\n"
+_SWEEP = "title: a\nquestion: b\nvary:\n"
 
 PARAMETER_CHANGES: dict[str, Change] = {
     "like a number": _text(["007", "1e3", "0x1F", "1:30", "yes", "null", "2026-01-01", "3.10", "1_000", ".5", "0o7"]),
@@ -225,11 +225,11 @@ PARAMETER_CHANGES: dict[str, Change] = {
     "no file": _place,
     "a large file": _files("name: " + "y" * 3_000_000, "#" * 9_000_000, "".join(f"a{n}: 1\n" for n in range(300_000))),
     "too many runs": _files(
-        f"{_STUDY}  seed: {[*range(300)]}\n  split_seed: {[*range(300)]}\n",
-        f"{_STUDY}  seed: []\n",
-        f"{_STUDY}  seed: [1, 1]\n",
-        f"{_STUDY}  {'x' * 900}: [1]\n",
-        f"{_STUDY}  x: {{a: /dev/zero}}\n",
+        f"{_SWEEP}  seed: {[*range(300)]}\n  split_seed: {[*range(300)]}\n",
+        f"{_SWEEP}  seed: []\n",
+        f"{_SWEEP}  seed: [1, 1]\n",
+        f"{_SWEEP}  {'x' * 900}: [1]\n",
+        f"{_SWEEP}  x: {{a: /dev/zero}}\n",
     ),
     "home": _home,
 }

@@ -36,7 +36,7 @@ VARIABLES = {
     "Jupyter of somebody else": _variables(JUPYTER_PATH="{folder}/jupyter", JUPYTER_CONFIG_DIR="/proc/none"),
     "odd time": _variables(TZ="Nowhere/Else", SOURCE_DATE_EPOCH="-1"),
     "warnings are shown": _variables(PYTHONWARNINGS="always", PYTHONDEVMODE=None),
-    "optimised": _variables(PYTHONOPTIMIZE="2", PYTHONDONTWRITEBYTECODE="1", CUDA_VISIBLE_DEVICES="99"),
+    "optimized": _variables(PYTHONOPTIMIZE="2", PYTHONDONTWRITEBYTECODE="1", CUDA_VISIBLE_DEVICES="99"),
 }  # fmt: skip
 
 LIMITS = {

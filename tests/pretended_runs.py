@@ -8,7 +8,7 @@ from pathlib import Path
 PRETENDED_RUN = """
 import signal, sys, time
 from pathlib import Path
-from dr_lib.runs import RunFolder
+from dr_lib.storage.folders import RunFolder
 kind, folder = sys.argv[1], RunFolder(Path(sys.argv[2]))
 def running(epoch=1):
     folder.write_status("running", epoch=epoch, epochs=2, phase="fine-tuning")
@@ -45,7 +45,7 @@ folder.write_status("done", epoch=2, epochs=2)
 
 
 def start(kind, files, parameters, *, threads, gpus=(), again=False):
-    """Start a pretended run in the place of :func:`dr_lib.execution.start_notebook`."""
+    """Start a pretended run in the place of :func:`dr_lib.notebook.process.start_notebook`."""
     files.parameters.write_text("{}")
     (files.path / "threads").write_text(f"{threads} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}")
     with files.log.open("ab" if again else "wb") as stream:
@@ -60,6 +60,6 @@ def start(kind, files, parameters, *, threads, gpus=(), again=False):
 
 def pretend():
     """Have this process start pretended runs instead of notebooks."""
-    from dr_lib import job
+    from dr_lib.experiment import job
 
     job.start_notebook = start

@@ -11,10 +11,10 @@ from experiment_factory import photograph_table, recorded, write_run
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.files import read_json, write_json
-from dr_lib.grid import experiment_jobs
-from dr_lib.preflight import check_runs, make_way, refuse_two_pretrainings
-from dr_lib.runs import Experiment, RunFolder
+from dr_lib.experiment.jobs import experiment_jobs
+from dr_lib.experiment.preflight import check_one_pretraining, check_runs, make_way
+from dr_lib.storage.files import read_json, write_json
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
 
 DATA = SimpleNamespace(fingerprint="0" * 64, split=lambda split: range(10), table=range(30))
 
@@ -31,7 +31,7 @@ def configs(tmp_path):
     ]  # fmt: skip
     for config in made:
         write_run(tmp_path, table, name=config.name)
-        folder = Experiment(tmp_path).run(config.name)
+        folder = ExperimentFolder(tmp_path).run(config.name)
         write_json(folder.config, {"parameters": config.model_dump(), "data": {"fingerprint": DATA.fingerprint}})
         folder.best_checkpoint.parent.mkdir(exist_ok=True)
         folder.best_checkpoint.write_bytes(b"weights")
@@ -66,7 +66,7 @@ def test_a_change_has_done_again_what_depends_on_it_and_says_why(configs, tmp_pa
     aside = RunFolder(Path(why["pretrained"].rpartition(" ")[2]))
     assert aside.path.parent == tmp_path / "superseded"
     assert aside.complete and aside.log.read_text() == "what it printed\n" and aside.best_checkpoint.exists()
-    folder = Experiment(tmp_path).run("pretrained")
+    folder = ExperimentFolder(tmp_path).run("pretrained")
     assert folder.read_status() | {"heartbeat": 0, "pid": 0} == {
         "state": "queued", "reason": why["pretrained"], "heartbeat": 0, "pid": 0,
     }  # fmt: skip
@@ -87,7 +87,7 @@ def test_a_run_that_lacks_a_result_is_not_done(configs, tmp_path, file):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_run_whose_parameters_cannot_be_read_is_done_again(configs, tmp_path, text):
-    Experiment(tmp_path).run("plain").config.write_text(text)
+    ExperimentFolder(tmp_path).run("plain").config.write_text(text)
     states, why = planned(configs)
     assert states["plain"] == "queued" and why["plain"].startswith("config.json is damaged")
 
@@ -98,11 +98,11 @@ def test_fresh_has_all_done_again(configs):
 
 
 def test_nothing_is_touched_where_somebody_is_at_one_of_them(configs, tmp_path):
-    lock = Experiment(tmp_path).run("pretrained").lock
+    lock = ExperimentFolder(tmp_path).run("pretrained").lock
     code = f"""
 import pathlib, time
-from dr_lib.training.lock import held
-with held(pathlib.Path({str(lock)!r})):
+from dr_lib.storage.lock import acquire_lock
+with acquire_lock(pathlib.Path({str(lock)!r})):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -116,7 +116,7 @@ with held(pathlib.Path({str(lock)!r})):
 
 
 def test_runs_to_come_are_seen_from_elsewhere(configs, tmp_path):
-    folder = Experiment(tmp_path).run("new")
+    folder = ExperimentFolder(tmp_path).run("new")
     planned([*configs, configs[0].model_copy(update={"name": "new"})])
     assert read_json(folder.status)["state"] == "queued" and read_json(folder.status)["pid"] == os.getpid()
 
@@ -129,4 +129,4 @@ def test_two_pretrainings_of_one_network_are_refused(configs):
 
 def test_recipes_that_augment_otherwise_start_from_the_same_weights(configs):
     other = configs[1].model_copy(update={"name": "calmer", "augmentations": ["RandomCrop"]})
-    refuse_two_pretrainings([*configs, other])
+    check_one_pretraining([*configs, other])

@@ -7,33 +7,33 @@ from data_folders import picture, write_photographs
 from hostile import Hostile
 from PIL import Image
 
-from dr_lib.audit import Audit
-from dr_lib.data import apart
-from dr_lib.data.isolation import OneByOne
-from dr_lib.exploration.opened import OpenedRun
-from dr_lib.report.pictures import StudyPhotographs
+from dr_lib.data import isolated_decoding as apart
+from dr_lib.explore.loaded_run import LoadedRun
+from dr_lib.report.audit_results import Audit
+from dr_lib.report.pictures import ExperimentPhotographs
+from dr_lib.system.process_pool import SingleWorker
 
 
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
     names = ["a", "hangs", "kills", "b"]
     write_photographs(tmp_path, names)
-    decoder = OneByOne(apart._call, 3.0)
+    decoder = SingleWorker(apart._call, 3.0)
     monkeypatch.setattr(apart, "_decoder", lambda: decoder)
     yield Hostile({name: tmp_path / f"{name}.jpeg" for name in names})
     decoder.end()
 
 
 def test_a_report_leaves_out_what_its_decoder_does_not_survive(photographs):
-    shown = dict(StudyPhotographs(pd.DataFrame(), photographs, frozenset()).opened(["a", "hangs", "kills", "b"]))
+    shown = dict(ExperimentPhotographs(pd.DataFrame(), photographs, frozenset()).opened(["a", "hangs", "kills", "b"]))
     assert list(shown) == ["a", "b"]
     np.testing.assert_array_equal(shown["b"], photographs.pixels("b"))
 
 
 def test_audit_and_exploration_decode_within_the_same_limits(photographs):
-    audit = Audit({}, photographs, frozenset(photographs.paths))
+    audit = Audit({}, photographs, pd.DataFrame({"image": list(photographs.paths), "status": "intact"}))
     assert audit.thumbnail("hangs") is None and audit.thumbnail("a").size == (96, 80)
-    run = OpenedRun(None, None, type("Data", (), {"photographs": photographs}), pd.DataFrame())
+    run = LoadedRun(None, None, type("Data", (), {"photographs": photographs}), pd.DataFrame())
     with pytest.raises(OSError, match="SIGKILL"):
         run.pixels("kills")
     np.testing.assert_array_equal(run.pixels("a"), photographs.pixels("a"))
@@ -42,6 +42,6 @@ def test_audit_and_exploration_decode_within_the_same_limits(photographs):
 def test_what_decoding_raises_is_raised_and_the_worker_goes_on(photographs, tmp_path):
     (tmp_path / "a.jpeg").write_bytes(b"")
     with pytest.raises(OSError, match="cannot identify"):
-        apart.pixels_apart(photographs, "a")
+        apart.pixels_isolated(photographs, "a")
     Image.fromarray(np.asarray(picture())).save(tmp_path / "a.jpeg")
-    assert apart.pixels_apart(photographs, "a").shape == (80, 96, 3)
+    assert apart.pixels_isolated(photographs, "a").shape == (80, 96, 3)

@@ -16,7 +16,7 @@ def pixels(image):
 
 
 def disc(level, size=200, ground=0):
-    """Return a grey disc on a dark ground."""
+    """Return a gray disc on a dark ground."""
     y, x = np.ogrid[:size, :size]
     inside = (x - size / 2) ** 2 + (y - size / 2) ** 2 < (0.4 * size) ** 2
     return np.where(inside, level, ground).astype(np.uint8)[..., None].repeat(3, axis=2)
@@ -113,7 +113,7 @@ def test_ten_million_pixels_take_milliseconds():
 
 
 @pytest.mark.real
-def test_published_sizes_of_a_photograph_are_recognised_and_no_others():
+def test_published_sizes_of_a_photograph_are_recognized_and_no_others():
     full, small = (real_data() / f"eyepacs-{size}" / "images" for size in ("full", "1024"))
     names = sorted({path.stem for path in full.iterdir()} & {path.stem for path in small.iterdir()})
     assert len(names) > 20

@@ -11,16 +11,16 @@ from data_folders import real_data, write_course
 
 from dr_lib.data.appearance import BRIGHT, DARK
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint, header_loss, patients_apart
-from dr_lib.data.damage_rule import Decision, decide
-from dr_lib.data.examine import Facts
-from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
+from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
 from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.repair_policy import Decision, decide
+from dr_lib.data.scan_image import ImageInfo
 from dr_lib.errors import InputError
-from dr_lib.files import write_json
+from dr_lib.storage.files import write_json
 
 usual = partial(
-    Facts,
-    verdict=Verdict(INTACT, 0.0, "", 100, 80),
+    ImageInfo,
+    verdict=FileStatus(INTACT, 0.0, "", 100, 80),
     format="JPEG",
     mode="RGB",
     brightness=0.4,
@@ -43,12 +43,12 @@ TABLE = table_of(
     test={"2_right": 0, "4_right": 1, "5_left": 4, "5_right": 0},
 )
 VERDICTS = {
-    "a": Verdict(INTACT, 0.0, "", 100, 80),
-    "b": Verdict(NO_END_MARKER, 0.0, "all rows are there", 110, 80),
-    "c": Verdict(TRUNCATED, 0.1, "10.0 % of the rows are lost", 120, 90),
-    "d": Verdict(TRUNCATED, 0.2, "20.0 % of the rows are lost", 120, 90),
-    "e": Verdict(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0),
-    "f": Verdict(CORRUPT, 0.1, "libjpeg: corrupt data", 120, 90),
+    "a": FileStatus(INTACT, 0.0, "", 100, 80),
+    "b": FileStatus(NO_END_MARKER, 0.0, "all rows are there", 110, 80),
+    "c": FileStatus(TRUNCATED, 0.1, "10.0 % of the rows are lost", 120, 90),
+    "d": FileStatus(TRUNCATED, 0.2, "20.0 % of the rows are lost", 120, 90),
+    "e": FileStatus(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0),
+    "f": FileStatus(CORRUPT, 0.1, "libjpeg: corrupt data", 120, 90),
 }
 
 
@@ -216,8 +216,8 @@ def test_duplicates_within_and_across_splits():
 
 def test_files_that_are_dropped_are_nobodys_duplicates():
     empty = usual(verdict=VERDICTS["e"], digest="00")
-    grey = usual(verdict=VERDICTS["d"], digest="11", phash="f" * 64)
-    found = look_at({"1": empty, "2": empty, "3": grey, "4": grey})["duplicates"]
+    gray = usual(verdict=VERDICTS["d"], digest="11", phash="f" * 64)
+    found = look_at({"1": empty, "2": empty, "3": gray, "4": gray})["duplicates"]
     assert found == {"exact": [], "near": []}
 
 

@@ -10,13 +10,13 @@ import odd_decoders
 import pytest
 from data_folders import eyes, jpeg, picture, real_data, write_course, write_photographs
 
-from dr_lib.audit import audit_data, write_audit
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import prepare_data
 from dr_lib.errors import InputError
+from dr_lib.report.audit_results import audit_data, write_audit
 from dr_lib.report.audit_text import audit_text
-from dr_lib.runs import Experiment
-from dr_lib.seals import read_sealed_json
+from dr_lib.storage.checksums import read_sealed_json
+from dr_lib.storage.folders import ExperimentFolder
 
 TRAIN, TEST = eyes(range(8)), eyes(range(20, 24))
 
@@ -45,7 +45,7 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     assert audit.thumbnail("3_left").size == (96, 80) and audit.thumbnail("2_left") is None
     folders = [str(tmp_path / "data"), str(images)]
     assert found["files"] == {
-        "missing": ["1_left"], "unlabelled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
+        "missing": ["1_left"], "unlabeled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
         "other_pictures": {}, "folders": folders, "not_read": {},
     }  # fmt: skip
     assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
@@ -60,15 +60,15 @@ def test_the_audit_names_what_cannot_be_read_now_and_opens_it_no_more(config, tm
     images = tmp_path / "data" / "images"
     (images / "1_left.memory").touch()
     (images / "2_left.jpeg").write_bytes(b"")
-    monkeypatch.setattr("dr_lib.data.survey._examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr("dr_lib.data.scan._examine_one", odd_decoders.examine_or_die)
     audit = write_audit(config, progress=False)
     ((image, reason),) = audit.found["files"]["not_read"].items()
     assert image == "1_left" and "out of memory" in reason
     assert [entry["image"] for entry in audit.found["damage"]["files"]] == ["2_left"]
-    monkeypatch.setattr("dr_lib.audit.thumbnail_apart", lambda *_: pytest.fail("opened again"))
+    monkeypatch.setattr("dr_lib.report.audit_results.thumbnail_isolated", lambda *_: pytest.fail("opened again"))
     assert audit.thumbnail("1_left") is None and audit.thumbnail("2_left") is None
     assert "Cannot be read now: 1 photograph (1_left; of the first: out of memory" in audit_text(audit.found)
-    assert "1_left (out of memory" in Experiment(Path(config.out_dir)).audit_page.read_text()
+    assert "1_left (out of memory" in ExperimentFolder(Path(config.out_dir)).audit_page.read_text()
 
 
 def test_a_sound_folder_has_the_fingerprint_of_its_runs_and_their_squares(config, tmp_path):
@@ -86,8 +86,8 @@ def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):
     looked_in = f"not looked at: none that the labels name is in {tmp_path / 'data'}, {tmp_path / 'data' / 'images'}; "
     assert looked_in in " ".join(audit_text(found).split()) and "set images_dir" in audit_text(found)
     assert "damage" not in found and found["splits"]["test"]["photographs"] == 8
-    assert read_sealed_json(Experiment(Path(config.out_dir)).audit) == found
-    assert "were not looked at: none" in Experiment(Path(config.out_dir)).audit_page.read_text()
+    assert read_sealed_json(ExperimentFolder(Path(config.out_dir)).audit) == found
+    assert "were not looked at: none" in ExperimentFolder(Path(config.out_dir)).audit_page.read_text()
 
 
 def test_links_to_nothing_and_two_files_of_a_name_are_findings(config, tmp_path):

@@ -14,17 +14,17 @@ from data_folders import picture, real_data
 from PIL import Image
 
 from dr_lib.data.audit import audit_labels, audit_photographs, header_loss
-from dr_lib.data.damage_rule import decide
-from dr_lib.data.examine import Facts
-from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, Verdict
+from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
 from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.repair_policy import decide
+from dr_lib.data.scan_image import ImageInfo
 from dr_lib.report import audit_page as pages
 from dr_lib.report.audit_page import audit_page
 from dr_lib.report.audit_text import SHOWN, WIDTH, audit_text, findings
 
 CHROMIUM = Path("/usr/bin/chromium")
 EVIL = "<script>alert(1)</script>_left"
-SOUND = Verdict(INTACT, 0.0, "", 96, 80)
+SOUND = FileStatus(INTACT, 0.0, "", 96, 80)
 
 
 def phash(seed):
@@ -33,7 +33,7 @@ def phash(seed):
 
 def facts_of(number, verdict=SOUND, **changes):
     usual = {"brightness": 0.4, "contrast": 0.1, "retina": (0.5, 0.5, 0.4), "digest": f"{number}"}
-    return Facts(verdict, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
+    return ImageInfo(verdict, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
 
 
 def sound_audit(patients=20):
@@ -52,7 +52,7 @@ def sound_audit(patients=20):
 def audit_of(table, facts, **options):
     verdicts = {image: one.verdict for image, one in facts.items()}
     decisions = decide(verdicts, on_damage="repair", max_lost_share=0.1)
-    paths = {kind: options.get(kind, []) for kind in ("missing", "unlabelled", "dangling")}
+    paths = {kind: options.get(kind, []) for kind in ("missing", "unlabeled", "dangling")}
     paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled", "other_pictures")} | {
         "folders": ["/photos"]
     }
@@ -78,10 +78,10 @@ def troubled():
     table.attrs.update(header=False, headers={"train": False, "test": False})
     table.attrs["header_loss"] = header_loss(table)
     facts |= {
-        "1_left": facts_of(101, Verdict(TRUNCATED, 0.25, "25.0 % of the rows are lost", 96, 80)),
-        "1_right": facts_of(102, Verdict(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
-        "3_left": facts_of(103, Verdict(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0), phash=""),
-        "3_right": facts_of(104, Verdict(CORRUPT, 0.05, "corrupt data", 96, 80)),
+        "1_left": facts_of(101, FileStatus(TRUNCATED, 0.25, "25.0 % of the rows are lost", 96, 80)),
+        "1_right": facts_of(102, FileStatus(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
+        "3_left": facts_of(103, FileStatus(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0), phash=""),
+        "3_right": facts_of(104, FileStatus(CORRUPT, 0.05, "corrupt data", 96, 80)),
         "5_left": facts_of(105, digest="same", camera="Canon CR-1"),
         "8_left": facts_of(106, digest="same"),
         "6_left": facts_of(107, phash="a" * 64, brightness=0.03),
@@ -90,7 +90,7 @@ def troubled():
         "77_left\x1b[31m": facts_of(110, brightness=0.01),
     }
     return audit_of(
-        table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabelled=["stray"],
+        table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
         several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
         other_pictures={"97_left.heic": "HEIC: save it as JPEG", "98.heic": "HEIC: save it as JPEG"},
         respelled={"97_LEFT.png": "/photos/97_left.png"},
@@ -205,14 +205,14 @@ def test_a_big_data_set_fills_no_more_lines():
     _, table, facts = sound_audit(patients=400)
     worst = {
         image: facts_of(
-            number, Verdict(TRUNCATED, 0.2 + number / 2000, "", 50 + number, 80), digest=f"{number // 3}",
+            number, FileStatus(TRUNCATED, 0.2 + number / 2000, "", 50 + number, 80), digest=f"{number // 3}",
             camera=f"camera {number}", orientation=number % 9,
         )
         for number, image in enumerate(facts)
     }  # fmt: skip
     dark = {image: facts_of(number, digest=f"{number // 3}", brightness=0.0) for number, image in enumerate(facts)}
     for trouble in (worst, dark):
-        text = audit_text(audit_of(table, trouble, missing=list(facts), unlabelled=list(facts)))
+        text = audit_text(audit_of(table, trouble, missing=list(facts), unlabeled=list(facts)))
         assert len(text.splitlines()) <= 66 and max(map(len, text.splitlines())) <= WIDTH
         assert f"and {800 - SHOWN} more" in text
 

@@ -16,24 +16,25 @@ from PIL import Image
 from torchvision import transforms
 
 from dr_lib.config import RunConfig
-from dr_lib.data.augmentations import VIEWS, VOCABULARY, Augmentation
+from dr_lib.config.augmentation_spec import VOCABULARY
+from dr_lib.config.preprocessing_spec import VOCABULARY as PREPROCESSING
+from dr_lib.data.augmentations import VIEWS, Augmentation
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.normalisation import KINDS, Normalisation
-from dr_lib.data.preprocessing import VOCABULARY as PREPROCESSING
-from dr_lib.data.preprocessing import before_square
-from dr_lib.data.resampling import central_square
-from dr_lib.files import read_json, write_json
+from dr_lib.data.normalization import KINDS, Normalization
+from dr_lib.data.preprocessing import before_crop
+from dr_lib.data.resize import resize_and_crop
 from dr_lib.report import sections
-from dr_lib.report.augmentation_gallery import as_pictures, catalogue, gallery
+from dr_lib.report.augmentation_gallery import as_pictures, catalog, gallery
 from dr_lib.report.collect import collect
-from dr_lib.report.strips import different_draws, in_full, step_strips
+from dr_lib.report.image_rows import different_draws, in_full, step_strips
+from dr_lib.storage.files import read_json, write_json
 
 CONFIG = RunConfig(resize=72, image_size=64)
 EVIL = "<script>alert(1)</script>_left"
 
 
 def photograph(size=(160, 120), seed=0):
-    """Return a lit, colourful circle on black, uint8 (H, W, 3)."""
+    """Return a lit, colorful circle on black, uint8 (H, W, 3)."""
     width, height = size
     pixels = 60 + np.asarray(picture(seed, size)) // 2
     y, x = np.ogrid[:height, :width]
@@ -42,7 +43,7 @@ def photograph(size=(160, 120), seed=0):
     return pixels
 
 
-SQUARES = [central_square(photograph(seed=seed), 72) for seed in range(2, 14)]
+SQUARES = [resize_and_crop(photograph(seed=seed), 72) for seed in range(2, 14)]
 
 
 def rows_of(html):
@@ -85,8 +86,8 @@ def rows(page):
     return rows_of(page)
 
 
-def test_all_that_can_be_switched_on_is_in_the_catalogue():
-    examples = [example for kind in catalogue(224).values() for example in kind]
+def test_all_that_can_be_switched_on_is_in_the_catalog():
+    examples = [example for kind in catalog(224).values() for example in kind]
     written = " ".join(example.line for example in examples)
     everything = {*VOCABULARY.arguments, *PREPROCESSING.arguments, *KINDS, *VIEWS} - {"none"}
     assert {name for name in everything if not re.search(rf"\b{name}\b", written)} == set()
@@ -100,11 +101,11 @@ def test_all_that_can_be_switched_on_is_in_the_catalogue():
 
 @pytest.mark.parametrize(("resize", "image_size"), [(256, 224), (32, 32), (20, 16)])
 def test_every_line_is_a_parameter_that_a_run_takes(resize, image_size):
-    for kind in catalogue(image_size).values():
+    for kind in catalog(image_size).values():
         for example in kind:
             written = yaml.safe_load(example.line)
             assert written == {example.parameter: example.value}
-            size = {"resize": 32, "image_size": 32} if written == {"normalisation": "zca"} else {}
+            size = {"resize": 32, "image_size": 32} if written == {"normalization": "zca"} else {}
             config = RunConfig.from_mapping({"resize": resize, "image_size": image_size} | size | written)
             Augmentation(config.augmentations, config.image_size).check_output_size(config.resize)
             assert example.says.endswith(".") and "\n" not in example.line
@@ -126,7 +127,7 @@ def test_every_line_is_a_parameter_that_a_run_takes(resize, image_size):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_draws_are_those_of_torchvision(rows, name, steps, different):
-    expected = torchvision_draws(steps, central_square(photograph(), 72), 4)
+    expected = torchvision_draws(steps, resize_and_crop(photograph(), 72), 4)
     assert len(rows[name]) == len(expected) == different
     near = [distance(shown, one) for shown, one in zip(rows[name], expected, strict=True)]
     assert max(near) < 4, "JPEG alone costs a few levels"
@@ -135,7 +136,7 @@ def test_draws_are_those_of_torchvision(rows, name, steps, different):
 
 
 def test_views_are_all_shown_as_torchvision_cuts_them(rows):
-    square = Image.fromarray(central_square(photograph(), 72))
+    square = Image.fromarray(resize_and_crop(photograph(), 72))
     for name, crop in (("FiveCrop", transforms.FiveCrop(64)), ("TenCrop", transforms.TenCrop(64))):
         expected = crop(square)
         assert len(rows[name]) == len(expected)
@@ -152,7 +153,7 @@ def test_preprocessing_is_shown_before_and_after(rows):
     assert abs(np.median(np.asarray(flat)) - 128) < 4
 
 
-def test_normalisations_are_shown_on_the_same_four_photographs(rows, page):
+def test_normalizations_are_shown_on_the_same_four_photographs(rows, page):
     plain = rows["As they are"]
     light = [np.asarray(one).mean() for one in plain]
     assert len(plain) == 4 and light[1] < light[2] < light[3]
@@ -161,13 +162,13 @@ def test_normalisations_are_shown_on_the_same_four_photographs(rows, page):
     assert f"of {len(SQUARES)} training photographs" in page
 
 
-def test_grey_is_zero_and_each_photograph_has_its_own_scale():
+def test_gray_is_zero_and_each_photograph_has_its_own_scale():
     rng = np.random.default_rng(0)
-    squares = rng.integers(0, 256, (2, 16, 16, 3), np.uint8)
-    values = Normalisation.fit("imagenet", [], 16)(torch.from_numpy(squares))
+    crops = rng.integers(0, 256, (2, 16, 16, 3), np.uint8)
+    values = Normalization.fit("imagenet", [], 16)(torch.from_numpy(crops))
     shown = as_pictures(values)
-    expected = (squares / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    assert shown.dtype == np.uint8 and shown.shape == squares.shape
+    expected = (crops / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    assert shown.dtype == np.uint8 and shown.shape == crops.shape
     for picture_, numbers in zip(shown, expected, strict=True):
         assert ((picture_ > 128) <= (numbers > 0)).all() and ((picture_ < 128) <= (numbers < 0)).all()
         assert np.corrcoef(picture_.ravel(), numbers.ravel())[0, 1] > 0.999
@@ -219,19 +220,19 @@ def test_steps_come_in_their_order_with_their_words():
     rows = rows_of(html)
     assert {name: len(shown) for name, shown in rows.items()} == {
         "Photograph": 1, "CropToRetina": 1, "Resize, CenterCrop": 1, "SubtractLocalMean": 1, "RandomCrop": 3,
-        "RandomRotation": 3, "RandomVerticalFlip": 2, "Training": 5, "Testing": 5, "Normalisation": 0,
+        "RandomRotation": 3, "RandomVerticalFlip": 2, "Training": 5, "Testing": 5, "Normalization": 0,
     }  # fmt: skip
     for words in ("160 × 120 px", "random rotation by -20 to 20 degrees", "sigma 0.0333", "divided by &lt;1&gt;"):
         assert words in html
-    cropped, _ = before_square(photograph(), ["CropToRetina"])
-    assert distance(rows["Resize, CenterCrop"][0], central_square(cropped, 72)) < 4
-    assert "Normalisation" not in step_strips("10_left", photograph(), config, "")
+    cropped, _ = before_crop(photograph(), ["CropToRetina"])
+    assert distance(rows["Resize, CenterCrop"][0], resize_and_crop(cropped, 72)) < 4
+    assert "Normalization" not in step_strips("10_left", photograph(), config, "")
 
 
 def test_a_step_that_needs_those_before_it_is_shown_with_them():
     steps = [{"Pad": {"padding": 20}}, {"RandomCrop": {"size": 100}}, "Resize"]
     config = CONFIG.model_copy(update={"augmentations": steps})
-    square = central_square(photograph(), 72)
+    square = resize_and_crop(photograph(), 72)
     with pytest.raises(ValueError, match="larger than input image size"):
         transforms.RandomCrop(100)(Image.fromarray(square))
     rows = rows_of(step_strips("10_left", photograph(), config, ""))
@@ -246,8 +247,8 @@ def test_a_photograph_without_a_circle_is_said_to_stay():
 
 
 @pytest.fixture
-def study_of(tmp_path):
-    """Return a function that gives the study of runs with these parameters, their photographs on the disk."""
+def sweep_of(tmp_path):
+    """Return a function that gives the sweep of runs with these parameters, their photographs on the disk."""
     training, testing = eyes(range(1, 11)), eyes(range(11, 16))
     write_course(tmp_path / "course", training, testing)
     write_photographs(tmp_path / "course", [*training, *testing])
@@ -257,7 +258,7 @@ def study_of(tmp_path):
             path = write_run(tmp_path / "experiment", photograph_table(40), name=name, epochs=1)
             config = read_json(path / "config.json")
             config["parameters"] |= {"data_dir": str(tmp_path / "course"), "resize": 40, "image_size": 32} | parameters
-            config["normalisation"] = f"by the figures of {name}"
+            config["normalization"] = f"by the figures of {name}"
             write_json(path / "config.json", config)
             recorded(path)
         return collect(tmp_path / "experiment")
@@ -265,27 +266,27 @@ def study_of(tmp_path):
     return collected
 
 
-def test_report_shows_one_block_for_runs_that_are_alike(study_of):
-    html = sections.augmented_photographs(study_of(first={}, second={"class_weights": "majority_ratio"})).data
+def test_report_shows_one_block_for_runs_that_are_alike(sweep_of):
+    html = sections.augmented_photographs(sweep_of(first={}, second={"class_weights": "majority_ratio"})).data
     assert html.count("<figure") == html.count("<figcaption") == 1 and "differ" not in html.split("<figure")[0]
     assert "by the figures of first" in html and "grade 4" in html
     assert {"RandomCrop", "RandomRotation", "RandomHorizontalFlip", "RandomVerticalFlip"} <= rows_of(html).keys()
     assert "GaussianBlur" not in html, "only what is in use"
 
 
-def test_report_shows_a_block_for_each_setting_headed_by_its_runs(study_of):
-    blurred = {"augmentations": ["RandomCrop", {"GaussianBlur": {"kernel_size": 3}}], "normalisation": "samplewise"}
-    html = sections.augmented_photographs(study_of(plain=blurred, first={}, second={}, third={"seed": 3})).data
+def test_report_shows_a_block_for_each_setting_headed_by_its_runs(sweep_of):
+    blurred = {"augmentations": ["RandomCrop", {"GaussianBlur": {"kernel_size": 3}}], "normalization": "samplewise"}
+    html = sections.augmented_photographs(sweep_of(plain=blurred, first={}, second={}, third={"seed": 3})).data
     said, *figures = html.split("<figure")
-    assert "The runs differ in augmentations and normalisation: 2 settings" in said
+    assert "The runs differ in augmentations and normalization: 2 settings" in said
     assert "Runs first, second and third" in figures[0] and "GaussianBlur" not in figures[0]
     assert "Run plain" in figures[1] and "GaussianBlur" in figures[1] and "RandomRotation" not in figures[1]
 
 
-def test_report_stays_small_however_many_settings_there_are(study_of):
+def test_report_stays_small_however_many_settings_there_are(sweep_of):
     turned = {f"run{degrees}": ["RandomCrop", {"RandomRotation": {"degrees": degrees}}] for degrees in range(9)}
     runs = {name: {"augmentations": steps} for name, steps in turned.items()}
-    html = sections.augmented_photographs(study_of(**runs)).data
+    html = sections.augmented_photographs(sweep_of(**runs)).data
     assert html.count("<figure") == 6 and "The 6 that most runs have are shown" in html
     assert len(html) < 2_000_000
 
@@ -293,8 +294,8 @@ def test_report_stays_small_however_many_settings_there_are(study_of):
 @pytest.mark.real
 def test_real_photographs_make_a_gallery_that_a_notebook_can_hold():
     files = sorted((real_data() / "eyepacs-1024" / "images").iterdir())[:40]
-    squares = [central_square(decode_rgb(path.read_bytes(), 256), 256) for path in files]
-    html = gallery(files[0].stem, decode_rgb(files[0].read_bytes()), RunConfig(), squares)
+    crops = [resize_and_crop(decode_rgb(path.read_bytes(), 256), 256) for path in files]
+    html = gallery(files[0].stem, decode_rgb(files[0].read_bytes()), RunConfig(), crops)
     found = rows_of(html)
     assert all(found[name] for name in found if name in VOCABULARY.arguments)
     before, after = (np.asarray(one.convert("L")) > 20 for one in found["CropToRetina"])

@@ -13,15 +13,8 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from dr_lib.data.augmentation_words import VOCABULARY, describe
-from dr_lib.data.augmentations import (
-    LAB_AUGMENTATIONS,
-    VIEWS,
-    Augmentation,
-    build_augmentations,
-    check_augmentations,
-    views,
-)
+from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS, VOCABULARY, check_augmentations, describe
+from dr_lib.data.augmentations import VIEWS, Augmentation, build_augmentations, views
 from dr_lib.errors import InputError
 
 SIZE, SIDE = 48, 60
@@ -172,7 +165,7 @@ def test_bit_equal_to_torchvision(case):
     augmentation.check_output_size(SIDE)
     outcomes = set()
     for seed in (*range(12), 2**63 - 1):
-        varied = augmentation.vary(square(), seed)
+        varied = augmentation.apply(square(), seed)
         assert varied.dtype == np.uint8
         assert varied.shape == (SIZE, SIZE, 3)
         assert varied.flags.writeable
@@ -194,22 +187,22 @@ def test_every_part_of_the_labs_list(crop):
         augmentation = Augmentation([name for name, _ in chosen], SIZE)
         if crop is None and side != SIZE:
             with pytest.raises(InputError, match=f"comes out at {side} x {side} px"):
-                augmentation.vary(square(side), 0)
+                augmentation.apply(square(side), 0)
             continue
         for seed in range(5):
             expected = composed([step for _, step in chosen], square(side, seed), seed)
-            np.testing.assert_array_equal(augmentation.vary(square(side, seed), seed), expected)
+            np.testing.assert_array_equal(augmentation.apply(square(side, seed), seed), expected)
 
 
 @pytest.mark.parametrize("case", ["the lab report's", "RandomChoice", "RandomOrder", "ColorJitter"])
 def test_the_seed_alone_decides(case):
     augmentation = Augmentation(CASES[case][0], SIZE)
     again = pickle.loads(pickle.dumps(augmentation))
-    first = [augmentation.vary(square(), seed) for seed in range(8)]
+    first = [augmentation.apply(square(), seed) for seed in range(8)]
     torch.manual_seed(99)
     random.seed(99)
     for seed in reversed(range(8)):
-        assert np.array_equal(again.vary(square(), seed), first[seed])
+        assert np.array_equal(again.apply(square(), seed), first[seed])
         torch.rand(3)
         random.random()
     assert len({varied.tobytes() for varied in first}) > 1
@@ -219,9 +212,9 @@ def test_the_seed_alone_decides(case):
 def test_the_callers_random_states_are_left_alone(case):
     augmentation = Augmentation(CASES[case][0], SIZE)
     before = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()
-    augmentation.vary(square(), 5)
+    augmentation.apply(square(), 5)
     with pytest.raises(ValueError, match="larger than"):
-        augmentation.vary(square(SIZE - 1), 5)
+        augmentation.apply(square(SIZE - 1), 5)
     after = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
@@ -232,18 +225,18 @@ def test_what_is_given_is_filled_and_returned(case):
     augmentation = Augmentation(CASES[case][0], SIZE)
     batch = np.full((3, SIZE, SIZE, 3), 7, np.uint8)
     out = batch[1]
-    assert augmentation.vary(square(), 5, out) is out
-    np.testing.assert_array_equal(batch[1], augmentation.vary(square(), 5))
+    assert augmentation.apply(square(), 5, out) is out
+    np.testing.assert_array_equal(batch[1], augmentation.apply(square(), 5))
     assert (batch[[0, 2]] == 7).all()
     with pytest.raises(ValueError, match=r"shape|fit"):
-        augmentation.vary(square(), 5, batch[1, :-1])
+        augmentation.apply(square(), 5, batch[1, :-1])
 
 
 def test_the_square_is_not_written_to():
     pixels = square()
     pixels.setflags(write=False)
     for case in ("the lab report's", "ColorJitter", "CenterCrop"):
-        Augmentation(CASES[case][0], SIZE).vary(pixels, 1)
+        Augmentation(CASES[case][0], SIZE).apply(pixels, 1)
     np.testing.assert_array_equal(pixels, square())
 
 
@@ -287,7 +280,7 @@ REFUSED = {
     "{'RandomCrop': {}, 'Pad': {}} is neither": [{"RandomCrop": {}, "Pad": {}}],
     "['RandomCrop'] is neither": [["RandomCrop"]],
     "7 is neither": [7],
-    "unknown name 'Grey'": [{"RandomApply": {"transforms": [{"RandomChoice": {"transforms": ["Grey"]}}]}}],
+    "unknown name 'Gray'": [{"RandomApply": {"transforms": [{"RandomChoice": {"transforms": ["Gray"]}}]}}],
     "RandomOrder: transforms is empty": [{"RandomOrder": {"transforms": []}}],
     "'Pad' is no list": [{"RandomOrder": {"transforms": "Pad"}}],
 }
@@ -303,8 +296,7 @@ def test_mistakes_are_answered_in_one_line(message):
 
 def test_checking_and_describing_load_nothing_heavy():
     code = (
-        "import sys; from dr_lib.data.augmentations import *; from dr_lib.data.preprocessing import *;"
-        "from dr_lib.data.augmentation_words import describe;"
+        "import sys; from dr_lib.config.augmentation_spec import *; from dr_lib.config.preprocessing_spec import *;"
         "check_augmentations(LAB_AUGMENTATIONS); describe(LAB_AUGMENTATIONS, 224);"
         "check_preprocessing(['CropToRetina']); describe_preprocessing(['CropToRetina']);"
         "print({'torch', 'torchvision', 'numpy', 'scipy', 'numba', 'PIL'} & set(sys.modules))"
@@ -339,13 +331,13 @@ def test_sizes_are_tried_before_training(value, message):
 def test_views_are_torchvisions(side):
     pixels = square(side)
     image = Image.fromarray(pixels)
-    centre = F.center_crop(image, [SIZE, SIZE])
+    center = F.center_crop(image, [SIZE, SIZE])
     expected = {
-        "none": [centre],
-        "CenterCrop": [centre],
+        "none": [center],
+        "CenterCrop": [center],
         "FiveCrop": T.FiveCrop(SIZE)(image),
         "TenCrop": T.TenCrop(SIZE)(image),
-        "Flips": [centre, F.hflip(centre), F.vflip(centre), F.vflip(F.hflip(centre))],
+        "Flips": [center, F.hflip(center), F.vflip(center), F.vflip(F.hflip(center))],
     }
     assert set(expected) == set(VIEWS)
     for name, images in expected.items():
@@ -368,7 +360,7 @@ def test_steps_in_words():
         "upside-down flip with probability 0.5",
     ]
     assert describe([{"RandomApply": {"p": 0.3, "transforms": [{"ColorJitter": {"brightness": 0.2}}]}}], 224) == [
-        "all or none of (colour jitter, brightness times 0.8 to 1.2) with probability 0.3"
+        "all or none of (color jitter, brightness times 0.8 to 1.2) with probability 0.3"
     ]
     assert describe([{"RandomRotation": {"degrees": [0, 90], "expand": True}}, "Resize"], 64) == [
         "random rotation by 0 to 90 degrees, expand True",

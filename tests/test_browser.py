@@ -16,11 +16,11 @@ from chromium import launched, needs_chromium, opened
 from data_folders import eyes, write_course, write_photographs
 from experiment_factory import built_report
 
-from dr_lib.audit import write_audit
 from dr_lib.config import RunConfig
 from dr_lib.report import run_page
+from dr_lib.report.audit_results import write_audit
 from dr_lib.report.render import render_page
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 
 pytestmark = [pytest.mark.browser, pytest.mark.notebooks, needs_chromium]
 
@@ -33,8 +33,8 @@ ROWS = """() => [...document.querySelectorAll('table.sortable tbody tr')].map(ro
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     if GIVEN:
-        return Experiment(Path(GIVEN).resolve())
-    made = Experiment(built_report(tmp_path_factory.getbasetemp()))
+        return ExperimentFolder(Path(GIVEN).resolve())
+    made = ExperimentFolder(built_report(tmp_path_factory.getbasetemp()))
     _render_run(made)
     return made
 
@@ -70,7 +70,7 @@ def _audited(tmp_path_factory):
     write_photographs(data, [*train, *test])
     (data / "11_left.jpeg").write_bytes((data / "11_left.jpeg").read_bytes()[:700])
     write_audit(RunConfig(data_dir=str(data), labels="course", out_dir=str(out), cache_dir=str(out / "cache")))
-    return Experiment(out).audit_page
+    return ExperimentFolder(out).audit_page
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_axe_is_really_asked(browser, tmp_path):
 
 
 def test_text_stands_out_from_its_ground_in_both_schemes(report):
-    """WCAG AA: 4.5 to 1 for the colours that text has, also in drawings, on the page and on cards."""
+    """WCAG AA: 4.5 to 1 for the colors that text has, also in drawings, on the page and on cards."""
     ratio = """() => {
       const probe = document.body.appendChild(document.createElement('i'));
       const luminance = name => {
@@ -161,17 +161,17 @@ def test_text_stands_out_from_its_ground_in_both_schemes(report):
     assert dark == (report.scheme == "dark")
 
 
-def test_colours_can_be_chosen_and_figures_take_them(report):
+def test_colors_can_be_chosen_and_figures_take_them(report):
     fills = "[...new Set([...document.querySelectorAll('figure svg text')].map(t => getComputedStyle(t).fill))]"
     expected = {"light": "rgb(29, 35, 48)", "dark": "rgb(231, 233, 238)"}
     other = {"light": "dark", "dark": "light"}[report.scheme]
     found = report.evaluate(fills)
     assert expected[report.scheme] in found and expected[other] not in found
     _open_contents(report)
-    report.get_by_role("button", name=f"{other} colours".capitalize()).click()
+    report.get_by_role("button", name=f"{other} colors".capitalize()).click()
     found = report.evaluate(fills)
     assert expected[other] in found and expected[report.scheme] not in found
-    report.get_by_role("button", name=f"{report.scheme} colours".capitalize()).click()
+    report.get_by_role("button", name=f"{report.scheme} colors".capitalize()).click()
     assert expected[report.scheme] in report.evaluate(fills)
 
 
@@ -302,10 +302,10 @@ def test_printed_pages_are_light_whole_and_without_the_contents(browser, pages, 
         assert page.evaluate("document.querySelectorAll('main details[open]').length") == 0
         page.emulate_media(media="print", color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        colours = page.evaluate(
+        colors = page.evaluate(
             "[...new Set([...document.querySelectorAll('svg text')].map(t => getComputedStyle(t).fill))]"
         )
-        assert "rgb(0, 0, 0)" in colours and "rgb(231, 233, 238)" not in colours
+        assert "rgb(0, 0, 0)" in colors and "rgb(231, 233, 238)" not in colors
         assert not page.locator("#contents").is_visible() and not page.locator("details.code").first.is_visible()
         summaries = page.eval_on_selector_all("details.more > summary", "found => found.map(s => s.innerText)")
         tables = page.eval_on_selector_all("details.more caption", "found => found.map(c => c.textContent)")

@@ -13,9 +13,9 @@ from command import dr_lab
 from data_folders import eyes, jpeg, picture, write_course, write_photographs
 
 from dr_lib.config import RunConfig, combine
-from dr_lib.rehearsal import rehearse
-from dr_lib.runs import Experiment
-from dr_lib.training.run import train
+from dr_lib.experiment.dry_run import plan_dry_run
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.training.run import train_run
 
 PROJECT = Path(__file__).parent.parent
 
@@ -42,6 +42,27 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     shown = subprocess.run([sys.executable, "-m", "dr_lib.cli", "--help"], capture_output=True, text=True, check=True)
     for command in ("run", "status", "report", "audit", "evaluate", "predict", "export", "make-data", "check"):
         assert command in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["predict"], "Missing argument 'CHECKPOINT'; see dr-lab predict --help"),
+        (["run", "--nope"], "No such option: --nope; see dr-lab run --help"),
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'; see dr-lab --help"),
+        (["run", "--data", "x", "--jobs", "0"], "Invalid value for '--jobs'"),
+        (["run", "--data", "x", "--jobs", "9" * 5000], "Invalid value for '--jobs'"),
+    ],
+)
+def test_misuse_is_one_line(arguments, said, capsys):
+    assert dr_lab(*arguments) == 2
+    stdout, stderr = capsys.readouterr()
+    assert not stdout and stderr.startswith(f"dr-lab: {said}") and stderr.count("\n") == 1 and len(stderr) < 2000
+
+
+def test_no_arguments_show_the_help(capsys):
+    assert dr_lab() == 0
+    assert "make-data" in capsys.readouterr().out
 
 
 def empty(path):
@@ -122,7 +143,7 @@ def test_a_file_that_is_no_image_is_refused_with_its_name(folder, capsys, settin
     assert "1_left" in line and "on_damage" in line
 
 
-def test_a_misspelt_data_file_is_refused(folder, capsys):
+def test_a_misspelled_data_file_is_refused(folder, capsys):
     assert "nothing.yaml" in refused(capsys, "run", "--data", "nothing.yaml")
 
 
@@ -147,9 +168,9 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
     assert "2 runs, 2 of them to do: time unknown" in shown and "resnet18-seed1" in shown
     # 30 photographs: 20 to train and validate on, the former as 40 px squares, the others as 36 px ones.
     stored = 128 + 16 * 40**2 * 3 + 128 + 14 * 36**2 * 3
-    assert f"pixel store {stored / 1e9:.2f} GB in cache" in shown
+    assert f"pixel cache {stored / 1e9:.2f} GB in cache" in shown
 
-    run = train(combine([Path("data.yaml")], fixed={"out_dir": "out", "name": "resnet18"}))
+    run = train_run(combine([Path("data.yaml")], fixed={"out_dir": "out", "name": "resnet18"}))
     capsys.readouterr()
     assert dr_lab(*command) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -158,8 +179,8 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
     assert lines[3][:7] == ["2", "runs,", "1", "of", "them", "to", "do:"]
 
     configs = [combine([Path("data.yaml")], fixed={"out_dir": "out", "name": name}) for name in ("resnet18", "new")]
-    done, new = rehearse(configs).runs
-    assert (done.state, rehearse(configs).store_bytes) == ("done", 0)
+    done, new = plan_dry_run(configs).runs
+    assert (done.state, plan_dry_run(configs).store_bytes) == ("done", 0)
     written = sum(file.stat().st_size for file in run.last_checkpoint.parent.iterdir())
     # Training for one epoch leaves no state before the last.
     assert new.checkpoint_bytes - new.state_bytes == pytest.approx(written, rel=0.02)
@@ -175,29 +196,29 @@ def test_what_failed_runs_have_said_does_not_steer_the_terminal(folder, monkeypa
             job.fail("\x1b[2Jreason")
         watch(jobs)
 
-    monkeypatch.setattr("dr_lib.grid.run_jobs", fail)
+    monkeypatch.setattr("dr_lib.experiment.jobs.run_jobs", fail)
     monkeypatch.setattr("dr_lib.report.build.build_report", lambda out: out)
     assert dr_lab("run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml") == 1
     shown = "".join(capsys.readouterr())
     assert "\x1b" not in shown and shown.count(r"\x1b[2J") == 3  # from the watch, the end, and the log
 
 
-def test_seeds_of_a_study_are_its_files_own(folder, capsys):
-    (folder / "study.yaml").write_text("title: T\nquestion: Q?\nvary: {batch_size: [4, 8]}\n")
-    assert "vary" in refused(capsys, "run", "--data", "data.yaml", "--out", "out", "study.yaml", "--seeds", "0,1")
+def test_seeds_of_a_sweep_are_its_files_own(folder, capsys):
+    (folder / "sweep.yaml").write_text("title: T\nquestion: Q?\nvary: {batch_size: [4, 8]}\n")
+    assert "vary" in refused(capsys, "run", "--data", "data.yaml", "--out", "out", "sweep.yaml", "--seeds", "0,1")
 
 
 def test_status_tells_from_the_folders(folder, capsys):
     assert "no runs" in refused(capsys, "status", "out")
-    Experiment(Path("out")).run("resnet18").write_status("failed", reason="out of memory")
+    ExperimentFolder(Path("out")).run("resnet18").write_status("failed", reason="out of memory")
     assert dr_lab("status", "out") == 0
     assert "resnet18: out of memory" in capsys.readouterr().out
     assert dr_lab("status", "out", "--watch") == 0
 
 
 def test_a_second_driver_is_refused_while_one_is_at_work(folder, capsys):
-    other = "import sys, time; from pathlib import Path; from dr_lib.training.lock import held\n"
-    other += "with held(Path('out/lock')): print('held', flush=True); time.sleep(60)"
+    other = "import sys, time; from pathlib import Path; from dr_lib.storage.lock import acquire_lock\n"
+    other += "with acquire_lock(Path('out/lock')): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         line = refused(capsys, "run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml")
@@ -217,7 +238,7 @@ def test_trained_network_evaluates_and_predicts(folder, capsys):
         data_dir="course", resize=40, image_size=36, batch_size=8, epochs=1, cache_dir="cache", out_dir="out",
         validation_share=0.2,
     )  # fmt: skip
-    run = train(config)
+    run = train_run(config)
     capsys.readouterr()
     assert dr_lab("evaluate", run.best_checkpoint, "--data", "data.yaml", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
@@ -290,7 +311,7 @@ def batch(folder):
         sys.executable, "-m", "dr_lib.cli", "run", "--data", "data.yaml", "--out", "out", "--jobs", "2",
         "--set", "checkpoint_minutes=0.01", "--set", "epochs=15", "first.yaml", "second.yaml",
     ]  # fmt: skip
-    return command, [Experiment(folder / "out").run(name) for name in ("first", "second")]
+    return command, [ExperimentFolder(folder / "out").run(name) for name in ("first", "second")]
 
 
 def wait_until(true, seconds=300):

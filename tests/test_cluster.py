@@ -17,39 +17,39 @@ import safetensors.torch
 import torch
 from data_folders import eyes, write_course, write_photographs
 
-from dr_lib.cluster.board import Board, Ended, Superseded
-from dr_lib.cluster.connection import Cluster, while_it_lasts
-from dr_lib.cluster.parcels import PIECE, Parcels, fetch, outgoing, send
-from dr_lib.engines import workforce
 from dr_lib.errors import InputError
-from dr_lib.job import Job
-from dr_lib.runs import Experiment
-from dr_lib.status import Standing
+from dr_lib.experiment.backend import open_backend
+from dr_lib.experiment.job import Job
+from dr_lib.experiment.ray.connection import Cluster, while_it_lasts
+from dr_lib.experiment.ray.coordinator import Coordinator, Ended, Superseded
+from dr_lib.experiment.ray.parcels import PIECE, Parcels, fetch, outgoing, send
+from dr_lib.experiment.status import RunStatus
+from dr_lib.storage.folders import ExperimentFolder
 
 pytestmark = pytest.mark.cluster
 
 
 def test_the_newest_attempt_alone_is_listened_to(tmp_path):
-    board = Board(tmp_path)
-    assert board.begin("run#0") == (1, None)
-    assert board.tell("run#0", 1, Standing("run", "running")) is False
-    assert board.begin("run#0") == (2, None)
+    board = Coordinator(tmp_path)
+    assert board.start("run#0") == (1, None)
+    assert board.tell("run#0", 1, RunStatus("run", "running")) is False
+    assert board.start("run#0") == (2, None)
     with pytest.raises(Superseded, match="attempt 1 at run#0"):
-        board.tell("run#0", 1, Standing("run", "running", epoch=9))
+        board.tell("run#0", 1, RunStatus("run", "running", epoch=9))
     for late in (lambda: board.end("run#0", 1, Ended("done")), lambda: board.accept("run#0", 1)):
         with pytest.raises(Superseded):
             late()
-    assert board.news() == {"run#0": Standing("run", "running")} and board.news() == {}
+    assert board.news() == {"run#0": RunStatus("run", "running")} and board.news() == {}
     board.stop()
-    assert board.tell("run#0", 2, Standing("run", "running")) is True
+    assert board.tell("run#0", 2, RunStatus("run", "running")) is True
     board.end("run#0", 2, Ended("done"))
-    assert board.begin("run#0") == (3, Ended("done"))
+    assert board.start("run#0") == (3, Ended("done"))
     board.forget("run#0")
-    assert board.begin("run#0") == (1, None)
+    assert board.start("run#0") == (1, None)
 
 
 def a_run_folder(experiment):
-    folder = Experiment(experiment).run("run")
+    folder = ExperimentFolder(experiment).run("run")
     folder.last_checkpoint.parent.mkdir(parents=True)
     folder.last_checkpoint.write_bytes(os.urandom(PIECE + 5))
     folder.best_checkpoint.write_bytes(b"best")
@@ -97,13 +97,13 @@ def test_parcels_do_not_leave_the_experiment(tmp_path, path):
 )
 def test_options_that_do_not_fit_are_refused(name, options, told):
     options = {"address": None, "parallel": 1, "threads": None, "timeout": None} | options
-    with pytest.raises(InputError, match=told), workforce(name, **options):
+    with pytest.raises(InputError, match=told), open_backend(name, **options):
         pass
 
 
 def test_a_job_asks_for_what_it_needs(monkeypatch):
-    from dr_lib.cluster.connection import Machine
-    from dr_lib.cluster.engine import demand_of, threads_in
+    from dr_lib.experiment.ray.connection import Machine
+    from dr_lib.experiment.ray.ray_backend import demand_of, threads_in
 
     assert demand_of({"device": "auto", "devices": 4}, 8, gpus=True) == {"num_cpus": 8, "num_gpus": 4}
     assert demand_of({"device": "cpu"}, 8, gpus=True) == {"num_cpus": 8, "num_gpus": 0}
@@ -129,7 +129,7 @@ def nodes():
     """A cluster of two nodes with a processor each; Ray's helper leaves sockets and processes to the collector."""
     from ray.cluster_utils import Cluster
 
-    import dr_lib.cluster.connection as connection
+    import dr_lib.experiment.ray.connection as connection
 
     os.environ.update(QUIET)
     with connection._quick_start(True):
@@ -143,7 +143,7 @@ def nodes():
 @pytest.fixture(scope="module")
 def connection(nodes):
     """Connected to the cluster, whose workers pretend."""
-    from dr_lib.cluster.connection import connected
+    from dr_lib.experiment.ray.connection import connected
 
     hook = {
         "worker_process_setup_hook": "pretended_runs.pretend",
@@ -154,18 +154,18 @@ def connection(nodes):
 
 
 def a_job(experiment, title, kind, **more):
-    folder = Experiment(experiment).run(title)
+    folder = ExperimentFolder(experiment).run(title)
     parameters = {"out_dir": str(experiment), "epochs": 2, "device": "cpu"}
     return Job(title, kind, parameters, folder, **more)
 
 
 def run(cluster, experiment, jobs, watch=lambda jobs: None, *, shared=True, timeout=None, retries=0):
-    from dr_lib.cluster.engine import RayEngine
-    from dr_lib.grid import run_jobs
+    from dr_lib.experiment.jobs import run_jobs
+    from dr_lib.experiment.ray.ray_backend import RayEngine
 
     engine = RayEngine(cluster, experiment, threads=1, timeout=timeout)
     if not shared:
-        Experiment(experiment).token.unlink()
+        ExperimentFolder(experiment).token.unlink()
     run_jobs(jobs, 1, watch, retries=retries, engine=engine)
 
 
@@ -255,9 +255,9 @@ def test_an_interrupt_stops_what_runs_and_what_waits(connection, tmp_path):
 
 
 def test_photographs_are_decoded_by_all_nodes_into_the_same_store(connection, tmp_path, monkeypatch):
-    from dr_lib.cluster import decoding
     from dr_lib.config import RunConfig
     from dr_lib.data.prepare import prepare_data
+    from dr_lib.experiment.ray import decoding
 
     monkeypatch.setattr(decoding, "_SMALLEST_SHARE", 15)
     training, testing = eyes(range(1, 21)), eyes(range(21, 31))
@@ -317,11 +317,11 @@ TRAIN_HERE = """
 import sys
 from pathlib import Path
 from dr_lib.config import combine
-from dr_lib.seeds import with_seeds
-from dr_lib.training.run import train
+from dr_lib.experiment.seeds import with_seeds
+from dr_lib.training.run import train_run
 config = combine([Path(sys.argv[1])], fixed={"out_dir": sys.argv[2], "name": "resnet18"})
 for one in with_seeds([config], [int(seed) for seed in sys.argv[3].split(",")]):
-    train(one)
+    train_run(one)
 """
 
 
@@ -386,7 +386,7 @@ def test_eight_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(para
     def at_work():
         """The runs that are being trained on the node that is to die."""
         commands = [command_of(process) for process in psutil.Process(raylet).children(recursive=True)]
-        folders = [folder for folder in Experiment(tmp_path / "ray").runs() if folder.last_checkpoint.exists()]
+        folders = [folder for folder in ExperimentFolder(tmp_path / "ray").runs() if folder.last_checkpoint.exists()]
         return [f for f in folders if not f.done and any(str(f.notebook) in command for command in commands)]
 
     process = driver(params, tmp_path / "ray", seeds, "--address", nodes.address)
@@ -397,22 +397,22 @@ def test_eight_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(para
     assert process.returncode == 0, said + errors
     assert f"{victim.name}: running" in said and "begun again on" in said, said
     train_here(params, tmp_path / "here", seeds)
-    runs = list(Experiment(tmp_path / "ray").runs())
+    runs = list(ExperimentFolder(tmp_path / "ray").runs())
     assert len(runs) == 8
     for folder in runs:
-        assert_same_results(folder, Experiment(tmp_path / "here").run(folder.name))
+        assert_same_results(folder, ExperimentFolder(tmp_path / "here").run(folder.name))
         # The notebook of a run that is moved is executed anew; the training in it ends once.
         assert folder.log.read_text().count("chosen by val_kappa") == 1
         assert folder.page.exists() and folder.read_status()["state"] == "done"
     assert "going on after epoch" in victim.log.read_text()
-    assert Experiment(tmp_path / "ray").report.exists()
+    assert ExperimentFolder(tmp_path / "ray").report.exists()
 
 
 @pytest.mark.slow
 @pytest.mark.notebooks
 def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_nothing_behind(params, tmp_path, driver):
     """Ctrl-C, then ``kill -9``, then the same command to the end."""
-    folder = Experiment(tmp_path / "ray").run("resnet18")
+    folder = ExperimentFolder(tmp_path / "ray").run("resnet18")
 
     def nothing_left(process):
         """Whether all that the driver had started has gone; the group tells, and the run's folder."""
@@ -443,8 +443,8 @@ def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_n
     assert process.returncode == 0, said + errors
     assert nothing_left(process)
     train_here(params, tmp_path / "here", "0,1")
-    for folder in Experiment(tmp_path / "ray").runs():
-        assert_same_results(folder, Experiment(tmp_path / "here").run(folder.name))
+    for folder in ExperimentFolder(tmp_path / "ray").runs():
+        assert_same_results(folder, ExperimentFolder(tmp_path / "here").run(folder.name))
 
 
 def _belongs(process, group, folder):
@@ -491,7 +491,7 @@ def test_a_port_of_another_program_is_named_at_once(monkeypatch, answer, said):
         thread = threading.Thread(target=serve)
         thread.start()
         options = {"address": address, "parallel": 1, "threads": None, "timeout": None}
-        with pytest.raises(InputError, match=said), workforce("ray", **options):
+        with pytest.raises(InputError, match=said), open_backend("ray", **options):
             pass
         thread.join()
 
@@ -499,8 +499,8 @@ def test_a_port_of_another_program_is_named_at_once(monkeypatch, answer, said):
 def test_a_cluster_that_is_lost_is_one_line_and_its_runs_are_interrupted(tmp_path):
     import ray
 
-    from dr_lib.cluster.engine import RayEngine
     from dr_lib.errors import Failure
+    from dr_lib.experiment.ray.ray_backend import RayEngine
 
     class Lost:
         """The handle of an actor whose machine has gone."""
@@ -511,7 +511,7 @@ def test_a_cluster_that_is_lost_is_one_line_and_its_runs_are_interrupted(tmp_pat
     engine, one = RayEngine.__new__(RayEngine), a_job(tmp_path, "run", "works", state="running")
     engine._board, engine._keys, engine._jobs, engine._cluster = Lost(), {}, {}, Cluster()
     with pytest.raises(Failure, match=r"^the Ray cluster is lost \(.*\); the same command goes on"):
-        engine.look_after([one])
+        engine.poll([one])
     with pytest.raises(Failure):
         engine.stop([one])
     assert one.state == "interrupted"
@@ -521,7 +521,7 @@ def test_a_cluster_that_is_lost_is_one_line_and_its_runs_are_interrupted(tmp_pat
 
 def test_a_token_that_is_there_is_used(tmp_path):
     (tmp_path / ".ray").mkdir()
-    code = "import os, dr_lib.cluster.connection; print(os.environ.get('RAY_AUTH_MODE'))"
+    code = "import os, dr_lib.experiment.ray.connection; print(os.environ.get('RAY_AUTH_MODE'))"
 
     def mode(**more):
         plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
@@ -537,8 +537,8 @@ def test_a_token_that_is_there_is_used(tmp_path):
 def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
     import ray
 
-    from dr_lib.cluster import connection
     from dr_lib.errors import Failure
+    from dr_lib.experiment.ray import connection
 
     class Context:
         gcs_address = "127.0.0.1:9"

@@ -7,12 +7,12 @@ import pytest
 from data_folders import picture
 from torchvision import transforms
 
-from dr_lib.config import DATA_PARAMETERS, SQUARE_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
+from dr_lib.config import CROP_PARAMETERS, DATA_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
 from dr_lib.data.augmentations import build_augmentations
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
-from dr_lib.plan import plan_runs
-from dr_lib.studies import expand, read_study
+from dr_lib.experiment.plan import plan_runs
+from dr_lib.experiment.sweeps import expand, read_sweep
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
 from dr_lib.training.schedules import scaled_learning_rate
 
@@ -166,7 +166,7 @@ def test_notebook_and_config_name_the_same_parameters_in_the_same_order():
 
 def test_the_other_notebooks_name_what_their_work_uses():
     notebooks = PARAMS.parent / "notebooks"
-    assert set(parameters_of(notebooks / "audit.ipynb")) == {*DATA_PARAMETERS, *SQUARE_PARAMETERS, "out_dir"}
+    assert set(parameters_of(notebooks / "audit.ipynb")) == {*DATA_PARAMETERS, *CROP_PARAMETERS, "out_dir"}
     assert set(parameters_of(notebooks / "pretrain.ipynb")) == set(PRETRAINING_PARAMETERS)
     assert {*DATA_PARAMETERS, *PRETRAINING_PARAMETERS} <= set(RunConfig.model_fields)
 
@@ -215,9 +215,9 @@ def test_a_run_is_one_folder_below_the_experiments(tmp_path, name):
             plan_runs(PARAMS / "data" / "demo.yaml", [file], recipe=None, assignments=[], out_dir=tmp_path)
 
 
-def test_runs_of_a_study_are_folders_below_the_experiments(tmp_path):
+def test_runs_of_a_sweep_are_folders_below_the_experiments(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text('title: a\nquestion: b\nvary: {pretrained_weights: ["..", ".", "../w.pt", "w.pt"]}\n')
-    _, configs = expand(read_study(file), [], ["pretrained=true"], "out")
+    _, configs = expand(read_sweep(file), [], ["pretrained=true"], "out")
     for config in configs:
         assert RunConfig.from_mapping(config.model_dump()).run_name == config.name

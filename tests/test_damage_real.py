@@ -13,9 +13,9 @@ from data_folders import jpeg, picture, real_data
 from PIL import Image
 
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.isolation import Died, isolated
-from dr_lib.data.jpeg import CORRUPT, INTACT, NO_END_MARKER, NO_IMAGE, TRUNCATED, UNREADABLE, VERDICTS, judge
+from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, NO_IMAGE, TRUNCATED, UNREADABLE, VERDICTS, inspect
 from dr_lib.data.jpeg_structure import MARKER
+from dr_lib.system.process_pool import WorkerDied, map_in_workers
 
 OF_THE_SAME_PIXELS = ("cut", "flipped in the scan", "flipped in the end marker", "hole", "tail", "png RGB")
 """Damage that leaves sizes and tables as they were."""
@@ -74,7 +74,7 @@ def flip(data, at, rng):
 def judge_case(case):
     """Judge one damaged file; returns the verdict, whether it is honest, and the process's peak memory in MB."""
     damage, data, whole = case
-    judged = judge(data)
+    judged = inspect(data)
     found, honest = judged.verdict, True
     assert (judged.pixels is None) == (found.verdict == UNREADABLE)
     if damage.startswith(OF_THE_SAME_PIXELS) and judged.pixels is not None:
@@ -104,10 +104,10 @@ def judge_all(cases, tmp_path):
     noise = tmp_path / "noise"
     counts, cases = Counter(), list(cases)
     numbered = [(f"{damage}#{number}", data, whole) for number, (damage, data, whole) in enumerate(cases)]
-    for (damage, *_), answer in isolated(
+    for (damage, *_), answer in map_in_workers(
         judge_case, numbered, workers=2, timeout=60, initializer=hear, initargs=(str(noise),)
     ):
-        assert not isinstance(answer, Died), f"{damage}: {answer.reason}"
+        assert not isinstance(answer, WorkerDied), f"{damage}: {answer.reason}"
         found, honest, megabytes = answer
         assert honest, f"{damage}: {found}"
         assert found.verdict in VERDICTS and 0 <= found.lost <= 1 and megabytes < 1000
@@ -200,5 +200,5 @@ def test_the_largest_sizes_that_are_decoded_stay_below_a_gigabyte(tmp_path, opti
 
 def test_what_is_no_photograph_is_told_from_a_damaged_one():
     whole = jpeg(picture())
-    assert judge(b"<html>" + whole).verdict.detail.startswith(NO_IMAGE)
-    assert judge(whole[:50]).verdict.detail.startswith(NO_IMAGE) is False
+    assert inspect(b"<html>" + whole).verdict.detail.startswith(NO_IMAGE)
+    assert inspect(whole[:50]).verdict.detail.startswith(NO_IMAGE) is False

@@ -10,7 +10,7 @@ from data_folders import jpeg, picture, real_data
 from PIL import Image, ImageFile
 
 from dr_lib.data.decoding import Header, decode_as_stored, decode_noted, decode_rgb, decode_strictly, read_header
-from dr_lib.data.jpeg import judge
+from dr_lib.data.inspection import inspect
 
 SIZES = [(1, 1), (2, 3), (7, 5), (8, 8), (9, 17), (33, 16), (65, 63), (100, 99), (255, 1), (1, 255), (333, 217)]
 OPTIONS = [
@@ -107,7 +107,7 @@ def test_other_formats_come_as_from_pillow(form, mode, options):
 
 @pytest.mark.parametrize("form", ["png", "tiff"])
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
-def test_grey_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(form, bits):
+def test_gray_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(form, bits):
     ramp = np.linspace(0, 2**bits - 1, 70 * 45).reshape(45, 70).astype(np.uint16)
     stream = BytesIO()
     Image.fromarray(ramp).save(stream, form)
@@ -115,7 +115,7 @@ def test_grey_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(form, bits):
     assert pixels.dtype == np.uint8 and pixels.shape == (45, 70, 3) and f"{bits} bits in use" in note
     for channel in range(3):
         np.testing.assert_array_equal(pixels[..., channel], ramp >> (bits - 8))
-    judged = judge(stream.getvalue())
+    judged = inspect(stream.getvalue())
     assert judged.verdict.detail == note and judged.verdict.verdict == "intact"
     np.testing.assert_array_equal(judged.pixels, pixels)
 
@@ -132,7 +132,7 @@ def test_samples_without_a_known_white_are_refused(mode, name):
     data = encode("tiff", mode=mode)
     with pytest.raises(ValueError, match=name):
         decode_rgb(data)
-    verdict = judge(data).verdict
+    verdict = inspect(data).verdict
     assert verdict.verdict == "unreadable" and name in verdict.detail and "save it with" in verdict.detail
 
 
@@ -183,12 +183,12 @@ def test_color_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(mode, write, bits
     pixels, note = decode_noted(data)
     np.testing.assert_array_equal(pixels, expected[..., [0, 0, 0]] if mode == "LA" else expected)
     assert f"16-bit color, {bits} bits in use" in note
-    assert judge(data).verdict.detail == note and judge(data).mode == read_header(data).mode == f"{mode};16"
+    assert inspect(data).verdict.detail == note and inspect(data).mode == read_header(data).mode == f"{mode};16"
 
 
 def test_planes_of_16_bits_that_pillow_misreads_are_refused():
     samples = np.random.default_rng(0).integers(0, 2**12, (40, 30, 3), np.uint16)
-    found = judge(deep_tiff(samples.transpose(2, 0, 1), planarconfig="separate")).verdict
+    found = inspect(deep_tiff(samples.transpose(2, 0, 1), planarconfig="separate")).verdict
     assert found.verdict == "unreadable" and "planes of 16 bits" in found.detail
 
 
@@ -272,14 +272,14 @@ def test_strict_decoding_says_what_pillow_does_not():
         whole = encode("jpeg", mode=mode)
         header = read_header(whole)
         np.testing.assert_array_equal(decode_strictly(whole, header), by_pillow(whole))
-        grey_below = whole[: len(whole) - 500] + b"\xff\xd9"
+        gray_below = whole[: len(whole) - 500] + b"\xff\xd9"
         with pytest.raises(ValueError, match="premature end of data segment"):
-            decode_strictly(grey_below, header)
-        np.testing.assert_array_equal(decode_rgb(grey_below), by_pillow(grey_below))  # Pillow is content with it
-        stored = decode_as_stored(grey_below, header)
+            decode_strictly(gray_below, header)
+        np.testing.assert_array_equal(decode_rgb(gray_below), by_pillow(gray_below))  # Pillow is content with it
+        stored = decode_as_stored(gray_below, header)
         assert stored.shape == (45, 70, {"RGB": 3, "L": 1, "CMYK": 4}[mode])
         if mode == "RGB":
-            np.testing.assert_array_equal(stored, by_pillow(grey_below))
+            np.testing.assert_array_equal(stored, by_pillow(gray_below))
 
 
 @pytest.mark.real

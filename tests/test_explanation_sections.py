@@ -12,16 +12,17 @@ from data_folders import jpeg, picture
 from experiment_factory import EVIL_NAME, made_up_audit, photograph_table, recorded, write_run
 
 from dr_lib.config import RunConfig
-from dr_lib.data.normalisation import Normalisation
+from dr_lib.data.normalization import Normalization
+from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.report import pictures
-from dr_lib.report.cases import best_run, false_alarms, missed, surest, worst_first
 from dr_lib.report.collect import collect
+from dr_lib.report.examples import best_run, false_alarms, missed, surest, worst_first
+from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.sections.explanations import looked_at, where_hottest
 from dr_lib.report.sections.mistakes import worst_mistakes
-from dr_lib.report.study import Study
-from dr_lib.runs import Experiment
-from dr_lib.seals import write_sealed_json
-from dr_lib.training.checkpoint import load_trained, new_head, new_network, save_network
+from dr_lib.storage.checksums import write_sealed_json
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.training.checkpoint import save_network
 
 TEXT_ONLY = re.compile(r"<[^>]*>")
 
@@ -58,7 +59,7 @@ def home(tmp_path_factory):
     data = {"data_dir": str(home / "photos"), "image_size": 64, "resize": 72}
     for number, model in enumerate(("resnet18", "resnet34")):
         run = write_run(home / "lab", table, model, parameters=data, luck=number, skill=1.0)
-        folder = Experiment(home / "lab").run(run.name)
+        folder = ExperimentFolder(home / "lab").run(run.name)
         predictions = folder.read_predictions()
         # All of grade 1 are answered wrong, and the one with the evil name without a doubt, on the other side of 2.
         ones = predictions.grade == 1
@@ -71,31 +72,31 @@ def home(tmp_path_factory):
         config = RunConfig.from_mapping(collect(home / "lab").runs[number].parameters)
         folder.best_checkpoint.parent.mkdir()
         save_network(
-            folder.best_checkpoint, new_network(config), new_head(config), Normalisation.fit("imagenet", [], 64), config
+            folder.best_checkpoint, new_network(config), new_head(config), Normalization.fit("imagenet", [], 64), config
         )
         recorded(run)
     return home
 
 
 @pytest.fixture(scope="module")
-def study(home) -> Study:
+def experiment(home) -> ExperimentResults:
     return collect(home / "lab")
 
 
 @pytest.fixture(scope="module")
-def looked(study):
-    return looked_at(study).data
+def looked(experiment):
+    return looked_at(experiment).data
 
 
 @pytest.fixture(scope="module")
-def mistakes(study):
-    return worst_mistakes(study).data
+def mistakes(experiment):
+    return worst_mistakes(experiment).data
 
 
-def test_each_grade_has_its_surest_right_and_wrong_answer(study, looked):
+def test_each_grade_has_its_surest_right_and_wrong_answer(experiment, looked):
     assert looked.count("<figure") == 2
     for run, figure in zip(
-        sorted(study.done, key=lambda run: run.model),
+        sorted(experiment.done, key=lambda run: run.model),
         re.findall(r"<figure.*?</figure>", looked, re.DOTALL),
         strict=True,
     ):
@@ -118,8 +119,8 @@ def test_each_grade_has_its_surest_right_and_wrong_answer(study, looked):
                 assert cell.count("<img") == 2
 
 
-def test_a_grade_without_right_answers_says_so(study, looked):
-    ones = int((study.done[0].predictions.grade == 1).sum())
+def test_a_grade_without_right_answers_says_so(experiment, looked):
+    ones = int((experiment.done[0].predictions.grade == 1).sum())
     assert ones > 1
     rows = re.findall(r'<tr role="row">.*?</tr>', looked, re.DOTALL)
     said = [text_of(row) for row in rows if " 1 mild " in text_of(row)]
@@ -144,8 +145,8 @@ def test_the_caption_says_how_coarse_it_is(looked):
     assert "has 2 × 2 places" in text and "where, not what" in text
 
 
-def test_mistakes_are_counted_with_their_patients(study, mistakes):
-    rows, text = best_run(study).predictions, text_of(mistakes)
+def test_mistakes_are_counted_with_their_patients(experiment, mistakes):
+    rows, text = best_run(experiment).predictions, text_of(mistakes)
     sick, well = rows[rows.grade >= 2], rows[rows.grade < 2]
     for word, group, wrong in (
         ("Missed", sick, sick[sick.predicted < 2]),
@@ -160,8 +161,8 @@ def test_mistakes_are_counted_with_their_patients(study, mistakes):
         assert list(found.groups()) == [str(value) for value in expected]
 
 
-def test_the_worst_mistakes_come_first_and_say_who_else_makes_them(study, mistakes):
-    rows = best_run(study).predictions
+def test_the_worst_mistakes_come_first_and_say_who_else_makes_them(experiment, mistakes):
+    rows = best_run(experiment).predictions
     for gallery, wrong in zip(
         re.findall(r"<figure.*?</figure>", mistakes, re.DOTALL), (missed, false_alarms), strict=True
     ):
@@ -174,7 +175,7 @@ def test_the_worst_mistakes_come_first_and_say_who_else_makes_them(study, mistak
         first = wanted[0]
         same = sum(
             int(run.predictions.set_index("image").predicted[first["image"]]) == first["predicted"]
-            for run in study.done
+            for run in experiment.done
         )
         assert f"by {same} of 2 runs" in text_of(gallery.split('class="shot"')[1])
 
@@ -184,34 +185,36 @@ def test_names_from_files_are_text(looked, mistakes):
         assert EVIL_NAME in unescape(html) and "<script" not in html
 
 
-def test_the_same_study_gives_the_same_page_of_modest_size(study, looked, mistakes):
-    assert looked_at(study).data == looked and worst_mistakes(study).data == mistakes
+def test_the_same_sweep_gives_the_same_page_of_modest_size(experiment, looked, mistakes):
+    assert looked_at(experiment).data == looked and worst_mistakes(experiment).data == mistakes
     assert len(looked) + len(mistakes) < 1_500_000
 
 
-def test_photographs_are_decoded_once_for_all_networks(study, monkeypatch):
-    opened, pixels = [], pictures.pixels_apart
+def test_photographs_are_decoded_once_for_all_networks(experiment, monkeypatch):
+    opened, pixels = [], pictures.pixels_isolated
     monkeypatch.setattr(
-        pictures, "pixels_apart", lambda photographs, image, *rest: opened.append(image) or pixels(photographs, image)
+        pictures,
+        "pixels_isolated",
+        lambda photographs, image, *rest: opened.append(image) or pixels(photographs, image),
     )
-    looked_at(study)
+    looked_at(experiment)
     assert opened and len(set(opened)) == len(opened)
 
 
-def test_what_is_out_of_reach_is_said(study, home, tmp_path, monkeypatch):
-    checkpoint = Experiment(study.path).run("resnet18").best_checkpoint
+def test_what_is_out_of_reach_is_said(experiment, home, tmp_path, monkeypatch):
+    checkpoint = ExperimentFolder(experiment.path).run("resnet18").best_checkpoint
     whole = checkpoint.read_bytes()
     try:
         for damage in (lambda: checkpoint.write_bytes(whole[:1000]), checkpoint.unlink):
             damage()
-            html = looked_at(study).data
+            html = looked_at(experiment).data
             assert "cannot be shown: its network is not on this machine" in html and html.count("<figure") == 1
     finally:
         checkpoint.write_bytes(whole)
     labels = (home / "photos" / "test_label.csv").read_text()
     try:
         (home / "photos" / "test_label.csv").write_text(labels.translate(str.maketrans("01", "10")))
-        assert "not on this machine" in looked_at(study).data and "<img" not in looked_at(study).data
+        assert "not on this machine" in looked_at(experiment).data and "<img" not in looked_at(experiment).data
     finally:
         (home / "photos" / "test_label.csv").write_text(labels)
     write_run(tmp_path, photograph_table(60))
@@ -222,13 +225,13 @@ def test_what_is_out_of_reach_is_said(study, home, tmp_path, monkeypatch):
     assert "Missed: " in worst_mistakes(nowhere).data and "<img" not in worst_mistakes(nowhere).data
 
 
-def test_transformers_are_said_to_have_no_map(study, monkeypatch):
+def test_transformers_are_said_to_have_no_map(experiment, monkeypatch):
     def transformer(path):
         trained = load_trained(path)
         return replace(trained, config=trained.config.model_copy(update={"model": "vit_b_16"}))
 
-    monkeypatch.setattr("dr_lib.training.checkpoint.load_trained", transformer)
-    html = looked_at(study).data
+    monkeypatch.setattr("dr_lib.models.trained.load_trained", transformer)
+    html = looked_at(experiment).data
     assert html.count("vit_b_16 has no convolutional map") == 2 and "<figure" not in html
 
 
@@ -239,7 +242,7 @@ def test_without_a_finished_run_there_is_nothing_to_show(tmp_path):
 
 
 def test_a_perfect_run_makes_no_mistakes(tmp_path):
-    folder = Experiment(tmp_path).run(write_run(tmp_path, photograph_table(60)).name)
+    folder = ExperimentFolder(tmp_path).run(write_run(tmp_path, photograph_table(60)).name)
     rows = folder.read_predictions()
     folder.write_predictions(rows.assign(predicted=rows.grade))
     recorded(folder.path)
@@ -264,7 +267,7 @@ def test_cases_of_a_small_table():
 
 
 @pytest.mark.parametrize(
-    ("at", "words"), [((2, 3), "upper left"), ((32, 32), "centre"), ((30, 60), "right"), ((60, 30), "lower middle")]
+    ("at", "words"), [((2, 3), "upper left"), ((32, 32), "center"), ((30, 60), "right"), ((60, 30), "lower middle")]
 )
 def test_the_hottest_place_has_a_name(at, words):
     heat = np.full((64, 64), 0.2)

@@ -14,17 +14,17 @@ from PIL import Image
 
 from dr_lib import PROBABILITIES
 from dr_lib.config import RunConfig
-from dr_lib.data.dataset import RetinopathyDataset
+from dr_lib.data.crop_dataset import CropDataset
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.evaluation.neighbours import features
-from dr_lib.exploration import pictures
-from dr_lib.exploration.opened import Case, OpenedRun, finished_run
-from dr_lib.exploration.panel import Panel
-from dr_lib.exploration.training_cases import TrainingCases, as_tested
-from dr_lib.explore import Exploration
-from dr_lib.latest import finished_experiments
-from dr_lib.training.run import train
+from dr_lib.evaluation.neighbors import features
+from dr_lib.explore import figures as pictures
+from dr_lib.explore.cells import ExploredRun
+from dr_lib.explore.loaded_run import Case, LoadedRun, finished_run
+from dr_lib.explore.neighbor_index import NeighborIndex, as_tested
+from dr_lib.explore.panel import Panel
+from dr_lib.storage.find_experiments import finished_experiments
+from dr_lib.training.run import train_run
 
 EVIL = "<script>alert(1)</script>_left"
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
         "plain": {},
         "views": {"test_time_augmentation": "Flips", "seed": 1, "epochs": 1},
     }.items():
-        train(
+        train_run(
             RunConfig(
                 data_dir=str(folder / "photographs"), cache_dir=str(folder / "cache"), name=name,
                 out_dir=str(folder / "reports" / "two"), resize=48, image_size=40, batch_size=8, epochs=7,
@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 
 
 def opened(folder, name="plain"):
-    return OpenedRun.open(finished_run(folder / "reports" / "two", name), progress=False)
+    return LoadedRun.open(finished_run(folder / "reports" / "two", name), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def run(folder):
 
 @pytest.fixture(scope="module")
 def cases(run):
-    return TrainingCases.of(run)
+    return NeighborIndex.of(run)
 
 
 def read(html):
@@ -87,17 +87,17 @@ def test_worst_mistakes_come_first(run):
         [("a", 0, 0, 0.9), ("b", 0, 2, 0.5), ("c", 4, 0, 0.4), ("d", 2, 0, 0.6), ("e", 1, 0, 0.99)],
         columns=["image", "grade", "predicted", "p0"],
     ).assign(p1=0.0, p2=0.0, p3=0.0, p4=0.0, patient="1")
-    changed = OpenedRun(run.folder, run.network, run.data, table)
+    changed = LoadedRun(run.folder, run.network, run.data, table)
     assert changed.worst_mistakes().image.tolist() == ["c", "d", "b", "e"]
     assert changed.case().image == "c"
-    right = OpenedRun(run.folder, run.network, run.data, table.head(1))
+    right = LoadedRun(run.folder, run.network, run.data, table.head(1))
     assert right.case().image == "a"
 
 
 def test_photographs_are_listed_as_people_count(run):
     names = [f"{number}_{side}" for number in (1, 2, 10, 100) for side in ("left", "right")] + ["b", "c10"]
     mixed = run.predictions.head(1).loc[[0] * len(names)].assign(image=sorted(names))
-    assert OpenedRun(run.folder, run.network, run.data, mixed).by_name().image.tolist() == names
+    assert LoadedRun(run.folder, run.network, run.data, mixed).by_name().image.tolist() == names
 
 
 def test_the_other_eye_is_found_in_whatever_split(run):
@@ -115,16 +115,16 @@ def test_the_other_eye_is_found_in_whatever_split(run):
 @pytest.mark.parametrize("name", ["plain", "views"])
 def test_training_cases_are_what_the_network_makes_of_them(folder, name):
     run = opened(folder, name)
-    cases = TrainingCases.of(run)
+    cases = NeighborIndex.of(run)
     assert cases.table["image"].tolist() == run.data.split("train")["image"].tolist()
     assert cases.features.shape == (len(cases.table), 512) and cases.features.dtype == np.float32
     # The same by torch's own loader: the squares of training, as testing sees them.
-    squares = RetinopathyDataset(run.data, "train", TrainTransform.of(run.config)).squares
+    crops = CropDataset(run.data, "train", TrainTransform.of(run.config)).crops
     for row in (0, 5):
-        seen = as_tested(squares.read(cases.table["image"][row]), run.config)
+        seen = as_tested(crops.read(cases.table["image"][row]), run.config)
         assert seen.shape == EvalTransform.of(run.config).shape
         views = seen[None] if seen.ndim == 3 else seen
-        images = run.network.normalisation(torch.from_numpy(np.array(views)))
+        images = run.network.normalization(torch.from_numpy(np.array(views)))
         alone = features(run.network.model, [(image[None], torch.zeros(1)) for image in images]).mean(axis=0)
         np.testing.assert_allclose(cases.features[row], alone, rtol=1e-3, atol=1e-5)
         # A training photograph is the one nearest to itself.
@@ -142,19 +142,19 @@ def test_without_another_size_testing_sees_the_training_square_itself(run):
 def test_features_are_kept_until_network_or_photographs_change(folder, run, cases, tmp_path, monkeypatch):
     made = []
     step = lambda done, total: made.append((done, total))  # noqa: E731
-    again = TrainingCases.of(run, step)
+    again = NeighborIndex.of(run, step)
     assert made == []
     np.testing.assert_array_equal(again.features, cases.features)
-    (kept,) = [path for path in run.data.survey.folder.glob("features-*.npz") if _of(path, cases.features)]
+    (kept,) = [path for path in run.data.scanner.folder.glob("features-*.npz") if _of(path, cases.features)]
     kept.write_bytes(kept.read_bytes()[:2000])  # as after a full disk
-    np.testing.assert_array_equal(TrainingCases.of(run, step).features, cases.features)
+    np.testing.assert_array_equal(NeighborIndex.of(run, step).features, cases.features)
     assert made[-1] == (len(cases.table), len(cases.table)) and _of(kept, cases.features)
     made.clear()
-    fewer = OpenedRun(run.folder, run.network, _other_data(run), run.predictions)
-    assert len(TrainingCases.of(fewer, step).table) == len(cases.table) - 1 and made
+    fewer = LoadedRun(run.folder, run.network, _other_data(run), run.predictions)
+    assert len(NeighborIndex.of(fewer, step).table) == len(cases.table) - 1 and made
     made.clear()
-    monkeypatch.setattr("dr_lib.exploration.training_cases.METHOD", 99)
-    TrainingCases.of(run, step)
+    monkeypatch.setattr("dr_lib.explore.neighbor_index.METHOD", 99)
+    NeighborIndex.of(run, step)
     assert made
 
 
@@ -167,7 +167,7 @@ def _other_data(run):
     table = run.data.table
     first = table.index[table["split"] == "train"][0]
     return type(run.data)(
-        table.drop(index=first), run.data.photographs, run.data.decisions, "another", run.data.survey, run.data.stored
+        table.drop(index=first), run.data.photographs, run.data.decisions, "another", run.data.scanner, run.data.stored
     )
 
 
@@ -175,9 +175,9 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_a_word(run, cases, mon
     def full(path, write):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dr_lib.exploration.training_cases.write_with", full)
-    monkeypatch.setattr("dr_lib.exploration.training_cases.METHOD", 100)
-    np.testing.assert_array_equal(TrainingCases.of(run).features, cases.features)
+    monkeypatch.setattr("dr_lib.explore.neighbor_index.write_with", full)
+    monkeypatch.setattr("dr_lib.explore.neighbor_index.METHOD", 100)
+    np.testing.assert_array_equal(NeighborIndex.of(run).features, cases.features)
     assert "are not kept (No space left on device)" in caplog.text
 
 
@@ -193,7 +193,7 @@ def test_bars_are_as_long_as_probabilities_and_name_answer_and_truth():
 
 def test_draws_are_those_that_training_makes(run):
     """A training photograph: what the run's own data set gives in that epoch."""
-    dataset = RetinopathyDataset(run.data, "train", TrainTransform.of(run.config), seed=run.config.seed)
+    dataset = CropDataset(run.data, "train", TrainTransform.of(run.config), seed=run.config.seed)
     image = dataset.table["image"][3]
     html = pictures.draws(image, run.pixels(image), run.config, range(2, 5))
     shown = read(html)
@@ -212,24 +212,24 @@ def test_names_are_text():
     rows = pd.DataFrame(
         [(EVIL, 2, EVIL, "train", pd.NA, 0.1)], columns=["image", "grade", "patient", "split", "predicted", "distance"]
     )
-    grey = lambda image: np.full((60, 80, 3), 90, np.uint8)  # noqa: E731
+    gray = lambda image: np.full((60, 80, 3), 90, np.uint8)  # noqa: E731
     html = [
-        pictures.verdict(case), pictures.looked_at(case, grey(""), [], 0.5), pictures.neighbours(case, rows, grey),
-        pictures.fellow_eyes(case, rows, grey),
+        pictures.verdict(case), pictures.looked_at(case, gray(""), [], 0.5), pictures.neighbors(case, rows, gray),
+        pictures.fellow_eyes(case, rows, gray),
     ]  # fmt: skip
     assert all("<script" not in part for part in html)
     assert "same patient" in html[2]
 
 
 def test_what_cells_show_of_a_photograph(folder, run):
-    exploration = Exploration.open(str(folder / "reports" / "two"), "plain")
+    exploration = ExploredRun.open(str(folder / "reports" / "two"), "plain")
     case = run.case("14_right")
     html = exploration.show_photograph("14_right").data
     assert f"Grade <b>{pictures.graded(case.grade)}</b>, answered <b>{pictures.graded(case.predicted)}</b>" in html
     assert f"What speaks for grade {case.predicted}" in html or f"Nothing speaks for grade {case.predicted}" in html
     assert len(read(html)) == (3 if case.right else 4)
     nearest = exploration.cases.nearest(run.pixels("14_right"), 4)
-    html = exploration.show_neighbours("14_right", 4).data
+    html = exploration.show_neighbors("14_right", 4).data
     positions = [html.index(f"distance {distance:.4f}") for distance in nearest.distance]
     assert positions == sorted(positions)
     assert all(image in html for image in nearest.image)
@@ -247,9 +247,9 @@ def test_a_network_without_a_map_has_its_reason_instead_of_heat(folder, run, mon
     def refuse(*_):
         raise InputError("model: vit_b_16 has no convolutional map")
 
-    monkeypatch.setattr("dr_lib.explore.explain_many", refuse)
-    monkeypatch.setattr("dr_lib.exploration.panel.explain", refuse)
-    exploration = Exploration.open(str(folder / "reports" / "two"), "plain")
+    monkeypatch.setattr("dr_lib.explore.cells.explain_many", refuse)
+    monkeypatch.setattr("dr_lib.explore.panel.explain", refuse)
+    exploration = ExploredRun.open(str(folder / "reports" / "two"), "plain")
     assert "vit_b_16 has no convolutional map" in exploration.show_photograph("14_right").data
     assert "vit_b_16 has no convolutional map" in exploration.choose("14_right")._seen.value
 

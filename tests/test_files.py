@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dr_lib.files import remove_leftovers, scratch_folder, write_json, write_text, write_with
+from dr_lib.storage.files import remove_leftovers, scratch_folder, write_json, write_text, write_with
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,7 +78,8 @@ def test_nan_is_no_json(tmp_path):
 
 def killed_while_it_writes(code):
     """Let a process of its own run ``code`` and be killed where that calls ``die()``."""
-    head = "import os; from pathlib import Path; from dr_lib import files; die = lambda *_: os.kill(os.getpid(), 9)\n"
+    head = "import os; from pathlib import Path; from dr_lib.storage import files\n"
+    head += "die = lambda *_: os.kill(os.getpid(), 9)\n"
     assert subprocess.run([sys.executable, "-c", head + code], cwd=ROOT).returncode == -signal.SIGKILL
 
 

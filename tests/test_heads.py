@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import cohen_kappa_score
 from torch import nn
 
-from dr_lib.models import freeze_backbone, head
-from dr_lib.training.heads import HALF_WAY, CoralLinear, build_head, final_layer, matching_cut_points
-from dr_lib.training.losses import grade_shares
+from dr_lib.models.builders import freeze_backbone, head
+from dr_lib.models.heads import HALF_WAY, CoralLinear, build_head, final_layer, matching_cut_points
+from dr_lib.models.losses import grade_shares
 
 KINDS = ["softmax", "coral", "corn", "regression"]
 GRADES = torch.arange(5)

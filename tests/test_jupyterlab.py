@@ -16,8 +16,8 @@ import pytest
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib import GRADE_NAMES
-from dr_lib.files import read_json, write_json
-from dr_lib.runs import Experiment
+from dr_lib.storage.files import read_json, write_json
+from dr_lib.storage.folders import ExperimentFolder
 
 CHROMIUM = Path("/usr/bin/chromium")
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -148,7 +148,7 @@ def fine(page):
 def trained(page, lab, project):
     """The run that ``train.ipynb`` has trained in JupyterLab, with the text of its page."""
     run_all(page, lab, "train")
-    return Experiment(project / "reports" / "manual").run("small"), page.locator(".jp-Notebook").text_content()
+    return ExperimentFolder(project / "reports" / "manual").run("small"), page.locator(".jp-Notebook").text_content()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_windows_lines_byte_order_mark_and_a_missing_last_newline(tmp_path):
         ("labels", "grade;image\n0;10_left\n3;10_right\n", "table"),
     ],
 )
-def test_each_form_is_recognised_and_named(tmp_path, name, text, form):
+def test_each_form_is_recognized_and_named(tmp_path, name, text, form):
     write(tmp_path, **{name: text})
     table = read_labels(tmp_path)
     assert table.attrs["form"] == form
@@ -362,3 +363,11 @@ def test_the_courses_own_files():
     assert len(kaggle) == 35126
     both = table.merge(kaggle, on="image", suffixes=("", "_kaggle"))
     assert len(both) == 35123 and (both["grade"] == both["grade_kaggle"]).all()
+
+
+def test_a_pipe_is_no_label_file(tmp_path):
+    for name in ("labels.csv", "train_img.csv", "train_label.csv"):  # which nobody writes into: opened, one would wait
+        os.mkfifo(tmp_path / name)
+    for form, labels_file in (("table", "labels.csv"), ("course", "")):
+        with pytest.raises(InputError, match=r"\.csv: (no such file|cannot be read \(no regular file\))"):
+            read_labels(tmp_path, form, labels_file)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
-from dr_lib.training.losses import coral_loss, corn_loss, cross_entropy, distance_loss, grade_shares, weighted_mean
+from dr_lib.models.losses import coral_loss, corn_loss, cross_entropy, distance_loss, grade_shares, weighted_mean
 
 WEIGHTS = torch.tensor([1.0, 10.5, 4.9, 29.6, 35.6])
 ONES = torch.ones(5)

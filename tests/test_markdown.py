@@ -22,7 +22,7 @@ from dr_lib.report.markdown import notebook_to_markdown, write_markdown
 from dr_lib.report.markdown_html import html_to_markdown
 from dr_lib.report.markdown_text import code, escape_text, fenced, heading
 from dr_lib.report.standalone import standalone_svg
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 """CommonMark with raw HTML and GitHub's tables, by another hand than the one that wrote the Markdown."""
@@ -186,7 +186,7 @@ def test_pictures_of_an_earlier_report_go_and_nothing_else_does(tmp_path):
         cells = [nbformat.v4.new_code_cell(f"# {text}\nplot()") for text in shows]
         for cell in cells:
             cell.outputs = [nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})]
-        write_markdown(nbformat.v4.new_notebook(cells=cells), Experiment(tmp_path))
+        write_markdown(nbformat.v4.new_notebook(cells=cells), ExperimentFolder(tmp_path))
 
     report("../../etc/passwd", "Two", "Three")
     folder = tmp_path / "figures"
@@ -203,7 +203,7 @@ def test_pictures_of_an_earlier_report_go_and_nothing_else_does(tmp_path):
 
 @pytest.mark.notebooks
 def test_markdown_of_the_report_says_what_the_page_says(tmp_path_factory):
-    experiment = Experiment(built_report(tmp_path_factory.getbasetemp()))
+    experiment = ExperimentFolder(built_report(tmp_path_factory.getbasetemp()))
     markdown, page = experiment.report_markdown.read_text(), experiment.report.read_text()
     rendered = GITHUB.render(markdown)
     assert re.findall(r"<h[1-3]>(.*?)</h", rendered) == [

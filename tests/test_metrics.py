@@ -9,13 +9,13 @@ from sklearn import metrics as reference
 
 from dr_lib import PROBABILITIES
 from dr_lib.errors import InputError
-from dr_lib.evaluation import metrics
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import patient_matrices
 from dr_lib.evaluation.calibration import at_temperature, fit_temperature, reliability
 from dr_lib.evaluation.ensemble import ensemble
-from dr_lib.evaluation.intervals import patient_matrices
 from dr_lib.evaluation.predict import prediction_table
 from dr_lib.evaluation.ranking import macro_auc
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.summary import summarize
 
 GRADES = list(range(5))
 
@@ -106,7 +106,7 @@ def table(probability):
 @pytest.mark.parametrize(
     "score",
     [
-        lambda rows, shares: summarise(rows),
+        lambda rows, shares: summarize(rows),
         lambda rows, shares: ensemble([rows, rows]),
         lambda rows, shares: prediction_table(rows, shares, rows.predicted),
         lambda rows, shares: macro_auc(rows.grade, shares),
@@ -121,7 +121,7 @@ def table(probability):
         lambda rows, shares: metrics.macro_f1(shares[:5]),
         lambda rows, shares: metrics.balanced_accuracy(shares[:5]),
         lambda rows, shares: metrics.precision(shares[:5]),
-        lambda rows, shares: metrics.normalise(shares[:5], "true"),
+        lambda rows, shares: metrics.normalize_matrix(shares[:5], "true"),
     ],
 )
 def test_no_figure_is_made_of_what_is_not_finite(score, bad):

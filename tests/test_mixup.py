@@ -4,7 +4,7 @@ import torch
 from scipy.stats import beta, kstest
 from torchvision.transforms.v2 import MixUp
 
-from dr_lib.training.losses import cross_entropy, grade_shares
+from dr_lib.models.losses import cross_entropy, grade_shares
 from dr_lib.training.mixup import mix
 
 
@@ -32,7 +32,7 @@ def test_is_torchvisions(n, monkeypatch):
     assert found_images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_each_is_mixed_with_its_neighbour_in_the_same_share():
+def test_each_is_mixed_with_its_neighbor_in_the_same_share():
     images, grades = batch()
     before = images.clone()
     own = share_of(4, 1.0)

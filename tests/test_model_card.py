@@ -8,16 +8,16 @@ import pytest
 from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib.config import RunConfig
-from dr_lib.data.squares import SquareRecipe
-from dr_lib.deployment.evaluate import agreement_with_run, figures_as_text
-from dr_lib.deployment.exported import Description
-from dr_lib.deployment.model_card import model_card
-from dr_lib.evaluation.summary import summarise
-from dr_lib.files import write_json
-from dr_lib.runs import RunFolder
+from dr_lib.data.crops import ResizeSpec
+from dr_lib.evaluation.summary import summarize
+from dr_lib.inference.evaluate import agreement_with_run, figures_as_text
+from dr_lib.inference.exported import Description
+from dr_lib.inference.model_card import model_card
+from dr_lib.storage.files import write_json
+from dr_lib.storage.folders import RunFolder
 
 DESCRIPTION = Description(
-    "resnet18", "softmax", SquareRecipe(224), 224, "none", {"kind": "samplewise"}, "0" * 64, "0.1.0", 18
+    "resnet18", "softmax", ResizeSpec(224), 224, "none", {"kind": "samplewise"}, "0" * 64, "0.1.0", 18
 )
 EVIL = "x](http://evil.example) <script>alert(1)</script> | **b** www.evil.example"
 
@@ -45,7 +45,7 @@ def run(tmp_path, predictions):
         "git_commit": None, "started": "today",
     }  # fmt: skip
     write_json(folder.config, facts)
-    metrics = {"select_by": "val_kappa", "chosen_epoch": 7, "test": summarise(predictions)}
+    metrics = {"select_by": "val_kappa", "chosen_epoch": 7, "test": summarize(predictions)}
     write_json(folder.metrics, metrics)
     folder.write_status("done")
     return folder
@@ -95,7 +95,7 @@ def test_what_comes_from_files_is_text_on_the_card(run):
 
 
 def test_evaluation_names_every_figure_with_its_interval(predictions):
-    summary = summarise(predictions)
+    summary = summarize(predictions)
     shown = figures_as_text(summary, "test")
     low, high = summary["intervals"]["kappa"]
     assert f"{summary['kappa']:.4f}     ({low:.3f} to {high:.3f})" in shown
@@ -107,7 +107,7 @@ def test_figures_that_are_undefined_are_called_so():
     """Photographs of one grade have no kappa, no areas, and no sensitivity."""
     one = pd.DataFrame({"image": ["a", "b"], "patient": ["1", "2"], "grade": 0, "predicted": 0, "p0": 1.0})
     one[["p1", "p2", "p3", "p4"]] = 0.0
-    summary = json.loads(json.dumps(summarise(one)))
+    summary = json.loads(json.dumps(summarize(one)))
     assert summary["referable_auc"] is None and summary["intervals"]["referable_auc"] is None
     shown = figures_as_text(summary, "validation")
     line = next(line for line in shown.splitlines() if line.startswith("referable DR"))
@@ -118,8 +118,8 @@ def test_figures_that_are_undefined_are_called_so():
 
 
 def test_evaluation_says_whether_the_runs_own_figures_came_out(run, predictions):
-    summary = summarise(predictions)
+    summary = summarize(predictions)
     assert "are the same" in agreement_with_run(run.best_checkpoint, summary)
-    other = summarise(predictions.head(150))
+    other = summarize(predictions.head(150))
     assert "was" in agreement_with_run(run.best_checkpoint, other)
     assert agreement_with_run(run.path / "elsewhere.pt", summary) == ""

@@ -3,7 +3,7 @@
 import pytest
 from torchvision import models
 
-from dr_lib import model_facts as facts
+from dr_lib.models import facts
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "wide_resnet50_2", "vgg11"])

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from dr_lib.errors import InputError
-from dr_lib.models import (
+from dr_lib.models.builders import (
     build_model,
     check_hash_in_name,
     fetch_imagenet_weights,
@@ -16,8 +16,8 @@ from dr_lib.models import (
     load_imagenet_weights,
     load_weights_file,
     train_mode,
+    training_problem,
     unfreeze,
-    why_not_trained,
 )
 
 
@@ -133,7 +133,9 @@ def test_multi_weight_names_find_torchvisions_files_in_the_cache(hub, monkeypatc
     torch.manual_seed(1)
     published = torchvision.models.get_model(name, weights=None)
     torch.save(published.state_dict(), hub / file)
-    monkeypatch.setattr("dr_lib.models.check_hash_in_name", lambda path: None)  # nobody can make a file for a hash
+    monkeypatch.setattr(
+        "dr_lib.models.builders.check_hash_in_name", lambda path: None
+    )  # nobody can make a file for a hash
     model = build_model(name)
     fresh_head = head(model).weight.clone()
     origin = load_imagenet_weights(model, name, weights)
@@ -181,7 +183,7 @@ def test_a_cached_file_is_what_its_name_says(hub, tmp_path):
 
 
 def test_a_file_in_the_cache_is_data_never_code(hub, monkeypatch, tmp_path):
-    monkeypatch.setattr("dr_lib.models.check_hash_in_name", lambda path: None)
+    monkeypatch.setattr("dr_lib.models.builders.check_hash_in_name", lambda path: None)
     torch.save({"fc.weight": Touches(tmp_path / "touched")}, hub / "resnet18-f37072fd.pth", pickle_protocol=2)
     with pytest.raises(InputError, match="safely"):
         load_imagenet_weights(build_model("resnet18"), "resnet18", "DEFAULT")
@@ -244,7 +246,7 @@ def test_weights_that_are_not_finite_are_no_start(tmp_path):
     ],
 )
 def test_a_network_is_asked_what_it_can_train_on(name, side, photographs, reason):
-    found = why_not_trained(name, "v1.5", True, side, photographs)
+    found = training_problem(name, "v1.5", True, side, photographs)
     assert reason in found and bool(reason) == bool(found)
     model = build_model(name)
     if reason:
@@ -253,7 +255,7 @@ def test_a_network_is_asked_what_it_can_train_on(name, side, photographs, reason
     else:
         model(torch.rand(photographs, 3, side, side))
     if reason.startswith("more"):  # a frozen backbone needs no statistics
-        assert not why_not_trained(name, "v1.5", True, side, photographs, frozen=True)
+        assert not training_problem(name, "v1.5", True, side, photographs, frozen=True)
 
 
 class Payload:

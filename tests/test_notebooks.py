@@ -9,9 +9,9 @@ from data_folders import eyes, write_course, write_photographs
 
 from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.config import RunConfig
-from dr_lib.files import read_json
-from dr_lib.runs import Experiment
-from dr_lib.training.run import train
+from dr_lib.storage.files import read_json
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.training.run import train_run
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 NAMES = {"audit", "explore", "pretrain", "report", "train"}
@@ -71,7 +71,7 @@ def test_plain_papermill_runs_the_training_notebook_with_params_files(config, tm
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    folder = Experiment(Path(config.out_dir)).run("resnet18-weighted")
+    folder = ExperimentFolder(Path(config.out_dir)).run("resnet18-weighted")
     assert folder.read_status()["state"] == "done"
     recorded = read_json(folder.config)
     counts = recorded["data"]["splits"]["train"]["counts"]
@@ -93,7 +93,7 @@ def test_a_parameter_that_is_none_stops_the_notebook(config, tmp_path):
 
 @pytest.mark.notebooks
 def test_explore_shows_photographs_and_answers(config, tmp_path):
-    run = train(config.model_copy(update={"name": "explored"}))
+    run = train_run(config.model_copy(update={"name": "explored"}))
     papermill.execute_notebook(
         NOTEBOOKS[1], tmp_path / "out.ipynb", {"experiment_dir": config.out_dir, "run": "explored", "image": "11_left"},
         progress_bar=False, kernel_name="python3",
@@ -112,6 +112,6 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
     text = outputs(tmp_path / "out.ipynb", "text/plain")
     assert "Panel to choose photographs" in text and "VBox" not in text
     gallery = html[html.index("Each step alone on 11_left") :]
-    for line in ("augmentations: [RandomCrop]", "test_time_augmentation: TenCrop", "normalisation: zca"):
+    for line in ("augmentations: [RandomCrop]", "test_time_augmentation: TenCrop", "normalization: zca"):
         assert f"<code>{line}</code>" in gallery
     assert gallery.count("<img") > 60

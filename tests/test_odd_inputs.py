@@ -30,9 +30,9 @@ from odd_inputs import (
 )
 from odd_parameters import PARAMETER_CHANGES, odd_parameters
 from odd_surroundings import COMMANDS, odd_surroundings
-from test_deployment import write_checkpoint
+from test_inference import write_checkpoint
 
-from dr_lib.seals import damage
+from dr_lib.storage.checksums import damage
 
 pytestmark = pytest.mark.odd
 
@@ -58,7 +58,7 @@ def imported_once():
     paths = [str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        FORKS.set_forkserver_preload(["test_deployment", "dr_lib.report.audit_page"])
+        FORKS.set_forkserver_preload(["test_inference", "dr_lib.report.audit_page"])
         yield
 
 
@@ -121,13 +121,13 @@ def test_label_file(number, tmp_path):
     assert_tidy(ended, statuses={READ: (0,), REFUSED: (2,)}.get(labels.must, (0, 2)))
     if ended.status == 0:
         counts = np.sum([split["counts"] for split in found["splits"].values()], axis=0)
-        unlabelled, missing = found["files"]["unlabelled"], found["files"]["missing"]
+        unlabeled, missing = found["files"]["unlabeled"], found["files"]["missing"]
         assert found["damage"]["checked"] + len(missing) == counts.sum()
-        assert found["damage"]["checked"] + len(unlabelled) == len(labels.grades)
+        assert found["damage"]["checked"] + len(unlabeled) == len(labels.grades)
         if not missing:
             assert counts.tolist() == np.bincount([*labels.grades.values()], minlength=5).tolist()
         if labels.must == READ:
-            assert not missing and not unlabelled
+            assert not missing and not unlabeled
 
 
 @pytest.mark.parametrize("batch", range(7))

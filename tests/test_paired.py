@@ -6,8 +6,8 @@ from experiment_factory import photograph_table, simulated_predictions
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from dr_lib import PROBABILITIES
-from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import Difference, interval
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import Difference, interval
 from dr_lib.evaluation.paired import Comparison, compare
 
 

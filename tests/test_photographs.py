@@ -9,12 +9,12 @@ import pytest
 from data_folders import jpeg, picture, pixels, write_photographs
 from PIL import Image
 
+from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.photographs import find_photographs, open_photographs
-from dr_lib.data.squares import SquareRecipe
-from dr_lib.deployment.judged import judged_square
-from dr_lib.deployment.sources import photographs_named
 from dr_lib.errors import InputError
+from dr_lib.inference.inputs import photographs_named
+from dr_lib.inference.inspect_crop import inspect_and_crop
 
 
 def table_of(*names, form="table"):
@@ -86,7 +86,7 @@ def test_two_files_of_a_name_are_refused_and_never_chosen_from_by_order(tmp_path
     assert "train/1_left.jpeg or " in message and "test/1_left.jpeg" in message and "images_dir" in message
     search = find_photographs(tmp_path, table_of("1_left"))
     assert search.several == {"1_left": [tmp_path / "train/1_left.jpeg", tmp_path / "test/1_left.jpeg"]}
-    assert search.missing == [] and search.unlabelled == ["P1.jpeg", "P1.png"]
+    assert search.missing == [] and search.unlabeled == ["P1.jpeg", "P1.png"]
     # The labels, or images_dir, may name the folder.
     assert found(tmp_path, **{"train/1_left": "", "test/1_left": ""}) == {
         "train/1_left": "train/1_left.jpeg", "test/1_left": "test/1_left.jpeg"
@@ -127,7 +127,7 @@ def test_links_to_nothing_are_missing_photographs(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpeg")
     search = find_photographs(tmp_path, table_of("linked", "gone", "ring", "folder", "pipe"))
     assert search.missing == ["gone", "ring", "folder", "pipe"]
-    assert search.dangling == ["gone.jpeg", "ring.jpeg"] and search.unlabelled == ["a.jpeg"]
+    assert search.dangling == ["gone.jpeg", "ring.jpeg"] and search.unlabeled == ["a.jpeg"]
     message = refusal(tmp_path, table_of("linked", "gone", "ring"))
     assert "2 of 3 photographs are missing (gone, ring)" in message
     assert "2 links lead to no file" in message and "datalad get" in message
@@ -208,8 +208,8 @@ def test_medmnist(tmp_path):
 
 def test_medmnist_with_arrays_of_another_kind(tmp_path):
     write_medmnist(tmp_path / "retinamnist.npz")
-    grey = {f"{split}_images": np.zeros((4, 28, 28), dtype=np.uint8) for split in ("train", "val", "test")}
-    np.savez_compressed(tmp_path / "retinamnist.npz", **grey)
+    gray = {f"{split}_images": np.zeros((4, 28, 28), dtype=np.uint8) for split in ("train", "val", "test")}
+    np.savez_compressed(tmp_path / "retinamnist.npz", **gray)
     with pytest.raises(InputError, match="needs uint8"):
         open_photographs(tmp_path, table_of("train_0000", form="medmnist")).open("train_0000")
 
@@ -226,7 +226,7 @@ def test_missing_photographs_and_files_without_a_row_are_found(tmp_path):
     write_photographs(tmp_path / "elsewhere", ["e"])  # no folder that photographs are looked for in
     (tmp_path / "images" / "notes.txt").write_text("no photograph")
     search = find_photographs(tmp_path, table_of("a", "d", "b"))
-    assert (search.missing, search.unlabelled) == (["d"], ["images/c.jpeg"])
+    assert (search.missing, search.unlabeled) == (["d"], ["images/c.jpeg"])
     assert search.photographs.open("b").size == (96, 80)
 
 
@@ -246,7 +246,7 @@ def test_pictures_of_other_kinds_in_the_folder_are_named(tmp_path):
     assert [path.name for path in photographs_named([tmp_path], BytesIO())] == [
         "1.2.840.113619", "a.jpeg", "b.heic", "c.DCM", "d.jp2", "e.bmp", "f.jfif"
     ]  # fmt: skip
-    assert "HEIC: save it as" in judged_square((tmp_path / "b.heic", SquareRecipe(32)))[0].detail
+    assert "HEIC: save it as" in inspect_and_crop((tmp_path / "b.heic", ResizeSpec(32)))[0].detail
     found = find_photographs(tmp_path, table_of("a", "b")).other_pictures
     assert list(found) == ["1.2.840.113619", "b.heic", "c.DCM", "d.jp2", "e.bmp", "f.jfif"]
     assert found["b.heic"] == "HEIC: save it as JPEG or PNG first, with heif-convert"

@@ -1,4 +1,4 @@
-"""Plots hold what they were given: lines, texts, ticks and colours are read back."""
+"""Plots hold what they were given: lines, texts, ticks and colors are read back."""
 
 import itertools
 import warnings
@@ -31,7 +31,7 @@ def texts(ax):
 
 
 def test_accuracy_curves_are_named_at_their_ends_and_stand_with_the_majority(curves):
-    ax = plots.plot_accuracy(curves, colour="#0072b2", majority=0.734, head_only=3, chosen={"pretrained": 7})
+    ax = plots.plot_accuracy(curves, color="#0072b2", majority=0.734, head_only=3, chosen={"pretrained": 7})
     by_name = {line.get_label(): line for line in ax.lines}
     for name, curve in curves.items():
         assert np.array_equal(by_name[name].get_ydata(), curve.to_numpy())
@@ -45,7 +45,7 @@ def test_accuracy_curves_are_named_at_their_ends_and_stand_with_the_majority(cur
 
 def test_names_of_curves_that_meet_do_not_overlap(curves):
     same = curves["scratch"]
-    ax = plots.plot_accuracy({"a": same, "b": same, "c": same}, colour="#0072b2", majority=float(same.iloc[-1]))
+    ax = plots.plot_accuracy({"a": same, "b": same, "c": same}, color="#0072b2", majority=float(same.iloc[-1]))
     heights = sorted(text.xy[1] for text in ax.texts)
     assert min(np.diff(heights)) >= 0.07 and heights[-1] <= 1 + 1e-9
 
@@ -53,7 +53,7 @@ def test_names_of_curves_that_meet_do_not_overlap(curves):
 def test_names_do_not_overlap_where_panels_stand_over_one_another(curves):
     figure, same = Figure(figsize=(10, 7), layout="constrained"), curves["scratch"]
     for ax in figure.subplots(2, 2).flat:
-        plots.plot_accuracy({"a": same, "b": same}, colour="#0072b2", majority=float(same.iloc[-1]), ax=ax)
+        plots.plot_accuracy({"a": same, "b": same}, color="#0072b2", majority=float(same.iloc[-1]), ax=ax)
         ax.set_title("above")
     FigureCanvasAgg(figure).draw()
     for ax in figure.axes:
@@ -62,22 +62,22 @@ def test_names_do_not_overlap_where_panels_stand_over_one_another(curves):
 
 
 def test_one_epoch_is_a_curve_too(curves):
-    plots.plot_accuracy({"pretrained": curves["pretrained"].head(1)}, colour="#0072b2")
+    plots.plot_accuracy({"pretrained": curves["pretrained"].head(1)}, color="#0072b2")
 
 
 def test_seeds_are_a_mean_in_a_band_from_the_lowest_to_the_highest(curves):
     low = curves["scratch"]
     seeds = pd.DataFrame({0: low, 1: low + 0.01, 2: low + 0.05})
-    ax = plots.plot_accuracy({"scratch": seeds}, colour="#0072b2", chosen={"scratch": [3, 5, 10]})
+    ax = plots.plot_accuracy({"scratch": seeds}, color="#0072b2", chosen={"scratch": [3, 5, 10]})
     assert ax.lines[0].get_ydata() == pytest.approx((low + 0.02).to_numpy())
     (band,) = ax.collections
     edges = band.get_paths()[0].vertices
     assert edges[:, 1].min() == pytest.approx(low.min()) and edges[:, 1].max() == pytest.approx(low.max() + 0.05)
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_gid() == "chosen"]
     assert dots == [(3, seeds.loc[3, 0]), (5, seeds.loc[5, 1]), (10, seeds.loc[10, 2])]
-    assert not plots.plot_accuracy({"scratch": seeds[[0]]}, colour="#0072b2").collections
+    assert not plots.plot_accuracy({"scratch": seeds[[0]]}, color="#0072b2").collections
     with pytest.raises(ValueError):
-        plots.plot_accuracy({"scratch": seeds}, colour="#0072b2", chosen={"scratch": [3, 5]})
+        plots.plot_accuracy({"scratch": seeds}, color="#0072b2", chosen={"scratch": [3, 5]})
 
 
 def cells_of(ax):
@@ -120,7 +120,7 @@ def test_confusion_names_grades_and_how_many_have_them():
 
 
 def test_recall_change_leaves_undefined_grades_out():
-    ax = plots.plot_recall_change([0.9, 0.1, None, 0.2, 0.0], [0.8, 0.4, 0.5, 0.2, 0.3], colour="#d55e00")
+    ax = plots.plot_recall_change([0.9, 0.1, None, 0.2, 0.0], [0.8, 0.4, 0.5, 0.2, 0.3], color="#d55e00")
     rows = {line.get_ydata()[0] for line in ax.lines}
     assert rows == {0, 1, 3, 4}
 
@@ -130,11 +130,11 @@ def test_shares_are_written_beside_their_bars():
     assert "70.0%" in texts(ax) and "60.0%" in texts(ax) and len(ax.patches) == 10
 
 
-def test_networks_keep_their_colours():
-    assert plots.network_colours(["resnet50"]) == {"resnet50": "#d55e00"}
-    many = plots.network_colours(["resnet18", "resnet34", "resnet50", "vgg16"])
+def test_networks_keep_their_colors():
+    assert plots.network_colors(["resnet50"]) == {"resnet50": "#d55e00"}
+    many = plots.network_colors(["resnet18", "resnet34", "resnet50", "vgg16"])
     assert many["resnet18"] == "#0072b2" and len(set(many.values())) == 4
-    assert len(plots.network_colours([f"m{i}" for i in range(20)])) == 20
+    assert len(plots.network_colors([f"m{i}" for i in range(20)])) == 20
 
 
 def test_inline_svg_follows_the_page_and_carries_its_alternative_text():
@@ -149,7 +149,7 @@ def test_inline_svg_follows_the_page_and_carries_its_alternative_text():
 def test_ids_of_two_figures_differ(curves):
     import re
 
-    svgs = [inline_svg(plots.plot_accuracy(curves, colour=c), "curve") for c in ("#0072b2", "#d55e00")]
+    svgs = [inline_svg(plots.plot_accuracy(curves, color=c), "curve") for c in ("#0072b2", "#d55e00")]
     first, second = (set(re.findall(r'id="([^"]+)"', svg)) for svg in svgs)
     assert first and not first & second
     for svg, ids in zip(svgs, (first, second), strict=True):

@@ -7,9 +7,9 @@ from data_folders import eyes, jpeg, picture, pixels, real_data, write_course, w
 
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import fingerprint
-from dr_lib.data.jpeg import Verdict
+from dr_lib.data.crops import resize_for_testing, resize_for_training
+from dr_lib.data.inspection import FileStatus
 from dr_lib.data.prepare import prepare_data, read_table
-from dr_lib.data.squares import recipe_for_testing, recipe_for_training
 from dr_lib.errors import InputError
 
 TRAIN, TEST = eyes(range(10)), eyes(range(20, 25))
@@ -59,7 +59,7 @@ def test_the_table_keeps_what_is_known_of_the_labels(prepare, folder):
     data = prepare()
     assert data.table.attrs | {"form": "course", "header": False, "split_origin": "given"} == data.table.attrs
     assert [len(data.split(split)) for split in ("train", "validation", "test")] == [18, 2, 8]
-    assert data.fingerprint == fingerprint(data.table, data.survey.facts(data.table["image"]))
+    assert data.fingerprint == fingerprint(data.table, data.scanner.facts(data.table["image"]))
 
 
 def test_damaged_photographs_are_decided_on_and_listed(prepare, folder, caplog):
@@ -125,18 +125,18 @@ def test_a_cache_that_cannot_be_written_is_an_error(prepare, tmp_path):
 
 
 def test_squares_are_in_the_store_or_decoded_each_time(prepare, tmp_path):
-    stored, decoded = prepare(image_size=32, resize=40), prepare(image_size=32, resize=40, pixel_store=False)
+    stored, decoded = prepare(image_size=32, resize=40), prepare(image_size=32, resize=40, pixel_cache=False)
     config = RunConfig(image_size=32, resize=40)
-    for split, recipe in (("train", recipe_for_training(config)), ("test", recipe_for_testing(config))):
+    for split, recipe in (("train", resize_for_training(config)), ("test", resize_for_testing(config))):
         images = stored.split(split)["image"]
-        one, other = stored.squares(recipe, images), decoded.squares(recipe, images)
+        one, other = stored.crops(recipe, images), decoded.crops(recipe, images)
         for image in images:
             np.testing.assert_array_equal(one.read(image), other.read(image))
-    assert len(list((tmp_path / "cache").glob("*/squares-*/pixels.npy"))) == 2
+    assert len(list((tmp_path / "cache").glob("*/crops-*/pixels.npy"))) == 2
 
 
 def test_without_the_store_no_pixels_are_written(prepare, tmp_path):
-    prepare(pixel_store=False)
+    prepare(pixel_cache=False)
     assert list((tmp_path / "cache").rglob("*.npy")) == []
 
 
@@ -216,7 +216,7 @@ def test_medmnist(prepare, folder):
     np.savez_compressed(folder / "retinamnist.npz", **arrays)
     data = prepare(labels="medmnist")
     assert (data.table.attrs["form"], data.table.attrs["header"]) == ("medmnist", None)
-    assert {decision.verdict for decision in data.decisions} == {Verdict("intact", 0.0, "", 28, 28)}
+    assert {decision.verdict for decision in data.decisions} == {FileStatus("intact", 0.0, "", 28, 28)}
     assert len(prepare(labels="medmnist", limit=5).table) == 15
     assert "zenodo.org" in refusal(prepare, labels="medmnist", data_dir=str(folder / "none"))
     np.savez(folder / "retinamnist.npz", **arrays | {"val_images": arrays["val_images"][:7]})

@@ -5,10 +5,11 @@ import pytest
 from data_folders import real_data
 from PIL import Image, ImageDraw
 
-from dr_lib.data.generated import draw_fundus
-from dr_lib.data.generated.camera import draw_camera
-from dr_lib.data.preprocessing import after_square, before_square, check_preprocessing, describe_preprocessing
+from dr_lib.config.preprocessing_spec import check_preprocessing, describe_preprocessing
+from dr_lib.data.preprocessing import after_crop, before_crop
 from dr_lib.data.retina import find_retina
+from dr_lib.synthetic import draw_fundus
+from dr_lib.synthetic.camera import draw_camera
 
 CROP, SUBTRACT = ["CropToRetina"], ["SubtractLocalMean"]
 
@@ -33,7 +34,7 @@ CIRCLES = {
     "cut at top and bottom": ((300, 200), (148, 103, 125)),
     "touching the frame": ((200, 200), (100, 100, 100)),
     "cut on all sides": ((200, 200), (100, 100, 118)),
-    "off centre": ((300, 200), (170, 110, 80)),
+    "off center": ((300, 200), (170, 110, 80)),
     "portrait": ((200, 300), (100, 150, 90)),
     "large": ((1400, 1000), (700, 500, 450)),
 }
@@ -51,7 +52,7 @@ def test_the_circle_of_generated_photographs():
         for eye in ("left", "right"):
             truth = draw_camera(0, patient, eye, 192).canvas
             found = find_retina(draw_fundus(patient, eye, patient % 5, size=192).pixels)
-            assert_close(found, (*truth.centre, truth.radius))
+            assert_close(found, (*truth.center, truth.radius))
 
 
 @pytest.mark.parametrize(
@@ -114,10 +115,10 @@ NONE = {
 def test_no_circle_where_there_is_none(name):
     pixels = NONE[name]
     assert find_retina(pixels) is None
-    square, found = before_square(pixels, CROP)
+    square, found = before_crop(pixels, CROP)
     assert not found
     assert square is pixels
-    assert after_square(pixels[:, : len(pixels)], SUBTRACT).shape == pixels[:, : len(pixels)].shape
+    assert after_crop(pixels[:, : len(pixels)], SUBTRACT).shape == pixels[:, : len(pixels)].shape
 
 
 def test_a_read_only_view_will_do():
@@ -138,7 +139,7 @@ def test_ten_million_pixels_take_milliseconds():
 
 def test_the_crop_is_the_bounding_square():
     pixels = disc(circle=(140, 100, 80))
-    square, found = before_square(pixels, CROP)
+    square, found = before_crop(pixels, CROP)
     assert found
     assert abs(len(square) - 160) <= 2
     assert square.shape[0] == square.shape[1]
@@ -150,7 +151,7 @@ def test_the_crop_is_the_bounding_square():
 
 def test_a_circle_that_the_frame_cuts_keeps_its_sides():
     pixels = disc(circle=(150, 100, 125))
-    square, found = before_square(pixels, CROP)
+    square, found = before_crop(pixels, CROP)
     assert found
     side = len(square)
     assert abs(side - 250) <= 3
@@ -163,7 +164,7 @@ def test_a_circle_that_the_frame_cuts_keeps_its_sides():
 
 def test_the_margin_is_a_share_of_the_radius():
     pixels = disc(circle=(150, 100, 80))
-    square, _ = before_square(pixels, [{"CropToRetina": {"margin": 0.5}}])
+    square, _ = before_crop(pixels, [{"CropToRetina": {"margin": 0.5}}])
     circle = find_retina(pixels)
     assert len(square) == round(3 * circle.radius)
     assert_close(find_retina(square), (len(square) / 2, len(square) / 2, 80), 0.02)
@@ -171,17 +172,17 @@ def test_the_margin_is_a_share_of_the_radius():
 
 def test_steps_that_are_not_asked_for_change_nothing():
     pixels = disc((200, 200), (100, 100, 90))
-    square, found = before_square(pixels, [])
+    square, found = before_crop(pixels, [])
     assert square is pixels
     assert found
-    assert before_square(pixels, SUBTRACT) == (pixels, True)
-    assert after_square(pixels, CROP) is pixels
+    assert before_crop(pixels, SUBTRACT) == (pixels, True)
+    assert after_crop(pixels, CROP) is pixels
 
 
 def test_the_local_mean_is_grahams_formula():
     """Against a convolution written out: weights by distance, out to three sigmas, mirrored at the border."""
     pixels = disc((90, 90), (45, 45, 44))
-    square = after_square(pixels, [{"SubtractLocalMean": {"sigma_share": 0.05, "amplitude": 3, "keep": 0.95}}])
+    square = after_crop(pixels, [{"SubtractLocalMean": {"sigma_share": 0.05, "amplitude": 3, "keep": 0.95}}])
     circle = find_retina(pixels)
     sigma = 0.05 * circle.radius
     reach = int(3 * sigma + 0.5)
@@ -205,14 +206,14 @@ def test_other_light_looks_alike_afterwards():
     slope = np.linspace(0.7, 1.2, 200)[:, None, None]
     light, dark = (pixels * slope).astype(np.uint8), (pixels * slope[::-1]).astype(np.uint8)
     before = np.abs(light.astype(int) - dark).mean()
-    one, other = after_square(light, SUBTRACT), after_square(dark, SUBTRACT)
+    one, other = after_crop(light, SUBTRACT), after_crop(dark, SUBTRACT)
     assert np.abs(one.astype(int) - other).mean() < before / 4
     assert one[82, 100].mean() < 100 < one[60, 100].mean()  # the vessel stays
 
 
-def test_the_rim_and_the_cut_edges_are_grey():
-    pixels, _ = before_square(disc((300, 200), (150, 100, 120)), CROP)
-    square = after_square(pixels, SUBTRACT)
+def test_the_rim_and_the_cut_edges_are_gray():
+    pixels, _ = before_crop(disc((300, 200), (150, 100, 120)), CROP)
+    square = after_crop(pixels, SUBTRACT)
     side = len(square)
     y, x = np.mgrid[:side, :side] + 0.5
     beyond = np.hypot(x - side / 2, y - side / 2) > 0.93 * side / 2
@@ -275,7 +276,7 @@ def test_real_photographs_have_a_circle_and_both_eyes_the_same():
 
 @pytest.mark.real
 def test_the_circle_is_as_wide_as_the_lit_rows_of_the_whole_photograph():
-    """Against every pixel of the rows about the centre, where the frame does not cut them off."""
+    """Against every pixel of the rows about the center, where the frame does not cut them off."""
     off = []
     for path in sorted((real_data() / "eyepacs-1024" / "images").iterdir())[::16]:
         with Image.open(path) as image:

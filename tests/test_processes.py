@@ -15,12 +15,12 @@ from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.config import RunConfig, combine
 from dr_lib.errors import InputError
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.training import device
 from dr_lib.training import run as run_module
 from dr_lib.training.device import start_accelerator
-from dr_lib.training.plan import EpochPlan
-from dr_lib.training.run import train
+from dr_lib.training.epoch_plan import EpochPlan
+from dr_lib.training.run import train_run
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def run(params, out_dir, *launcher, more=()):
         capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return Experiment(out_dir).run("run")
+    return ExperimentFolder(out_dir).run("run")
 
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -158,12 +158,12 @@ def test_two_processes_that_are_stopped_within_an_epoch_go_on_to_the_figures_of_
 import os, signal, sys
 from pathlib import Path
 from dr_lib.config import combine
-from dr_lib.training.interruption import Interrupted
+from dr_lib.system.signals import Interrupted
 from dr_lib.training.learner import Learner
-from dr_lib.training.run import train
+from dr_lib.training.run import train_run
 config = combine([Path(sys.argv[1])], ["model=shufflenet_v2_x0_5", "epochs=1", "image_size=36", "resize=40"])
 out = lambda name: config.model_copy(update={"out_dir": str(Path(sys.argv[2], name))})
-train(out("whole"))
+train_run(out("whole"))
 real_step = Learner.step
 def stopped(learner, images, grades, number):
     if number == 2 and os.environ["RANK"] == "1":
@@ -171,10 +171,10 @@ def stopped(learner, images, grades, number):
     return real_step(learner, images, grades, number)
 Learner.step = stopped
 try:
-    train(out("broken"))
+    train_run(out("broken"))
 except Interrupted:
     Learner.step = real_step
-    train(out("broken"))
+    train_run(out("broken"))
     print("went on")
 """
     (tmp_path / "check.py").write_text(code)
@@ -184,7 +184,7 @@ except Interrupted:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "going on after epoch 0, step 3" in done.stdout and done.stdout.count("went on") == 2
-    broken, whole = (Experiment(tmp_path / name).run("run").read_history() for name in ("broken", "whole"))
+    broken, whole = (ExperimentFolder(tmp_path / name).run("run").read_history() for name in ("broken", "whole"))
     figures = [column for column in whole if column not in ("phase", "seconds", "images_per_second")]
     assert broken[figures].equals(whole[figures])
 
@@ -202,7 +202,7 @@ SAYS_SO = "print('ready', flush=True); time.sleep(60)"
 @pytest.mark.parametrize("what", ["any", "one of several", "torchrun"])
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     child = {
-        "any": f"{WAITS}from dr_lib.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
+        "any": f"{WAITS}from dr_lib.system.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
         "one of several": f"{WAITS}import dr_lib.training.__main__ as m\nm.app = lambda: exec({SAYS_SO!r})\nm.main()",
         "torchrun": f"{WAITS}{SAYS_SO}",
     }[what]
@@ -222,7 +222,7 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
 
 
 def test_a_worker_whose_parent_has_ended_before_it_began_ends_at_once():
-    code = "from dr_lib.processes import end_with_parent; end_with_parent(1234567); print('lives')"
+    code = "from dr_lib.system.processes import end_with_parent; end_with_parent(1234567); print('lives')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (ended.returncode, ended.stdout) == (1, b"")
 
@@ -235,13 +235,13 @@ def test_the_loss_of_another_process_is_said_in_plain_words(params, tmp_path, mo
     monkeypatch.setattr(run_module, "start_accelerator", lambda config: accelerator)
     monkeypatch.setattr(run_module, "prepare_data", lost)
     with pytest.raises(RuntimeError, match="another of the 2 processes of this run has ended"):
-        train(combine([params], [f"out_dir={tmp_path}"]))
-    assert "another of the 2" in Experiment(tmp_path).run("run").read_status()["reason"]
+        train_run(combine([params], [f"out_dir={tmp_path}"]))
+    assert "another of the 2" in ExperimentFolder(tmp_path).run("run").read_status()["reason"]
 
 
 def test_what_ended_one_of_several_processes_is_the_reason_of_all(params, tmp_path):
     """The process that asks for two learns it from the run's record, not from torchrun's table."""
     config = combine([params], [f"out_dir={tmp_path}", "devices=2", "learning_rate=1e30", "epochs=1"])
     with pytest.raises(RuntimeError, match=r"not finite in epoch 1, step \d, at learning rate"):
-        train(config)
-    assert "not finite" in Experiment(tmp_path).run("run").read_status()["reason"]
+        train_run(config)
+    assert "not finite" in ExperimentFolder(tmp_path).run("run").read_status()["reason"]

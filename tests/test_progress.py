@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import IPython.display
 import pytest
 
-from dr_lib import progress
-from dr_lib.progress import Progress
+from dr_lib.system import progress
+from dr_lib.system.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -66,7 +66,8 @@ def test_a_notebook_gets_no_output_where_nothing_was_said(cell):
 
 
 def test_lines_that_nobody_reads_any_more_stop_no_work():
-    code = "from dr_lib.progress import Progress; p = Progress(); p.line('first'); input(); p.line('x'); p.line('y')"
+    lines = "p.line('first'); input(); p.line('x'); p.line('y')"
+    code = f"from dr_lib.system.progress import Progress; p = Progress(); {lines}"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -6,11 +6,11 @@ import pytest
 from medmnist.evaluator import getACC, getAUC
 from sklearn import metrics as reference
 
-from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import draws, patient_matrices, percentile_interval, resample
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample
 from dr_lib.evaluation.predict import prediction_table
 from dr_lib.evaluation.ranking import grade_areas, macro_auc, rank
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.summary import summarize
 
 FIGURES = ("auc", "average_precision", "at_sensitivity", "at_specificity")
 
@@ -71,7 +71,7 @@ def test_the_macro_area_and_the_accuracy_are_those_of_medmnists_evaluator(decima
         probabilities,
         probabilities.argmax(axis=1),
     )
-    figures = summarise(table)
+    figures = summarize(table)
     assert figures["macro_auc"] == pytest.approx(getAUC(grades[:, None], probabilities, task), abs=1e-12)
     assert figures["accuracy"] == pytest.approx(getACC(grades[:, None], probabilities, task), abs=1e-12)
 
@@ -144,8 +144,8 @@ def two_eyes(rng, patients):
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth_in_95_of_100_studies():
-    studies, number, resamples = 1500, 400, 1000
+def test_intervals_cover_the_truth_in_95_of_100_sweeps():
+    sweeps, number, resamples = 1500, 400, 1000
     figures = {"accuracy": metrics.accuracy, "kappa": metrics.quadratic_weighted_kappa}
     grades, answers, score = two_eyes(np.random.default_rng(1), 500_000)
     whole = metrics.confusion_matrix(grades, answers)
@@ -155,20 +155,20 @@ def test_intervals_cover_the_truth_in_95_of_100_studies():
     }
     patients, rng = np.repeat(np.arange(number), 2), np.random.default_rng(2)
     covered, eye_by_eye = dict.fromkeys(truth, 0), 0
-    for study in range(studies):
+    for experiment in range(sweeps):
         grades, answers, score = two_eyes(rng, number)
-        matrices = resample(patient_matrices(patients, grades, answers), resamples, seed=study)
-        ranking = rank(grades >= 2, score, patients, draws(number, resamples, study))
+        matrices = resample(patient_matrices(patients, grades, answers), resamples, seed=experiment)
+        ranking = rank(grades >= 2, score, patients, draws(number, resamples, experiment))
         found = {name: figure(matrices) for name, figure in figures.items()}
         found |= {"auc": ranking.auc, "average_precision": ranking.average_precision}
         for name, values in found.items():
             covered[name] += within(truth[name], values)
-        eyes = draws(2 * number, resamples, study)
+        eyes = draws(2 * number, resamples, experiment)
         eye_by_eye += within(truth["auc"], rank(grades >= 2, score, np.arange(2 * number), eyes).auc)
-    shares = {name: count / studies for name, count in covered.items()}
+    shares = {name: count / sweeps for name, count in covered.items()}
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
     # Were eyes drawn instead of patients, the interval would promise too much.
-    assert eye_by_eye / studies < 0.92
+    assert eye_by_eye / sweeps < 0.92
 
 
 def within(truth, resampled):

@@ -10,15 +10,15 @@ import pytest
 from experiment_factory import EVIL_NAME, built_report, made_up_audit, photograph_table, recorded, write_run
 
 from dr_lib.errors import InputError
-from dr_lib.execution import NOTEBOOKS
-from dr_lib.files import read_json, write_json, write_text
+from dr_lib.notebook.process import NOTEBOOKS
 from dr_lib.report import sections
 from dr_lib.report.collect import collect
 from dr_lib.report.drawing import interval_svg
 from dr_lib.report.formulas import markdown_to_html, slug
 from dr_lib.report.render import as_left_on_screen, page_of, render_page
-from dr_lib.runs import Experiment
-from dr_lib.seals import write_sealed_json
+from dr_lib.storage.checksums import write_sealed_json
+from dr_lib.storage.files import read_json, write_json, write_text
+from dr_lib.storage.folders import ExperimentFolder
 
 SECTIONS = [
     getattr(sections, name) for name in sections.__all__ if name not in ("block_figures", "stride_figure", "style")
@@ -31,34 +31,34 @@ def experiment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(experiment):
+def results(experiment):
     return collect(experiment)
 
 
 @pytest.fixture(scope="module")
 def page(experiment):
-    return Experiment(experiment).report.read_text()
+    return ExperimentFolder(experiment).report.read_text()
 
 
 def text_of(html):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
 
 
-def test_runs_are_found_and_only_finished_ones_count(study):
-    assert len(study.runs) == 10 and len(study.done) == 8
-    assert study.models == ("resnet18", "resnet50")
-    broken = next(run for run in study.runs if run.name == "resnet18-broken")
+def test_runs_are_found_and_only_finished_ones_count(results):
+    assert len(results.runs) == 10 and len(results.done) == 8
+    assert results.models == ("resnet18", "resnet50")
+    broken = next(run for run in results.runs if run.name == "resnet18-broken")
     assert broken.metrics is None and broken.history is None
-    accuracies = [run.test["accuracy"] for run in study.done]
+    accuracies = [run.test["accuracy"] for run in results.done]
     assert accuracies == sorted(accuracies, reverse=True)
 
 
-def test_pairs_differ_in_one_thing(study):
-    for without, with_it in study.pairs["pretrained"]:
+def test_pairs_differ_in_one_thing(results):
+    for without, with_it in results.pairs["pretrained"]:
         assert (without.pretrained, with_it.pretrained) == (False, True)
         assert (without.model, without.weighted) == (with_it.model, with_it.weighted)
-    assert len(study.pairs["pretrained"]) == len(study.pairs["weighted"]) == 4
-    assert [(a.network, b.network) for a, b in study.pairs["model"]] == [("ResNet18", "ResNet50")] * 4
+    assert len(results.pairs["pretrained"]) == len(results.pairs["weighted"]) == 4
+    assert [(a.network, b.network) for a, b in results.pairs["model"]] == [("ResNet18", "ResNet50")] * 4
 
 
 def test_what_another_recipe_changes_is_not_put_down_to_pretraining(tmp_path):
@@ -66,14 +66,14 @@ def test_what_another_recipe_changes_is_not_put_down_to_pretraining(tmp_path):
     of_weights = {"pretrained_weights": "generated", "pretraining_photographs": 2000, "feature_extraction_epochs": 0}
     write_run(tmp_path, table, name="lab")
     write_run(tmp_path, table, name="strong-pretrained", pretrained=True, parameters=recipe | of_weights, skill=3.0)
-    study = collect(tmp_path)
-    assert study.pairs["pretrained"] == () and "retraining" not in text_of(sections.answer(study).data)
-    assert "No two finished runs differ in this alone." in text_of(sections.findings(study).data)
+    results = collect(tmp_path)
+    assert results.pairs["pretrained"] == () and "retraining" not in text_of(sections.answer(results).data)
+    assert "No two finished runs differ in this alone." in text_of(sections.findings(results).data)
 
     write_run(tmp_path, table, name="strong-a-longer-name", parameters=recipe)
-    study = collect(tmp_path)
-    assert [(a.name, b.name) for a, b in study.pairs["pretrained"]] == [("strong-a-longer-name", "strong-pretrained")]
-    assert [one.name for one in study.main] == ["strong-pretrained", "strong-a-longer-name"]
+    results = collect(tmp_path)
+    assert [(a.name, b.name) for a, b in results.pairs["pretrained"]] == [("strong-a-longer-name", "strong-pretrained")]
+    assert [one.name for one in results.main] == ["strong-pretrained", "strong-a-longer-name"]
 
 
 def test_a_deeper_network_may_have_smaller_batches_and_nothing_else(tmp_path):
@@ -82,35 +82,35 @@ def test_a_deeper_network_may_have_smaller_batches_and_nothing_else(tmp_path):
     write_run(tmp_path, table, "resnet50", name="other", parameters={"weight_decay": 0.05})
     assert collect(tmp_path).pairs["model"] == ()
     write_run(tmp_path, table, "resnet50", parameters={"learning_rate": 0.0005})
-    study = collect(tmp_path)
-    assert [(a.name, b.name) for a, b in study.pairs["model"]] == [("resnet18", "resnet50")]
-    assert "batch size 64 → 16; learning rate 0.001 → 0.0005" in text_of(sections.depth(study).data)
+    results = collect(tmp_path)
+    assert [(a.name, b.name) for a, b in results.pairs["model"]] == [("resnet18", "resnet50")]
+    assert "batch size 64 → 16; learning rate 0.001 → 0.0005" in text_of(sections.depth(results).data)
 
 
-def test_table_has_every_run_and_the_majority(study):
-    html = sections.runs_table(study).data
-    for run in study.runs:
+def test_table_has_every_run_and_the_majority(results):
+    html = sections.runs_table(results).data
+    for run in results.runs:
         assert run.name in html
     assert "failed: out of memory &lt;b&gt;" in html and "not finished: stopped or still at work" in html
-    best = study.done[0]
+    best = results.done[0]
     low, high = best.test["intervals"]["accuracy"]
     assert f"{100 * best.test['accuracy']:.1f}%" in html and f"{100 * low:.1f}% to {100 * high:.1f}%" in html
-    assert f"{100 * study.majority:.1f}%" in html
+    assert f"{100 * results.majority:.1f}%" in html
     assert f"epoch {best.highest['epoch']}" in html
     assert 'href="runs/resnet50-pretrained/run.html"' in html
 
 
-def test_every_accuracy_figure_and_table_shows_the_majority(study):
-    majority = f"{100 * study.majority:.1f}%"
+def test_every_accuracy_figure_and_table_shows_the_majority(results):
+    majority = f"{100 * results.majority:.1f}%"
     for section in (sections.accuracy_figures, sections.confusion_figures, sections.class_weights):
-        figures = re.findall(r"<figure.*?</figure>", section(study).data, re.DOTALL)
+        figures = re.findall(r"<figure.*?</figure>", section(results).data, re.DOTALL)
         assert figures and all(majority in figure for figure in figures)
-    assert majority in sections.runs_table(study).data and majority in sections.highest_accuracies(study).data
+    assert majority in sections.runs_table(results).data and majority in sections.highest_accuracies(results).data
 
 
-def test_weights_are_named_wherever_runs_are_called_pretrained(study, tmp_path):
+def test_weights_are_named_wherever_runs_are_called_pretrained(results, tmp_path):
     for section in SECTIONS:
-        text = text_of(re.sub(r"<svg.*?</svg>", "", section(study).data, flags=re.DOTALL))
+        text = text_of(re.sub(r"<svg.*?</svg>", "", section(results).data, flags=re.DOTALL))
         for match in re.finditer(r"(?<!-)\bpretrained (?!less|runs|network)", text):
             assert text[match.end() :].startswith("(ImageNet V2)"), text[match.start() - 40 : match.end() + 40]
     write_run(tmp_path, photograph_table(100), pretrained=True, weights_kind="generated")
@@ -122,9 +122,9 @@ def test_answer_turns_with_the_numbers(tmp_path):
     for folder, skills in (("helps", (0.3, 1.5)), ("hurts", (1.5, 0.3)), ("equal", (1.0, 1.0))):
         for pretrained, skill in zip((False, True), skills, strict=True):
             write_run(tmp_path / folder, table, pretrained=pretrained, skill=skill, luck=pretrained)
-    studies = {name: collect(tmp_path / name) for name in ("helps", "hurts", "equal")}
-    answers = {name: text_of(sections.answer(study).data) for name, study in studies.items()}
-    found = {name: text_of(sections.findings(study).data) for name, study in studies.items()}
+    sweeps = {name: collect(tmp_path / name) for name in ("helps", "hurts", "equal")}
+    answers = {name: text_of(sections.answer(results).data) for name, results in sweeps.items()}
+    found = {name: text_of(sections.findings(results).data) for name, results in sweeps.items()}
     assert "Pretraining raises accuracy." in found["helps"] and "Pretraining adds" in answers["helps"]
     assert "Pretraining lowers accuracy." in found["hurts"] and "Pretraining costs" in answers["hurts"]
     assert "Pretraining makes no measurable difference" in found["equal"] and "makes no measur" in answers["equal"]
@@ -134,27 +134,29 @@ def test_answer_turns_with_the_numbers(tmp_path):
         assert "depth" not in text and text.count(". ") <= 3
 
 
-def test_what_differs_beside_the_cause_is_said(study):
-    assert "against ResNet18; batch size 64 → 16" in text_of(sections.depth(study).data)
-    assert "batch size" not in text_of(sections.pretraining(study).data)
+def test_what_differs_beside_the_cause_is_said(results):
+    assert "against ResNet18; batch size 64 → 16" in text_of(sections.depth(results).data)
+    assert "batch size" not in text_of(sections.pretraining(results).data)
 
 
 def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):
     path = write_run(tmp_path, photograph_table(60))
     write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "test_accuracy"})
-    study = collect(recorded(path).parent.parent)
-    assert "at the epoch chosen on testing, with" in sections.runs_table(study).data
-    assert "no honest figure" in sections.highest_accuracies(study).data
-    assert "epoch chosen on testing" in sections.accuracy_figures(study).data
+    results = collect(recorded(path).parent.parent)
+    assert "at the epoch chosen on testing, with" in sections.runs_table(results).data
+    assert "no honest figure" in sections.highest_accuracies(results).data
+    assert "epoch chosen on testing" in sections.accuracy_figures(results).data
 
 
 def test_a_last_epoch_is_not_called_chosen(tmp_path):
     path = write_run(tmp_path, photograph_table(60))
     write_json(path / "metrics.json", read_json(path / "metrics.json") | {"select_by": "last"})
-    study = collect(recorded(path).parent.parent)
-    assert "kappa at the last epoch, with" in sections.runs_table(study).data
-    assert "A dot is the last epoch" in sections.accuracy_figures(study).data
-    assert "<th" in (html := sections.highest_accuracies(study).data) and "Last epoch" in html and "chosen" not in html
+    results = collect(recorded(path).parent.parent)
+    assert "kappa at the last epoch, with" in sections.runs_table(results).data
+    assert "A dot is the last epoch" in sections.accuracy_figures(results).data
+    assert (
+        "<th" in (html := sections.highest_accuracies(results).data) and "Last epoch" in html and "chosen" not in html
+    )
 
 
 def test_the_highest_accuracy_is_compared_with_its_like(tmp_path):
@@ -163,22 +165,22 @@ def test_the_highest_accuracy_is_compared_with_its_like(tmp_path):
     metrics = read_json(path / "metrics.json")
     highest = metrics["highest_testing_accuracy"]["accuracy"]
     write_json(path / "metrics.json", metrics | {"test": metrics["test"] | {"accuracy": highest + 0.1}})
-    study = collect(recorded(path).parent.parent)
-    assert "−" not in text_of(sections.highest_accuracies(study).data)
-    table = text_of(sections.runs_table(study).data)
+    results = collect(recorded(path).parent.parent)
+    assert "−" not in text_of(sections.highest_accuracies(results).data)
+    table = text_of(sections.runs_table(results).data)
     assert f"{100 * (highest + 0.1):.1f}%" in table and "−10.0" not in table
 
 
 def test_weighted_runs_alone_have_their_figures(tmp_path):
     write_run(tmp_path, photograph_table(60), weighted=True)
-    study = collect(tmp_path)
-    assert "ResNet18, weighted, accuracy per epoch" in sections.accuracy_figures(study).data
-    assert "Confusion matrices with class weights" in sections.confusion_figures(study).data
+    results = collect(tmp_path)
+    assert "ResNet18, weighted, accuracy per epoch" in sections.accuracy_figures(results).data
+    assert "Confusion matrices with class weights" in sections.confusion_figures(results).data
 
 
-def test_numbers_are_those_of_the_folder(experiment, study):
-    metrics = read_json(Experiment(experiment).run("resnet18-pretrained").metrics)
-    text = text_of(sections.highest_accuracies(study).data)
+def test_numbers_are_those_of_the_folder(experiment, results):
+    metrics = read_json(ExperimentFolder(experiment).run("resnet18-pretrained").metrics)
+    text = text_of(sections.highest_accuracies(results).data)
     assert f"{100 * metrics['highest_testing_accuracy']['accuracy']:.1f}%" in text
     assert f"epoch {metrics['highest_testing_accuracy']['epoch']}" in text
     assert f"{metrics['test']['kappa']:.2f}" in text
@@ -201,14 +203,14 @@ def test_no_finished_run_breaks_no_section(section, tmp_path):
 def test_seeds_are_one_row_and_their_own_links(tmp_path):
     for seed in range(3):
         write_run(tmp_path, photograph_table(200), seed=seed, luck=seed, name=f"resnet18-seed{seed}")
-    study = collect(tmp_path)
-    (one,) = study.configurations
+    results = collect(tmp_path)
+    (one,) = results.configurations
     assert [run.seed for run in one.runs] == [0, 1, 2]
-    assert study.find("resnet18", pretrained=False, weighted=False) is one
-    html = sections.runs_table(study).data
+    assert results.find("resnet18", pretrained=False, weighted=False) is one
+    html = sections.runs_table(results).data
     links = [f'href="runs/resnet18-seed{seed}/run.html">seed {seed}<' for seed in range(3)]
     assert "over 3 seeds" in html and all(link in html for link in links)
-    assert "from the lowest of 3 seeds to the highest" in sections.accuracy_figures(study).data
+    assert "from the lowest of 3 seeds to the highest" in sections.accuracy_figures(results).data
 
 
 def test_runs_with_other_parameters_or_the_same_seed_are_not_taken_for_seeds(tmp_path):
@@ -216,11 +218,11 @@ def test_runs_with_other_parameters_or_the_same_seed_are_not_taken_for_seeds(tmp
     write_run(tmp_path, table, name="one")
     write_run(tmp_path, table, name="again", luck=1)
     write_run(tmp_path, table, name="faster", seed=1, parameters={"learning_rate": 0.01})
-    study = collect(tmp_path)
-    assert sorted(one.label for one in study.configurations) == [
+    results = collect(tmp_path)
+    assert sorted(one.label for one in results.configurations) == [
         "ResNet18 from scratch (again)", "ResNet18 from scratch (learning rate 0.01)", "ResNet18 from scratch (one)",
     ]  # fmt: skip
-    assert study.find("resnet18", pretrained=False, weighted=False).name == "one"
+    assert results.find("resnet18", pretrained=False, weighted=False).name == "one"
 
 
 def test_runs_that_claim_too_much_are_not_believed(tmp_path):
@@ -240,15 +242,15 @@ def test_no_runs_are_an_error_in_one_line(tmp_path):
         render_page(tmp_path / "no.ipynb", tmp_path / "no.html", title="no")
 
 
-def test_names_of_files_are_text(study, page):
+def test_names_of_files_are_text(results, page):
     assert f"<code>{EVIL_NAME}</code>".replace("<script>", "&lt;script&gt;").replace(
         "</script>", "&lt;/script&gt;"
-    ) in (sections.damaged_files(study).data)
+    ) in (sections.damaged_files(results).data)
     assert EVIL_NAME not in page and "alert(1)" in page
 
 
-def test_damaged_files_are_listed_with_what_was_done(study):
-    text = text_of(sections.damaged_files(study).data)
+def test_damaged_files_are_listed_with_what_was_done(results):
+    text = text_of(sections.damaged_files(results).data)
     for entry in made_up_audit(photograph_table(700))["damage"]["files"]:
         assert entry["verdict"] in text and entry["action"] in text
     assert "6.2%" in text and "3 are damaged" in text
@@ -274,8 +276,8 @@ def test_runs_that_share_a_value_are_named_in_few_words(tmp_path):
     assert "1 resnet18-seed1, resnet18-weighted-seed1, resnet50-seed1 and resnet50-weighted-seed1" in text
 
 
-def test_hyperparameters_differ_by_network(study):
-    text = text_of(sections.hyperparameters(study).data)
+def test_hyperparameters_differ_by_network(results):
+    text = text_of(sections.hyperparameters(results).data)
     assert ".dr {" in sections.style().data and "{%" not in sections.style().data
     assert "64 ResNet18" in text and "16 ResNet50" in text and "cross entropy" in text
 
@@ -306,7 +308,7 @@ def test_every_picture_has_a_text(page):
 
 @pytest.mark.notebooks
 def test_executed_notebook_is_kept(experiment, page):
-    notebook = nbformat.read(Experiment(experiment).report_notebook, as_version=4)
+    notebook = nbformat.read(ExperimentFolder(experiment).report_notebook, as_version=4)
     assert any(str(experiment) in cell.source for cell in notebook.cells)
     assert {path.name for path in experiment.iterdir()} == {
         "audit.json", "figures", "index.html", "report.ipynb", "report.md", "results.csv", "results.json", "runs",
@@ -353,7 +355,7 @@ def test_spent_progress_bars_leave_no_trace():
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_text(tmp_path / "run.html", "old")
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "run.ipynb")
-    monkeypatch.setattr("dr_lib.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("dr_lib.storage.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         render_page(tmp_path / "run.ipynb", tmp_path / "run.html", title="x")
     assert (tmp_path / "run.html").read_text() == "old" and len(list(tmp_path.iterdir())) == 2

@@ -10,7 +10,7 @@ import pytest
 from experiment_factory import built_report
 
 from dr_lib.report.render import render_page
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 
 GIVEN = os.environ.get("DR_EXPERIMENT")
 
@@ -43,9 +43,9 @@ def broken_links(start):
 @pytest.mark.parametrize("name", ["index.html", "report.md"])
 def test_all_links_lead_somewhere(name, tmp_path_factory):
     if GIVEN:
-        experiment = Experiment(Path(GIVEN).resolve())
+        experiment = ExperimentFolder(Path(GIVEN).resolve())
     else:
-        experiment = Experiment(built_report(tmp_path_factory.getbasetemp()))
+        experiment = ExperimentFolder(built_report(tmp_path_factory.getbasetemp()))
         run = experiment.run("resnet50")
         run.notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
         render_page(run.notebook, run.page, title="resnet50", home="../../index.html")

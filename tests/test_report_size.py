@@ -6,13 +6,13 @@ import pytest
 from large_experiment import write_large_experiment
 
 from dr_lib.report.build import build_report
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 
 
 @pytest.mark.slow
 @pytest.mark.notebooks
 def test_eight_runs_of_7026_photographs_fit_in_10_megabytes(tmp_path):
-    experiment = Experiment(write_large_experiment(tmp_path))
+    experiment = ExperimentFolder(write_large_experiment(tmp_path))
     size = build_report(experiment.path).stat().st_size
     page = experiment.report.read_text()
     assert page.count("data:image/jpeg") > 25 and len(re.findall("7,026", page)) > 1

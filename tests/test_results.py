@@ -1,4 +1,4 @@
-"""The README's tables are those of the files that are kept, and these agree with scikit-learn and MedMNIST."""
+"""The tables of docs/results.md are those of the files kept, and these agree with scikit-learn and MedMNIST."""
 
 import gzip
 import re
@@ -10,12 +10,12 @@ import pytest
 from medmnist.evaluator import getACC, getAUC
 from sklearn.metrics import cohen_kappa_score
 
-from benchmarks import readme
+from benchmarks import tables
 from dr_lib import PROBABILITIES
-from dr_lib.files import read_json
+from dr_lib.storage.files import read_json
 
 PROJECT = Path(__file__).parent.parent
-README = (PROJECT / "README.md").read_text()
+PAGE = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
 RESULTS = PROJECT / "benchmarks" / "results"
 KEPT = sorted(RESULTS.glob("*/runs/*"))
 RECIPES = ("lab", "few ill", "few ill, pretrained")
@@ -27,15 +27,15 @@ def predictions_of(run):
         return pd.read_csv(stream)
 
 
-def test_readme_has_every_table_and_as_the_files_give_it():
-    assert set(re.findall(r"<!-- table (\w+) -->", README)) == set(readme.TABLES)
-    assert readme.with_tables(README) == README
+def test_tables_has_every_table_and_as_the_files_give_it():
+    assert set(re.findall(r"<!-- table (\w+) -->", PAGE)) == set(tables.TABLES)
+    assert tables.with_tables(PAGE) == PAGE
 
 
 def test_a_changed_figure_is_seen():
     changed = re.sub(r"(<!-- table ingredients -->.*?0\.)(\d)", lambda found: found[1] + str((int(found[2]) + 1) % 10),
-                     README, count=1, flags=re.DOTALL)  # fmt: skip
-    assert changed != README and readme.with_tables(changed) == README
+                     PAGE, count=1, flags=re.DOTALL)  # fmt: skip
+    assert changed != PAGE and tables.with_tables(changed) == PAGE
 
 
 @pytest.mark.parametrize("run", KEPT, ids=lambda run: f"{run.parents[1].name}/{run.name}")
@@ -49,9 +49,9 @@ def test_figures_are_those_of_the_predictions(run):
     assert kept["macro_auc"] == pytest.approx(area, abs=1e-9)
 
 
-def test_means_in_the_readme_are_means_of_the_files():
+def test_means_in_the_tables_are_means_of_the_files():
     """Not by way of the code that wrote the table."""
-    (table,) = re.findall(r"<!-- table ingredients -->(.*?)<!-- end -->", README, re.DOTALL)
+    (table,) = re.findall(r"<!-- table ingredients -->(.*?)<!-- end -->", PAGE, re.DOTALL)
     control = next(line for line in table.splitlines() if line.startswith("| all five "))
     runs = [run for run in KEPT if re.fullmatch(r"seed\d+-all_five", run.name)]
     last = [pd.read_csv(run / "history.csv").iloc[-1] for run in runs]
@@ -60,19 +60,19 @@ def test_means_in_the_readme_are_means_of_the_files():
 
 
 def test_rows_of_retinamnist_are_means_by_medmnists_own_evaluator():
-    (table,) = re.findall(r"<!-- table retinamnist -->(.*?)<!-- end -->", README, re.DOTALL)
+    (table,) = re.findall(r"<!-- table retinamnist -->(.*?)<!-- end -->", PAGE, re.DOTALL)
     row = re.compile(r"^\| (\w+) recipe, ResNet(\d+), ([\w ]+) \| ([\d.]+) .*?\| ([\d.]+) ", re.MULTILINE)
     ours = row.findall(table)
     assert len(ours) == len({run.name.rpartition("-")[0] for run in KEPT if run.parents[1].name == "retinamnist"}) > 1
     for recipe, layers, start, area, share in ours:
         name = f"{recipe}-resnet{layers}-{start.replace(' ', '_')}-seed*"
         assert (area, share) == by_medmnist((RESULTS / "retinamnist" / "runs").glob(name))
-    (from_eyepacs,) = re.findall(r"^\| generated pretraining, then EyePACS \| ([\d.]+) .*?\| ([\d.]+) ", README, re.M)
+    (from_eyepacs,) = re.findall(r"^\| generated pretraining, then EyePACS \| ([\d.]+) .*?\| ([\d.]+) ", PAGE, re.M)
     assert from_eyepacs == by_medmnist((RESULTS / "retinamnist-from-eyepacs" / "runs").iterdir())
 
 
 def by_medmnist(runs):
-    """Return mean AUC and accuracy of five runs as the README writes them."""
+    """Return mean AUC and accuracy of five runs as the page writes them."""
     tables = [predictions_of(run) for run in runs]
     assert len(tables) == 5
     scores = [(one.grade.to_numpy()[:, None], one[list(PROBABILITIES)].to_numpy()) for one in tables]
@@ -86,7 +86,7 @@ def by_medmnist(runs):
      ("peers", "peers", {name: name for name in TOOLS}, 5)],
 )  # fmt: skip
 def test_rows_are_means_of_kappas_by_scikit_learn(table, folder, rows, column):
-    (text,) = re.findall(rf"<!-- table {table} -->(.*?)<!-- end -->", README, re.DOTALL)
+    (text,) = re.findall(rf"<!-- table {table} -->(.*?)<!-- end -->", PAGE, re.DOTALL)
     for label, name in rows.items():
         (line,) = (line for line in text.splitlines() if line.startswith(f"| {label} |"))
         tables = [predictions_of(run) for run in (RESULTS / folder / "runs").glob(f"{name}-seed*")]
@@ -95,7 +95,7 @@ def test_rows_are_means_of_kappas_by_scikit_learn(table, folder, rows, column):
         assert line.split("|")[column].split()[0] == f"{np.mean(kappas):.3f}".replace("-", "−")
 
 
-@pytest.mark.parametrize("name", readme.DRAWN)
+@pytest.mark.parametrize("name", tables.DRAWN)
 def test_figures_are_drawn_from_the_files(name):
-    assert (RESULTS / "figures" / f"{name}.svg").read_bytes() == readme.drawn(readme.DRAWN[name]())
-    assert f"benchmarks/results/figures/{name}.svg" in README
+    assert (RESULTS / "figures" / f"{name}.svg").read_bytes() == tables.drawn(tables.DRAWN[name]())
+    assert f"benchmarks/results/figures/{name}.svg" in PAGE

@@ -8,19 +8,19 @@ import pandas as pd
 import pytest
 from experiment_factory import photograph_table, recorded, write_experiment, write_run
 
-from dr_lib.files import read_json, write_json
 from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import all_comparisons
 from dr_lib.report.results_files import differing_parameters, results_csv, results_json, write_results
-from dr_lib.runs import Experiment
+from dr_lib.storage.files import read_json, write_json
+from dr_lib.storage.folders import ExperimentFolder
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     folder = write_experiment(tmp_path_factory.mktemp("results") / "lab", photographs=200)
     write_run(folder, photograph_table(200), name="resnet18-broken", state="failed", reason="=1+1\nout of memory")
-    write_results(collect(folder), Experiment(folder))
-    return Experiment(folder)
+    write_results(collect(folder), ExperimentFolder(folder))
+    return ExperimentFolder(folder)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,10 @@ def test_parameters_that_differ_are_told_and_no_others(experiment, tmp_path):
 
 def test_json_has_differences_data_and_versions(experiment):
     found = json.loads(experiment.results.read_text(), parse_constant=pytest.fail)
-    study = collect(experiment.path)
+    results = collect(experiment.path)
     assert found["experiment"] == "lab" and found["data"]["fingerprint"] == "0" * 64
-    assert found["data"]["splits"] == study.splits and found["data"]["majority_accuracy"] == study.majority
-    tested = all_comparisons(study)
+    assert found["data"]["splits"] == results.splits and found["data"]["majority_accuracy"] == results.majority
+    tested = all_comparisons(results)
     assert len(found["comparisons"]) == len(tested) == 12
     for told, comparison in zip(found["comparisons"], tested, strict=True):
         assert told["first_runs"] == [run.name for run in comparison.first.runs]

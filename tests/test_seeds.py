@@ -8,17 +8,11 @@ from experiment_factory import photograph_table, simulated_predictions
 from scipy.stats import multivariate_t, t, ttest_1samp, ttest_ind
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
-from dr_lib.evaluation import metrics
-from dr_lib.evaluation.intervals import (
-    difference,
-    draws,
-    patient_matrices,
-    resample,
-    resampled_difference_of_groups,
-)
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import difference, draws, patient_matrices, resample, resampled_difference_of_groups
 from dr_lib.evaluation.paired import Comparison, compare
 from dr_lib.evaluation.ranking import rank
-from dr_lib.evaluation.seeds import (
+from dr_lib.evaluation.seed_groups import (
     FIGURES,
     against_control,
     compare_groups,
@@ -29,7 +23,7 @@ from dr_lib.evaluation.seeds import (
     seeds_alone,
     spread_of,
 )
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.summary import summarize
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +61,7 @@ def test_means_and_deviations_are_those_of_the_runs(strong):
 
 
 def test_one_seed_is_what_it_always_was(strong, weak):
-    found, test = over_seeds(strong[:1]), summarise(strong[0])
+    found, test = over_seeds(strong[:1]), summarize(strong[0])
     for name in FIGURES:
         assert (found[name].mean, found[name].low, found[name].high) == (test[name], *test["intervals"][name])
         assert np.isnan(found[name].sd) and found[name].n == 1
@@ -153,8 +147,8 @@ def test_groups_of_patients_are_compared_over_seeds(strong, table):
     right = [run["grade"] == run["predicted"] for run in strong]
     values = [answers[~some].mean() - answers[some].mean() for answers in right]
     assert found.value == pytest.approx(np.mean(values), abs=1e-12) and found.low < found.value < found.high
-    learnt = [run.assign(predicted=run["grade"]) for run in groups[1]]
-    assert compare_groups(groups[0], learnt, metrics.accuracy).low > 0
+    learned = [run.assign(predicted=run["grade"]) for run in groups[1]]
+    assert compare_groups(groups[0], learned, metrics.accuracy).low > 0
     assert compare_groups([run.head(0) for run in strong], strong, metrics.accuracy) is None
 
 
@@ -174,9 +168,9 @@ def test_optimism_is_what_the_highest_epoch_gained():
 )
 def test_normal_figures_are_covered_whatever_their_variance_comes_from(seeds, of_seeds, of_both, of_patients):
     """Figures that are sums of what is due to the seed, the patients, and the seed's way with these patients."""
-    rng, covered, studies, resamples = np.random.default_rng(0), [], 800, 150
+    rng, covered, sweeps, resamples = np.random.default_rng(0), [], 800, 150
     normal = lambda variance, *shape: np.sqrt(variance) * rng.normal(size=shape)  # noqa: E731
-    for _ in range(studies):
+    for _ in range(sweeps):
         own = normal(of_seeds, seeds, 1) + normal(of_both, seeds, 1) + normal(of_patients, 1, 1)
         drawn = own + normal(of_both, seeds, resamples) + normal(of_patients, 1, resamples)
         found = spread_of(np.hstack([own, drawn]))
@@ -203,12 +197,12 @@ def trained(rng, severity, looks, luck, skill):
     return np.digitize(0.7 * score / skill + 0.02 * luck, CUTS), score
 
 
-def figures_of(grades, answers, score, study):
+def figures_of(grades, answers, score, sweep):
     """Return accuracy, kappa and AUC of referable retinopathy, values first and resamples after them, (3, 1 + R)."""
     patients = np.repeat(np.arange(PATIENTS), 2)
     counts = patient_matrices(patients, grades, answers)
-    matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts, RESAMPLES, study)])
-    drawn = np.concatenate([np.ones((1, PATIENTS), dtype=np.uint8), draws(PATIENTS, RESAMPLES, study)])
+    matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts, RESAMPLES, sweep)])
+    drawn = np.concatenate([np.ones((1, PATIENTS), dtype=np.uint8), draws(PATIENTS, RESAMPLES, sweep)])
     areas = rank(grades >= 2, score, patients, drawn).auc
     return np.stack([metrics.accuracy(matrices), metrics.quadratic_weighted_kappa(matrices), areas])
 
@@ -230,17 +224,17 @@ def truths(skill):
 
 
 @pytest.mark.slow
-def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_studies():
+def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_sweeps():
     """Of one network, of two, and of 3 and 5 seeds alone and against 3 of another kind."""
-    skills, studies = (1.0, 1.15), 1500
+    skills, sweeps = (1.0, 1.15), 1500
     by_luck, over_luck = zip(*(truths(skill) for skill in skills), strict=True)
     rng, covered, plain = np.random.default_rng(5), {}, 0
-    for study in range(studies):
+    for sweep in range(sweeps):
         severity, looks = two_eyes(rng, PATIENTS)
         grades = np.digitize(severity, CUTS)
         lucks = [rng.normal(size=number) for number in (5, 3)]
         sides = [
-            np.stack([figures_of(grades, *trained(rng, severity, looks, luck, skill), study) for luck in seeds], axis=1)
+            np.stack([figures_of(grades, *trained(rng, severity, looks, luck, skill), sweep) for luck in seeds], axis=1)
             for skill, seeds in zip(skills, lucks, strict=True)
         ]
         for which, name in enumerate(("accuracy", "kappa", "referable AUC")):
@@ -259,7 +253,7 @@ def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_studies(
     shares = {what: float(np.mean(found)) for what, found in covered.items()}
     assert len(shares) == 18 and all(0.93 <= share <= 0.97 for share in shares.values()), shares
     # Patients alone would promise too much.
-    assert plain / studies < 0.92
+    assert plain / sweeps < 0.92
 
 
 def note(found, name, what, spread, truth):

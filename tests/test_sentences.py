@@ -2,10 +2,10 @@
 
 import pytest
 
-from dr_lib.evaluation.intervals import Difference
+from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.report import data_sentences as said
 from dr_lib.report import sentences as say
-from dr_lib.report import wording as words
+from dr_lib.report import text as words
 
 UP, DOWN, FLAT = Difference(0.089, 0.080, 0.098), Difference(-0.089, -0.098, -0.080), Difference(0.003, -0.004, 0.010)
 
@@ -65,16 +65,16 @@ def test_what_class_weights_trade(accuracy, recalls, expected):
     assert expected in say.trade(accuracy, recalls)
 
 
-def test_phases_and_generalisation():
+def test_phases_and_generalization():
     assert "fine-tuning raises it" in say.phases("It", 0.74, 0.70, 0.82)
     assert "fine-tuning lowers it" in say.phases("It", 0.74, 0.76, 0.65)
     assert "leaves it where it was" in say.phases("It", 0.74, 0.74, 0.741)
     assert "lies in feature extraction" in say.phases("It", 0.74, 0.77, 0.80, tuned=False)
     assert say.phases("It", None, None, 0.8) == ""
-    assert "overfitting" in say.generalisation("It", 0.95, 0.80, majority=0.74)
-    assert "overfitting" not in say.generalisation("It", 0.70, 0.20, majority=0.74)
-    assert "below testing accuracy" in say.generalisation("It", 0.78, 0.80, majority=0.74)
-    assert "agree" in say.generalisation("It", 0.801, 0.80, majority=0.74)
+    assert "overfitting" in say.generalization("It", 0.95, 0.80, majority=0.74)
+    assert "overfitting" not in say.generalization("It", 0.70, 0.20, majority=0.74)
+    assert "below testing accuracy" in say.generalization("It", 0.78, 0.80, majority=0.74)
+    assert "agree" in say.generalization("It", 0.801, 0.80, majority=0.74)
 
 
 def test_confusion_names_best_worst_and_what_it_is_taken_for():

@@ -15,23 +15,23 @@ from rich.console import Console
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.forecast import Forecast, time_of_all
+from dr_lib.experiment.monitor import follow
+from dr_lib.experiment.seeds import parse_seeds, with_seeds
+from dr_lib.experiment.status import RunStatus, read_statuses, status_of
+from dr_lib.experiment.status_table import StatusTable
+from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all
 from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect
-from dr_lib.runs import Experiment
-from dr_lib.seeds import parse_seeds, with_seeds
-from dr_lib.standing_table import StandingTable
-from dr_lib.status import Standing, holder, standing_of, standings
-from dr_lib.training.lock import held
-from dr_lib.watch import follow
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.lock import acquire_lock, lock_owner
 
 AT_WORK = """
 import sys, time
 from pathlib import Path
-from dr_lib.runs import RunFolder
-from dr_lib.training.lock import held
+from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.lock import acquire_lock
 folder = RunFolder(Path(sys.argv[1]))
-with held(folder.lock):
+with acquire_lock(folder.lock):
     folder.write_status("running", epoch=2, epochs=25, phase="fine-tuning")
     time.sleep(60)
 """
@@ -40,7 +40,7 @@ with held(folder.lock):
 @pytest.fixture
 def at_work(tmp_path):
     """A run that another process is at, with one epoch done."""
-    folder = Experiment(tmp_path).run("run")
+    folder = ExperimentFolder(tmp_path).run("run")
     folder.write_history([epoch(1, seconds=30)])
     process = subprocess.Popen([sys.executable, "-c", AT_WORK, folder.path])
     while "epoch" not in folder.read_status():
@@ -64,51 +64,51 @@ def drawn(table):
 
 def test_a_run_at_work_elsewhere_is_told_from_one_whose_process_is_gone(at_work):
     folder, process = at_work
-    found = standing_of(folder)
+    found = status_of(folder)
     assert (found.state, found.phase, found.epoch, found.epochs) == ("running", "fine-tuning", 2, 25)
     assert (found.accuracy, found.kappa, found.left) == (0.8286, 0.71, 24 * 30)
-    assert f"process {process.pid} on " in holder(folder.lock)
-    with pytest.raises(InputError), held(folder.lock):
+    assert f"process {process.pid} on " in lock_owner(folder.lock)
+    with pytest.raises(InputError), acquire_lock(folder.lock):
         pass  # looking has not let go of it
     process.send_signal(signal.SIGKILL)
     process.wait()
-    gone = standing_of(folder)
+    gone = status_of(folder)
     assert gone.state == "failed" and "gone without a word" in gone.reason
-    assert gone.epoch == 1 and math.isnan(gone.left) and holder(folder.lock) is None
+    assert gone.epoch == 1 and math.isnan(gone.left) and lock_owner(folder.lock) is None
 
 
 def test_nobody_holds_a_lock_that_is_not_there(tmp_path):
-    assert holder(tmp_path / "lock") is None
+    assert lock_owner(tmp_path / "lock") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"state": "dancing"}', "\0"])
 def test_a_damaged_status_is_that_of_a_failed_run(tmp_path, text):
-    folder = Experiment(tmp_path).run("run")
+    folder = ExperimentFolder(tmp_path).run("run")
     folder.path.mkdir(parents=True)
     folder.status.write_text(text)
-    assert standing_of(folder).state == "failed" and "damaged" in standing_of(folder).reason
+    assert status_of(folder).state == "failed" and "damaged" in status_of(folder).reason
 
 
 def test_the_table_counts_states_and_gives_reasons(tmp_path):
-    experiment = Experiment(tmp_path)
+    experiment = ExperimentFolder(tmp_path)
     for name, state, facts in (
         ("a", "done", {}), ("b", "failed", {"reason": "out of memory [b]"}), ("c", "queued", {}), ("d", "done", {}),
     ):  # fmt: skip
         if name == "a":
             experiment.run(name).write_history([epoch(1), epoch(2)])
         experiment.run(name).write_status(state, **facts)
-    text = drawn(StandingTable(standings(experiment)))
+    text = drawn(StatusTable(read_statuses(experiment)))
     assert "2/2" in text and "82.86 %" in text and "b: out of memory [b]" in text
     assert text.splitlines()[-1] == "1 queued, 2 done, 1 failed"
 
 
 def test_following_ends_with_the_last_run(at_work, monkeypatch):
     folder, process = at_work
-    monkeypatch.setattr("dr_lib.watch._SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr("dr_lib.experiment.monitor._SECONDS_BETWEEN_LOOKS", 0.05)
     looks = []
 
     def look():
-        looks.append([standing_of(folder)])
+        looks.append([status_of(folder)])
         if len(looks) == 3:
             process.kill()
             process.wait()
@@ -119,12 +119,12 @@ def test_following_ends_with_the_last_run(at_work, monkeypatch):
 
 
 def test_following_goes_on_between_two_runs_of_a_driver(tmp_path, monkeypatch):
-    monkeypatch.setattr("dr_lib.watch._SECONDS_BETWEEN_LOOKS", 0.01)
-    experiment, looks, driven = Experiment(tmp_path), [], iter([True, True, False])
+    monkeypatch.setattr("dr_lib.experiment.monitor._SECONDS_BETWEEN_LOOKS", 0.01)
+    experiment, looks, driven = ExperimentFolder(tmp_path), [], iter([True, True, False])
     experiment.run("next").write_status("queued")
 
     def look():
-        looks.append(standings(experiment))
+        looks.append(read_statuses(experiment))
         return looks[-1]
 
     console = Console(file=io.StringIO(), force_terminal=True)
@@ -133,21 +133,21 @@ def test_following_goes_on_between_two_runs_of_a_driver(tmp_path, monkeypatch):
 
 
 def test_a_small_screen_shows_what_matters(tmp_path):
-    runs = [Standing(f"run{number:03}", ("done", "queued")[number % 2]) for number in range(200)]
-    runs += [Standing("bad", "failed", reason="it broke\x1b[2J"), Standing("busy", "running", epoch=2, epochs=9)]
-    lines = drawn(StandingTable(runs, height=12)).splitlines()
+    runs = [RunStatus(f"run{number:03}", ("done", "queued")[number % 2]) for number in range(200)]
+    runs += [RunStatus("bad", "failed", reason="it broke\x1b[2J"), RunStatus("busy", "running", epoch=2, epochs=9)]
+    lines = drawn(StatusTable(runs, height=12)).splitlines()
     assert len(lines) == 12
     assert [line.split()[0] for line in lines if "failed" in line or "running" in line][:2] == ["bad", "busy"]
     assert "... and 194 more" in lines and "bad: it broke\\x1b[2J" in lines
     assert lines[-1] == "100 queued, 1 running, 100 done, 1 failed"
-    assert len(drawn(StandingTable(runs)).splitlines()) == 1 + 202 + 1 + 1
+    assert len(drawn(StatusTable(runs)).splitlines()) == 1 + 202 + 1 + 1
 
 
 def test_a_thousand_runs_are_told_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)
     rows = [epoch(number) for number in range(1, 26)]
     for number in range(1000):
-        folder = Experiment(tmp_path).run(f"run{number:04}")
+        folder = ExperimentFolder(tmp_path).run(f"run{number:04}")
         if number == 0:
             folder.write_history(rows)
             history = folder.history.read_bytes()
@@ -182,18 +182,18 @@ print(time.process_time() - began)
 def test_a_report_shows_what_there_is_while_runs_are_going(tmp_path, at_work):
     table = photograph_table(300)
     write_experiment(tmp_path, photographs=300)
-    half = Experiment(write_run(tmp_path, table, name="half", state="running").parent.parent).run("half")
+    half = ExperimentFolder(write_run(tmp_path, table, name="half", state="running").parent.parent).run("half")
     half.history.write_text(half.history.read_text()[:-20])
     for name in ("just-made", "begun"):
-        Experiment(tmp_path).run(name).path.mkdir()
-    Experiment(tmp_path).run("begun").lock.touch()
+        ExperimentFolder(tmp_path).run(name).path.mkdir()
+    ExperimentFolder(tmp_path).run("begun").lock.touch()
     text = build_report(tmp_path).read_text()
     assert "ResNet50" in text and "82" in text
     assert "epoch 2 of 25" in text and "just-made" in text
 
 
 def finished(tmp_path, name, model, rows, **parameters):
-    folder = Experiment(tmp_path).run(name)
+    folder = ExperimentFolder(tmp_path).run(name)
     folder.write_history(rows)
     folder.config.write_text(json.dumps({"parameters": {"model": model, "image_size": 224, **parameters}}))
     folder.best_checkpoint.parent.mkdir()
@@ -205,8 +205,8 @@ def finished(tmp_path, name, model, rows, **parameters):
 def test_times_are_foretold_from_finished_runs_of_the_same_network_and_size(tmp_path):
     finished(tmp_path, "a", "resnet18", [epoch(1, rate=80), epoch(2, rate=100), epoch(3, rate=110)])
     finished(tmp_path, "b", "resnet18", [epoch(1, phase="feature extraction", rate=300)])
-    Experiment(tmp_path).run("not-done").write_status("running")
-    forecast = Forecast(Experiment(tmp_path).runs())
+    ExperimentFolder(tmp_path).run("not-done").write_status("running")
+    forecast = TimeEstimate(ExperimentFolder(tmp_path).runs())
     scratch = RunConfig(model="resnet18", epochs=10)
     # 1000 photographs at 100 a second, and 300 of which a pass is a third of a step.
     assert forecast.seconds(scratch, 1000, 300) == pytest.approx(10 * (10 + 1))
@@ -223,11 +223,11 @@ def test_runs_of_other_experiments_on_this_device_tell_what_is_not_measured_here
         facts = json.loads(folder.config.read_text())
         folder.config.write_text(json.dumps(facts | {"device": {"name": device}}))
         folder.write_status("done")
-    here = Experiment(tmp_path / "here")
-    forecast = Forecast(here.runs(), here.other_runs(), "a processor")
+    here = ExperimentFolder(tmp_path / "here")
+    forecast = TimeEstimate(here.runs(), here.other_runs(), "a processor")
     assert forecast.photographs_a_second(RunConfig(model="resnet18")) == 100
     finished(here.path, "own", "resnet18", [epoch(1, rate=7)])
-    forecast = Forecast(here.runs(), here.other_runs(), "a processor")
+    forecast = TimeEstimate(here.runs(), here.other_runs(), "a processor")
     assert forecast.photographs_a_second(RunConfig(model="resnet18")) == 7
 
 
@@ -235,7 +235,7 @@ def test_runs_of_other_experiments_on_this_device_tell_what_is_not_measured_here
 def test_deeper_networks_and_more_epochs_cost_more(tmp_path, measured):
     if measured:
         finished(tmp_path, "a", "resnet18", [epoch(1, rate=100)])
-    forecast = Forecast(Experiment(tmp_path).runs())
+    forecast = TimeEstimate(ExperimentFolder(tmp_path).runs())
     cost = {
         (model, epochs): forecast.cost(RunConfig(model=model, epochs=epochs), 1000, 100)
         for model in ("resnet18", "resnet50")
@@ -288,7 +288,7 @@ def test_a_run_without_progress_for_long_says_since_when(at_work):
     folder, _ = at_work
     for silent, reason in ((500, ""), (700, "no progress since 20")):
         folder.write_status("running", epoch=2, epochs=25, heartbeat=time.time() - silent)
-        found = standing_of(folder)
+        found = status_of(folder)
         assert found.state == "running" and found.reason.startswith(reason) and bool(found.reason) == bool(reason)
     folder.write_status("done", heartbeat=0)
-    assert standing_of(folder).reason == ""
+    assert status_of(folder).reason == ""

@@ -7,12 +7,12 @@ import pytest
 from experiment_factory import photograph_table, simulated_predictions
 from sklearn import metrics as reference
 
-from dr_lib.evaluation.summary import summarise
+from dr_lib.evaluation.summary import summarize
 
 
 def test_summary_has_every_figure_in_json():
     predictions = simulated_predictions(photograph_table(300), 1.0)
-    figures = summarise(predictions)
+    figures = summarize(predictions)
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert set(figures) == {
         "photographs", "patients", "unknown_patients", "accuracy", "majority_accuracy", "kappa", "balanced_accuracy",
@@ -21,7 +21,7 @@ def test_summary_has_every_figure_in_json():
     }  # fmt: skip
     assert (figures["photographs"], figures["patients"], figures["unknown_patients"]) == (300, 150, 0)
     predictions.loc[:99, "patient"] = predictions.loc[:99, "image"]
-    figures = summarise(predictions)
+    figures = summarize(predictions)
     assert (figures["patients"], figures["unknown_patients"]) == (100, 100)
     assert figures["support"] == [sum(row) for row in figures["confusion_matrix"]]
     limits = figures["intervals"]
@@ -37,7 +37,7 @@ def test_summary_has_every_figure_in_json():
 
 def test_figures_are_scikit_learns():
     predictions = simulated_predictions(photograph_table(500), 1.0)
-    figures, probabilities = summarise(predictions), predictions[[f"p{grade}" for grade in range(5)]].to_numpy()
+    figures, probabilities = summarize(predictions), predictions[[f"p{grade}" for grade in range(5)]].to_numpy()
     referable, score = predictions["grade"] >= 2, probabilities[:, 2:].sum(axis=1)
     expected = {
         "accuracy": reference.accuracy_score(predictions["grade"], predictions["predicted"]),
@@ -56,7 +56,7 @@ def test_figures_are_scikit_learns():
 
 def test_what_is_undefined_is_null():
     predictions = simulated_predictions(photograph_table(60), 1.0).assign(grade=0, predicted=0)
-    figures = summarise(predictions)
+    figures = summarize(predictions)
     assert figures["recall"] == [1.0, None, None, None, None]
     assert figures["macro_auc"] is None and figures["referable_auc"] is None
     assert set(figures["referable_at_95_specificity"].values()) == {None} and figures["auc"] == [None] * 5
@@ -66,12 +66,12 @@ def test_what_is_undefined_is_null():
 
 def test_no_predictions_are_a_mistake():
     with pytest.raises(ValueError, match="no predictions"):
-        summarise(simulated_predictions(photograph_table(10), 1.0).head(0))
+        summarize(simulated_predictions(photograph_table(10), 1.0).head(0))
 
 
 def test_a_large_testing_split_takes_less_than_two_and_a_half_seconds():
     predictions = simulated_predictions(photograph_table(7026), 1.0)
-    summarise(predictions.head(100))  # compiles
+    summarize(predictions.head(100))  # compiles
     began = time.process_time()
-    summarise(predictions)
+    summarize(predictions)
     assert time.process_time() - began < 2.5

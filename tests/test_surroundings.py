@@ -15,17 +15,18 @@ import pytest
 from command import dr_lab
 from data_folders import eyes, write_course, write_photographs
 
-from dr_lib import command_line, notebook
-from dr_lib.command_line import of_the_machine
+from dr_lib.cli import entry as command_line
+from dr_lib.cli.entry import describe_system_error
+from dr_lib.cli.options import check_output
 from dr_lib.config import CACHE_DIR, RunConfig
 from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler
 from dr_lib.data.cache_folder import cache_folder
-from dr_lib.deployment.sources import photographs_named
 from dr_lib.errors import Failure, InputError
-from dr_lib.options import check_output
+from dr_lib.inference.inputs import photographs_named
+from dr_lib.notebook import project_folder as notebook
 from dr_lib.report.collect import collect
-from dr_lib.runs import Experiment
+from dr_lib.storage.folders import ExperimentFolder
 
 PROJECT = Path(__file__).parents[1]
 
@@ -61,7 +62,7 @@ def test_home_stands_for_its_sign_in_every_place(monkeypatch, params, capsys):
 
 def test_home_stands_for_its_sign_in_experiments_of_notebooks_and_in_lists(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert Experiment(Path("~/lab")).path == tmp_path / "lab"
+    assert ExperimentFolder(Path("~/lab")).path == tmp_path / "lab"
     with pytest.raises(InputError, match=re.escape(f"{tmp_path}/lab/runs: no runs")):
         collect("~/lab")
     (tmp_path / "a.jpeg").touch()
@@ -75,7 +76,7 @@ def test_without_a_home_a_path_in_it_is_refused(monkeypatch):
     with pytest.raises(InputError, match="no such home folder"):
         cache_folder("~/cache")
     with pytest.raises(InputError, match="no such home folder"):
-        Experiment(Path("~/lab"))
+        ExperimentFolder(Path("~/lab"))
     assert RunConfig().cache_dir == CACHE_DIR
 
 
@@ -159,7 +160,7 @@ def test_only_an_editor_goes_from_notebooks_to_the_project(monkeypatch, tmp_path
 def test_nbconvert_counts_paths_from_where_the_user_stands(tmp_path, program):
     """Its kernels start in the folder of the notebook."""
     cell = nbformat.v4.new_code_cell(
-        "from dr_lib.notebook import enter_project\nenter_project()\nopen('here', 'x').close()"
+        "from dr_lib.notebook.project_folder import enter_project\nenter_project()\nopen('here', 'x').close()"
     )
     (tmp_path / "notebooks").mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / "a.ipynb")
@@ -259,22 +260,22 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
     path = tmp_path / "file"
     path.touch()
     refused = PermissionError(errno.EACCES, "Permission denied", str(path))
-    assert "cannot be written" in of_the_machine(refused)
+    assert "cannot be written" in describe_system_error(refused)
     monkeypatch.setattr("os.access", lambda *_: False)
-    assert "cannot be read: Permission denied" in of_the_machine(refused)
-    assert "cannot be written" in of_the_machine(OSError(errno.EDQUOT, "Disk quota exceeded", str(path)))
-    assert "cannot be used" in of_the_machine(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))
-    assert "raise ulimit -n" in of_the_machine(OSError(errno.EMFILE, "Too many open files"))
-    assert "not enough memory" in of_the_machine(MemoryError())
-    assert "not enough memory" in of_the_machine(ImportError("x.so: failed to map segment from shared object"))
+    assert "cannot be read: Permission denied" in describe_system_error(refused)
+    assert "cannot be written" in describe_system_error(OSError(errno.EDQUOT, "Disk quota exceeded", str(path)))
+    assert "cannot be used" in describe_system_error(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))
+    assert "raise ulimit -n" in describe_system_error(OSError(errno.EMFILE, "Too many open files"))
+    assert "not enough memory" in describe_system_error(MemoryError())
+    assert "not enough memory" in describe_system_error(ImportError("x.so: failed to map segment from shared object"))
     with pytest.raises(OSError) as hidden:  # as llvmlite hides it
         try:
             raise OSError("x.so: failed to map segment from shared object")
         except OSError:
             raise OSError("Could not find/load shared object file 'x.so'")  # noqa: B904
-    assert "not enough memory" in of_the_machine(hidden.value)
-    assert not of_the_machine(FileNotFoundError(errno.ENOENT, "No such file", "a")), "a bug, not the machine"
-    assert not of_the_machine(RuntimeError("size mismatch"))
+    assert "not enough memory" in describe_system_error(hidden.value)
+    assert not describe_system_error(FileNotFoundError(errno.ENOENT, "No such file", "a")), "a bug, not the machine"
+    assert not describe_system_error(RuntimeError("size mismatch"))
 
 
 @pytest.mark.parametrize(

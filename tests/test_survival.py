@@ -20,12 +20,12 @@ from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.files import scratch_folder
-from dr_lib.runs import Experiment
+from dr_lib.storage.files import scratch_folder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.lock import acquire_lock
+from dr_lib.system.signals import Interrupted, Interruption, raising_signals
 from dr_lib.training import checkpoint
 from dr_lib.training.checkpoint import load_state, previous, save_state
-from dr_lib.training.interruption import Interrupted, Interruption, raising_signals
-from dr_lib.training.lock import held
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def params(tmp_path_factory):
     file.write_text(
         f"data_dir: {folder / 'course'}\ncache_dir: {folder / 'cache'}\nmodel: shufflenet_v2_x0_5\nname: run\n"
         "resize: 40\nimage_size: 32\nbatch_size: 8\nepochs: 4\nvalidation_share: 0.2\nlearning_rate: 0.01\n"
-        "average_decay: 0.9\nsampling: sqrt\nmixup_alpha: 0.2\nschedule: cosine\ncheckpoint_minutes: 0.0005\n"
+        "ema_decay: 0.9\nsampling: sqrt\nmixup_alpha: 0.2\nschedule: cosine\ncheckpoint_minutes: 0.0005\n"
     )
     return file
 
@@ -56,7 +56,7 @@ def whole(params, tmp_path_factory):
     out_dir = tmp_path_factory.mktemp("whole")
     _, errors = (process := start(params, out_dir)).communicate()
     assert process.returncode == 0, errors
-    return Experiment(out_dir).run("run")
+    return ExperimentFolder(out_dir).run("run")
 
 
 def assert_same_results(folder, whole):
@@ -69,7 +69,7 @@ def assert_same_results(folder, whole):
 
 def kill_at_random_moments(params, whole, out_dir, times, seed):
     """Kill a run again and again, from its start-up to its last writing, and let it end."""
-    rng, folder = random.Random(seed), Experiment(out_dir).run("run")
+    rng, folder = random.Random(seed), ExperimentFolder(out_dir).run("run")
     kills = 0
     for _ in range(times):
         with start(params, out_dir) as process:
@@ -98,7 +98,7 @@ def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_is_not(p
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_told_to_stop_does_so_after_its_step(params, whole, tmp_path, number, status):
-    folder = Experiment(tmp_path).run("run")
+    folder = ExperimentFolder(tmp_path).run("run")
     with start(params, tmp_path) as process:
         while not folder.history.exists():
             assert process.poll() is None, process.stderr.read()
@@ -130,7 +130,7 @@ def small_disk(tmp_path):
 
 def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(params, whole, small_disk):
     disk, resize = small_disk
-    folder = Experiment(disk / "out").run("run")
+    folder = ExperimentFolder(disk / "out").run("run")
     (process := start(params, disk / "out")).communicate()
     assert process.returncode == 1
     assert "No space left on device" in folder.read_status()["reason"]
@@ -152,8 +152,8 @@ def test_other_parameters_over_a_run_are_refused(params, whole):
 
 
 def test_a_second_run_on_a_folder_is_refused_naming_the_first(params, tmp_path):
-    folder = Experiment(tmp_path).run("run")
-    with held(folder.lock), start(params, tmp_path) as process:
+    folder = ExperimentFolder(tmp_path).run("run")
+    with acquire_lock(folder.lock), start(params, tmp_path) as process:
         _, errors = process.communicate()
     assert process.returncode == 2
     assert f"process {os.getpid()} on " in errors and len(errors.strip().splitlines()) == 1
@@ -162,14 +162,14 @@ def test_a_second_run_on_a_folder_is_refused_naming_the_first(params, tmp_path):
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
     code = f"""
 import os, signal, pathlib
-from dr_lib.training.lock import held
-with held(pathlib.Path({str(tmp_path / "lock")!r})):
+from dr_lib.storage.lock import acquire_lock
+with acquire_lock(pathlib.Path({str(tmp_path / "lock")!r})):
     os.fork() or __import__("time").sleep(5)  # what is forked must not keep it
     os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", code], check=False)
     assert json.loads((tmp_path / "lock").read_text())["pid"] != os.getpid()
-    with held(tmp_path / "lock"):
+    with acquire_lock(tmp_path / "lock"):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
 
 
@@ -245,7 +245,7 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path):
 @pytest.mark.notebooks
 def test_a_grid_that_is_told_to_stop_goes_on_with_the_same_command(params, whole, tmp_path):
     """From the driver's signal through papermill's kernel to the checkpoint, and back."""
-    folder = Experiment(tmp_path / "out").run("run")
+    folder = ExperimentFolder(tmp_path / "out").run("run")
     run_file = tmp_path / "run.yaml"
     run_file.write_text("name: run\n")
     command = [
@@ -284,7 +284,7 @@ def in_a_terminal_that_closes(code, folder):
 def test_a_terminal_that_closes_stops_what_runs_in_it_and_printing_on_is_no_error(tmp_path):
     noted = f"""
 import pathlib, sys, time
-from dr_lib.training.interruption import Interrupted, Interruption
+from dr_lib.system.signals import Interrupted, Interruption
 folder = pathlib.Path({str(tmp_path)!r})
 with Interruption() as interruption:
     (folder / "ready").touch()
@@ -293,7 +293,7 @@ with Interruption() as interruption:
     print("stopping", flush=True)
     print("stopping", flush=True, file=sys.stderr)
     try:
-        interruption.obey()
+        interruption.raise_if_requested()
     except Interrupted as stop:
         (folder / "said").write_text(str(stop))
         sys.exit(stop.exit_status)
@@ -325,8 +325,8 @@ def test_a_command_that_is_told_to_stop_clears_up_and_says_so(tmp_path, monkeypa
             os.kill(os.getpid(), number)
             time.sleep(5)
 
-    monkeypatch.setattr("dr_lib.data.generated.make_data", draw)
-    monkeypatch.setattr("dr_lib.training.interruption._leave_terminal", lambda number: None)  # it is the tests' own
+    monkeypatch.setattr("dr_lib.synthetic.make_data", draw)
+    monkeypatch.setattr("dr_lib.system.signals._leave_terminal", lambda number: None)  # it is the tests' own
     with signals_as_they_were(number, signal.SIG_DFL):
         assert dr_lab("make-data", tmp_path / "data") == status
         assert signal.getsignal(number) == signal.SIG_DFL
@@ -340,4 +340,4 @@ def test_a_run_that_is_told_to_stop_while_it_decodes_says_so_in_its_folder(tmp_p
     monkeypatch.setattr(run, "prepare_data", lambda config: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
     with pytest.raises(Interrupted), signals_as_they_were(signal.SIGTERM, signal.SIG_DFL):
         run.train(RunConfig(out_dir=str(tmp_path), name="run", device="cpu"))
-    assert Experiment(tmp_path).run("run").read_status()["state"] == "interrupted"
+    assert ExperimentFolder(tmp_path).run("run").read_status()["state"] == "interrupted"

@@ -10,17 +10,17 @@ import pytest
 from command import dr_lab
 from rich.table import Table
 
-from dr_lib import terminal
-from dr_lib.command_line import run_command
-from dr_lib.console import PlainConsole
-from dr_lib.data.jpeg import Verdict
-from dr_lib.deployment.grading import GradedPhotograph
-from dr_lib.deployment.wording import as_text
+from dr_lib.cli.entry import run_command
+from dr_lib.data.inspection import FileStatus
 from dr_lib.errors import InputError
-from dr_lib.progress import Progress
-from dr_lib.runs import PREDICTION_COLUMNS, RunFolder
-from dr_lib.spreadsheet import as_cell, from_cell
-from dr_lib.terminal import logger, printable
+from dr_lib.inference.grading import GradedPhotograph
+from dr_lib.inference.output_formats import as_text
+from dr_lib.storage.folders import PREDICTION_COLUMNS, RunFolder
+from dr_lib.storage.spreadsheet import as_cell, from_cell
+from dr_lib.system import terminal
+from dr_lib.system.console import PlainConsole
+from dr_lib.system.progress import Progress
+from dr_lib.system.terminal import logger, printable
 
 STEERING = "a\x1b[2J\x07\x9b31m\u202eb" + os.fsdecode(b"\xff")
 FORMULAS = ["=1+1", "+1|x", "-1+cmd|'C calc'!A0", "@SUM(A1)", "\t=1", "'=1", "''-x"]
@@ -63,12 +63,12 @@ def test_one_rule_for_all_that_reaches_the_terminal():
 
     Of predict these are its table, CSV, whose names other programs read, and JSON.
     """
-    package = Path(terminal.__file__).parent
+    package = Path(terminal.__file__).parents[1]
     texts = {path.name: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
     assert [name for name, text in texts.items() if 'getLogger("dr_lib' in text] == []
     consoles = re.compile(r"(?<!class Plain)Console\((?!Console)")
-    assert [name for name, text in texts.items() if consoles.search(text)] == ["cli.py"]
-    printed = [line.strip() for name in ("cli.py", "commands.py", "command_line.py", "kernels.py")
+    assert {name for name, text in texts.items() if consoles.search(text)} == {"app.py", "run_experiment.py"}
+    printed = [line.strip() for name in ("app.py", "network_commands.py", "entry.py", "runner.py")
                for line in re.findall(r"^ *print\(.*", texts[name], re.MULTILINE)]  # fmt: skip
     escaped = re.compile(r'print\((f"\\n\{)?(printable|json|text, end|f"interr)')
     assert len(printed) > 3 and [line for line in printed if not escaped.match(line)] == []
@@ -87,7 +87,7 @@ def test_what_a_message_quotes_does_not_drown_it(capsys):
     assert len(line) < 2000 and line.startswith("--set seed=[[") and line.endswith("[[: the value is not YAML")
     assert str(InputError(line)) == line
     with pytest.raises(SystemExit):
-        run_command(lambda args: Path("x" * 9000).stat())
+        run_command(lambda **options: Path("x" * 9000).stat())
     assert len(capsys.readouterr().err) < 2000
 
 
@@ -111,6 +111,6 @@ def test_predictions_hold_no_formula_and_keep_their_names(tmp_path):
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_csv_of_predict_holds_no_formula(name):
-    found = GradedPhotograph(Path(name), Verdict("intact", 0.0, "", 1, 1), 0, (1.0, 0.0, 0.0, 0.0, 0.0), (0.0,))
+    found = GradedPhotograph(Path(name), FileStatus("intact", 0.0, "", 1, 1), 0, (1.0, 0.0, 0.0, 0.0, 0.0), (0.0,))
     _, row = csv.reader(io.StringIO(as_text([found], "csv"), newline=""))
     assert row[0] == f"'{name}"

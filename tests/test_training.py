@@ -16,24 +16,25 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dr_lib.config import RunConfig
 from dr_lib.data.prepare import prepare_data
-from dr_lib.deployment.evaluate import evaluate_checkpoint
 from dr_lib.errors import InputError
 from dr_lib.evaluation.predict import predict
-from dr_lib.files import read_json
-from dr_lib.models import build_model
-from dr_lib.runs import HISTORY_COLUMNS, PREDICTION_COLUMNS, Experiment
+from dr_lib.inference.evaluate import evaluate_checkpoint
+from dr_lib.models.builders import build_model
+from dr_lib.models.trained import load_trained, new_head
+from dr_lib.storage.files import read_json
+from dr_lib.storage.folders import HISTORY_COLUMNS, PREDICTION_COLUMNS, ExperimentFolder
+from dr_lib.system.signals import Interrupted
 from dr_lib.training import device
 from dr_lib.training import pretrain as pretrain_module
 from dr_lib.training import resume as resume_module
 from dr_lib.training import run as run_module
 from dr_lib.training import trainer as trainer_module
-from dr_lib.training.checkpoint import load_state, load_trained, new_head, save_state
+from dr_lib.training.checkpoint import load_state, save_state
 from dr_lib.training.device import resolve_device, start_accelerator
-from dr_lib.training.gradients import GradientNorms
-from dr_lib.training.interruption import Interrupted
+from dr_lib.training.gradient_norms import GradientNorms
 from dr_lib.training.learner import Learner
 from dr_lib.training.pretrain import pretrain
-from dr_lib.training.run import train
+from dr_lib.training.run import train_run
 from dr_lib.training.trainer import Trainer, chosen_epoch
 
 
@@ -60,7 +61,7 @@ def without_times(folder):
 
 
 def test_a_run_leaves_everything_the_contract_names(config):
-    folder = train(config)
+    folder = train_run(config)
     history, predictions, metrics = folder.read_history(), folder.read_predictions(), read_json(folder.metrics)
     assert list(history.columns) == list(HISTORY_COLUMNS) and list(history.epoch) == [1, 2]
     assert list(predictions.columns) == list(PREDICTION_COLUMNS) and len(predictions) == 20
@@ -85,7 +86,7 @@ def test_a_run_leaves_everything_the_contract_names(config):
 
 
 def test_lines_have_the_labs_form(config, capsys):
-    train(config)
+    train_run(config)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "epoch 1 :"
     assert lines[1].startswith("training accuracy: ") and lines[2].startswith("testing accuracy: ")
@@ -93,9 +94,9 @@ def test_lines_have_the_labs_form(config, capsys):
 
 
 def test_same_seed_same_numbers_other_seed_others(config, tmp_path):
-    first = train(config)
-    again = train(config.model_copy(update={"out_dir": str(tmp_path / "again")}))
-    other = train(config.model_copy(update={"out_dir": str(tmp_path / "other"), "seed": 1}))
+    first = train_run(config)
+    again = train_run(config.model_copy(update={"out_dir": str(tmp_path / "again")}))
+    other = train_run(config.model_copy(update={"out_dir": str(tmp_path / "other"), "seed": 1}))
     pd.testing.assert_frame_equal(without_times(first), without_times(again), check_exact=True)
     assert first.predictions.read_bytes() == again.predictions.read_bytes()
     assert first.predictions.read_bytes() != other.predictions.read_bytes()
@@ -103,7 +104,7 @@ def test_same_seed_same_numbers_other_seed_others(config, tmp_path):
 
 def test_a_run_that_broke_ends_as_one_that_did_not(config, tmp_path, monkeypatch, capsys):
     config = config.model_copy(update={"epochs": 3})
-    whole = train(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
+    whole = train_run(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
     real_epoch = Trainer._train_epoch
 
     def breaks_in_the_second_epoch(trainer, epoch):
@@ -113,13 +114,13 @@ def test_a_run_that_broke_ends_as_one_that_did_not(config, tmp_path, monkeypatch
 
     monkeypatch.setattr(Trainer, "_train_epoch", breaks_in_the_second_epoch)
     with pytest.raises(RuntimeError):
-        train(config)
-    folder = Experiment(tmp_path / "experiment").run("resnet18")
+        train_run(config)
+    folder = ExperimentFolder(tmp_path / "experiment").run("resnet18")
     assert folder.read_status()["state"] == "failed"
     state = load_state(folder.last_checkpoint)
     save_state(folder.last_checkpoint, state | {"seconds": state["seconds"] + 1000})
     monkeypatch.undo()
-    train(config)
+    train_run(config)
     assert "going on after epoch 1" in capsys.readouterr().out
     assert_same_results(folder, whole)
     assert 1000 < state["seconds"] + 1000 < folder.read_status()["seconds"] < 2000  # the first part counts
@@ -133,13 +134,13 @@ def assert_same_results(folder, whole):
 
 
 def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, tmp_path):
-    before = train(config).predictions.read_bytes()
+    before = train_run(config).predictions.read_bytes()
     other = config.model_copy(update={"learning_rate": 0.02})
     with pytest.raises(InputError, match=r"learning_rate was 0\.01, is 0\.02\); .*--fresh"):
-        train(other)
+        train_run(other)
     folder = experiment(config).run("resnet18")
     assert folder.read_status()["state"] == "done" and folder.predictions.read_bytes() == before
-    train(other, fresh=True)
+    train_run(other, fresh=True)
     aside = list((tmp_path / "experiment" / "superseded").glob("resnet18-*/predictions.csv"))
     assert len(aside) == 1 and aside[0].read_bytes() == before
 
@@ -151,10 +152,10 @@ def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(co
     torch.save(backbone, file)
     changes = {"pretrained": True, "pretrained_weights": str(file), "feature_extraction_epochs": 1, "epochs": 1}
     config = config.model_copy(update=changes)
-    folder = train(config)
+    folder = train_run(config)
     trained = load_trained(folder.best_checkpoint).model.state_dict()
     assert {key for key in trained if not torch.equal(trained[key], backbone[key])} == {"fc.weight", "fc.bias"}
-    longer = train(config.model_copy(update={"epochs": 2, "out_dir": str(tmp_path / "longer")}))
+    longer = train_run(config.model_copy(update={"epochs": 2, "out_dir": str(tmp_path / "longer")}))
     assert list(longer.read_history().phase) == ["feature extraction", "fine-tuning"]
     last = torch.load(longer.last_checkpoint, weights_only=True)["learner"]["model"]
     assert not torch.equal(last["conv1.weight"], backbone["conv1.weight"])
@@ -165,14 +166,14 @@ def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     """The first epoch is made the best one; its file must not hold what training did afterwards."""
     for module in (trainer_module, run_module, resume_module):
         monkeypatch.setattr(module, "chosen_epoch", lambda history, select_by: 1)
-    folder = train(config)
+    folder = train_run(config)
     best, last = (torch.load(path, weights_only=True) for path in (folder.best_checkpoint, folder.last_checkpoint))
     assert best["epoch"] == 1
     assert not torch.equal(best["model"]["conv1.weight"], last["learner"]["model"]["conv1.weight"])
 
 
 def test_evaluating_the_checkpoint_gives_the_runs_accuracy_to_the_bit(config, tmp_path):
-    folder = train(config)
+    folder = train_run(config)
     data = tmp_path / "data.yaml"
     data.write_text(f"data_dir: {config.data_dir}\nlabels: course\nvalidation_share: 0.2\nepochs: 99\n")
     assert evaluate_checkpoint(folder.best_checkpoint, data, [], "test") == read_json(folder.metrics)["test"]
@@ -185,13 +186,13 @@ def test_a_failure_is_written_down_before_it_is_raised(config, monkeypatch):
 
     monkeypatch.setattr(Trainer, "_train_epoch", fails)
     with pytest.raises(RuntimeError):
-        train(config)
+        train_run(config)
     status = experiment(config).run("resnet18").read_status()
     assert (status["state"], status["reason"]) == ("failed", "something broke")
 
 
 def experiment(config):
-    return Experiment(Path(config.out_dir))
+    return ExperimentFolder(Path(config.out_dir))
 
 
 @pytest.mark.parametrize(
@@ -209,11 +210,11 @@ def test_what_cannot_train_is_refused(config, changes, message):
     if "device" in changes and torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(InputError, match=message):
-        train(config.model_copy(update=changes))
+        train_run(config.model_copy(update=changes))
 
 
 def test_the_labs_own_selection_needs_no_validation(config):
-    folder = train(config.model_copy(update={"validation_share": 0.0, "select_by": "test_accuracy"}))
+    folder = train_run(config.model_copy(update={"validation_share": 0.0, "select_by": "test_accuracy"}))
     metrics = read_json(folder.metrics)
     assert metrics["test"]["accuracy"] == metrics["highest_testing_accuracy"]["accuracy"]
     assert folder.read_history().val_accuracy.isna().all()
@@ -233,13 +234,13 @@ def test_chosen_epoch_breaks_ties_by_loss_then_by_time():
 
 
 def test_the_last_epoch_may_be_the_one_that_is_kept(config):
-    folder = train(config.model_copy(update={"select_by": "last", "epochs": 3, "learning_rate": 0.1}))
+    folder = train_run(config.model_copy(update={"select_by": "last", "epochs": 3, "learning_rate": 0.1}))
     history, metrics = folder.read_history(), read_json(folder.metrics)
     assert metrics["chosen_epoch"] == 3 and metrics["test"]["kappa"] == pytest.approx(history.test_kappa.iloc[-1])
 
 
 def test_the_area_may_choose_the_epoch(config):
-    folder = train(config.model_copy(update={"select_by": "val_auc", "epochs": 3}))
+    folder = train_run(config.model_copy(update={"select_by": "val_auc", "epochs": 3}))
     history, metrics = folder.read_history(), read_json(folder.metrics)
     chosen = history.iloc[metrics["chosen_epoch"] - 1]
     assert chosen.val_auc == history.val_auc.max() == pytest.approx(metrics["validation"]["macro_auc"], abs=1e-12)
@@ -256,9 +257,9 @@ def test_mixed_precision_trains_and_float32_tests(config, monkeypatch, tmp_path)
         )
     )
     with hook:
-        mixed = train(config.model_copy(update={"precision": "bf16", "out_dir": f"{config.out_dir}/mixed"}))
+        mixed = train_run(config.model_copy(update={"precision": "bf16", "out_dir": f"{config.out_dir}/mixed"}))
     assert linear == {(True, torch.bfloat16), (False, torch.float32)}
-    plain = train(config)
+    plain = train_run(config)
     losses = [folder.read_history().train_loss.to_numpy() for folder in (mixed, plain)]
     assert (losses[0] != losses[1]).any() and np.allclose(*losses, rtol=0.05)
     # What is tested is what is kept: the network in its file, in float32, gives the same predictions to the bit.
@@ -327,7 +328,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
     monkeypatch.setattr(Learner, "step", breaks_in_the_second_epoch)
     with pytest.raises(FloatingPointError, match=r"not finite in epoch 2, step 3, at learning rate 0\.01; lower"):
-        train(config)
+        train_run(config)
     folder = experiment(config).run("resnet18")
     state = torch.load(folder.last_checkpoint, weights_only=True)
     assert len(state["history"]) == 1
@@ -343,7 +344,7 @@ def test_no_checkpoint_within_an_epoch_is_of_a_network_that_has_diverged(config,
 
     monkeypatch.setattr(Learner, "step", breaks_in_the_third_step)
     with pytest.raises(FloatingPointError, match="epoch 1, step 3"):
-        train(config.model_copy(update={"checkpoint_minutes": 1e-9, "model": "shufflenet_v2_x0_5"}))
+        train_run(config.model_copy(update={"checkpoint_minutes": 1e-9, "model": "shufflenet_v2_x0_5"}))
     state = load_state(next((experiment(config).path / "runs").glob("*")).joinpath("checkpoints", "last.pt"))
     assert state["tally"]["step"] == 2 and math.isfinite(state["tally"]["loss"])
     assert all(value.isfinite().all() for value in state["learner"]["model"].values())
@@ -354,7 +355,7 @@ def test_an_epoch_that_diverges_in_its_only_step_is_never_kept(config):
     with pytest.raises(
         FloatingPointError, match=r"validation photographs were not finite in epoch 1, step 1, .*1e\+30;"
     ):
-        train(config.model_copy(update={"learning_rate": 1e30, "batch_size": 32, "epochs": 1}))
+        train_run(config.model_copy(update={"learning_rate": 1e30, "batch_size": 32, "epochs": 1}))
     folder = experiment(config).run("resnet18")
     assert not folder.best_checkpoint.exists() and not folder.last_checkpoint.exists()
     status = folder.read_status()
@@ -372,7 +373,7 @@ def test_weights_that_are_not_finite_are_never_saved(config, monkeypatch):
 
     monkeypatch.setattr(Learner, "step", breaks_after_the_last_step)
     with pytest.raises(FloatingPointError, match=r"layer1\.0\.bn1\.running_var were not finite in epoch 1, step 4"):
-        train(config)
+        train_run(config)
     assert not experiment(config).run("resnet18").last_checkpoint.parent.exists()
 
 
@@ -408,23 +409,23 @@ def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
 
     monkeypatch.setattr(Learner, "step", too_large)
     with pytest.raises(MemoryError, match="batch_size 8 at 36 px; try batch_size=4"):
-        train(config)
+        train_run(config)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimizer": "adamw", "schedule": "onecycle", "average_decay": 0.9, "gradient_clip": 1.0},
+        {"optimizer": "adamw", "schedule": "onecycle", "ema_decay": 0.9, "gradient_clip": 1.0},
         {"head": "coral", "sampling": "balanced", "schedule": "cosine", "warmup_epochs": 1},
         {"head": "corn", "sampling": "decay", "class_weights": "balanced"},
         {"head": "regression", "sampling": "sqrt", "mixup_alpha": 0.2, "regression_loss": "smooth_l1"},
-        {"head": "regression", "test_time_augmentation": "TenCrop", "average_decay": 0.8},
+        {"head": "regression", "test_time_augmentation": "TenCrop", "ema_decay": 0.8},
         {"head": "regression", "validation_share": 0.0, "select_by": "test_accuracy", "learning_rate": 1e-3},
         {"label_smoothing": 0.1, "mixup_alpha": 0.2, "decay_batchnorm": False, "learning_rate_scaling": "linear"},
-        {"focal_gamma": 2.0, "test_time_augmentation": "FiveCrop", "normalisation": "featurewise"},
-        {"model": "resnet18", "residual": False, "record_gradients": True, "normalisation": "samplewise"},
+        {"focal_gamma": 2.0, "test_time_augmentation": "FiveCrop", "normalization": "featurewise"},
+        {"model": "resnet18", "residual": False, "record_gradients": True, "normalization": "samplewise"},
         {"preprocessing": ["CropToRetina", "SubtractLocalMean"], "early_stopping": 1, "epochs": 6},
-        {"image_size": 24, "resize": 28, "normalisation": "zca"},
+        {"image_size": 24, "resize": 28, "normalization": "zca"},
         {"model": "mobilenet_v3_small"},  # with dropout
     ],
     ids=lambda changes: "-".join(map(str, changes)),
@@ -432,7 +433,7 @@ def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
 def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, changes, tmp_path, monkeypatch):
     """Stopped by a signal within the second epoch, and after the first: in the end nothing tells."""
     config = RunConfig(**config.model_dump() | {"model": "shufflenet_v2_x0_5", "name": "run"} | changes)
-    whole = train(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
+    whole = train_run(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
     real_step = Learner.step
     stop_at = {5, 9}
 
@@ -449,9 +450,9 @@ def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, 
     for _ in (5, 9):
         if any(number < steps for number in stop_at):
             with pytest.raises(Interrupted) as stopped:
-                train(config)
+                train_run(config)
             assert stopped.value.exit_status == 143 and folder.read_status()["state"] == "interrupted"
-    train(config)
+    train_run(config)
     assert_same_results(folder, whole)
     predictions = folder.read_predictions()
     assert np.allclose(predictions[[f"p{grade}" for grade in range(5)]].sum(axis=1), 1)
@@ -466,7 +467,7 @@ def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, 
 
 def test_views_are_for_the_last_test_and_epochs_see_one(config, tmp_path):
     config = config.model_copy(update={"test_time_augmentation": "TenCrop", "learning_rate": 0.001})
-    folder = train(config)
+    folder = train_run(config)
     metrics, history = read_json(folder.metrics), folder.read_history().set_index("epoch")
     data, chosen = write_data(config, tmp_path), history.loc[metrics["chosen_epoch"]]
     for split, prefix in (("test", "test"), ("validation", "val")):
@@ -482,7 +483,7 @@ def test_cut_points_suit_what_is_tested_in_the_end(config):
     config = config.model_copy(
         update={"test_time_augmentation": "TenCrop", "head": "regression", "epochs": 1, "learning_rate": 1e-3}
     )
-    trained, data = load_trained(train(config).best_checkpoint), prepare_data(config)
+    trained, data = load_trained(train_run(config).best_checkpoint), prepare_data(config)
     validation = data.split("validation")
     pixels = [data.photographs.pixels(image) for image in validation.image]
     fitted = {}
@@ -515,7 +516,7 @@ def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
         "feature_extraction_epochs": 1, "epochs": 1,
     }  # fmt: skip
     config = config.model_copy(update=changes)
-    folder = train(config)
+    folder = train_run(config)
     pretraining = experiment(config).pretraining("resnet18")
     made = pretraining.weights.stat().st_mtime_ns
     assert pretrain(config.model_copy(update={"augmentations": ["CenterCrop"]})).stat().st_mtime_ns == made
@@ -544,7 +545,7 @@ def test_real_photographs_go_all_the_way(folder, changes, tmp_path):
         data_dir=str(real_data() / folder), limit=40, resize=72, image_size=64, batch_size=8, epochs=1,
         validation_share=0.2, cache_dir=str(tmp_path / "cache"), out_dir=str(tmp_path / "out"), **changes,
     )  # fmt: skip
-    run = train(config)
+    run = train_run(config)
     predictions = run.read_predictions()
     assert len(predictions) == 40 and predictions.grade.nunique() > 2
     assert read_json(run.metrics)["test"]["photographs"] == 40

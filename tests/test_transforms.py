@@ -12,10 +12,10 @@ from torchvision import transforms
 
 from dr_lib.config import RunConfig
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.normalisation import Normalisation
+from dr_lib.data.normalization import Normalization
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 
-IMAGENET = Normalisation.fit("imagenet", [], 224)
+IMAGENET = Normalization.fit("imagenet", [], 224)
 
 
 def lab_train(resize=256, image_size=224, degrees=20):
@@ -40,7 +40,7 @@ def lab_test(size=224):
     ])  # fmt: skip
 
 
-def normalised(view):
+def normalized(view):
     return IMAGENET(torch.from_numpy(np.array(view))[None])[0]
 
 
@@ -58,8 +58,8 @@ def assert_as_in_the_lab(data, seeds=range(4), resize=256, image_size=224, degre
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             expected = lab_train(resize, image_size, degrees)(image)
-        assert torch.equal(normalised(train(square, seed)), expected)
-    assert torch.equal(normalised(test(test.recipe.make(pixels))), lab_test(image_size)(image))
+        assert torch.equal(normalized(train(square, seed)), expected)
+    assert torch.equal(normalized(test(test.recipe.make(pixels))), lab_test(image_size)(image))
 
 
 PICTURES = {

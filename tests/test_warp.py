@@ -92,14 +92,14 @@ def test_a_little_more_of_anything_would_be_noticed():
 
 
 def test_from_a_file_of_squares_into_a_batch(tmp_path):
-    squares = np.stack([noise(40, seed) for seed in range(3)])
-    squares.tofile(tmp_path / "squares")
-    stored = np.memmap(tmp_path / "squares", np.uint8, "r", shape=squares.shape)
+    crops = np.stack([noise(40, seed) for seed in range(3)])
+    crops.tofile(tmp_path / "squares")
+    stored = np.memmap(tmp_path / "squares", np.uint8, "r", shape=crops.shape)
     batch = np.full((4, 32, 32, 3), 7, np.uint8)
     crop_rotate_flip(stored[1], 2, 3, 32, -9.5, False, True, batch[2])
-    assert np.array_equal(batch[2], lab_warped(squares[1], 2, 3, 32, -9.5, False, True))
+    assert np.array_equal(batch[2], lab_warped(crops[1], 2, 3, 32, -9.5, False, True))
     assert (batch[[0, 1, 3]] == 7).all()
-    assert np.array_equal(stored, squares)
+    assert np.array_equal(stored, crops)
 
 
 @pytest.mark.parametrize("wrong", [(-1, 0, 32), (0, -1, 32), (9, 0, 32), (0, 9, 32), (0, 0, 41), (0, 0, 31)])

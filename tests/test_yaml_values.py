@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from dr_lib.config import TEXT_PARAMETERS, combine, parse_assignment, read_parameters
+from dr_lib.config.yaml_values import as_line, read_yaml
 from dr_lib.errors import InputError
-from dr_lib.seeds import parse_seeds, with_seeds
-from dr_lib.studies import expand, read_study
-from dr_lib.yaml_values import as_line, read_yaml
+from dr_lib.experiment.seeds import parse_seeds, with_seeds
+from dr_lib.experiment.sweeps import expand, read_sweep
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 15))
 
@@ -45,7 +45,7 @@ def test_a_params_file_is_refused_in_one_line_and_soon(tmp_path, text, words):
     assert str(error.value).startswith(str(file)) and words in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_study_names_a_parameter_once(tmp_path):
+def test_a_sweep_names_a_parameter_once(tmp_path):
     file = tmp_path / "mine.yaml"
     for part in (
         "runs: {lr: 0.1, learning_rate: 0.2}\nvary: {seed: [0, 1]}",
@@ -53,7 +53,7 @@ def test_a_study_names_a_parameter_once(tmp_path):
     ):
         file.write_text(f"title: a\nquestion: b\n{part}\n")
         with pytest.raises(InputError, match="learning_rate is there twice"):
-            read_study(file)
+            read_sweep(file)
 
 
 def test_aliases_and_merges_of_a_usual_size_are_read():
@@ -62,14 +62,14 @@ def test_aliases_and_merges_of_a_usual_size_are_read():
 
 
 @pytest.mark.parametrize("text", ["007", "1e3", "yes", "2026-01-01", "0x1F", "1:30", "null", "~", "3.10", "=", "<<"])
-def test_a_text_is_what_it_says_in_files_assignments_and_studies(tmp_path, text):
+def test_a_text_is_what_it_says_in_files_assignments_and_sweeps(tmp_path, text):
     file = tmp_path / "mine.yaml"
     file.write_text(f"labels_file: {text}\n")  # data_dir would make the home folder of a ~
     assert combine([file]).labels_file == text
     assert combine([], [f"labels_file={text}"]).labels_file == text
     file.write_text(f"title: {text}\nquestion: b\nruns: {{data_dir: {text}}}\nvary: {{images_dir: [{text}, b]}}\n")
-    study = read_study(file)
-    assert (study.title, study.shared, study.vary) == (text, {"data_dir": text}, {"images_dir": [text, "b"]})
+    sweep = read_sweep(file)
+    assert (sweep.title, sweep.shared, sweep.vary) == (text, {"data_dir": text}, {"images_dir": [text, "b"]})
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_an_experiment_has_so_many_runs_at_most(tmp_path):
     vary = {"seed": [*range(200)], "split_seed": [*range(100)]}
     (tmp_path / "mine.yaml").write_text(f"title: a\nquestion: b\nvary: {vary}\n")
     with pytest.raises(InputError, match="20,000 combinations"):
-        expand(read_study(tmp_path / "mine.yaml"), [], [], "out")
+        expand(read_sweep(tmp_path / "mine.yaml"), [], [], "out")
     with pytest.raises(InputError, match="20,000 runs"):
         with_seeds([combine([])], parse_seeds(",".join(map(str, range(20000)))))

@@ -26,7 +26,7 @@ HASH_SIDE = 16
 """The perceptual hash has this many bits a side, 256 in all; of 64, unrelated photographs share all but two."""
 
 NO_STRUCTURE = "0" * (HASH_SIDE**2 // 4)
-"""Hash of a photograph whose inner half is one colour."""
+"""Hash of a photograph whose inner half is one color."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def appearance(pixels: np.ndarray) -> Appearance:
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    brightness, contrast = _lit(_greys(pixels[top : top + side, left : left + side]))
+    brightness, contrast = _lit(_grays(pixels[top : top + side, left : left + side]))
     return Appearance(brightness, contrast, perceptual_hash(pixels))
 
 
@@ -62,24 +62,24 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     recompression hardly change the hash; cropping and mirroring do.
     """
     height, width = pixels.shape[:2]
-    inner = _greys(pixels[height // 4 : height - height // 4, width // 4 : width - width // 4])
+    inner = _grays(pixels[height // 4 : height - height // 4, width // 4 : width - width // 4])
     if inner.min() == inner.max():
         return NO_STRUCTURE
     bits = imagehash.phash(Image.fromarray(inner), HASH_SIDE).hash
     return np.packbits(bits).tobytes().hex()
 
 
-def _greys(pixels: np.ndarray) -> np.ndarray:
+def _grays(pixels: np.ndarray) -> np.ndarray:
     """Return the luma of every n-th pixel of each side, so that about :data:`THUMBNAIL` are left: uint8 (h, w)."""
     rows, columns = (slice(None, None, max(1, round(side / THUMBNAIL))) for side in pixels.shape[:2])
-    # As planes, since numpy copies rows of one colour many times faster than pixels of three bytes.
+    # As planes, since numpy copies rows of one color many times faster than pixels of three bytes.
     red, green, blue = np.ascontiguousarray(pixels[rows, columns].transpose(2, 0, 1)).astype(np.uint32)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)  # as in Pillow's Convert.c
 
 
-def _lit(greys: np.ndarray) -> tuple[float, float]:
+def _lit(grays: np.ndarray) -> tuple[float, float]:
     """Return mean and standard deviation of the lit pixels, 0..1; zeros where all is black."""
-    counts = np.bincount(greys.ravel(), minlength=256)
+    counts = np.bincount(grays.ravel(), minlength=256)
     luma = np.arange(256)
     bright_end = np.searchsorted(counts.cumsum(), 0.99 * counts.sum())
     counts[luma <= LIT_SHARE * bright_end] = 0

@@ -13,15 +13,15 @@ import pandas as pd
 
 from dr_lib import GRADES
 from dr_lib.data.appearance import BRIGHT, DARK
-from dr_lib.data.balance import class_counts, class_shares
-from dr_lib.data.damage_rule import Decision
+from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates
-from dr_lib.data.jpeg import INTACT, UNREADABLE
+from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.labels import patient_known
+from dr_lib.data.repair_policy import Decision
 from dr_lib.data.splits import SPLITS
 
 if TYPE_CHECKING:
-    from dr_lib.data.examine import Facts  # brings numba, which labels alone do without
+    from dr_lib.data.scan_image import ImageInfo  # brings numba, which labels alone do without
 
 GIVEN, MADE_HERE = "given", "made here by patient"
 DRAWN_ANEW = "given, but for the validation photographs, which were drawn anew"
@@ -78,6 +78,7 @@ def header_loss(labels: pd.DataFrame) -> list[dict[str, Any]]:
     line. Empty where that line is a header, as it always is in the other forms.
     """
     headers = labels.attrs.get("headers", {})
+    first: Iterable[Any] = labels.drop_duplicates("split").itertuples()
     return [
         {
             "image_file": f"{row.split or 'train'}_img.csv",
@@ -85,7 +86,7 @@ def header_loss(labels: pd.DataFrame) -> list[dict[str, Any]]:
             "image": row.image,
             "grade": int(row.grade),
         }
-        for row in labels.drop_duplicates("split").itertuples()
+        for row in first
         if headers.get(row.split) is False
     ]
 
@@ -102,7 +103,8 @@ def patients_apart(table: pd.DataFrame) -> dict[str, Any]:
     difference = several["max"] - several["min"]
     far = difference[difference >= APART]
     photographs: dict[str, list[dict[str, Any]]] = {patient: [] for patient in far.index}
-    for row in table[table["patient"].isin(far.index)].sort_values("image").itertuples():
+    rows: Iterable[Any] = table[table["patient"].isin(far.index)].sort_values("image").itertuples()
+    for row in rows:
         photographs[row.patient].append({"image": row.image, "grade": int(row.grade), "split": row.split})
     return {
         "patients": len(several),
@@ -116,7 +118,7 @@ def patients_apart(table: pd.DataFrame) -> dict[str, Any]:
 
 def audit_photographs(
     table: pd.DataFrame,
-    facts: Mapping[str, Facts],
+    facts: Mapping[str, ImageInfo],
     decisions: Sequence[Decision],
 ) -> dict[str, Any]:
     """Return what decoding the photographs told. Lists are complete; text and page show their beginnings.
@@ -136,7 +138,7 @@ def audit_photographs(
     sizes = Counter((one.verdict.width, one.verdict.height) for one in found)
     used = {decision.image: facts[decision.image] for decision in decisions if decision.action != "dropped"}
 
-    def listed(wanted: Callable[[Facts], bool]) -> list[dict[str, Any]]:
+    def listed(wanted: Callable[[ImageInfo], bool]) -> list[dict[str, Any]]:
         names = sorted((image for image, one in used.items() if wanted(one)), key=lambda image: used[image].brightness)
         return [labels[image] | {"brightness": used[image].brightness} for image in names]
 
@@ -170,11 +172,11 @@ def audit_photographs(
 
 
 def find_duplicates(
-    facts: Mapping[str, Facts], labels: Mapping[str, dict[str, Any]]
+    facts: Mapping[str, ImageInfo], labels: Mapping[str, dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return ``exact`` duplicates, files of the same bytes, in groups, and ``near`` ones, much the same picture.
 
-    ``facts``: of the photographs that are used; what is dropped, half grey or empty, would be all alike. ``labels``:
+    ``facts``: of the photographs that are used; what is dropped, half gray or empty, would be all alike. ``labels``:
     what a group tells of its ``photographs`` (image, grade, patient, split), beside ``across_splits`` and
     ``grades_differ``. A near group is a pair, with the ``distance`` of its hashes in bits. Of exact duplicates only the
     first is compared with other photographs.
@@ -188,7 +190,7 @@ def find_duplicates(
     }
 
 
-def fingerprint(table: pd.DataFrame, facts: Mapping[str, Facts]) -> str:
+def fingerprint(table: pd.DataFrame, facts: Mapping[str, ImageInfo]) -> str:
     """Return the SHA-256 of the sorted rows (image, grade, patient, split) and the digest of each photograph's file."""
     digest = hashlib.sha256()
     columns = (table[name].tolist() for name in ("image", "grade", "patient", "split"))
@@ -216,7 +218,8 @@ def _samples(part: pd.DataFrame) -> list[str]:
 
 def _labels_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return image, grade, patient and split by image."""
-    return {row["image"]: row for row in table[["image", "grade", "patient", "split"]].to_dict("records")}
+    labels = table[["image", "grade", "patient", "split"]].to_dict("records")
+    return {row["image"]: {str(name): value for name, value in row.items()} for row in labels}
 
 
 def _group(photographs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,23 +8,16 @@ Where ``size`` is not given, it is the network's ``image_size``. Nothing heavy i
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dr_lib.data.augmentation_words import VOCABULARY, with_defaults
+from dr_lib.config.augmentation_spec import VOCABULARY, with_defaults
 from dr_lib.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-LAB_AUGMENTATIONS = ("RandomCrop", {"RandomRotation": {"degrees": 20}}, "RandomHorizontalFlip", "RandomVerticalFlip")
-"""The lab report's, between its Resize and CenterCrop to a square and its ToTensor and Normalize."""
 VIEWS = {"none": 1, "CenterCrop": 1, "FiveCrop": 5, "TenCrop": 10, "Flips": 4}
 """Views of a photograph that a prediction may be the mean over."""
 DRY_RUNS = 8
 """Draws that must all come out at the network's size before training begins."""
-
-
-def check_augmentations(value: Any) -> None:
-    """Raise a ValueError of one line for an unknown name or argument, or a value that cannot be."""
-    VOCABULARY.read(value)
 
 
 def build_augmentations(value: Any, image_size: int) -> list:
@@ -53,7 +46,7 @@ class Augmentation:
         self.transforms = build_augmentations(value, image_size)
         self._geometry = _Geometry.of(self.transforms, image_size)
 
-    def vary(self, square: "np.ndarray", seed: int, out: "np.ndarray | None" = None) -> "np.ndarray":
+    def apply(self, square: "np.ndarray", seed: int, out: "np.ndarray | None" = None) -> "np.ndarray":
         """Return a variation of ``square``: uint8 (S, S, 3) to uint8 (image_size, image_size, 3), ``out`` if given.
 
         It is bit-equal to torchvision's ``Compose`` after ``torch.manual_seed(seed)`` and ``random.seed(seed)``, and
@@ -66,7 +59,7 @@ class Augmentation:
         if out is None:
             out = np.empty((self.image_size, self.image_size, 3), np.uint8)
         if self._geometry is not None and self._geometry.fits(square):
-            self._geometry.vary(square, seed, out)
+            self._geometry.apply(square, seed, out)
             return out
         varied = self._compose(square, seed)
         if varied.shape != (self.image_size, self.image_size, 3):
@@ -83,7 +76,7 @@ class Augmentation:
 
         for seed in range(DRY_RUNS):
             try:
-                self.vary(np.zeros((side, side, 3), np.uint8), seed)
+                self.apply(np.zeros((side, side, 3), np.uint8), seed)
             except InputError:
                 raise
             except (TypeError, ValueError, RuntimeError) as error:
@@ -150,7 +143,7 @@ class _Geometry(NamedTuple):
         """Return whether the square is large enough to crop, or, without a crop, as large as the network takes."""
         return len(square) == self.size or (self.crop is not None and len(square) > self.size)
 
-    def vary(self, square: "np.ndarray", seed: int, out: "np.ndarray") -> None:
+    def apply(self, square: "np.ndarray", seed: int, out: "np.ndarray") -> None:
         import torch
 
         from dr_lib.data.warp import crop_rotate_flip
@@ -176,8 +169,8 @@ class _Geometry(NamedTuple):
 def views(square: "np.ndarray", name: str, image_size: int) -> "np.ndarray":
     """Return what a prediction is the mean over: uint8 (S, S, 3) to uint8 (n, image_size, image_size, 3).
 
-    ``none`` and ``CenterCrop``: the centre. ``FiveCrop``: corners (upper left, upper right, lower left, lower right)
-    and centre. ``TenCrop``: these, and those of the mirrored square; both as torchvision's. ``Flips``: the centre as
+    ``none`` and ``CenterCrop``: the center. ``FiveCrop``: corners (upper left, upper right, lower left, lower right)
+    and center. ``TenCrop``: these, and those of the mirrored square; both as torchvision's. ``Flips``: the center as
     it is, mirrored, upside down, and both. :class:`InputError` for squares smaller than ``image_size``.
     """
     import numpy as np
@@ -188,10 +181,10 @@ def views(square: "np.ndarray", name: str, image_size: int) -> "np.ndarray":
     middle = round(room / 2)
     corners = [(0, 0), (0, room), (room, 0), (room, room)]
     crop = lambda source, top, left: source[top : top + image_size, left : left + image_size]  # noqa: E731
-    centre = crop(square, middle, middle)
+    center = crop(square, middle, middle)
     if name in ("none", "CenterCrop"):
-        return centre[None].copy()
+        return center[None].copy()
     if name == "Flips":
-        return np.stack([centre, centre[:, ::-1], centre[::-1], centre[::-1, ::-1]])
+        return np.stack([center, center[:, ::-1], center[::-1], center[::-1, ::-1]])
     sources = {"FiveCrop": [square], "TenCrop": [square, square[:, ::-1]]}[name]
     return np.stack([crop(source, *at) for source in sources for at in (*corners, (middle, middle))])

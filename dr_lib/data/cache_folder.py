@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from dr_lib.config import CACHE_DIR
-from dr_lib.files import check_place, private_folder, with_home
-from dr_lib.terminal import logger
+from dr_lib.storage.files import check_place, private_folder, with_home
+from dr_lib.system.terminal import logger
 
 log = logger("data")
 

@@ -8,8 +8,8 @@ import numba
 from numba import njit
 
 from dr_lib.errors import InputError
-from dr_lib.files import private_folder
-from dr_lib.terminal import logger
+from dr_lib.storage.files import private_folder
+from dr_lib.system.terminal import logger
 
 log = logger("data")
 
@@ -24,7 +24,7 @@ def compiled(function: Callable) -> Callable:
     with suppress(RuntimeError):  # numba: no locator available
         return njit(cache=True, nogil=True)(function)
     with suppress(RuntimeError, OSError, InputError):
-        numba.config.CACHE_DIR = str(private_folder() / "numba")
+        numba.config.CACHE_DIR = str(private_folder() / "numba")  # type: ignore[attr-defined]  # set while importing
         return njit(cache=True, nogil=True)(function)
     _say_once()
     return njit(nogil=True)(function)

@@ -1,85 +1,101 @@
-"""Photographs of one split as a torch data set."""
+"""Photographs and grades as a plain torch data set, for loops of one's own."""
 
-import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+import numpy as np
+import pandas as pd
+from PIL import Image
+from torch.utils.data import Dataset
 
-from dr_lib.data.prepare import PreparedData
+from dr_lib import GRADE_NAMES
+from dr_lib.data.inspection import INTACT, NO_END_MARKER, inspect
+from dr_lib.data.photographs import MedmnistPhotographs
 from dr_lib.data.splits import SPLITS
-from dr_lib.data.transforms import EvalTransform, TrainTransform
+from dr_lib.errors import InputError
+from dr_lib.storage.bounded_read import read_bounded
 
 
 class RetinopathyDataset(Dataset):
-    """``(image, grade)`` of the photographs of ``split``: uint8 (H, W, 3), or (views, H, W, 3), and int 0-4.
+    """``(image, grade)`` of each photograph of a table, as torchvision's data sets give them.
 
-    A loader gets whole batches (:meth:`__getitems__`), so it must leave them as they are (:func:`whole`). What
-    ``transform`` draws for a photograph is a function of (``seed``, epoch, name of the photograph) alone: the number
-    of workers, the order and the rest of the data set change nothing. Normalising is left to the device, once a batch
-    (:class:`dr_lib.data.normalisation.Normalisation`).
+    ``image``: an RGB :class:`PIL.Image.Image`, or what ``transform`` makes of it. ``grade``: int 0-4, or what
+    ``target_transform`` makes of it. Takes any transform of torchvision, v1 or v2, default collation, samplers and
+    workers. ``classes`` are the names of the grades, ``targets`` the grades of all photographs in order.
+
+    ``labels``: a table with ``path`` and ``grade``, or the folder to read it from. Of ``dr_lib.audit(...).photographs``
+    the damaged files are used as its column ``action`` says, and those to be dropped are left out; a table from
+    :func:`dr_lib.read_labels` has not looked at them yet. ``split``: ``train``, ``validation``, ``test``, or ``None``
+    for all rows. A file with nothing but its end marker lost is always repaired in memory. One that has lost more, and
+    a row without a file, raise :class:`dr_lib.errors.InputError` when they are read.
+
+    >>> from torchvision.transforms import v2
+    >>> photographs = dr_lib.audit(demo).photographs
+    >>> data = RetinopathyDataset(photographs, split="train", transform=v2.Resize((64, 64)))
+    >>> image, grade = data[0]
+    >>> image.size, data.classes[grade]
+    ((64, 64), 'no DR')
     """
+
+    classes: ClassVar[list[str]] = list(GRADE_NAMES)
 
     def __init__(
         self,
-        data: PreparedData,
-        split: str,
-        transform: TrainTransform | EvalTransform,
-        seed: int = 0,
+        labels: pd.DataFrame | str | Path,
+        split: str | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
     ):
-        if split not in SPLITS:
-            raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
-        self.table = data.split(split)
-        self.transform = transform
-        self.seed = seed
-        self._images = self.table["image"].tolist()
-        self._grades = self.table["grade"].tolist()
-        self.squares = data.squares(transform.recipe, self._images)
-        # In shared memory, so that workers that outlive an epoch (persistent_workers) see the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        if not isinstance(labels, pd.DataFrame):
+            from dr_lib.data.manifest import read_labels
 
-    def set_epoch(self, epoch: int) -> None:
-        """Make the next draws those of ``epoch``."""
-        self._epoch.fill_(epoch)
+            labels = read_labels(labels)
+        if split is not None:
+            if split not in SPLITS:
+                raise InputError(f"split {split!r} is none of {', '.join(SPLITS)}")
+            if "split" not in labels:
+                raise InputError(f"split {split!r}: the table has no column split; leave split out")
+            labels = labels[labels["split"] == split]
+            if labels.empty:
+                raise InputError(f"split {split!r}: the table has no such photograph; make a split first")
+        if "action" in labels:
+            labels = labels[labels["action"] != "dropped"]
+        self.table = labels.reset_index(drop=True)
+        self.split, self.transform, self.target_transform = split, transform, target_transform
+        self.targets: list[int] = self.table["grade"].astype(int).tolist()
+        self._paths = self.table["path"].tolist()
+        self._arrays: dict[str, MedmnistPhotographs] = {}
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.targets)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        images, grades = self.__getitems__([index])
-        return images[0], int(grades[0])
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image: Any = self.image(index)
+        target: Any = self.targets[index]
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, target if self.target_transform is None else self.target_transform(target)
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """Return a batch, each photograph written where it belongs in it: uint8 (B, ...) and int64 (B,).
+    def image(self, index: int) -> Image.Image:
+        """Return photograph ``index`` as it is, before ``transform``."""
+        path = self._paths[index]
+        if not isinstance(path, str | Path):
+            raise InputError(f"{self.table['image'][index]}: no file, or more than one; drop rows without a path")
+        if Path(path).suffix == ".npz":
+            arrays = self._arrays.setdefault(str(path), MedmnistPhotographs(Path(path)))
+            return arrays.open(self.table["image"][index])
+        found = inspect(read_bounded(Path(path)))
+        accepted = "action" in self.table or found.verdict.verdict in (INTACT, NO_END_MARKER)
+        if found.pixels is None or not accepted:
+            lost = found.verdict
+            raise InputError(
+                f"{path}: {lost.verdict} ({lost.detail}); drop the row, or give dr_lib.audit(folder).photographs, "
+                "which knows what to do with each file"
+            )
+        return Image.fromarray(found.pixels)
 
-        An index beyond the last stands for the same photograph once more, varied in another way.
-        """
-        batch = torch.empty((len(indices), *self.transform.shape), dtype=torch.uint8)
-        epoch, places = int(self._epoch), batch.numpy()
-        for place, index in enumerate(indices):
-            again, index = divmod(index, len(self))
-            image = self._images[index]
-            seed = draw_seed(self.seed, epoch, f"{image} again {again}" if again else image)
-            self.transform(self.squares.read(image), seed, places[place])
-        return batch, torch.tensor([self._grades[index % len(self)] for index in indices])
-
-
-def whole(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return a batch as it is: the ``collate_fn`` of loaders over data sets that make whole batches.
-
-    A loader process puts it into shared memory here. Where there is none left that is an error, which it can hand on;
-    in the thread that sends batches it would only be printed, and the batch waited for without end.
-    """
-    if get_worker_info() is not None:
-        try:
-            for part in batch:
-                part.share_memory_()
-        except RuntimeError as error:
-            raise MemoryError(f"{str(error).splitlines()[0]}; set num_workers lower, or make /dev/shm larger") from None
-    return batch
-
-
-def draw_seed(seed: int, epoch: int, image: str) -> int:
-    """Return a seed that depends on nothing but these three."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{image}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1  # 63 bits: what torch's manual_seed takes
+    def __repr__(self) -> str:
+        counts = np.bincount(self.targets, minlength=len(self.classes))
+        grades = ", ".join(f"{name} {count:,}" for name, count in zip(self.classes, counts, strict=True))
+        return f"RetinopathyDataset({self.split or 'all'}: {len(self):,} photographs; {grades})"

@@ -1,7 +1,7 @@
 """From a file's bytes to its pixels, the same to the bit as ``Image.open(file).convert("RGB")``, and faster.
 
 That holds for 8 bits a sample. Samples of 16 bits are scaled by the bits in use (see :func:`decode_noted`): ``convert``
-clips grey ones to white, and 12 bits of color that are stored in 16 would come nearly black.
+clips gray ones to white, and 12 bits of color that are stored in 16 would come nearly black.
 
 JPEGs go through simplejpeg (libjpeg-turbo's own interface): straight into a packed array, and, other than Pillow, it
 tells when libjpeg has something to complain of. Whatever it does not take without complaint goes through Pillow.
@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from dr_lib.data.png import without_text
 from dr_lib.errors import InputError
@@ -30,7 +31,7 @@ JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's names of a JPEG; MPO is one that further pictures follow."""
 
 METHOD = 3
-"""Raise when the same bytes give other pixels, so that squares in the pixel store are made again."""
+"""Raise when the same bytes give other pixels, so that crops in the pixel cache are made again."""
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras and scanners put into samples of 16 bits."""
@@ -70,14 +71,14 @@ def read_header(data: bytes) -> Header:
     with _opened(data) as image:
         raw = _raw_mode(image)
         mode = f"{raw.partition(';')[0]};16" if ";16" in raw and image.mode[0] != "I" else image.mode
-        return Header(image.format, mode, *image.size, *_exif(image))
+        return Header(image.format or "", mode, *image.size, *_exif(image))
 
 
 def decode_rgb(data: bytes, at_least: int = 0) -> np.ndarray:
     """Return the pixels of an image file: uint8 (H, W, 3), writable. EXIF does not turn a JPEG or a PNG.
 
     With ``at_least`` (px, 0: off) a sound JPEG may come at a half, a quarter or an eighth of its size, its shorter
-    side still at least twice ``at_least``; a square made from it differs by up to four levels. Raises what Pillow
+    side still at least twice ``at_least``; a crop made from it differs by up to four levels. Raises what Pillow
     raises, and :class:`InputError` for samples without a known white.
     """
     return decode_noted(data, at_least)[0]
@@ -164,20 +165,20 @@ def _to_array(image: Image.Image) -> np.ndarray:
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, _ROWS_AT_ONCE):  # else three copies of a large image are held at once
         bottom = min(top + _ROWS_AT_ONCE, image.height)
-        pixels[top:bottom] = image.crop((0, top, image.width, bottom)).convert("RGB")
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
     return pixels
 
 
-def _scaled(image: Image.Image) -> tuple[np.ndarray, str]:
+def _scaled(image: ImageFile.ImageFile) -> tuple[np.ndarray, str]:
     samples = np.asarray(image)
     bits = next(bits for bits in DEPTHS if samples.max() < 2**bits)
-    if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0:
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0:
         samples = (2**bits - 1) - samples  # zero is white, which Pillow heeds for 8 bits only
-    grey = (samples >> (bits - 8)).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2), f"16-bit grey, {bits} bits in use: the upper 8 of these are kept"
+    gray = (samples >> (bits - 8)).astype(np.uint8)
+    return np.repeat(gray[:, :, None], 3, axis=2), f"16-bit gray, {bits} bits in use: the upper 8 of these are kept"
 
 
-def _scaled_color(data: bytes, image: Image.Image, raw: str) -> tuple[np.ndarray, str]:
+def _scaled_color(data: bytes, image: ImageFile.ImageFile, raw: str) -> tuple[np.ndarray, str]:
     samples = _channels(image, raw)
     bits = next(bits for bits in DEPTHS if samples.max() < 2 ** (bits - 8))
     if bits < 16:
@@ -198,19 +199,20 @@ def _scaled_color(data: bytes, image: Image.Image, raw: str) -> tuple[np.ndarray
 def _channels(image: Image.Image, raw: str) -> np.ndarray:
     """Return 8 bits of each channel but alpha, uint8 (H, W, C)."""
     pixels = np.asarray(image)
-    if raw == "RGBA":  # two bytes of grey, two of alpha
+    if raw == "RGBA":  # two bytes of gray, two of alpha
         return np.repeat(pixels[..., 1:2], 3, axis=2)
     return pixels if image.mode == "CMYK" else pixels[..., :3]
 
 
-def _raw_mode(image: Image.Image) -> str:
+def _raw_mode(image: ImageFile.ImageFile) -> str:
     """Return how the samples of a PNG or TIFF lie in the file, in Pillow's words, as ``RGB;16B``."""
     if image.format not in ("PNG", "TIFF") or not image.tile:
         return ""
     arguments = image.tile[0].args
+    assert arguments is not None  # of tiles of these two formats
     raw = arguments if isinstance(arguments, str) else str(arguments[0])
-    planes = image.format == "TIFF" and len(raw) == 1 < len(image.getbands())
-    if planes and max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (0,))) > 8:
+    planes = len(raw) == 1 < len(image.getbands())
+    if planes and isinstance(image, TiffImageFile) and max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (0,))) > 8:
         raise InputError("uncompressed planes of 16 bits a sample, which Pillow misreads; save it as PNG")
     return raw
 
@@ -231,7 +233,7 @@ def _further_pictures(image: Image.Image) -> str:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
     # Pillow warns of odd metadata and of large images. The filters are the whole process's, so in a process of many
     # threads a warning of another thread may get lost meanwhile; data sets are decoded in processes of one thread.
     with warnings.catch_warnings():

@@ -7,7 +7,8 @@ import zipfile
 from pathlib import Path
 
 from dr_lib.errors import InputError
-from dr_lib.terminal import logger
+from dr_lib.storage.bounded_read import check_regular
+from dr_lib.system.terminal import logger
 
 log = logger("data")
 
@@ -43,6 +44,7 @@ def read_text(path: Path) -> str:
     Raises :class:`InputError` where the file is missing, or is no text, with what it is.
     """
     try:
+        check_regular(path)  # a pipe would be waited for without end
         kind = other_kind(path)
         data = b"" if kind else path.read_bytes()
     except FileNotFoundError:

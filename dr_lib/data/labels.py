@@ -1,7 +1,7 @@
 """Labels of every known form, read into one table: image, grade, patient, split."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
@@ -11,7 +11,7 @@ from dr_lib.data.label_files import Cell, Column, read_columns, read_course_colu
 from dr_lib.data.label_text import OTHER_SUFFIXES, other_kind
 from dr_lib.data.signatures import is_photograph
 from dr_lib.errors import InputError
-from dr_lib.terminal import logger
+from dr_lib.system.terminal import logger
 
 log = logger("data")
 
@@ -45,10 +45,10 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
     if not data_dir.is_dir():
         own = "set data_dir to the folder of labels and photographs, or draw one with dr-lab make-data"
         raise InputError(f"data_dir {data_dir}: no such folder; {medmnist.REMEDY if form == 'medmnist' else own}")
-    refuse_outside(labels_file, "labels_file")
+    check_inside(labels_file, "labels_file")
     path = None
     if form == "auto":
-        form, path = recognise(data_dir, labels_file)
+        form, path = recognize(data_dir, labels_file)
     elif form in USUAL_FILES:
         path = _label_file(data_dir, form, labels_file)
     if path:
@@ -65,7 +65,7 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
     return table
 
 
-def recognise(data_dir: Path, labels_file: str = "") -> tuple[str, Path | None]:
+def recognize(data_dir: Path, labels_file: str = "") -> tuple[str, Path | None]:
     """Return the form of the labels in ``data_dir`` by the files that are there; the course's pair wins.
 
     Where they are a table, with its file; then the form is empty where the file's name does not tell it.
@@ -175,12 +175,14 @@ def _read_table(path: Path, columns: Mapping[str, Column]) -> pd.DataFrame:
     images, grades = columns["image"].cells, columns["grade"].cells
     if not images:
         raise InputError(f"{path}: a header and no photographs; needs one line a photograph")
-    patients = columns["patient"].cells if "patient" in columns else [None] * len(images)
-    splits = columns["split"].cells if "split" in columns else [None] * len(images)
+    nothing: list[Cell | None] = [None] * len(images)
+    patients: Sequence[Cell | None] = columns["patient"].cells if "patient" in columns else nothing
+    splits: Sequence[Cell | None] = columns["split"].cells if "split" in columns else nothing
     some_split = any(cell is not None and cell.text for cell in splits)
     rows = _Rows()
     for image, grade, patient, split in zip(images, grades, patients, splits, strict=True):
-        rows.add(image, grade, patient=patient.text if patient else "", split=_split(split) if some_split else "")
+        known = _split(split) if split and some_split else ""
+        rows.add(image, grade, patient=patient.text if patient else "", split=known)
     return rows.table()
 
 
@@ -235,13 +237,13 @@ def _image_name(cell: Cell) -> tuple[str, str]:
     """Return the name of a photograph without its ending, and the ending, empty where it has none of a photograph."""
     if not cell.text:
         raise InputError(f"{cell.place}: the name of the photograph is empty")
-    refuse_outside(cell.text, cell.place)
+    check_inside(cell.text, cell.place)
     path = PurePosixPath(cell.text)
     suffix = path.suffix if is_photograph(path.name) else ""
     return str(path).removesuffix(suffix), suffix
 
 
-def refuse_outside(name: str, place: str) -> None:
+def check_inside(name: str, place: str) -> None:
     """Raise :class:`InputError` for a name that leaves the data folder, also in the other system's spelling.
 
     Links inside the folder may lead anywhere.

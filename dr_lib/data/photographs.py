@@ -14,12 +14,12 @@ from PIL import Image
 
 from dr_lib.data import medmnist
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.jpeg import repair
-from dr_lib.data.labels import refuse_outside
-from dr_lib.data.reading import kind_of_other_picture, read_photograph
-from dr_lib.data.signatures import SUFFIXES, is_photograph
+from dr_lib.data.inspection import repair
+from dr_lib.data.labels import check_inside
+from dr_lib.data.signatures import SUFFIXES, is_photograph, kind_of_other_picture
 from dr_lib.errors import InputError
-from dr_lib.terminal import logger
+from dr_lib.storage.bounded_read import read_bounded
+from dr_lib.system.terminal import logger
 
 log = logger("data")
 
@@ -46,7 +46,7 @@ class Photographs(Protocol):
         """
 
     def read_as_is(self, image: str) -> bytes:
-        """Return an encoded image, as it is in the file; see :func:`read_photograph` for what it raises."""
+        """Return an encoded image, as it is in the file; see :func:`read_bounded` for what it raises."""
 
     def pixels(self, image: str, at_least: int = 0) -> np.ndarray:
         """Return uint8 (H, W, 3), repaired where the audit decided so; see :func:`decode_rgb` for ``at_least``."""
@@ -76,7 +76,7 @@ class FolderPhotographs:
         return _stamp(self.paths[image])
 
     def read_as_is(self, image: str) -> bytes:
-        return read_photograph(self.paths[image])
+        return read_bounded(self.paths[image])
 
     def pixels(self, image: str, at_least: int = 0) -> np.ndarray:
         data = self.read_as_is(image)
@@ -134,7 +134,7 @@ class Search:
 
     ``photographs``: those that are there. ``missing``: names without a file. ``several``: the files of each name that
     has more than one, none of which is used. ``respelled``: names that differ from their file's in case or ending,
-    and that file. ``unlabelled``: files, by path, without a name in the table. ``dangling``: links that lead to no
+    and that file. ``unlabeled``: files, by path, without a name in the table. ``dangling``: links that lead to no
     file. ``other_pictures``: files in these folders that are pictures and do not end as photographs do, by path, and
     what they are. ``folders``: where they were looked for.
     """
@@ -144,7 +144,7 @@ class Search:
     folders: list[Path]
     several: dict[str, list[Path]] = field(default_factory=dict)
     respelled: dict[str, Path] = field(default_factory=dict)
-    unlabelled: list[str] = field(default_factory=list)
+    unlabeled: list[str] = field(default_factory=list)
     dangling: list[str] = field(default_factory=list)
     other_pictures: dict[str, str] = field(default_factory=dict)
 
@@ -154,7 +154,7 @@ class Search:
             "missing": self.missing,
             "several": {image: [str(path) for path in files] for image, files in self.several.items()},
             "respelled": {name: str(path) for name, path in self.respelled.items()},
-            "unlabelled": self.unlabelled,
+            "unlabeled": self.unlabeled,
             "dangling": self.dangling,
             "other_pictures": self.other_pictures,
             "folders": [str(folder) for folder in self.folders],
@@ -171,7 +171,7 @@ def find_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", 
     data_dir = Path(data_dir)
     if table.attrs.get("form") == "medmnist":
         return Search(MedmnistPhotographs(medmnist.find(data_dir, labels_file)), [], [data_dir])
-    refuse_outside(images_dir, "images_dir")
+    check_inside(images_dir, "images_dir")
     candidates = [data_dir / images_dir] if images_dir else [data_dir / name for name in USUAL_FOLDERS]
     folders = [folder for folder in candidates if folder.is_dir()]
     if not folders:
@@ -200,7 +200,7 @@ def find_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", 
         folders=folders,
         several={image: files for image, files in found.items() if len(files) > 1},
         respelled=respelled,
-        unlabelled=sorted(str(path.relative_to(data_dir)) for path in index.files() - used),
+        unlabeled=sorted(str(path.relative_to(data_dir)) for path in index.files() - used),
         dangling=sorted(str(path.relative_to(data_dir)) for path in index.dangling),
         other_pictures={str(path.relative_to(data_dir)): kind for path, kind in sorted(index.other_pictures.items())},
     )

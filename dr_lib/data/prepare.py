@@ -1,39 +1,40 @@
-"""From a configuration to photographs that can be trained on: labels, splits, damage, squares, in this order."""
+"""From a configuration to photographs that can be trained on: labels, splits, damage, crops, in this order."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
+from dr_lib.config.preprocessing_spec import VOCABULARY
 from dr_lib.data.audit import DRAWN_ANEW, GIVEN, MADE_HERE, fingerprint, header_loss
 from dr_lib.data.cache_folder import cache_folder
-from dr_lib.data.damage_rule import Decision, decide
-from dr_lib.data.examine import Facts
-from dr_lib.data.jpeg import NO_IMAGE
+from dr_lib.data.crops import Crops, DecodedCrops, ResizeSpec, resize_for_testing, resize_for_training
+from dr_lib.data.inspection import NO_IMAGE
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
-from dr_lib.data.preprocessing import VOCABULARY
+from dr_lib.data.repair_policy import Decision, decide
+from dr_lib.data.scan import Decode, Scanner
+from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits, splits_of
-from dr_lib.data.squares import DecodedSquares, SquareRecipe, Squares, recipe_for_testing, recipe_for_training
-from dr_lib.data.survey import Decode, Survey
 from dr_lib.errors import InputError
-from dr_lib.files import read_json
-from dr_lib.progress import Progress
-from dr_lib.terminal import logger
+from dr_lib.storage.files import read_json
+from dr_lib.system.progress import Progress
+from dr_lib.system.terminal import logger
 
 log = logger("data")
 
 
 @dataclass(frozen=True)
-class PreparedData:
+class DataSplits:
     """What every run of an experiment shares.
 
     ``table``: one row a usable photograph, ``image, grade, patient, split``. ``photographs``: their pixels, repaired
     where decided so. ``decisions``: what became of each photograph that the labels name. ``fingerprint``: SHA-256 of
-    the table and the files' contents. ``survey``: where facts and squares come from; without ``stored`` squares are
+    the table and the files' contents. ``scanner``: where facts and crops come from; without ``stored`` crops are
     decoded whenever they are asked for.
     """
 
@@ -41,23 +42,23 @@ class PreparedData:
     photographs: Photographs
     decisions: list[Decision]
     fingerprint: str
-    survey: Survey
+    scanner: Scanner
     stored: bool = True
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the rows of one split, counted from 0: ``train``, ``validation`` or ``test``."""
         return self.table[self.table["split"] == name].reset_index(drop=True)
 
-    def squares(self, recipe: SquareRecipe, images: Iterable[str]) -> Squares:
-        """Return the squares of photographs by ``recipe``, from the pixel store or decoded each time."""
+    def crops(self, recipe: ResizeSpec, images: Iterable[str]) -> Crops:
+        """Return the crops of photographs by ``recipe``, from the pixel cache or decoded each time."""
         if self.stored:
-            return self.survey.squares(recipe, images)
-        return DecodedSquares(self.photographs, recipe)
+            return self.scanner.crops(recipe, images)
+        return DecodedCrops(self.photographs, recipe)
 
 
 def prepare_data(
     config: RunConfig, progress: bool = True, *, to_train: bool = True, decode: Decode | None = None
-) -> PreparedData:
+) -> DataSplits:
     """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
 
     The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
@@ -69,8 +70,8 @@ def prepare_data(
     table = read_table(config, progress, to_train=to_train)
     data_dir = Path(config.data_dir)
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
-    survey = Survey(photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
-    facts = survey.facts(table["image"], wanted_squares(config, table))
+    scanner = Scanner(photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
+    facts = scanner.facts(table["image"], required_crops(config, table))
     if config.on_damage != "drop":
         _refuse_what_is_no_image(facts, photographs)
     verdicts = {image: found.verdict for image, found in facts.items()}
@@ -80,7 +81,7 @@ def prepare_data(
     if to_train:
         _refuse_unusable(table, data_dir, decisions)
     mark = fingerprint(table, facts)
-    return PreparedData(table, photographs, decisions, mark, survey, config.pixel_store)
+    return DataSplits(table, photographs, decisions, mark, scanner, config.pixel_cache)
 
 
 def read_table(config: RunConfig, progress: bool = True, *, to_train: bool = True) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def read_table(config: RunConfig, progress: bool = True, *, to_train: bool = Tru
     labels = read_labels(data_dir, config.labels, config.labels_file)
     table = limit_splits(splits_of(config, labels, to_train=to_train), config.limit, config.split_seed)
     origin = _origin_of_splits(labels, config.given_validation)
-    table.attrs.update(labels.attrs, split_origin=origin, header_loss=header_loss(labels))
+    table.attrs |= labels.attrs | {"split_origin": origin, "header_loss": header_loss(labels)}
     return table
 
 
@@ -107,19 +108,19 @@ def _origin_of_splits(labels: pd.DataFrame, given_validation: bool) -> str:
     return GIVEN if given_validation or "validation" not in there else DRAWN_ANEW
 
 
-def wanted_squares(config: RunConfig, table: pd.DataFrame) -> dict[SquareRecipe, list[str]]:
-    """Return which squares a run of ``config`` reads; none where it decodes in every epoch."""
-    if not config.pixel_store:
+def required_crops(config: RunConfig, table: pd.DataFrame) -> dict[ResizeSpec, list[str]]:
+    """Return which crops a run of ``config`` reads; none where it decodes in every epoch."""
+    if not config.pixel_cache:
         return {}
-    wanted: dict[SquareRecipe, list[str]] = {}
+    wanted: dict[ResizeSpec, list[str]] = {}
     for split, images in table.groupby("split")["image"]:
-        recipe = recipe_for_training(config) if split == "train" else recipe_for_testing(config)
+        recipe = resize_for_training(config) if split == "train" else resize_for_testing(config)
         wanted.setdefault(recipe, []).extend(images)
     return wanted
 
 
 def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
-    wanted = {
+    wanted: dict[str, Any] = {
         "train": config.generated_train,
         "test": config.generated_test,
         "size": config.generated_size,
@@ -133,7 +134,7 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
             log.warning("%s: used as it is (%s); remove the folder to have it drawn again", data_dir, there)
         return
     # Late, since drawing needs modules that nobody with photographs of their own has to load.
-    from dr_lib.data.generated import make_data
+    from dr_lib.synthetic import make_data
 
     try:
         with Progress() if progress else nullcontext() as show:
@@ -145,7 +146,7 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
             raise InputError(f"data_dir {data_dir}: photographs cannot be drawn there ({error.strerror})") from None
 
 
-def _refuse_what_is_no_image(facts: Mapping[str, Facts], photographs: Photographs) -> None:
+def _refuse_what_is_no_image(facts: Mapping[str, ImageInfo], photographs: Photographs) -> None:
     """Raise :class:`InputError` for files of another kind: no damage to a photograph, but a mistake in the folder."""
     wrong = [image for image, found in facts.items() if found.verdict.detail.startswith(NO_IMAGE)]
     if wrong:
@@ -160,7 +161,7 @@ def _apply(
     decisions: list[Decision], table: pd.DataFrame, photographs: Photographs
 ) -> tuple[pd.DataFrame, Photographs]:
     """Log every damaged file, take the dropped ones out of the table, and have the others repaired when read."""
-    by_action = {"": set(), "repaired": set(), "kept": set(), "dropped": set()}
+    by_action: dict[str, set[str]] = {"": set(), "repaired": set(), "kept": set(), "dropped": set()}
     lines = []
     for decision in decisions:
         by_action[decision.action].add(decision.image)
@@ -174,7 +175,7 @@ def _apply(
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
 
 
-def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts: Mapping[str, Facts]) -> None:
+def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts: Mapping[str, ImageInfo]) -> None:
     if all(name != "CropToRetina" for name, _ in VOCABULARY.read(config.preprocessing)):
         return
     without = [image for image in table["image"] if facts[image].retina is None]

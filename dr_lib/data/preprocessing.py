@@ -1,59 +1,21 @@
-"""Preprocessing by name: steps that are the same in every epoch, off unless the parameter ``preprocessing`` lists them.
-
-A value is a list of names, or of mappings of one name to its arguments, as for augmentations:
-``[CropToRetina, {SubtractLocalMean: {amplitude: 4}}]``. CropToRetina works on the photograph, SubtractLocalMean on its
-square, so they stand in this order. Checking and describing a value imports nothing heavy.
-"""
+"""Preprocessing: steps on a photograph and its square that are the same in every epoch."""
 
 from typing import TYPE_CHECKING, Any
 
-from dr_lib.data.vocabulary import Numbers, Vocabulary
+from dr_lib.config.preprocessing_spec import DEFAULTS, VOCABULARY
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dr_lib.data.retina import Circle
 
-GREY = 128
+GRAY = 128
 """Level of what equals its surroundings, and of what is left out."""
-VOCABULARY = Vocabulary(
-    "preprocessing",
-    {"CropToRetina": ("margin",), "SubtractLocalMean": ("sigma_share", "amplitude", "keep")},
-    {
-        "margin": Numbers("a share of the radius, 0..1", (1,), 0, 1),
-        "sigma_share": Numbers("a share of the radius, 0.001..1", (1,), 0.001, 1),
-        "amplitude": Numbers("a factor, 0.1..100", (1,), 0.1, 100),
-        "keep": Numbers("a share of the radius, 0.1..1", (1,), 0.1, 1),
-    },
-)
-DEFAULTS = {
-    "CropToRetina": {"margin": 0.0},
-    "SubtractLocalMean": {"sigma_share": 1 / 30, "amplitude": 4.0, "keep": 0.9},
-}
-"""Those of the second step are Graham's."""
 DARK = 16
 """Highest level of a row or column that is no part of the photograph but black beside it."""
-_WORDS = {
-    "CropToRetina": "crop to the bounding square of the retina, with a margin of {margin:g} of its radius",
-    "SubtractLocalMean": "{amplitude:g} times the difference from the local mean (Gaussian, sigma {sigma_share:.3g} of "
-    "the retina's radius) plus 128, grey beyond {keep:g} of the radius",
-}
 
 
-def check_preprocessing(value: Any) -> None:
-    """Raise a ValueError of one line for an unknown name or argument, a value that cannot be, or another order."""
-    names = [name for name, _ in VOCABULARY.read(value)]
-    possible = list(VOCABULARY.arguments)
-    if names != [name for name in possible if name in names]:
-        raise ValueError(f"preprocessing: {', '.join(names)}: each once, in this order: {', '.join(possible)}")
-
-
-def describe_preprocessing(value: Any) -> list[str]:
-    """Return a fragment of a sentence for each step, such as "crop to the bounding square of the retina"."""
-    return [_WORDS[name].format(**DEFAULTS[name] | arguments) for name, arguments in VOCABULARY.read(value)]
-
-
-def before_square(pixels: "np.ndarray", steps: Any) -> "tuple[np.ndarray, bool]":
+def before_crop(pixels: "np.ndarray", steps: Any) -> "tuple[np.ndarray, bool]":
     """Return a photograph, uint8 (H, W, 3), after the steps that come before Resize, and whether its retina was found.
 
     CropToRetina: the bounding square of the lit circle, with ``margin`` radii around it, black where it leaves the
@@ -87,7 +49,7 @@ def _bounding_square(pixels: "np.ndarray", circle: "Circle", margin: float) -> "
     return square
 
 
-def after_square(square: "np.ndarray", steps: Any) -> "np.ndarray":
+def after_crop(square: "np.ndarray", steps: Any) -> "np.ndarray":
     """Return a square, uint8 (S, S, 3), after the steps that come after CenterCrop.
 
     SubtractLocalMean: ``amplitude`` * (image - its Gaussian blur) + 128, with a sigma of ``sigma_share`` radii, so that
@@ -112,9 +74,9 @@ def _subtract_local_mean(square: "np.ndarray", sigma_share: float, amplitude: fl
     image, sigma = square.astype(np.float32), sigma_share * (circle or Circle(half, half, half)).radius
     # OpenCV's border and reach, which Graham's code has by default.
     mean = gaussian_filter(image, (sigma, sigma, 0), mode="mirror", truncate=3)
-    flat = np.rint(np.clip(amplitude * (image - mean) + GREY, 0, 255)).astype(np.uint8)
+    flat = np.rint(np.clip(amplitude * (image - mean) + GRAY, 0, 255)).astype(np.uint8)
     if circle is not None:
-        flat[_edge(square, circle, keep)] = GREY
+        flat[_edge(square, circle, keep)] = GRAY
     return flat
 
 

@@ -25,11 +25,11 @@ EVERY = 3
 TOLERANCE = 0.02
 """Distance from the circle up to which a point lies on it, in radii."""
 SECTORS = 24
-"""Directions from the centre, to count in how many of them the edge is seen."""
+"""Directions from the center, to count in how many of them the edge is seen."""
 
 
 class Circle(NamedTuple):
-    """Centre and radius in px; the centre of the frame's first pixel is (0.5, 0.5), as in Pillow."""
+    """Center and radius in px; the center of the frame's first pixel is (0.5, 0.5), as in Pillow."""
 
     x: float
     y: float
@@ -46,7 +46,7 @@ def find_retina(pixels: np.ndarray) -> Circle | None:
     height, width = pixels.shape[:2]
     step = max(round(max(height, width) / THUMBNAIL), 1)
     top, left = min(step, height) // 2, min(step, width) // 2
-    # As planes, since numpy copies rows of one colour many times faster than pixels of three bytes. Thinned out, not
+    # As planes, since numpy copies rows of one color many times faster than pixels of three bytes. Thinned out, not
     # blurred: a blur would carry the edge, which lies below half of the light, outwards.
     thumbnail = np.ascontiguousarray(pixels[top::step, left::step].transpose(2, 0, 1))
     mask = _lit_area(thumbnail)
@@ -108,7 +108,7 @@ def _most_voted(points, triples):
     for trial in range(len(triples)):
         first, second, third = points[triples[trial, 0]], points[triples[trial, 1]], points[triples[trial, 2]]
         x, y = first[0], first[1]
-        # The centre is as far from the first point as from the other two: two linear equations, by Cramer's rule.
+        # The center is as far from the first point as from the other two: two linear equations, by Cramer's rule.
         ux, uy, vx, vy = second[0] - x, second[1] - y, third[0] - x, third[1] - y
         determinant = 2 * (ux * vy - uy * vx)
         if abs(determinant) <= 1:

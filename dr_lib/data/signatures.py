@@ -1,6 +1,8 @@
 """What a file is by its first bytes, and what makes a photograph of it that is read here."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
+
+from dr_lib.storage.bounded_read import open_regular
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -100,3 +102,15 @@ def _named(data: bytes, kinds: tuple[tuple[int, bytes, str, str], ...]) -> str:
         if (text if signature.startswith((b"<", b"{")) else start)[at:].startswith(signature.lower()):
             return f"{kind}: {advice}"
     return ""
+
+
+def kind_of_other_picture(path: Path) -> str:
+    """Return what a picture is that does not end as photographs do, and what to do with it; empty for other files."""
+    if is_photograph(path.name) or not may_be_other_picture(path.name):
+        return ""
+    try:
+        with open_regular(path) as stream:
+            beginning = stream.read(256)
+    except OSError:
+        beginning = b""
+    return other_picture(path.name, beginning)

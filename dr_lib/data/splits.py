@@ -85,7 +85,7 @@ def _hold_out(table: pd.DataFrame, split: str, share: float, seed: int) -> None:
     patients = train.groupby("patient")["grade"].agg(["max", "mean"])
     patients["rank"] = [_rank(seed, split, patient) for patient in patients.index]
     patients = patients.sort_values(["max", "mean", "rank"])
-    # The only training patient of a grade stays in training: without it the grade could not be learnt.
+    # The only training patient of a grade stays in training: without it the grade could not be learned.
     alone = patients.groupby("max")["rank"].transform("size") == 1
     if alone.all():
         alone[:] = False

@@ -13,10 +13,10 @@ ONE = 1 << 16
 def crop_rotate_flip(
     square: np.ndarray, top: int, left: int, size: int, angle: float, hflip: bool, vflip: bool, out: np.ndarray
 ) -> None:
-    """Write a crop of ``square``, rotated about its centre and flipped, into ``out``.
+    """Write a crop of ``square``, rotated about its center and flipped, into ``out``.
 
     ``square``: uint8 (S, S, 3). The crop is ``size`` px wide and high and begins at row ``top`` and column ``left``.
-    ``angle``: in degrees, counter-clockwise; nearest neighbour, black where the crop ends. ``hflip`` then mirrors left
+    ``angle``: in degrees, counter-clockwise; nearest neighbor, black where the crop ends. ``hflip`` then mirrors left
     and right, ``vflip`` top and bottom. ``out``: uint8 (size, size, 3), no part of ``square``. The result is, byte for
     byte, that of torchvision's crop, rotate, hflip and vflip on an image of Pillow.
     """
@@ -35,10 +35,10 @@ def _matrix(angle: float, size: int, hflip: bool, vflip: bool) -> tuple[int, int
     The rotation is Pillow's, operation by operation (Image.rotate, then ImagingTransformAffine). Its short cuts at 0,
     90, 180 and 270 degrees need none here: cosine and sine are whole there, once rounded, and the fixed point is exact.
     """
-    radians, centre = -math.radians(angle % 360.0), size / 2
+    radians, center = -math.radians(angle % 360.0), size / 2
     cosine, sine = round(math.cos(radians), 15), round(math.sin(radians), 15)
-    x = cosine * -centre + sine * -centre + centre
-    y = -sine * -centre + cosine * -centre + centre
+    x = cosine * -center + sine * -center + center
+    y = -sine * -center + cosine * -center + center
     # A pixel shows what is under its middle.
     entries = (cosine, sine, x + cosine * 0.5 + sine * 0.5, -sine, cosine, y + -sine * 0.5 + cosine * 0.5)
     a, b, c, d, e, f = (math.floor(entry * ONE + 0.5) for entry in entries)

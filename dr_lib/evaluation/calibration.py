@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 
 from dr_lib import PROBABILITIES
-from dr_lib.evaluation.metrics import finite
+from dr_lib.errors import check_finite
 
 BINS = 15
 """As in Guo et al., ICML 2017."""
@@ -28,7 +28,7 @@ def reliability(right: ArrayLike, confidence: ArrayLike) -> dict[str, Any]:
     ``confidence`` and ``accuracy``, None in an empty one. No interval goes with ``ece``: it is a sum of absolute
     values, which resamples only make larger.
     """
-    right, confidence = np.asarray(right, dtype=float), finite(confidence, "probabilities")
+    right, confidence = np.asarray(right, dtype=float), check_finite(confidence, "probabilities")
     number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     counts, hits, trust = (np.bincount(number, weights, BINS) for weights in (None, right, confidence))
     table = [
@@ -91,4 +91,4 @@ def temperature_scaling(validation: pd.DataFrame, predictions: pd.DataFrame) -> 
 
 def _logits(probabilities: ArrayLike) -> NDArray[np.float64]:
     # A probability of 0 has no logarithm.
-    return np.log(np.maximum(finite(probabilities, "probabilities"), _LEAST))
+    return np.log(np.maximum(check_finite(probabilities, "probabilities"), _LEAST))

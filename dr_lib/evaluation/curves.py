@@ -14,7 +14,7 @@ MOST_POINTS = 300
 _FINEST = 0.0005
 
 
-def referable(predictions: pd.DataFrame) -> Curve:
+def referable(predictions: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return whether each photograph has grade 2 or worse, bool (N,), and the sum of their probabilities, (N,)."""
     score = predictions[PROBABILITIES[REFERABLE_GRADE:]].to_numpy(dtype=float).sum(axis=1)
     return predictions["grade"].to_numpy() >= REFERABLE_GRADE, score

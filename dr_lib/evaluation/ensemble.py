@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dr_lib import PROBABILITIES
-from dr_lib.evaluation.metrics import finite
+from dr_lib.errors import check_finite
 
 
 def ensemble(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -23,6 +23,6 @@ def ensemble(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         if len(member) != len(whole) or not member.reindex(whole.index).grade.equals(whole.grade):
             raise ValueError("the members of an ensemble were not tested on the same photographs with the same grades")
         members.append(member.loc[whole.index, list(PROBABILITIES)].to_numpy())
-    probabilities = finite(np.mean(members, axis=0), "probabilities of an ensemble")
+    probabilities = check_finite(np.mean(members, axis=0), "probabilities of an ensemble")
     answered = dict(zip(PROBABILITIES, probabilities.T, strict=True))
     return whole.assign(predicted=probabilities.argmax(axis=1), **answered).reset_index()

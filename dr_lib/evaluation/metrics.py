@@ -1,118 +1,126 @@
-"""Figures of merit that a confusion matrix decides: arrays in, numbers out.
+"""Metrics of graded photographs with the signatures of scikit-learn: ``metric(y_true, y_pred)``.
 
-Matrices have shape (..., 5, 5), so that one call scores thousands of resamples; rows are true grades, columns predicted
-ones. Where a figure is undefined it is NaN; nothing is rounded.
+Grades are whole numbers 0-4; where a metric is undefined it is NaN; nothing is rounded. NaN or infinite input raises
+:class:`dr_lib.errors.InputError`. The same for thousands of resamples at once is in
+:mod:`dr_lib.evaluation.matrix_metrics`.
 """
+
+from __future__ import annotations
 
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score
 
-from dr_lib import GRADES
-from dr_lib.errors import InputError
-
-Floats = NDArray[np.float64]
-
-_SQUARED_DISTANCE = np.subtract.outer(GRADES, GRADES).astype(float) ** 2
-
-
-def finite(values: ArrayLike, what: object) -> NDArray:
-    """Return ``values`` as an array; :class:`InputError` that names ``what`` they are where one is NaN or infinite.
-
-    Comparisons and casts turn NaN into a number that looks like an answer: the largest of five NaN is grade 0.
-    """
-    values = np.asarray(values)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(
-            f"{what}: not all are finite numbers, as of a network that has diverged in training; use one that has not"
-        )
-    return values
+from dr_lib import REFERABLE_GRADE
+from dr_lib.errors import check_finite
+from dr_lib.evaluation import matrix_metrics, ranking
+from dr_lib.evaluation.matrix_metrics import confusion_matrix as _matrix
 
 
 def confusion_matrix(
-    grades: ArrayLike, predicted: ArrayLike, *, normalize: Literal["true", "pred", "all"] | None = None
+    y_true: ArrayLike, y_pred: ArrayLike, *, normalize: Literal["true", "pred", "all"] | None = None
 ) -> NDArray:
     """Return the 5 x 5 table of true grades (rows) against predicted grades (columns).
 
-    Counts, or with ``normalize``, in scikit-learn's words, shares of the row (``true``), of the column (``pred``) or
-    of everything (``all``). A row or column without photographs normalises to zeros, as there.
+    ``normalize`` as in :func:`sklearn.metrics.confusion_matrix`: ``None`` counts, ``true`` shares of each row,
+    ``pred`` of each column, ``all`` of everything. A row or column without photographs is all zeros.
+
+    >>> confusion_matrix([0, 0, 4], [0, 1, 4])[0]
+    array([1, 1, 0, 0, 0])
     """
-    grades, predicted = (finite(each, "grades").astype(np.int64) for each in (grades, predicted))
-    n = len(GRADES)
-    counts = np.bincount(grades * n + predicted, minlength=n * n).reshape(n, n)
-    return counts if normalize is None else normalise(counts, normalize)
+    return _matrix(y_true, y_pred, normalize=normalize)
 
 
-def normalise(matrix: ArrayLike, over: Literal["true", "pred", "all"]) -> Floats:
-    """Return counts as shares of their row (``true``), their column (``pred``) or of everything (``all``)."""
-    matrix = finite(matrix, "counts")
-    axis = {"true": -1, "pred": -2, "all": (-2, -1)}[over]
-    return np.nan_to_num(_divide(matrix, matrix.sum(axis=axis, keepdims=True)))
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of photographs whose grade is predicted, 0..1.
 
-
-def accuracy(matrix: ArrayLike) -> Floats:
-    """Return the share of photographs on the diagonal, 0..1."""
-    matrix = finite(matrix, "counts")
-    return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
-
-
-def majority_accuracy(grades: ArrayLike, training_grades: ArrayLike | None = None) -> float:
-    """Return the accuracy of answering always the commonest grade, of ``training_grades`` where given."""
-    grades = finite(grades, "grades").astype(np.int64)
-    known = grades if training_grades is None else finite(training_grades, "grades").astype(np.int64)
-    return float(np.mean(grades == np.bincount(known, minlength=len(GRADES)).argmax()))
-
-
-def quadratic_weighted_kappa(matrix: ArrayLike) -> Floats:
-    """Return Cohen's kappa with squared distances as weights (Cohen, Psychol. Bull. 1968), -1..1.
-
-    1 is full agreement, 0 what two independent graders with these marginals reach by chance. Where the grader and the
-    truth are one and the same constant, chance alone explains the agreement and the quotient is 0/0 (scikit-learn:
-    NaN); it is 0 here, so that a network that always answers "no DR" never scores above chance.
+    >>> accuracy([0, 1, 2, 2], [0, 1, 2, 3])
+    0.75
     """
-    matrix = finite(matrix, "counts").astype(float)
-    total = matrix.sum(axis=(-2, -1), keepdims=True)
-    by_chance = matrix.sum(axis=-1, keepdims=True) * matrix.sum(axis=-2, keepdims=True)
-    seen = (_SQUARED_DISTANCE * matrix).sum(axis=(-2, -1))
-    expected = _divide((_SQUARED_DISTANCE * by_chance).sum(axis=(-2, -1)), total[..., 0, 0])
-    return np.where(expected == 0, 0.0, 1 - _divide(seen, expected))
+    return float(matrix_metrics.accuracy(_matrix(y_true, y_pred)))
 
 
-def recall(matrix: ArrayLike) -> Floats:
-    """Return for each true grade the share that was recognised, shape (..., 5); NaN for a grade that is absent."""
-    matrix = finite(matrix, "counts")
-    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1))
+def majority_accuracy(y_true: ArrayLike, y_train: ArrayLike | None = None) -> float:
+    """Return the accuracy of always predicting the commonest grade of ``y_train``, or of ``y_true`` where not given.
 
-
-def precision(matrix: ArrayLike) -> Floats:
-    """Return for each answer the share that was right, shape (..., 5); NaN for a grade that was never answered."""
-    matrix = finite(matrix, "counts")
-    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2))
-
-
-def balanced_accuracy(matrix: ArrayLike) -> Floats:
-    """Return the mean recall of the grades that are present, 0..1."""
-    return mean_of_defined(recall(matrix))
-
-
-def macro_f1(matrix: ArrayLike) -> Floats:
-    """Return the mean over grades of the harmonic mean of precision and recall, 0..1.
-
-    Over the grades that occur, as truth or as answer; a grade that occurs and is never hit counts 0.
+    >>> majority_accuracy([0, 0, 2, 4], y_train=[0, 0, 0, 1])
+    0.5
     """
-    matrix = finite(matrix, "counts")
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return mean_of_defined(_divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2)))
+    return matrix_metrics.majority_accuracy(y_true, y_train)
 
 
-def mean_of_defined(values: Floats) -> Floats:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    return _divide(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the mean recall of the grades that occur in ``y_true``, 0..1.
+
+    >>> balanced_accuracy([0, 0, 0, 4], [0, 0, 0, 0])
+    0.5
+    """
+    return float(matrix_metrics.balanced_accuracy(_matrix(y_true, y_pred)))
 
 
-def _divide(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """Return part / whole with NaN for 0/0, without numpy's warning."""
-    part, whole = np.broadcast_arrays(np.asarray(part, dtype=float), np.asarray(whole, dtype=float))
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+def quadratic_weighted_kappa(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return Cohen's kappa with squared distances as weights, -1..1: 1 full agreement, 0 agreement by chance.
+
+    Source: Cohen, Psychological Bulletin 1968. Equal to ``cohen_kappa_score(..., weights="quadratic")`` of
+    scikit-learn, except where truth and prediction are one and the same constant: there it is 0 instead of NaN, so
+    that a network that always answers grade 0 never scores above chance.
+
+    >>> round(quadratic_weighted_kappa([0, 1, 2, 3, 4], [0, 1, 2, 3, 3]), 3)
+    0.941
+    """
+    return float(matrix_metrics.quadratic_weighted_kappa(_matrix(y_true, y_pred)))
+
+
+def recall(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.float64]:
+    """Return the recall of each grade, shape (5,), 0..1; NaN for a grade that does not occur in ``y_true``.
+
+    >>> recall([0, 0, 4], [0, 1, 4])[[0, 4]]
+    array([0.5, 1. ])
+    """
+    return matrix_metrics.recall(_matrix(y_true, y_pred))
+
+
+def precision(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.float64]:
+    """Return the precision of each grade, shape (5,), 0..1; NaN for a grade that is never predicted.
+
+    >>> precision([0, 0, 4], [0, 4, 4])[[0, 4]]
+    array([1. , 0.5])
+    """
+    return matrix_metrics.precision(_matrix(y_true, y_pred))
+
+
+def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the mean F1 over the grades that occur in ``y_true`` or ``y_pred``, 0..1.
+
+    >>> macro_f1([0, 0, 4], [0, 0, 4])
+    1.0
+    """
+    return float(matrix_metrics.macro_f1(_matrix(y_true, y_pred)))
+
+
+def macro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Return the mean over grades of the area under the ROC curve of each grade against the others, 0..1.
+
+    ``y_score``: probabilities, shape (N, 5). Grades that no photograph, or every photograph, has are left out; NaN
+    where none is left. Source: MedMNIST's evaluator (Yang et al., Scientific Data 2023).
+
+    >>> macro_auc([0, 1], [[0.9, 0.1, 0, 0, 0], [0.2, 0.8, 0, 0, 0]])
+    1.0
+    """
+    return ranking.macro_auc(y_true, y_score)
+
+
+def referable_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Return the area under the ROC curve for referable retinopathy (grade 2 or worse), 0..1; NaN where undefined.
+
+    ``y_score``: probabilities, shape (N, 5); those of grades 2 to 4 are summed.
+
+    >>> referable_auc([0, 3], [[0.9, 0.1, 0, 0, 0], [0.2, 0.2, 0.2, 0.2, 0.2]])
+    1.0
+    """
+    referable = check_finite(y_true, "grades") >= REFERABLE_GRADE
+    if referable.all() or not referable.any():
+        return float("nan")
+    return float(roc_auc_score(referable, check_finite(y_score, "probabilities")[:, REFERABLE_GRADE:].sum(axis=1)))

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dr_lib import GRADES
-from dr_lib.evaluation.intervals import Difference, difference
-from dr_lib.evaluation.resampled import Figures, resampled_figures
+from dr_lib.evaluation.bootstrap import Difference, difference
+from dr_lib.evaluation.bootstrap_metrics import Figures, resampled_figures
 from dr_lib.evaluation.significance import McNemar, mcnemar
 
 
@@ -16,7 +18,7 @@ class Comparison:
     """What changes from one run to another, figures of the second less those of the first; ``None``: cannot be said.
 
     ``mcnemar``: of one run against one run. ``p``: two-sided, 0..1, how probable so large a difference of accuracy is
-    by chance, of McNemar's test or, of several seeds, as :func:`dr_lib.evaluation.seeds.compare_seeds` says.
+    by chance, of McNemar's test or, of several seeds, as :func:`dr_lib.evaluation.seed_groups.compare_seeds` says.
     """
 
     accuracy: Difference | None = None
@@ -40,7 +42,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
         return Comparison()
     before, after = resampled_figures(first), resampled_figures(second)
 
-    def change(figure: Callable[[Figures], pd.Series]) -> Difference | None:
+    def change(figure: Callable[[Figures], NDArray[np.float64]]) -> Difference | None:
         values = figure(after) - figure(before)
         return difference(values[0], values[1:])
 

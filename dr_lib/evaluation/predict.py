@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dr_lib import PROBABILITIES
-from dr_lib.evaluation.metrics import finite
+from dr_lib.errors import check_finite
+from dr_lib.models.builders import outputs_of
 
 
 @torch.inference_mode()
@@ -17,7 +18,7 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ``(outputs, grades)``: float32 (N, outputs) and int64 (N,), in the order of ``batches``.
 
-    What the outputs mean the network's head says (:mod:`dr_lib.training.heads`); a softmax has five logits.
+    What the outputs mean the network's head says (:mod:`dr_lib.models.heads`); a softmax has five logits.
     ``batches``: images and grades on the network's device. ``on_step`` hears how many photographs are done.
     """
     model.eval()
@@ -31,19 +32,11 @@ def predict(
     return torch.cat(outputs).cpu().numpy(), torch.cat(grades).cpu().numpy()
 
 
-def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
-    """Return float32 outputs of images (N, 3, H, W), or their mean over the views of (N, views, 3, H, W)."""
-    if images.ndim == 4:
-        return model(images).float()
-    views = model(images.flatten(0, 1).contiguous(memory_format=torch.channels_last)).float()
-    return views.unflatten(0, images.shape[:2]).mean(dim=1)
-
-
 def prediction_table(photographs: pd.DataFrame, probabilities: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     """Return the rows of ``predictions.csv``: ``photographs`` (image, patient, grade) beside what was predicted.
 
     ``probabilities``: float64 (N, 5), ``predicted``: int64 (N,), in the order of ``photographs``.
     """
-    probabilities = finite(probabilities, "probabilities")
+    probabilities = check_finite(probabilities, "probabilities")
     table = photographs[["image", "patient", "grade"]].reset_index(drop=True)
     return table.assign(predicted=predicted, **dict(zip(PROBABILITIES, probabilities.T, strict=True)))

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.data.compiled import compiled
-from dr_lib.evaluation.metrics import finite, mean_of_defined
+from dr_lib.errors import check_finite
+from dr_lib.evaluation.matrix_metrics import mean_of_defined
 
 Floats = NDArray[np.float64]
 
@@ -42,9 +43,9 @@ def rank(positive: ArrayLike, score: ArrayLike, patients: NDArray[np.int64], dra
 
     ``positive``: bool (N,). ``score``: (N,), higher for positive. ``patients``: the number of each photograph's
     patient, (N,). ``drawn``: how often each patient counts, (resamples, patients), as
-    :func:`dr_lib.evaluation.intervals.draws` gives it; a row of ones is the set itself.
+    :func:`dr_lib.evaluation.bootstrap.draws` gives it; a row of ones is the set itself.
     """
-    score = finite(score, "scores").astype(np.float64)
+    score = check_finite(score, "scores").astype(np.float64)
     order = np.argsort(-score, kind="stable")
     found = np.full((len(drawn), 8), np.nan)
     _walk_down(score[order], np.asarray(positive, dtype=np.bool_)[order], patients[order], drawn, found)
@@ -58,7 +59,7 @@ def grade_areas(
 
     ``probabilities``: (N, 5). NaN for a grade that no photograph, or every photograph, has.
     """
-    probabilities = finite(probabilities, "probabilities")
+    probabilities = check_finite(probabilities, "probabilities")
     areas = np.full((len(drawn), len(GRADES)), np.nan)
     for grade in GRADES:
         order = np.argsort(-probabilities[:, grade], kind="stable")

@@ -1,18 +1,51 @@
 """All figures of one set of predictions as a JSON value."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dr_lib.data.labels import patient_known
-from dr_lib.evaluation import metrics
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import percentile_interval
+from dr_lib.evaluation.bootstrap_metrics import resampled_figures
 from dr_lib.evaluation.calibration import reliability_of
-from dr_lib.evaluation.intervals import percentile_interval
-from dr_lib.evaluation.resampled import resampled_figures
 
 
-def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[str, Any]:
+class Estimate(NamedTuple):
+    """A metric and its 95 % interval; ``None`` where it is undefined or has no interval. Formats as its value."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __format__(self, spec: str) -> str:
+        return "undefined" if self.value is None else format(self.value, spec)
+
+
+def estimates(summary: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Return every metric of what :func:`summarize` returned under a name of its own, ``recall_0`` for grade 0."""
+    found: dict[str, Estimate] = {}
+    for name, limits in summary["intervals"].items():
+        _flatten(found, name, summary.get(name), limits)
+    if calibration := summary.get("calibration"):
+        found["calibration_error"] = Estimate(calibration["ece"])
+    return found
+
+
+def _flatten(found: dict[str, Estimate], name: str, value: Any, limits: Any) -> None:
+    if isinstance(value, Mapping):
+        for part, inner in value.items():
+            _flatten(found, f"{name}_{part}", inner, (limits or {}).get(part))
+    elif isinstance(value, (list, tuple)):
+        for grade, inner in enumerate(value):
+            _flatten(found, f"{name}_{grade}", inner, limits[grade] if limits else None)
+    else:
+        found[name] = Estimate(value, *(limits or ()))
+
+
+def summarize(predictions: pd.DataFrame, training_grades: Any = None) -> dict[str, Any]:
     """Return counts, figures of merit and 95% intervals over patients for ``predictions``.
 
     ``patients`` are those that are known, ``unknown_patients`` the photographs of others, each drawn by itself.
@@ -26,7 +59,7 @@ def summarise(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
     figure of merit under its name.
     """
     if predictions.empty:
-        raise ValueError("no predictions to summarise")
+        raise ValueError("no predictions to summarize")
     grades = predictions["grade"].to_numpy()
     matrix = metrics.confusion_matrix(grades, predictions["predicted"])
     figures = resampled_figures(predictions)

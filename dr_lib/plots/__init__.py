@@ -16,16 +16,16 @@ from dr_lib.plots.axes import (
     TEXT,
     Line,
     Words,
-    network_colours,
+    network_colors,
     panel,
     plain_axes,
     spread_out,
 )
-from dr_lib.plots.grades import plot_confusion, plot_grade_shares, plot_recall_change
-from dr_lib.plots.many import plot_cost, plot_many
-from dr_lib.plots.ranking import OperatingPoint, plot_precision_recall, plot_roc
+from dr_lib.plots.confusion import plot_confusion, plot_grade_shares, plot_recall_change
+from dr_lib.plots.overview import plot_cost, plot_many
 from dr_lib.plots.reliability import plot_reliability
-from dr_lib.plots.studies import (
+from dr_lib.plots.roc import OperatingPoint, plot_precision_recall, plot_roc
+from dr_lib.plots.sweeps import (
     MAX_LINES,
     line_styles,
     plot_by_batch_size,
@@ -50,7 +50,7 @@ __all__ = [
     "Words",
     "accuracy_limits",
     "line_styles",
-    "network_colours",
+    "network_colors",
     "panel",
     "plain_axes",
     "plot_accuracy",

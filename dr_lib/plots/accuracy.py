@@ -1,6 +1,7 @@
 """Accuracy per epoch."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ Curve = pd.Series | pd.DataFrame
 def plot_accuracy(
     curves: Mapping[str, Curve],
     *,
-    colour: str,
+    color: str,
     majority: float | None = None,
     head_only: int = 0,
     chosen: Mapping[str, int | Sequence[int]] | None = None,
@@ -64,20 +65,20 @@ def plot_accuracy(
         ends["majority"] = (majority, MAJORITY)
     for number, (name, curve) in enumerate(curves.items()):
         seeds = curve.to_frame() if isinstance(curve, pd.Series) else curve
-        style = {"ls": "-", "lw": 2.4} if number == 0 else {"ls": DASHED, "lw": 1.9}
+        style: dict[str, Any] = {"ls": "-", "lw": 2.4} if number == 0 else {"ls": DASHED, "lw": 1.9}
         mean = seeds.mean(axis=1)
         if seeds.shape[1] > 1:
             ax.fill_between(
-                seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.22, lw=0, zorder=2, gid="seeds"
+                seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=color, alpha=0.22, lw=0, zorder=2, gid="seeds"
             )
-        ax.plot(mean.index, mean.to_numpy(), color=colour, zorder=3, label=name, **style)
+        ax.plot(mean.index, mean.to_numpy(), color=color, zorder=3, label=name, **style)
         if len(mean) == 1:
-            ax.plot(mean.index, mean.to_numpy(), "o", color=colour, ms=4, zorder=3)
+            ax.plot(mean.index, mean.to_numpy(), "o", color=color, ms=4, zorder=3)
         if chosen and name in chosen:
             epochs = np.atleast_1d(chosen[name])
             for epoch, (_, seed) in zip(epochs, seeds.items(), strict=True):
                 size = 8 if len(epochs) == 1 else 6
-                ax.plot(epoch, seed.loc[epoch], "o", color=colour, ms=size, zorder=4, gid="chosen")
+                ax.plot(epoch, seed.loc[epoch], "o", color=color, ms=size, zorder=4, gid="chosen")
         ends[name] = (float(mean.iloc[-1]), TEXT)
     plain_axes(ax)
     count_axis(ax, "epoch")

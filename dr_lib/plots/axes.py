@@ -1,7 +1,8 @@
-"""What all panels share: colours, size, plain axes, scales, and names at the ends of lines."""
+"""What all panels share: colors, size, plain axes, scales, and names at the ends of lines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,11 +14,11 @@ from matplotlib.transforms import ScaledTranslation
 TEXT, MUTED, GRID, PHASE = "#1d2330", "#5a6375", "#e3e6ec", "#f1f3f6"
 MAJORITY, HEAT = "#b0342c", "#0b5fa5"
 NETWORKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe & Ito's palette, which colour-blind readers can tell apart; one colour a network, everywhere."""
+"""Okabe & Ito's palette, which color-blind readers can tell apart; one color a network, everywhere."""
 
 FONT = 12.5
 DOTTED, DASHED = (0, (2, 2)), (0, (5, 2.2))
-"""Dashes of what a network has to beat (the majority, chance), and of second lines in one colour."""
+"""Dashes of what a network has to beat (the majority, chance), and of second lines in one color."""
 
 _KNOWN = {"resnet18": NETWORKS[0], "resnet50": NETWORKS[1]}
 
@@ -29,18 +30,18 @@ Words = Callable[[float], str]
 class Line:
     """How a line looks in every panel of a figure."""
 
-    colour: str
+    color: str
     marker: str = "o"
     dashed: bool = False
 
     @property
-    def strokes(self) -> dict:
+    def strokes(self) -> dict[str, Any]:
         """Style and width of its strokes, as matplotlib takes them."""
         return {"ls": DASHED, "lw": 1.9} if self.dashed else {"ls": "-", "lw": 2.2}
 
 
-def network_colours(models: Sequence[str]) -> dict[str, str]:
-    """Return one colour for each network; ResNet18 and ResNet50 have theirs whatever else is shown."""
+def network_colors(models: Sequence[str]) -> dict[str, str]:
+    """Return one color for each network; ResNet18 and ResNet50 have theirs whatever else is shown."""
     free = iter(NETWORKS[2:] * (len(models) // 4 + 1))
     return {model: _KNOWN.get(model) or next(free) for model in models}
 
@@ -62,7 +63,7 @@ def plain_axes(ax: Axes) -> None:
 
 
 def percent(share: float) -> str:
-    """Return a share 0..1 as whole per cent."""
+    """Return a share 0..1 as whole percent."""
     return f"{100 * share:.0f}%"
 
 
@@ -81,7 +82,7 @@ def count_axis(ax: Axes, name: str) -> None:
 def name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each name at the right of the Axes at the height of its value, none over another.
 
-    ``ends``: by name, the value and the colour of the text. The limits and the scale of the vertical axis, which may
+    ``ends``: by name, the value and the color of the text. The limits and the scale of the vertical axis, which may
     be logarithmic, have to be final.
     """
     if not ends:
@@ -92,11 +93,13 @@ def name_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     # 16 px a name, of an axes that takes three quarters of its row of the figure.
     place = ax.get_subplotspec()
     rows = place.get_gridspec().nrows if place else 1
-    gap = 16 * rows / (0.75 * 72 * ax.figure.get_figheight())
-    for (name, (_, colour)), height in zip(ends.items(), spread_out(wanted, gap, 0, 1), strict=True):
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # Axes that are drawn on have one
+    gap = 16 * rows / (0.75 * 72 * figure.get_figheight())
+    for (name, (_, color)), height in zip(ends.items(), spread_out(wanted, gap, 0, 1), strict=True):
         ax.annotate(
             name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
-            fontsize=FONT - 0.5, color=colour, annotation_clip=False,
+            fontsize=FONT - 0.5, color=color, annotation_clip=False,
         )  # fmt: skip
 
 
@@ -113,11 +116,11 @@ def key(ax: Axes, rows: Sequence[tuple[str, Line, bool]], *, below: float = 46) 
     for number, (text, line, marked) in enumerate(rows):
         down = below + KEY_ROW * number
         where = ax.transAxes + ScaledTranslation(0, -down / 72, ax.figure.dpi_scale_trans)
-        marker = {"marker": line.marker, "ms": 6, "markevery": [1]} if marked else {}
+        marker: dict[str, Any] = {"marker": line.marker, "ms": 6, "markevery": [1]} if marked else {}
         # Its middle point carries the marker.
         ax.add_artist(
             Line2D(
-                [0, 0.05, 0.1], [0, 0, 0], color=line.colour, transform=where, clip_on=False, **line.strokes, **marker
+                [0, 0.05, 0.1], [0, 0, 0], color=line.color, transform=where, clip_on=False, **line.strokes, **marker
             )
         )
         ax.annotate(

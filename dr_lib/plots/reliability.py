@@ -16,7 +16,7 @@ def plot_reliability(
     before: Mapping[str, Any],
     after: Mapping[str, Any] | None = None,
     *,
-    colour: str,
+    color: str,
     names: tuple[str, str] = ("as trained", "temperature scaled"),
     ax: Axes | None = None,
 ) -> Axes:
@@ -27,9 +27,9 @@ def plot_reliability(
     the dotted diagonal, one that is too sure below it. ``before`` is solid with dots, ``after`` dashed with squares;
     ``names`` stand under the panel, each with its expected calibration error.
     """
-    tables = {names[0]: (before, Line(colour, "o"))}
+    tables = {names[0]: (before, Line(color, "o"))}
     if after is not None:
-        tables[names[1]] = (after, Line(colour, "s", dashed=True))
+        tables[names[1]] = (after, Line(color, "s", dashed=True))
     ax = ax or panel(360, 390 + KEY_ROW * len(tables))
     ax.plot([0, 1], [0, 1], color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1, label="right as often as it says")
     largest = max((row["photographs"] for table, _ in tables.values() for row in table["bins"]), default=0) or 1
@@ -37,14 +37,14 @@ def plot_reliability(
         filled = [row for row in table["bins"] if row["photographs"]]
         ax.plot(
             [row["confidence"] for row in filled], [row["accuracy"] for row in filled], marker=style.marker, ms=5.5,
-            color=colour, label=name, zorder=4, mfc="none" if style.dashed else colour, **style.strokes,
+            color=color, label=name, zorder=4, mfc="none" if style.dashed else color, **style.strokes,
         )  # fmt: skip
         for row in filled:
             wide = (row["high"] - row["low"]) / len(tables)
-            # An outline beside a full bar: told apart without a second colour.
+            # An outline beside a full bar: told apart without a second color.
             bar = Rectangle(
                 (row["low"] + wide * (number + 0.1), _FLOOR), 0.8 * wide, _TALLEST * row["photographs"] / largest,
-                facecolor="none" if style.dashed else colour, edgecolor=colour, lw=1, zorder=3,
+                facecolor="none" if style.dashed else color, edgecolor=color, lw=1, zorder=3,
             )  # fmt: skip
             ax.add_patch(bar)
     ax.annotate(

@@ -1,7 +1,7 @@
 """The audit of a data set as a page: what deserves a look first, then numbers and pictures.
 
 Each section is a function that takes the audit and gives back what a notebook cell shows; the page is made of the same.
-``thumbnail`` gives the picture of a photograph by its name, see :mod:`dr_lib.report.audit_pictures`.
+``thumbnail`` gives the picture of a photograph by its name, see :mod:`dr_lib.report.audit_thumbnails`.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,17 +14,27 @@ from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART
-from dr_lib.data.damage_rule import ACTIONS
 from dr_lib.data.duplicates import MAX_DISTANCE
-from dr_lib.data.jpeg import UNREADABLE, VERDICT_MEANINGS
+from dr_lib.data.inspection import UNREADABLE, VERDICT_MEANINGS
+from dr_lib.data.repair_policy import ACTIONS
 from dr_lib.plots import plot_grade_shares
 from dr_lib.report import audit_text as say
 from dr_lib.report import data_sentences, markup
-from dr_lib.report.audit_pictures import MOST_SHOWN, Thumbnail, and_more, beside, groups, label, marked, samples, shot
+from dr_lib.report.audit_thumbnails import (
+    MOST_SHOWN,
+    Thumbnail,
+    and_more,
+    beside,
+    groups,
+    label,
+    marked,
+    samples,
+    thumbnail_html,
+)
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.render import page_of
-from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
-from dr_lib.terminal import printable
+from dr_lib.report.text import SPLIT_WORDS, counted, listed, percent
+from dr_lib.system.terminal import printable
 
 MOST_NAMED = 60
 """Names that a list shows."""
@@ -143,7 +153,7 @@ def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     caption = f"{counted(apart['patients'], 'patient')} with more than one photograph, by the largest difference."
     table = markup.table(["Grades apart", "Patients", "Share"], rows, caption, numeric=(1, 2))
     said = markup.paragraphs(
-        "Diabetes harms the vessels of the whole body, so both eyes mostly have the same grade, or neighbouring ones. "
+        "Diabetes harms the vessels of the whole body, so both eyes mostly have the same grade, or neighboring ones. "
         "Where they are far apart, a grade or a name may be wrong.",
         css="says",
     )
@@ -177,7 +187,7 @@ def files(audit: Mapping[str, Any]) -> HTML:
         (say.RESPELLED, [f"{name} is {file}" for name, file in paths["respelled"].items()]),
         (say.DANGLING, paths["dangling"]),
         (say.OTHER_PICTURES, [f"{file} is {kind}" for file, kind in paths.get("other_pictures", {}).items()]),
-        (say.UNLABELLED, paths["unlabelled"]),
+        (say.UNLABELED, paths["unlabeled"]),
         ("Files that cannot be read now", not_read),
     ):
         if names:
@@ -194,11 +204,11 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
         for kind, count in found["kinds"].items()
     ]
     table = markup.table(
-        ["Verdict", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
+        ["FileStatus", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
     )
     worst_first = sorted(found["files"], key=lambda entry: -entry["lost"])
     shots = [
-        shot(
+        thumbnail_html(
             entry["image"],
             [f"{entry['verdict']}, {say.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
             marked(thumbnail(entry["image"]), entry["lost"]),
@@ -250,7 +260,7 @@ def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
             )
         elif entries:
             shots = [
-                shot(
+                thumbnail_html(
                     entry["image"],
                     [label(entry), f"brightness {entry['brightness']:.2f}"],
                     thumbnail(entry["image"]),

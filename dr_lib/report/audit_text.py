@@ -9,15 +9,15 @@ from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART, GIVEN
 from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
 from dr_lib.report import data_sentences as say
-from dr_lib.report.wording import SPLIT_WORDS, counted, listed, percent
-from dr_lib.terminal import printable
+from dr_lib.report.text import SPLIT_WORDS, counted, listed, percent
+from dr_lib.system.terminal import printable
 
 WIDTH = 110
 SHOWN = 4
 """Names, rows or values of a list that the text shows; the others are in ``audit.json``."""
 
 
-MISSING, UNLABELLED = "Without a file", "Without a row in the labels"
+MISSING, UNLABELED = "Without a file", "Without a row in the labels"
 SEVERAL = "With more than one file of their name"
 RESPELLED = "Found under another case or ending than in the labels"
 DANGLING = "Links that lead to no file"
@@ -45,7 +45,7 @@ def audit_text(audit: Mapping[str, Any]) -> str:
 
 
 def overview(audit: Mapping[str, Any]) -> str:
-    """Return how much there is, how it is labelled, and who is on both sides of the split where nobody is."""
+    """Return how much there is, how it is labeled, and who is on both sides of the split where nobody is."""
     header = {True: " with a header", False: " without a header", None: ""}[audit["header"]]
     form = f" of form {audit['form']}{header}" if audit["form"] else ""
     photographs = counted(sum(part["photographs"] for part in audit["splits"].values()), "photograph")
@@ -146,8 +146,8 @@ def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Find
         kinds = Counter(others.values())
         said = "; ".join(f"{count} {kind}" for kind, count in kinds.most_common(SHOWN))
         yield Finding("files", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
-    if files["unlabelled"]:
-        yield Finding("files", f"{UNLABELLED}: {_counted_names(files['unlabelled'], 'file')}.")
+    if files["unlabeled"]:
+        yield Finding("files", f"{UNLABELED}: {_counted_names(files['unlabeled'], 'file')}.")
 
 
 def _counted_names(names: Sequence[str], noun: str) -> str:
@@ -297,5 +297,7 @@ def _and_more(rows: Sequence[Any]) -> Iterable[str]:
 
 def _wrapped(text: str, first: str = "") -> list[str]:
     # Names and folders stay whole, so that they can be copied.
-    whole = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), **whole)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

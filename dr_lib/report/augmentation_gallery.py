@@ -12,10 +12,10 @@ import yaml
 
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import Augmentation, views
-from dr_lib.data.normalisation import ZCA_LARGEST, Normalisation
-from dr_lib.data.preprocessing import after_square, before_square
-from dr_lib.data.resampling import central_square
-from dr_lib.report.strips import different_draws, in_full, pictures
+from dr_lib.data.normalization import ZCA_LARGEST, Normalization
+from dr_lib.data.preprocessing import after_crop, before_crop
+from dr_lib.data.resize import resize_and_crop
+from dr_lib.report.image_rows import different_draws, in_full, pictures
 
 DRAWS = 4
 ZCA_SIDE = 24
@@ -38,7 +38,7 @@ class Example:
         return mapping.strip()[1:-1]  # without the braces around it
 
 
-def catalogue(image_size: int) -> dict[str, list[Example]]:
+def catalog(image_size: int) -> dict[str, list[Example]]:
     """Return the examples by kind, in the order of the lab report; lengths in px are shares of ``image_size``.
 
     An augmentation is shown after a CenterCrop, which brings the square to the network's size, so that nothing else
@@ -59,8 +59,8 @@ def catalogue(image_size: int) -> dict[str, list[Example]]:
     def prepared(name: str, says: str, **arguments: float) -> Example:
         return Example(name, "preprocessing", [{name: arguments}], says)
 
-    def normalised(kind: str, name: str, says: str) -> Example:
-        return Example(name, "normalisation", kind, says)
+    def normalized(kind: str, name: str, says: str) -> Example:
+        return Example(name, "normalization", kind, says)
 
     return {
         "Cropping": [
@@ -91,9 +91,9 @@ def catalogue(image_size: int) -> dict[str, list[Example]]:
                 "ColorJitter", "Changes brightness, contrast, saturation and hue, as another camera or lamp would.",
                 "CenterCrop", jitter,
             ),
-            varied("Grayscale", "Takes the colour out, every time.", "CenterCrop", "Grayscale"),
+            varied("Grayscale", "Takes the color out, every time.", "CenterCrop", "Grayscale"),
             varied(
-                "RandomGrayscale", "Takes the colour out of some photographs.",
+                "RandomGrayscale", "Takes the color out of some photographs.",
                 "CenterCrop", {"RandomGrayscale": {"p": 0.5}},
             ),
             varied(
@@ -124,20 +124,20 @@ def catalogue(image_size: int) -> dict[str, list[Example]]:
                 "lesions have the same scale in all photographs. Before and after.", margin=0.02,
             ),
             prepared(
-                "SubtractLocalMean", "Takes away the local mean colour and enhances what is left, so that light and "
+                "SubtractLocalMean", "Takes away the local mean color and enhances what is left, so that light and "
                 "camera matter less. Before and after.", amplitude=4,
             ),
         ],
-        "Normalisation": [
-            normalised(
+        "Normalization": [
+            normalized(
                 "imagenet", "Normalize", "Each channel less its mean over ImageNet, divided by its standard deviation.",
             ),
-            normalised("featurewise", "Feature-wise", "The same with the figures of the training photographs."),
-            normalised(
+            normalized("featurewise", "Feature-wise", "The same with the figures of the training photographs."),
+            normalized(
                 "samplewise", "Sample-wise", "Each photograph less its own mean, divided by its own deviation.",
             ),
-            normalised(
-                "zca", "LinearTransformation", "ZCA whitening: takes out what neighbouring pixels and colours have in "
+            normalized(
+                "zca", "LinearTransformation", "ZCA whitening: takes out what neighboring pixels and colors have in "
                 f"common; what is left is edges. For an image_size up to {ZCA_LARGEST}, shown at {ZCA_SIDE} px.",
             ),
         ],
@@ -145,13 +145,13 @@ def catalogue(image_size: int) -> dict[str, list[Example]]:
 
 
 def gallery(image: str, pixels: np.ndarray, config: RunConfig, training_squares: Sequence[np.ndarray]) -> str:
-    """Return the whole catalogue drawn on a photograph, uint8 (H, W, 3), as HTML, with the sizes of ``config``.
+    """Return the whole catalog drawn on a photograph, uint8 (H, W, 3), as HTML, with the sizes of ``config``.
 
     Other preprocessing than what is shown is left out. The draws are those of the seeds 1, 2, ..., so the same every
-    time. ``training_squares``: uint8 (S, S, 3); normalisations that need figures are fitted to them, and all are shown
+    time. ``training_squares``: uint8 (S, S, 3); normalizations that need figures are fitted to them, and all are shown
     on the photograph and on the darkest, the middling and the brightest of them.
     """
-    square = central_square(pixels, config.resize)
+    square = resize_and_crop(pixels, config.resize)
     says = (
         f"Squares of {config.resize} px, of which the network sees {config.image_size} px, as in this run"
         f"{', but without its preprocessing' if config.preprocessing else ''}. Up to {DRAWS} draws that differ; what "
@@ -160,10 +160,10 @@ def gallery(image: str, pixels: np.ndarray, config: RunConfig, training_squares:
     )
     title = f"Each step alone on {escape(image)}, with the line that switches it on."
     html = f"<figcaption><b>{title}</b> {says}</figcaption>"
-    for kind, examples in catalogue(config.image_size).items():
+    for kind, examples in catalog(config.image_size).items():
         html += f"<h3>{kind}</h3>"
-        if kind == "Normalisation":
-            html += _normalised(image, square, training_squares, examples, config.image_size)
+        if kind == "Normalization":
+            html += _normalized(image, square, training_squares, examples, config.image_size)
             continue
         for example in examples:
             shown = pictures(_shown(example, pixels, square, config.image_size), _spoken(example, image))
@@ -175,13 +175,13 @@ def _shown(example: Example, pixels: np.ndarray, square: np.ndarray, side: int) 
     """Return what the example makes of a photograph or its square; before and after it for preprocessing."""
     match example.parameter, example.name:
         case "test_time_augmentation", _:
-            return views(square, example.value, side)
+            return list(views(square, example.value, side))
         case "preprocessing", "CropToRetina":
-            return [in_full(pixels), in_full(before_square(pixels, example.value)[0])]
+            return [in_full(pixels), in_full(before_crop(pixels, example.value)[0])]
         case "preprocessing", _:
-            plain = central_square(pixels, side)
-            return [plain, after_square(plain, example.value)]
-    return different_draws(partial(Augmentation(example.value, side).vary, square), DRAWS)
+            plain = resize_and_crop(pixels, side)
+            return [plain, after_crop(plain, example.value)]
+    return different_draws(partial(Augmentation(example.value, side).apply, square), DRAWS)
 
 
 def _spoken(example: Example, image: str) -> str | list[str]:
@@ -190,10 +190,10 @@ def _spoken(example: Example, image: str) -> str | list[str]:
     return f"{image} after {example.name}"
 
 
-def _normalised(
+def _normalized(
     image: str, square: np.ndarray, training_squares: Sequence[np.ndarray], examples: list[Example], image_size: int
 ) -> str:
-    """Return four photographs as they are and by each normalisation, as rows."""
+    """Return four photographs as they are and by each normalization, as rows."""
     by_light = sorted(training_squares, key=np.mean)
     shown = {
         image: square,
@@ -204,21 +204,21 @@ def _normalised(
     seen = [views(one, "none", image_size)[0] for one in shown.values()]
     words = (
         f"This photograph, and the darkest, the middling and the brightest of {len(training_squares)} training "
-        "photographs, to which the second and the fourth normalisation are fitted. Normalised values are no colours: "
-        "here grey stands for 0, and the values furthest from it in each photograph are black or white."
+        "photographs, to which the second and the fourth normalization are fitted. Normalized values are no colors: "
+        "here gray stands for 0, and the values furthest from it in each photograph are black or white."
     )
     html = _row("As they are", words, pictures(seen, list(shown)))
     for example in examples:
         side = min(ZCA_SIDE, image_size) if example.value == "zca" else image_size
-        normalisation = Normalisation.fit(example.value, (central_square(one, side) for one in training_squares), side)
-        values = normalisation(torch.from_numpy(np.stack([central_square(one, side) for one in seen])))
-        spoken = [f"{name}, normalised: {example.name}" for name in shown]
-        html += _row(example.name, example.says, pictures(as_pictures(values), spoken), example.line)
+        normalization = Normalization.fit(example.value, (resize_and_crop(one, side) for one in training_squares), side)
+        values = normalization(torch.from_numpy(np.stack([resize_and_crop(one, side) for one in seen])))
+        spoken = [f"{name}, normalized: {example.name}" for name in shown]
+        html += _row(example.name, example.says, pictures(list(as_pictures(values)), spoken), example.line)
     return html
 
 
 def as_pictures(values: torch.Tensor) -> np.ndarray:
-    """Return normalised values, float32 (B, 3, H, W), as uint8 (B, H, W, 3) to look at: 0 becomes 128.
+    """Return normalized values, float32 (B, 3, H, W), as uint8 (B, H, W, 3) to look at: 0 becomes 128.
 
     Each photograph has a scale of its own, by which 99.5 % of its values stay within 1 to 255.
     """

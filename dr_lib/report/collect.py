@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import InputError
-from dr_lib.files import read_json
-from dr_lib.report.run import Run
-from dr_lib.report.settings import told
-from dr_lib.report.study import Study
-from dr_lib.runs import Experiment, RunFolder
-from dr_lib.seals import read_sealed_json
-from dr_lib.studies import StudyGrid
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_results import RunResults
+from dr_lib.report.settings import format_settings
+from dr_lib.storage.checksums import read_sealed_json
+from dr_lib.storage.files import read_json
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
 
 _LONGEST_SETTING = 60
 """Characters of a setting in words that a table's cell still holds on two lines or three."""
 
 
-def collect(experiment_dir: str | Path) -> Study:
+def collect(experiment_dir: str | Path) -> ExperimentResults:
     """Return what the folder ``experiment_dir`` holds; raises :class:`InputError` where it holds no runs at all."""
-    experiment = Experiment(Path(experiment_dir))
-    grid = _read_grid(experiment.study)
+    experiment = ExperimentFolder(Path(experiment_dir))
+    grid = _read_grid(experiment.sweep)
     settings = _settings(grid) if grid else {}
     runs = tuple(read_run(folder, experiment.path, settings.get(folder.name, "")) for folder in experiment.runs())
     if not runs:
@@ -31,7 +31,7 @@ def collect(experiment_dir: str | Path) -> Study:
         )
     models = sorted({run.model for run in runs})
     pretrainings = {model: _read_pretraining(experiment, model) for model in models}
-    return Study(
+    return ExperimentResults(
         experiment.path,
         runs,
         audit=_read_sealed(experiment.audit),
@@ -41,13 +41,13 @@ def collect(experiment_dir: str | Path) -> Study:
     )
 
 
-def read_run(folder: RunFolder, home: Path, setting: str = "") -> Run:
+def read_run(folder: RunFolder, home: Path, setting: str = "") -> RunResults:
     """Return the run in ``folder``; one that claims to be done and lacks a file counts as failed.
 
-    ``setting``: what a study varied in it, in words.
+    ``setting``: what a sweep varied in it, in words.
     """
     status = folder.read_status()
-    common = {
+    common: dict[str, Any] = {
         "name": folder.name,
         "setting": setting,
         "config": _read_if_there(folder.config) or {},
@@ -55,12 +55,12 @@ def read_run(folder: RunFolder, home: Path, setting: str = "") -> Run:
         "page": _address(folder.page, home),
     }
     if status["state"] != "done":
-        return Run(state=status["state"], reason=status.get("reason") or _how_far(status), **common)
+        return RunResults(state=status["state"], reason=status.get("reason") or _how_far(status), **common)
     for path in (folder.config, folder.metrics, folder.history, folder.predictions):
         if not path.exists():
-            return Run(state="failed", reason=f"marked as done, but {path.name} is missing", **common)
+            return RunResults(state="failed", reason=f"marked as done, but {path.name} is missing", **common)
     try:
-        return Run(
+        return RunResults(
             state="done",
             history=folder.read_history(),
             predictions=folder.read_predictions(),
@@ -69,25 +69,28 @@ def read_run(folder: RunFolder, home: Path, setting: str = "") -> Run:
             **common | {"config": folder.read_config()},
         )
     except ValueError as error:  # broken JSON or CSV, or not as the run has left it
-        return Run(state="failed", reason=f"marked as done, but its files cannot be read: {error}", **common)
+        return RunResults(state="failed", reason=f"marked as done, but its files cannot be read: {error}", **common)
 
 
-def _read_pretraining(experiment: Experiment, model: str) -> dict[str, Any]:
+def _read_pretraining(experiment: ExperimentFolder, model: str) -> dict[str, Any]:
     folder = experiment.pretraining(model)
     facts = _read_sealed(folder.facts)
     return facts | {"page": _address(folder.page, experiment.path)} if facts else {}
 
 
-def _read_grid(path: Path) -> StudyGrid | None:
-    """Return the study that the experiment is; ``None`` where it is none, or another version of dr-lab's."""
+def _read_grid(path: Path) -> SweepGrid | None:
+    """Return the sweep that the experiment is; ``None`` where it is none, or another version of dr-lab's."""
+    recorded = _read_sealed(path)
+    if recorded is None:
+        return None
     try:
-        return StudyGrid.from_json(_read_sealed(path))
+        return SweepGrid.from_json(recorded)
     except (KeyError, TypeError):
         return None
 
 
-def _settings(grid: StudyGrid) -> dict[str, str]:
-    """Return by run what the study varied in it, in words, as far as its network, start and loss do not tell.
+def _settings(grid: SweepGrid) -> dict[str, str]:
+    """Return by run what the sweep varied in it, in words, as far as its network, start and loss do not tell.
 
     Where that is long, since lists were varied, it is what the run is named after.
     """
@@ -97,7 +100,9 @@ def _settings(grid: StudyGrid) -> dict[str, str]:
     settings = {}
     for name, (first, *same) in points.items():
         # What makes no difference to a run has several values in it.
-        words = told({key: first[key] for key in grid.telling if all(values[key] == first[key] for values in same)})
+        words = format_settings(
+            {key: first[key] for key in grid.telling if all(values[key] == first[key] for values in same)}
+        )
         settings[name] = words if len(words) <= _LONGEST_SETTING else _without_seed(name)
     return settings
 

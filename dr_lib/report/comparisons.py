@@ -7,10 +7,10 @@ from functools import lru_cache
 import pandas as pd
 
 from dr_lib.evaluation.paired import Comparison
-from dr_lib.evaluation.seeds import compare_seeds
+from dr_lib.evaluation.seed_groups import compare_seeds
 from dr_lib.evaluation.significance import holm
-from dr_lib.report.configuration import Configuration
-from dr_lib.report.study import Study
+from dr_lib.report.experiment_results import ExperimentResults, Pair
+from dr_lib.report.run_group import RunGroup
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Tested:
     ``corrected``: ``found.p`` by Holm's correction for all of them; ``None`` where they cannot be tested.
     """
 
-    first: Configuration
-    second: Configuration
+    first: RunGroup
+    second: RunGroup
     found: Comparison
     corrected: float | None
 
 
-def compare(first: Configuration, second: Configuration) -> Comparison:
+def compare(first: RunGroup, second: RunGroup) -> Comparison:
     """Return the figures of ``second`` less those of ``first`` with 95% intervals over patients, and seeds if several.
 
     The same patients are drawn for both.
@@ -34,9 +34,17 @@ def compare(first: Configuration, second: Configuration) -> Comparison:
     return _compare(_Tables(first), _Tables(second))
 
 
-def all_comparisons(study: Study) -> list[Tested]:
+def all_comparisons(experiment: ExperimentResults) -> list[Tested]:
     """Return every two configurations that differ in pretraining, depth or class weights alone, in this order."""
-    pairs = [*study.pairs["pretrained"], *study.pairs["model"], *study.pairs["weighted"]]
+    return _tested([*experiment.pairs["pretrained"], *experiment.pairs["model"], *experiment.pairs["weighted"]])
+
+
+def compare_parameter(experiment: ExperimentResults, parameter: str) -> list[Tested]:
+    """Return every two configurations that differ in ``parameter`` alone, and in what it brings with it."""
+    return _tested(experiment.pairs_of(parameter))
+
+
+def _tested(pairs: Sequence[Pair]) -> list[Tested]:
     found = [compare(*pair) for pair in pairs]
     corrected = iter(holm([one.p for one in found if one.p is not None]))
     return [
@@ -48,8 +56,8 @@ def all_comparisons(study: Study) -> list[Tested]:
 class _Tables:
     """The predictions of a configuration's runs, which the cache below can key by identity."""
 
-    def __init__(self, configuration: Configuration):
-        self.frames: Sequence[pd.DataFrame] = [run.predictions for run in configuration.runs]
+    def __init__(self, configuration: RunGroup):
+        self.frames: Sequence[pd.DataFrame] = [run.done_predictions for run in configuration.runs]
         self._key = tuple(map(id, self.frames))
 
     def __hash__(self) -> int:

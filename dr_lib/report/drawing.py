@@ -1,4 +1,4 @@
-"""Figures as inline SVG that follows the page: its font, its colours in light and dark, its alternative texts."""
+"""Figures as inline SVG that follows the page: its font, its colors in light and dark, its alternative texts."""
 
 import hashlib
 import io
@@ -19,35 +19,37 @@ INK = {
     plots.PHASE: "--phase",
     plots.MAJORITY: "--maj",
     plots.HEAT: "--heat",
-} | {colour: f"--net{number}" for number, colour in enumerate(plots.NETWORKS)}
-"""The page's name for each colour of the plots; where its style is missing (JupyterLab) the colour itself is seen."""
+} | {color: f"--net{number}" for number, color in enumerate(plots.NETWORKS)}
+"""The page's name for each color of the plots; where its style is missing (JupyterLab) the color itself is seen."""
 
 _FONT = re.compile(r"'DejaVu Sans'[^;\"]*sans-serif")
 _IDS = re.compile(r'\bid="([^"]*)"')
 _REFERENCES = re.compile(r'(?:url\(#|href="#)([^)"]+)')
 
 
-def ink(colour: str) -> str:
-    """Return a plot's colour as CSS that follows the page's colour scheme."""
-    return f"var({INK[colour]}, {colour})"
+def ink(color: str) -> str:
+    """Return a plot's color as CSS that follows the page's color scheme."""
+    return f"var({INK[color]}, {color})"
 
 
 def inline_svg(ax: Axes, label: str) -> str:
     """Return the figure of ``ax`` as an ``<svg>`` element with ``label`` as its alternative text."""
     stream = io.StringIO()
     # A name with dollars in it is no formula, and may be none that matplotlib can read.
-    for text in ax.figure.findobj(Text):
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # Axes that are drawn on have one
+    for text in figure.findobj(Text):
         text.set_parse_math(False)
     # Text stays text (searchable, in the page's font); the salt makes the same figure the same bytes.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dr-lab"}):
-        ax.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = _own_ids(svg, hashlib.sha256((svg + label).encode()).hexdigest()[:8])
     svg = _FONT.sub("var(--font, sans-serif)", svg)
-    for colour in INK:
-        svg = svg.replace(colour, ink(colour))
+    for color in INK:
+        svg = svg.replace(color, ink(color))
     box = re.search(r'viewBox="([^"]*)"', svg)
     assert box is not None
     body = svg[svg.index(">") + 1 :]
@@ -93,30 +95,30 @@ def block_svg(layers: Sequence[str], label: str, *, shortcut: str = "identity", 
     ``marked``: index of the layer that is set off, such as the one that carries the stride.
     """
     step, box_height, width = 62, 34, 320
-    centre, bottom = 128, 44 + step * len(layers)
+    center, bottom = 128, 44 + step * len(layers)
     parts = [
-        f'<text class="d-text" x="{centre}" y="15" text-anchor="middle">x</text>',
-        _arrow(centre, 22, centre, 44),
-        f'<path class="d-line d-skip" d="M{centre} 32 H{centre + 118} V{bottom + 4} H{centre + 17}"/>',
-        f'<path class="d-head d-skip-head" d="M{centre + 14} {bottom + 4} l9 -4.5 v9 z"/>',
-        f'<text class="d-text d-accent" x="{centre + 126}" y="{(36 + bottom) / 2:.0f}">{escape(shortcut)}</text>',
+        f'<text class="d-text" x="{center}" y="15" text-anchor="middle">x</text>',
+        _arrow(center, 22, center, 44),
+        f'<path class="d-line d-skip" d="M{center} 32 H{center + 118} V{bottom + 4} H{center + 17}"/>',
+        f'<path class="d-head d-skip-head" d="M{center + 14} {bottom + 4} l9 -4.5 v9 z"/>',
+        f'<text class="d-text d-accent" x="{center + 126}" y="{(36 + bottom) / 2:.0f}">{escape(shortcut)}</text>',
     ]
     for number, layer in enumerate(layers):
         y = 44 + step * number
         kind = "d-box d-marked" if number == marked else "d-box"
-        parts.append(f'<rect class="{kind}" x="{centre - 88}" y="{y}" width="176" height="{box_height}" rx="6"/>')
-        parts.append(f'<text class="d-text" x="{centre}" y="{y + 22}" text-anchor="middle">{escape(layer)}</text>')
+        parts.append(f'<rect class="{kind}" x="{center - 88}" y="{y}" width="176" height="{box_height}" rx="6"/>')
+        parts.append(f'<text class="d-text" x="{center}" y="{y + 22}" text-anchor="middle">{escape(layer)}</text>')
         if number < len(layers) - 1:
-            parts.append(_arrow(centre, y + box_height, centre, y + step))
-            parts.append(f'<text class="d-note" x="{centre + 9}" y="{y + box_height + 18}">ReLU</text>')
+            parts.append(_arrow(center, y + box_height, center, y + step))
+            parts.append(f'<text class="d-note" x="{center + 9}" y="{y + box_height + 18}">ReLU</text>')
     parts += [
-        _arrow(centre, bottom - step + box_height, centre, bottom - 10),
-        f'<text class="d-note" x="{centre - 9}" y="{bottom - 10}" text-anchor="end">F(x)</text>',
-        f'<circle class="d-box" cx="{centre}" cy="{bottom + 4}" r="13"/>',
-        f'<path class="d-line" d="M{centre - 6} {bottom + 4} h12 M{centre} {bottom - 2} v12"/>',
-        _arrow(centre, bottom + 17, centre, bottom + 42),
-        f'<text class="d-note" x="{centre + 9}" y="{bottom + 34}">ReLU</text>',
-        f'<text class="d-text" x="{centre}" y="{bottom + 58}" text-anchor="middle">F(x) + x</text>',
+        _arrow(center, bottom - step + box_height, center, bottom - 10),
+        f'<text class="d-note" x="{center - 9}" y="{bottom - 10}" text-anchor="end">F(x)</text>',
+        f'<circle class="d-box" cx="{center}" cy="{bottom + 4}" r="13"/>',
+        f'<path class="d-line" d="M{center - 6} {bottom + 4} h12 M{center} {bottom - 2} v12"/>',
+        _arrow(center, bottom + 17, center, bottom + 42),
+        f'<text class="d-note" x="{center + 9}" y="{bottom + 34}">ReLU</text>',
+        f'<text class="d-text" x="{center}" y="{bottom + 58}" text-anchor="middle">F(x) + x</text>',
     ]
     return f'<svg class="diagram" viewBox="0 0 {width} {bottom + 66}" {_spoken(label)}>{"".join(parts)}</svg>'
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dr_lib.files import write_bytes, write_text
 from dr_lib.report.formulas import slug
 from dr_lib.report.markdown_html import Pictures, html_to_markdown
 from dr_lib.report.markdown_text import escape_text, fenced
 from dr_lib.report.render import SETUP_TAGS, alternative_text, as_left_on_screen, shown_type
-from dr_lib.runs import Experiment
+from dr_lib.storage.files import write_bytes, write_text
+from dr_lib.storage.folders import ExperimentFolder
 
 _OWN_PICTURE = re.compile(r"\]\(figures/(\d{2,4}-[a-z0-9-]+\.(?:svg|jpg|png))\)")
 _LONGEST_NAME = 48
@@ -29,7 +29,7 @@ class _Numbered(Pictures):
         return f"figures/{name}"
 
 
-def write_markdown(notebook: Any, experiment: Experiment) -> None:
+def write_markdown(notebook: Any, experiment: ExperimentFolder) -> None:
     """Write an executed notebook as ``report.md``, and its pictures into ``figures``.
 
     Pictures that the ``report.md`` before it showed and this one does not are removed; no other file is.

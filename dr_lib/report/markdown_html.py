@@ -44,7 +44,7 @@ def html_to_markdown(html: str, pictures: Pictures) -> str:
 
 
 def _spell_out(soup: BeautifulSoup) -> None:
-    """Write as words and marks what the page says by its style: second lines, colour keys, headings of panels."""
+    """Write as words and marks what the page says by its style: second lines, color keys, headings of panels."""
     for mark in soup.select(".key, .dash"):
         mark.decompose()
     for title in soup.select(".panel-title"):
@@ -69,7 +69,7 @@ def _join(line: Tag) -> None:
         aside = line.find_parent("td", class_="n") and "(" not in line.get_text()
         line.insert(0, " (" if aside else ", ")
         line.append(")" if aside else "")
-    another = isinstance(after, Tag) and "sub" in after.get("class", [])
+    another = isinstance(after, Tag) and "sub" in after.get_attribute_list("class")
     if after is not None and after.get_text().strip() and not another:
         line.append("; ")
 
@@ -96,9 +96,9 @@ class _Converter(MarkdownConverter):
         return f"\n\n{fenced(el.get_text())}\n\n"
 
     def convert_div(self, el: Tag, text: str, parent_tags: Any) -> str:
-        if "answer" in el.get("class", []) and "_inline" not in parent_tags:
-            return self.convert_blockquote(el, text, parent_tags)
-        return super().convert_div(el, text, parent_tags)
+        if "answer" in el.get_attribute_list("class") and "_inline" not in parent_tags:
+            return self.convert_blockquote(el, text, parent_tags)  # type: ignore[attr-defined]  # not in the stub
+        return super().convert_div(el, text, parent_tags)  # type: ignore[misc]  # not in the stub
 
     def convert_details(self, el: Tag, text: str, parent_tags: Any) -> str:
         # GitHub folds them too; what stands between is Markdown when blank lines set it off.
@@ -117,11 +117,12 @@ class _Converter(MarkdownConverter):
         if not rows:
             return ""
         width = max(len(row) for row in rows)
-        texts = [[self.process_tag(cell, parent_tags={"table", "tr"}) for cell in row] for row in rows]
+        convert = self.process_tag  # type: ignore[attr-defined]  # not in the stub
+        texts = [[convert(cell, parent_tags={"table", "tr"}) for cell in row] for row in rows]
         texts = [row + [""] * (width - len(row)) for row in texts]
         # A column of drawings alone has nothing left to say.
         kept = [i for i in range(width) if any(row[i] for row in texts[1:])]
-        numeric = [i < len(rows[0]) and "n" in rows[0][i].get("class", []) for i in range(width)]
+        numeric = [i < len(rows[0]) and "n" in rows[0][i].get_attribute_list("class") for i in range(width)]
         lines = [texts[0], ["---:" if right else "---" for right in numeric], *texts[1:]]
         table = "\n".join("| " + " | ".join(line[i] for i in kept) + " |" for line in lines)
         caption = el.find("caption")
@@ -130,12 +131,12 @@ class _Converter(MarkdownConverter):
 
     def _picture(self, el: Tag) -> str:
         if "data-drawing" in el.attrs:
-            svg = self.drawings[int(el["data-drawing"])]
+            svg = self.drawings[int(str(el["data-drawing"]))]
             label = re.search(r'aria-label="([^"]*)"', svg)
             shows = BeautifulSoup(label[1], "html.parser").get_text() if label else "drawing"
             data, ending = standalone_svg(svg).encode(), "svg"
-        elif found := _PHOTOGRAPH.fullmatch(el.get("src", "")):
-            shows, data, ending = el.get("alt", ""), base64.b64decode(found[2]), _ENDINGS[found[1]]
+        elif found := _PHOTOGRAPH.fullmatch(str(el.get("src", ""))):
+            shows, data, ending = str(el.get("alt", "")), base64.b64decode(found[2]), _ENDINGS[found[1]]
         else:
             return ""
         shows = one_line(shows)

@@ -12,7 +12,7 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
-from dr_lib.report.wording import counted
+from dr_lib.report.text import counted
 
 PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"
 """The style of tables, figures and drawings, without that of the page around them."""
@@ -163,13 +163,13 @@ def _panel_heading(heading: str) -> str:
 
 
 def style() -> HTML:
-    """Return the look of the report's pieces for JupyterLab, in the colours of its theme."""
-    colours = (
+    """Return the look of the report's pieces for JupyterLab, in the colors of its theme."""
+    colors = (
         "--fg: var(--jp-content-font-color1, #1d2330); --dim: var(--jp-content-font-color2, #5a6375); "
         "--line: var(--jp-border-color2, #e3e6ec); --card: var(--jp-layout-color2, #f5f6f8); "
         "--acc: var(--jp-content-link-color, #0b5fa5); --font: var(--jp-content-font-family, sans-serif);"
     )
-    # Twice the class: JupyterLab's own style sets every cell of a table right, and every other row on grey.
+    # Twice the class: JupyterLab's own style sets every cell of a table right, and every other row on gray.
     tables = ".dr.dr tbody tr:nth-child(n) { background: none; }"
     pieces = PIECES.read_text(encoding="utf-8")
-    return HTML(f"<style>.dr {{ {colours} max-width: 46rem; }}\n.dr.dr {{ {pieces} }}\n{tables}</style>")
+    return HTML(f"<style>.dr {{ {colors} max-width: 46rem; }}\n.dr.dr {{ {pieces} }}\n{tables}</style>")

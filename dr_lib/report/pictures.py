@@ -1,4 +1,4 @@
-"""The photographs that a study was made with, where this machine has them."""
+"""The photographs that a sweep was made with, where this machine has them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dr_lib.data.apart import pixels_apart
+from dr_lib.data.isolated_decoding import pixels_isolated
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.splits import splits_of
 from dr_lib.errors import InputError
-from dr_lib.report.study import Study
+from dr_lib.report.experiment_results import ExperimentResults
 
 
 @dataclass(frozen=True)
-class StudyPhotographs:
+class ExperimentPhotographs:
     """What the labels name, ``table`` with ``image, grade, patient, split``, and the photographs themselves.
 
     ``damaged``: names of those that the audit found damaged; what it had repaired is repaired here, too.
@@ -46,20 +46,20 @@ class StudyPhotographs:
         """
         for image in images:
             try:
-                yield image, pixels_apart(self.photographs, image, at_least)
+                yield image, pixels_isolated(self.photographs, image, at_least)
             except (OSError, ValueError):
                 continue
 
 
-def find_pictures(study: Study) -> StudyPhotographs | str:
+def find_pictures(experiment: ExperimentResults) -> ExperimentPhotographs | str:
     """Return the photographs of the first run's data set, or why they cannot be shown, in a sentence.
 
     Labels are read again and nothing is decoded: the damaged files are those of the audit.
     """
-    config = study.config
+    config = experiment.config
     if config is None:
         return "No photographs are shown: no run has recorded where they are."
-    gone = not_here(study)
+    gone = not_here(experiment)
     data_dir = Path(config.data_dir)
     if not data_dir.exists():
         return gone
@@ -69,14 +69,14 @@ def find_pictures(study: Study) -> StudyPhotographs | str:
         photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
     except InputError:
         return gone
-    damage = (study.audit or {}).get("damage", {}).get("files", [])
+    damage = (experiment.audit or {}).get("damage", {}).get("files", [])
     if isinstance(photographs, FolderPhotographs):
         repaired = {entry["image"] for entry in damage if entry.get("action") == "repaired"}
         photographs = photographs.with_repaired(repaired)
-    return StudyPhotographs(table, photographs, frozenset(entry["image"] for entry in damage))
+    return ExperimentPhotographs(table, photographs, frozenset(entry["image"] for entry in damage))
 
 
-def not_here(study: Study) -> str:
+def not_here(experiment: ExperimentResults) -> str:
     """Return the sentence that says that this machine has not the photographs of the runs."""
-    folder = study.config.data_dir if study.config else ""
+    folder = experiment.config.data_dir if experiment.config else ""
     return f"No photographs are shown: those of the runs ({folder}) are not on this machine."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import nbformat
 from jinja2 import pass_context
@@ -16,8 +16,8 @@ from nbconvert.exporters.templateexporter import TemplateExporter
 from nbconvert.filters import Highlight2HTML
 
 from dr_lib.errors import InputError
-from dr_lib.files import write_text
 from dr_lib.report.formulas import markdown_to_html
+from dr_lib.storage.files import write_text
 
 _TEMPLATES = Path(__file__).parent / "template"
 _SCRIPTS = ("contents.js", "tables.js", "page.js")
@@ -42,7 +42,7 @@ class PageExporter(HTMLExporter):
     """nbconvert's HTML export with the report's template and without anything from a network."""
 
     template_name = "page"
-    extra_template_basedirs: ClassVar[list[str]] = [str(_TEMPLATES)]
+    extra_template_basedirs = [str(_TEMPLATES)]  # noqa: RUF012 - the default of a trait
 
     def default_filters(self) -> Iterator[tuple[str, Any]]:
         """Yield nbconvert's filters, with ours for alternative texts, progress bars, and what to show of an output."""
@@ -56,7 +56,9 @@ class PageExporter(HTMLExporter):
         """Return Markdown as HTML, formulas as MathML, attachments of its cell inside."""
         return markdown_to_html(source, context.get("cell", {}).get("attachments"))
 
-    def from_notebook_node(self, nb: Any, resources: Any = None, **options: Any) -> tuple[str, Any]:
+    def from_notebook_node(  # type: ignore[override]  # as nbconvert does itself: a page is text
+        self, nb: Any, resources: Any = None, **options: Any
+    ) -> tuple[str, Any]:
         """Return the page and nbconvert's resources.
 
         It passes by :class:`HTMLExporter`'s own method, which parses the finished page again and writes the
@@ -95,7 +97,7 @@ def page_of(notebook: Any, *, title: str, home: str | None = None, folded: bool 
 
 def execute(notebook: Path, parameters: dict[str, Any]) -> Any:
     """Return the notebook executed by papermill with ``parameters``, in the current folder."""
-    from dr_lib.kernels import ENGINE, execute_notebook  # takes a second to import
+    from dr_lib.notebook.runner import ENGINE, execute_notebook  # takes a second to import
 
     return execute_notebook(
         str(notebook),

@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dr_lib.files import write_json, write_text
+from dr_lib.evaluation.summary import estimates
 from dr_lib.report.comparisons import Tested, all_comparisons
-from dr_lib.report.configuration import Configuration
-from dr_lib.report.run import Run
-from dr_lib.report.study import Study
-from dr_lib.runs import Experiment
-from dr_lib.spreadsheet import as_cell
-
-Figures = dict[str, tuple[Any, Any]]
-"""By name, a figure and the limits of its interval (``None`` where there are none)."""
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_group import RunGroup
+from dr_lib.report.run_results import RunResults
+from dr_lib.storage.files import write_json, write_text
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.spreadsheet import as_cell
 
 _ALWAYS = ("model", "pretrained", "class_weights", "seed")
 _BOOKKEEPING = {"name", "out_dir", "cache_dir", "data_dir", "num_workers", "device"}
@@ -26,7 +24,7 @@ _OVER_SEEDS = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "macro_auc"
 _DIFFERENCES = ("accuracy", "kappa", "balanced_accuracy", "referable_auc")
 
 
-def write_results(study: Study, experiment: Experiment) -> None:
+def write_results(experiment: ExperimentResults, folder: ExperimentFolder) -> None:
     """Write ``results.csv`` and ``results.json``.
 
     Shares are 0..1, training times seconds, throughput photographs a second. A run that is not done has its state, its
@@ -36,24 +34,29 @@ def write_results(study: Study, experiment: Experiment) -> None:
     Text in ``results.csv`` that a spreadsheet would take for a formula has an apostrophe before it; ``results.json``
     has it as it is.
     """
-    write_text(experiment.results_table, results_csv(study))
-    write_json(experiment.results, results_json(study))
+    write_text(folder.results_table, results_csv(experiment))
+    write_json(folder.results, results_json(experiment))
 
 
-def results_csv(study: Study) -> str:
-    """Return one row a run as CSV with a heading; numbers have all their digits and read back as they were."""
-    names = differing_parameters(study)
+def results_rows(experiment: ExperimentResults) -> list[dict[str, Any]]:
+    """Return a mapping a run, from the names of columns; a run that is not done has no numbers."""
+    names = differing_parameters(experiment)
     rows = []
-    for run in study.runs:
+    for run in experiment.runs:
         row = {"run": run.name, "state": run.state, "reason": run.reason} | {
             name: run.parameters.get(name) for name in names
         }
         if run.done:
             row |= {"weights": run.weights} | _facts(run)
-            for name, (value, limits) in figures_of(run).items():
-                low, high = limits or (None, None)
+            for name, (value, low, high) in estimates(run.test).items():
                 row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
+    return rows
+
+
+def results_csv(experiment: ExperimentResults) -> str:
+    """Return one row a run as CSV with a heading; numbers have all their digits and read back as they were."""
+    rows = results_rows(experiment)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
@@ -62,39 +65,29 @@ def results_csv(study: Study) -> str:
     return stream.getvalue()
 
 
-def results_json(study: Study) -> dict[str, Any]:
+def results_json(experiment: ExperimentResults) -> dict[str, Any]:
     """Return all runs, what they come to over their seeds, how they differ, and what they were made with and of."""
-    data = next((run.config["data"] for run in study.runs if run.config.get("data")), {})
+    data: dict[str, Any] = next((run.config["data"] for run in experiment.runs if run.config.get("data")), {})
     return _plain(
         {
-            "experiment": study.path.resolve().name,
+            "experiment": experiment.path.resolve().name,
             "dr_lab": version("dr-lab"),
             "data": {
-                "fingerprint": data.get("fingerprint") or (study.audit or {}).get("fingerprint"),
-                "splits": study.splits,
-                "majority_accuracy": study.majority,
+                "fingerprint": data.get("fingerprint") or (experiment.audit or {}).get("fingerprint"),
+                "splits": experiment.splits,
+                "majority_accuracy": experiment.majority,
             },
-            "runs": [_run(run, differing_parameters(study)) for run in study.runs],
-            "configurations": [_configuration(one) for one in study.configurations],
-            "comparisons": [_comparison(tested) for tested in all_comparisons(study)],
+            "runs": [_run(run, differing_parameters(experiment)) for run in experiment.runs],
+            "configurations": [_configuration(one) for one in experiment.configurations],
+            "comparisons": [_comparison(tested) for tested in all_comparisons(experiment)],
         }
     )
 
 
-def figures_of(run: Run) -> Figures:
-    """Return every figure of merit of a finished run under a name of its own, ``recall_0`` for that of grade 0."""
-    found: Figures = {}
-    for name, limits in run.test["intervals"].items():
-        _lay_out(found, name, run.test.get(name), limits)
-    if calibration := run.test.get("calibration"):
-        found["calibration_error"] = (calibration["ece"], None)
-    return found
-
-
-def differing_parameters(study: Study) -> list[str]:
+def differing_parameters(experiment: ExperimentResults) -> list[str]:
     """Return the parameters that tell the runs apart: those of the lab's question, and what else has several values."""
-    everywhere = list(dict.fromkeys(name for run in study.runs for name in run.parameters))
-    recorded = [run.parameters for run in study.runs if run.parameters]
+    everywhere = list(dict.fromkeys(name for run in experiment.runs for name in run.parameters))
+    recorded = [run.parameters for run in experiment.runs if run.parameters]
     differ = [
         name
         for name in everywhere
@@ -103,18 +96,7 @@ def differing_parameters(study: Study) -> list[str]:
     return list(dict.fromkeys([*_ALWAYS, *differ]))
 
 
-def _lay_out(found: Figures, name: str, value: Any, limits: Any) -> None:
-    if isinstance(value, Mapping):
-        for part, inner in value.items():
-            _lay_out(found, f"{name}_{part}", inner, (limits or {}).get(part))
-    elif isinstance(value, (list, tuple)):
-        for grade, inner in enumerate(value):
-            _lay_out(found, f"{name}_{grade}", inner, limits[grade] if limits else None)
-    else:
-        found[name] = (value, limits)
-
-
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: RunResults) -> dict[str, Any]:
     assert run.history is not None and run.metrics is not None
     return {
         "chosen_epoch": run.chosen_epoch,
@@ -132,21 +114,21 @@ def _facts(run: Run) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, names: list[str]) -> dict[str, Any]:
-    told = {"run": run.name, "state": run.state, "reason": run.reason}
+def _run(run: RunResults, names: list[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"run": run.name, "state": run.state, "reason": run.reason}
     told["parameters"] = {name: run.parameters.get(name) for name in names}
     told |= {key: run.config.get(key) for key in ("versions", "device", "git_commit", "started")}
     if run.done:
         told |= {"weights": run.weights} | _facts(run)
         told["confusion_matrix"] = run.test["confusion_matrix"]
         told["figures"] = {
-            name: {"value": value} | (dict(zip(("low", "high"), limits, strict=True)) if limits else {})
-            for name, (value, limits) in figures_of(run).items()
+            name: {"value": value} | ({} if low is None else {"low": low, "high": high})
+            for name, (value, low, high) in estimates(run.test).items()
         }
     return told
 
 
-def _configuration(one: Configuration) -> dict[str, Any]:
+def _configuration(one: RunGroup) -> dict[str, Any]:
     figures = {}
     for name in _OVER_SEEDS:
         found = one.figure(name)

@@ -1,7 +1,9 @@
 """What the notebooks of a run and of a pretraining show of it."""
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,29 +12,29 @@ from IPython.display import HTML
 from dr_lib import GRADE_NAMES, GRADES, plots
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels
+from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.photographs import open_photographs
-from dr_lib.data.prepare import PreparedData
-from dr_lib.data.squares import SquareRecipe
+from dr_lib.data.prepare import DataSplits
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.image_rows import prepared_strips
 from dr_lib.report.sentences import chosen_by
-from dr_lib.report.strips import prepared_strips
-from dr_lib.report.wording import patients
-from dr_lib.runs import Experiment, RunFolder
-from dr_lib.seals import read_sealed_json
+from dr_lib.report.text import patients
+from dr_lib.storage.checksums import read_sealed_json
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
 from dr_lib.training.pretrain import photographs_folder
 
 _LESION_WORDS = {
     "microaneurysms": "microaneurysms",
-    "haemorrhages": "haemorrhages",
+    "hemorrhages": "hemorrhages",
     "exudates": "hard exudates",
     "cotton_wool_spots": "cotton-wool spots",
     "new_vessels": "new vessels",
 }
 
 
-def class_table(data: PreparedData) -> pd.DataFrame:
-    """Return photographs and per cent of each grade in each split, as in the lab report's table."""
+def class_table(data: DataSplits) -> pd.DataFrame:
+    """Return photographs and percent of each grade in each split, as in the lab report's table."""
     columns = {"grade": [*map(str, GRADES), "all"], "name": [*GRADE_NAMES, ""]}
     for split, found in audit_labels(data.table)["splits"].items():
         columns[split] = [*found["counts"], found["photographs"]]
@@ -41,7 +43,7 @@ def class_table(data: PreparedData) -> pd.DataFrame:
     return pd.DataFrame(columns).set_index("grade").rename_axis(None)
 
 
-def augmentation(data: PreparedData, config: RunConfig) -> HTML:
+def augmentation(data: DataSplits, config: RunConfig) -> HTML:
     """Return a training photograph of a high grade as testing sees it and as training might."""
     row = data.split("train").sort_values("grade", kind="stable").iloc[-1]
     return markup.shown(prepared_figure(row.image, row.grade, data.photographs.pixels(row.image), config))
@@ -62,7 +64,7 @@ def history(run: RunFolder) -> HTML:
     model = config["parameters"]["model"]
     axes = plots.plot_accuracy(
         curves,
-        colour=plots.network_colours([model])[model],
+        color=plots.network_colors([model])[model],
         majority=majority,
         head_only=int((rows.phase == "feature extraction").sum()),
         chosen={"testing": metrics["chosen_epoch"]},
@@ -82,7 +84,7 @@ def history(run: RunFolder) -> HTML:
 
 
 def confusion(run: RunFolder) -> HTML:
-    """Return the row-normalised confusion matrix of the testing photographs, with accuracy and kappa in words."""
+    """Return the row-normalized confusion matrix of the testing photographs, with accuracy and kappa in words."""
     test = run.read_metrics()["test"]
     (low, high), kappa = test["intervals"]["accuracy"], test["kappa"]
     caption = (
@@ -103,21 +105,22 @@ def lesion_counts(config: RunConfig, photographs: int = 6) -> HTML:
     lesions = pd.read_csv(folder / "lesions.csv", dtype={"image": str})
     rows = lesions.iloc[:: max(1, len(lesions) // photographs)].head(photographs)
     pictures = open_photographs(folder, rows)
-    square = SquareRecipe(220).make
+    square = ResizeSpec(220).make
+    photographs_drawn: Iterable[Any] = rows.itertuples()
     panels = [
         (
             "",
             markup.photograph(square(pictures.pixels(row.image)), f"Generated photograph: {_counts(row)}", 150)
             + _counts(row),
         )
-        for row in rows.itertuples()
+        for row in photographs_drawn
     ]
     return markup.shown(markup.figure(panels, "Photographs drawn to pretrain on,", "with the lesions in them."))
 
 
 def counting(config: RunConfig) -> HTML:
     """Return how well the pretrained network counts lesions on photographs it has not seen."""
-    facts = read_sealed_json(Experiment(Path(config.out_dir)).pretraining(config.model).facts)
+    facts = read_sealed_json(ExperimentFolder(Path(config.out_dir)).pretraining(config.model).facts)
     rows = [
         [_LESION_WORDS[kind], "undefined" if share is None else f"{share:.2f}"]
         for kind, share in facts["final_r2"].items()

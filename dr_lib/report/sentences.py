@@ -1,14 +1,14 @@
 """What the numbers say, in sentences: numbers in, plain text out, nothing said that an interval does not carry.
 
-Shares come in, per cent and percentage points go out. A difference counts only where its 95% interval excludes zero.
+Shares come in, percent and percentage points go out. A difference counts only where its 95% interval excludes zero.
 """
 
 from collections.abc import Sequence
 
 from dr_lib import GRADE_NAMES
-from dr_lib.evaluation.intervals import Difference
-from dr_lib.evaluation.seeds import SeedFigure
-from dr_lib.report.wording import between, counted, listed, percent, points, signed
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.seed_groups import SeedFigure
+from dr_lib.report.text import between, counted, listed, percent, points, signed
 
 UNPAIRED = "the two were not tested on the same photographs, so no interval can be given for the difference"
 
@@ -195,10 +195,10 @@ def phases(
     )
 
 
-def generalisation(label: str, training: float, testing: float, majority: float) -> str:
+def generalization(label: str, training: float, testing: float, majority: float) -> str:
     """Return how far training and testing accuracy lie apart at the chosen epoch.
 
-    A network that has not learnt its training photographs beyond the ``majority`` cannot have overfitted them.
+    A network that has not learned its training photographs beyond the ``majority`` cannot have overfitted them.
     """
     gap = training - testing
     if abs(gap) < 0.01:
@@ -211,7 +211,7 @@ def generalisation(label: str, training: float, testing: float, majority: float)
 
 
 def confusion(label: str, matrix: Sequence[Sequence[int]]) -> str:
-    """Return which grades a network recognises best and worst, and what the worst is taken for."""
+    """Return which grades a network recognizes best and worst, and what the worst is taken for."""
     rows = {grade: row for grade, row in enumerate(matrix) if sum(row)}
     if not rows:
         return f"{label}: no photographs."
@@ -219,8 +219,8 @@ def confusion(label: str, matrix: Sequence[Sequence[int]]) -> str:
     if len(answers) == 1:
         return f"{label} answers “{GRADE_NAMES[answers[0]]}” for every photograph."
     recalls = {grade: row[grade] / sum(row) for grade, row in rows.items()}
-    best, worst = max(recalls, key=recalls.get), min(recalls, key=recalls.get)  # type: ignore[arg-type]
-    said = f"{label} recognises grade {best} best ({percent(recalls[best], 0)})"
+    best, worst = max(recalls, key=recalls.__getitem__), min(recalls, key=recalls.__getitem__)
+    said = f"{label} recognizes grade {best} best ({percent(recalls[best], 0)})"
     if best == worst or recalls[best] == recalls[worst]:
         return f"{said}."
     row = rows[worst]

@@ -1,4 +1,4 @@
-"""What a study varied, as settings with their finished runs: seeds of one setting belong together."""
+"""What a sweep varied, as settings with their finished runs: seeds of one setting belong together."""
 
 import math
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dr_lib.config import RunConfig
-from dr_lib.report.configuration import Configuration, Figure
-from dr_lib.report.run import Run, network_name
-from dr_lib.report.study import Study
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_group import Figure, RunGroup
+from dr_lib.report.run_results import RunResults, network_name
 
 _TOLD = {
     ("learning_rate_scaling", "none"): "unscaled",
@@ -27,14 +27,14 @@ _TOLD = {
 
 
 @dataclass(frozen=True)
-class Setting(Configuration):
-    """One combination of what a study varies, seeds aside, with its finished runs."""
+class Setting(RunGroup):
+    """One combination of what a sweep varies, seeds aside, with its finished runs."""
 
     values: dict[str, Any]
 
     @property
     def label(self) -> str:
-        return told(self.values)
+        return format_settings(self.values)
 
     def interval(self, name: str) -> tuple[float, float] | None:
         """Return the interval of ``accuracy`` or ``kappa`` over patients, and over seeds where there are several."""
@@ -42,13 +42,13 @@ class Setting(Configuration):
         return (found.low, found.high) if found.known else None
 
 
-def settings_of(study: Study) -> list[Setting]:
-    """Return the settings of the study that have a finished run, in the order of its lists."""
-    assert study.grid is not None
+def settings_of(experiment: ExperimentResults) -> list[Setting]:
+    """Return the settings of the sweep that have a finished run, in the order of its lists."""
+    assert experiment.grid is not None
     settings: dict[str, Setting] = {}
-    for point in study.grid.runs:
+    for point in experiment.grid.runs:
         values = {name: value for name, value in point.values.items() if name != "seed"}
-        if runs := study.repeats(point.name):
+        if runs := experiment.repeats(point.name):
             settings[repr(values)] = Setting(runs, values)
     return list(settings.values())
 
@@ -63,11 +63,11 @@ def lines_over(settings: list[Setting], name: str) -> dict[str, dict[Any, Settin
     lines: dict[str, dict[Any, Setting]] = {}
     for setting in settings:
         others = {other: value for other, value in setting.values.items() if other != name}
-        lines.setdefault(told(others) or "all runs", {})[setting.values[name]] = setting
+        lines.setdefault(format_settings(others) or "all runs", {})[setting.values[name]] = setting
     return lines
 
 
-def told(values: Mapping[str, Any]) -> str:
+def format_settings(values: Mapping[str, Any]) -> str:
     """Return values in words, such as ``batch 8 linear``."""
     return " ".join(_told(name, value) for name, value in values.items())
 
@@ -77,7 +77,7 @@ def _told(name: str, value: Any) -> str:
         return network_name(value)
     if isinstance(value, (str, bool)) and (name, value) in _TOLD:
         return _TOLD[name, value]
-    if name not in RunConfig.model_fields:  # a study's own settings, by their label
+    if name not in RunConfig.model_fields:  # a sweep's own settings, by their label
         return str(value)
     words = "batch" if name == "batch_size" else name.replace("_", " ")
     if isinstance(value, bool):
@@ -85,13 +85,13 @@ def _told(name: str, value: Any) -> str:
     return f"no {words}" if value == "none" else f"{words} {value}"
 
 
-def by_parameter(study: Study, figure: Figure) -> dict[str, dict[str, list[float]]]:
+def by_parameter(experiment: ExperimentResults, figure: Figure) -> dict[str, dict[str, list[float]]]:
     """Return ``figure`` of all finished runs by parameter and value, of the parameters that they differ in."""
     groups: dict[str, dict[str, list[float]]] = {}
-    for name in study.differing:
-        values = sorted(study.done, key=lambda run, name=name: _order(run.parameters.get(name)))
-        for run in values:
-            label = _value_told(name, run.parameters.get(name))
+    for name in experiment.differing:
+        values = [(run, run.parameters.get(name)) for run in experiment.done]
+        for run, value in sorted(values, key=lambda pair: _order(pair[1])):
+            label = _value_told(name, value)
             groups.setdefault(name.replace("_", " "), {}).setdefault(label, []).append(figure(run))
     return groups
 
@@ -109,28 +109,28 @@ def _value_told(name: str, value: Any) -> str:
     return known or (f"{value:g}" if isinstance(value, float) else str(value).replace("_", " "))
 
 
-def accuracy(run: Run) -> float:
+def accuracy(run: RunResults) -> float:
     """Return testing accuracy at the chosen epoch, 0..1."""
     return run.test["accuracy"]
 
 
-def kappa(run: Run) -> float:
+def kappa(run: RunResults) -> float:
     """Return quadratic weighted kappa on testing photographs at the chosen epoch, -1..1."""
     return run.test["kappa"]
 
 
-def seconds(run: Run) -> float:
+def seconds(run: RunResults) -> float:
     """Return the median time that an epoch's training took, s."""
     assert run.history is not None
     return float(run.history["seconds"].median())
 
 
-def steps(run: Run) -> float:
+def steps(run: RunResults) -> float:
     """Return how many steps an epoch has."""
     return math.ceil(run.config["data"]["splits"]["train"]["photographs"] / run.parameters["batch_size"])
 
 
-def unrest(run: Run) -> float:
+def epoch_std(run: RunResults) -> float:
     """Return how much testing accuracy shakes: the standard deviation of its steps from epoch to epoch, 0..1.
 
     A steady climb is no unrest. NaN for fewer than three epochs.
@@ -142,7 +142,7 @@ def unrest(run: Run) -> float:
 def last(column: str) -> Figure:
     """Return the figure that takes a column of the history at its last epoch."""
 
-    def figure(run: Run) -> float:
+    def figure(run: RunResults) -> float:
         assert run.history is not None
         return float(run.history[column].iloc[-1])
 

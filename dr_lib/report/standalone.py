@@ -1,4 +1,4 @@
-"""A drawing of the page as a file of its own: in light colours, on a white ground, without the page's style sheet."""
+"""A drawing of the page as a file of its own: in light colors, on a white ground, without the page's style sheet."""
 
 import re
 from functools import lru_cache

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from dr_lib.config import combine
-from dr_lib.errors import InputError
-from dr_lib.processes import stop_with_parent
+from dr_lib.errors import Failure, InputError
+from dr_lib.system.processes import stop_with_parent
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,14 +27,14 @@ def run(
     """Train and test one network; of several processes each does its share of every batch."""
     config = combine(files, assignments)
 
-    from dr_lib.training.run import train
+    from dr_lib.training.run import train_run
 
-    print(train(config, fresh=fresh).path)
+    print(train_run(config, fresh=fresh).path)
 
 
 def main() -> None:
-    """Run the command; exit status 2 for bad input, 130 or 143 for a run that was told to stop."""
-    from dr_lib.training.interruption import Interrupted
+    """Run the command; exit status 2 for bad input, 1 for a run that failed, 130 or 143 for one told to stop."""
+    from dr_lib.system.signals import Interrupted
     from dr_lib.training.launch import is_one_of_several
 
     if is_one_of_several():
@@ -44,6 +44,10 @@ def main() -> None:
     except InputError as error:
         print(f"dr_lib.training: {error}", file=sys.stderr)
         sys.exit(2)
+    except (Failure, FloatingPointError) as error:
+        # Not as bad input is said: of several processes, the one that started them tells the two apart by it.
+        print(f"dr_lib.training failed: {error}", file=sys.stderr)
+        sys.exit(1)
     except Interrupted as stop:
         print(f"dr_lib.training: {stop}", file=sys.stderr)
         sys.exit(stop.exit_status)

@@ -26,14 +26,17 @@ class ProcessBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         count = _Sum.apply(input.new_tensor(input.numel() / input.shape[1]))
         mean = _Sum.apply(input.sum(dim=(0, 2, 3))) / count
-        centred = input - mean.view(1, -1, 1, 1)
-        variance = _Sum.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        centered = input - mean.view(1, -1, 1, 1)
+        variance = _Sum.apply(centered.square().sum(dim=(0, 2, 3))) / count
+        # What this stands in for, ResNet's BatchNorm, keeps running figures and has a momentum.
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        assert self.running_mean is not None and self.running_var is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight / torch.sqrt(variance + self.eps)
-        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return centered * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
 
 class _Sum(torch.autograd.Function):

@@ -10,11 +10,11 @@ import yaml
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.files import scratch_folder
-from dr_lib.processes import stop_with_parent
-from dr_lib.runs import Experiment
-from dr_lib.terminal import printable_lines
-from dr_lib.training.interruption import Interrupted, Interruption
+from dr_lib.storage.files import scratch_folder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.system.processes import stop_with_parent
+from dr_lib.system.signals import Interrupted, Interruption
+from dr_lib.system.terminal import printable_lines
 
 
 def is_one_of_several() -> bool:
@@ -37,22 +37,29 @@ def launch(config: RunConfig, *, fresh: bool = False) -> None:
             "-m", "dr_lib.training", str(parameters), *(["--fresh"] if fresh else []),
         ]  # fmt: skip
         last = ""
-        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
         with (
-            subprocess.Popen(command, **pipe, start_new_session=True) as process,
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            ) as process,
             Interruption(lambda: os.killpg(process.pid, signal.SIGTERM)) as interruption,
         ):
+            assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith("dr_lib.training: "):
                     last = line.removeprefix("dr_lib.training: ").strip()
                 print(printable_lines(line), end="", flush=True)
-    interruption.obey()
+    interruption.raise_if_requested()
     if process.returncode:
         if last.startswith("interrupted"):
             raise Interrupted(signal.SIGTERM)
         if last:
             raise InputError(last)
-        status = Experiment(Path(config.out_dir)).run(config.run_name).read_status()
+        status = ExperimentFolder(Path(config.out_dir)).run(config.run_name).read_status()
         if status["state"] == "failed":
             raise RuntimeError(status["reason"])
         raise RuntimeError(f"torchrun ended with status {process.returncode}; see above")

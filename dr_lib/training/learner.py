@@ -7,18 +7,18 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dr_lib.config import RunConfig
-from dr_lib.models import freeze_backbone, load_weights, train_mode, unfreeze
-from dr_lib.training.averaging import WeightAverage
-from dr_lib.training.heads import Head
-from dr_lib.training.losses import grade_shares
+from dr_lib.models.builders import freeze_backbone, load_weights, train_mode, unfreeze
+from dr_lib.models.heads import Head
+from dr_lib.models.losses import grade_shares
 from dr_lib.training.mixup import mix
-from dr_lib.training.optimisers import build_optimizer, set_learning_rate
+from dr_lib.training.optimizers import build_optimizer, set_learning_rate
 from dr_lib.training.phases import FEATURE_EXTRACTION
 from dr_lib.training.schedules import learning_rate_at, scaled_learning_rate
+from dr_lib.training.weight_average import ExponentialMovingAverage
 
 
 class Learner:
-    """Weights, optimiser and average of one run, with all of the recipe that acts within a step.
+    """Weights, optimizer and average of one run, with all of the recipe that acts within a step.
 
     How many steps there are is known beforehand, so that the learning rate is a function of the step, and all that is
     drawn in a step is one of (seed, step): there is no random state to be saved.
@@ -33,7 +33,7 @@ class Learner:
         self.base_rate = scaled_learning_rate(
             config.learning_rate, config.batch_size, config.reference_batch, config.learning_rate_scaling
         )
-        self.average = WeightAverage(model, config.average_decay) if config.average_decay else None
+        self.average = ExponentialMovingAverage(model, config.ema_decay) if config.ema_decay else None
         self.phase = ""
 
     @property
@@ -42,7 +42,7 @@ class Learner:
         return self.average.module if self.average else self.model
 
     def start_phase(self, phase: str) -> None:
-        """Begin a phase: freeze or unfreeze, with an optimiser over what learns."""
+        """Begin a phase: freeze or unfreeze, with an optimizer over what learns."""
         config, self.phase = self.config, phase
         (freeze_backbone if phase == FEATURE_EXTRACTION else unfreeze)(self.model)
         # Distributed training looks at what learns when it wraps the network, so it is wrapped anew.

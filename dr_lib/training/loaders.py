@@ -15,17 +15,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import Augmentation
-from dr_lib.data.dataset import RetinopathyDataset, whole
-from dr_lib.data.normalisation import Normalisation
-from dr_lib.data.prepare import PreparedData
+from dr_lib.data.crop_dataset import CropDataset, identity_collate
+from dr_lib.data.normalization import Normalization
+from dr_lib.data.prepare import DataSplits
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.models import why_not_trained
-from dr_lib.processes import end_with_parent
-from dr_lib.terminal import logger
+from dr_lib.models.builders import training_problem
+from dr_lib.system.processes import end_with_parent
+from dr_lib.system.terminal import logger
 from dr_lib.training.device import worker_count
+from dr_lib.training.epoch_plan import EpochPlan
 from dr_lib.training.phases import FEATURE_EXTRACTION, phase_of
-from dr_lib.training.plan import EpochPlan
 
 log = logger("training")
 
@@ -37,18 +37,19 @@ _PREFETCHED = 2
 
 
 class Batches:
-    """``(images, targets)`` of a data set on the device: float32 (B, 3, H, W) in channels_last, normalised.
+    """``(images, targets)`` of a data set on the device: float32 (B, 3, H, W) in channels_last, normalized.
 
-    Photographs travel to the device as bytes, a quarter of the size, and are normalised there, once a batch. With
+    Photographs travel to the device as bytes, a quarter of the size, and are normalized there, once a batch. With
     several views of each photograph (test-time augmentation) images are (B, views, 3, H, W). They are valid until the
     next batch is asked for: on a CPU its memory is used again, since fresh memory costs as much as filling it.
     """
 
-    def __init__(self, loader: DataLoader, normalisation: Normalisation, device: torch.device):
-        self.loader, self.normalisation, self.device = loader, normalisation, device
+    def __init__(self, loader: DataLoader, normalization: Normalization, device: torch.device):
+        self.loader, self.normalization, self.device = loader, normalization, device
 
     @property
-    def dataset(self) -> RetinopathyDataset:
+    def dataset(self) -> CropDataset:
+        assert isinstance(self.loader.dataset, CropDataset)
         return self.loader.dataset
 
     def __len__(self) -> int:
@@ -62,17 +63,17 @@ class Batches:
             if self.device.type == "cpu" and memory.numel() < flat.numel():
                 memory = torch.empty(flat.shape)
             out = memory[: len(flat)] if self.device.type == "cpu" else None
-            normalised = self.normalisation(flat, out)
+            normalized = self.normalization(flat, out)
             if images.ndim == 5:
-                normalised = normalised.unflatten(0, images.shape[:2])
-            yield normalised, targets.to(self.device, non_blocking=True)
+                normalized = normalized.unflatten(0, images.shape[:2])
+            yield normalized, targets.to(self.device, non_blocking=True)
 
 
 class TrainingBatches(Batches):
     """The batches of the training photographs, in the order of an epoch."""
 
-    def __init__(self, loader: DataLoader, normalisation: Normalisation, device: torch.device, plan: EpochPlan):
-        super().__init__(loader, normalisation, device)
+    def __init__(self, loader: DataLoader, normalization: Normalization, device: torch.device, plan: EpochPlan):
+        super().__init__(loader, normalization, device)
         self.plan = plan
 
     def begin(self, epoch: int, first_step: int = 0) -> None:
@@ -82,10 +83,10 @@ class TrainingBatches(Batches):
 
 
 class LoaderFactory:
-    """What makes the batches of one run: its data, its normalisation, and the process it is in."""
+    """What makes the batches of one run: its data, its normalization, and the process it is in."""
 
-    def __init__(self, config: RunConfig, data: PreparedData, normalisation: Normalisation, accelerator: Accelerator):
-        self.config, self.data, self.normalisation = config, data, normalisation
+    def __init__(self, config: RunConfig, data: DataSplits, normalization: Normalization, accelerator: Accelerator):
+        self.config, self.data, self.normalization = config, data, normalization
         self.device = accelerator.device
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         transforms = TrainTransform.of(config), EvalTransform.of(config)
@@ -94,7 +95,7 @@ class LoaderFactory:
 
     def training(self) -> TrainingBatches:
         """Return the batches to learn from: ``batch_size`` photographs a step, this process's share of them."""
-        dataset = RetinopathyDataset(self.data, "train", TrainTransform.of(self.config), seed=self.config.seed)
+        dataset = CropDataset(self.data, "train", TrainTransform.of(self.config), seed=self.config.seed)
         plan = EpochPlan(
             dataset.table["grade"].to_numpy(),
             batch_size=self.config.batch_size,
@@ -105,14 +106,14 @@ class LoaderFactory:
             processes=self.processes,
         )
         loader = make_loader(dataset, self._workers, self.device, batch_sampler=plan)
-        return TrainingBatches(loader, self.normalisation, self.device, plan)
+        return TrainingBatches(loader, self.normalization, self.device, plan)
 
     def testing(self, split: str, transform: EvalTransform) -> Batches:
         """Return the photographs of a split as they are tested, in order: every ``processes``-th of them, each once."""
-        dataset = RetinopathyDataset(self.data, split, transform)
+        dataset = CropDataset(self.data, split, transform)
         own = np.arange(self.process, len(dataset), self.processes).tolist()
         loader = make_loader(dataset, self._workers, self.device, batch_size=self.config.batch_size, sampler=own)
-        return Batches(loader, self.normalisation, self.device)
+        return Batches(loader, self.normalization, self.device)
 
 
 def make_loader(dataset: Dataset, workers: int, device: torch.device, **order: Any) -> DataLoader:
@@ -120,9 +121,9 @@ def make_loader(dataset: Dataset, workers: int, device: torch.device, **order: A
 
     Loader processes end with this one. What goes wrong in them is raised here.
     """
-    options = {"prefetch_factor": _PREFETCHED, "worker_init_fn": _begin_worker} if workers else {}
+    options: dict[str, Any] = {"prefetch_factor": _PREFETCHED, "worker_init_fn": _begin_worker} if workers else {}
     pin = device.type == "cuda"
-    return DataLoader(dataset, num_workers=workers, collate_fn=whole, pin_memory=pin, **options, **order)
+    return DataLoader(dataset, num_workers=workers, collate_fn=identity_collate, pin_memory=pin, **options, **order)
 
 
 def workers_for(
@@ -178,7 +179,7 @@ def _read(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
 def _begin_worker(number: int) -> None:
     end_with_parent(os.getppid())
     # Or a batch that cannot be sent would be lost, and waited for without end.
-    Queue._on_queue_feeder_error = staticmethod(_fail)
+    Queue._on_queue_feeder_error = staticmethod(_fail)  # type: ignore[attr-defined]  # private, so not in the stub
 
 
 def _fail(error: Exception, batch: object) -> None:
@@ -186,16 +187,16 @@ def _fail(error: Exception, batch: object) -> None:
     os._exit(1)
 
 
-def fit_normalisation(config: RunConfig, data: PreparedData) -> Normalisation:
-    """Return the normalisation of ``config``, with the figures of the training squares where it needs them."""
-    if config.normalisation not in ("featurewise", "zca"):
-        return Normalisation.fit(config.normalisation, [], config.image_size)
+def fit_normalization(config: RunConfig, data: DataSplits) -> Normalization:
+    """Return the normalization of ``config``, with the figures of the training squares where it needs them."""
+    if config.normalization not in ("featurewise", "zca"):
+        return Normalization.fit(config.normalization, [], config.image_size)
     images = data.split("train")["image"]
-    squares = data.squares(TrainTransform.of(config).recipe, images)
-    return Normalisation.fit(config.normalisation, (squares.read(image) for image in images), config.image_size)
+    crops = data.crops(TrainTransform.of(config).recipe, images)
+    return Normalization.fit(config.normalization, (crops.read(image) for image in images), config.image_size)
 
 
-def refuse_what_cannot_train(config: RunConfig, data: PreparedData) -> None:
+def check_trainable(config: RunConfig, data: DataSplits) -> None:
     """Raise :class:`InputError` for data and parameters that do not go together."""
     Augmentation(config.augmentations, config.image_size).check_output_size(config.resize)
     train, validation, test = (len(data.split(name)) for name in ("train", "validation", "test"))
@@ -210,7 +211,7 @@ def refuse_what_cannot_train(config: RunConfig, data: PreparedData) -> None:
     left, processes = train % config.batch_size, int(os.environ.get("WORLD_SIZE", config.devices))
     smallest = left if left >= processes else min(train, config.batch_size)
     frozen = phase_of(config, config.epochs) == FEATURE_EXTRACTION
-    reason = why_not_trained(
+    reason = training_problem(
         config.model, config.resnet_version, config.residual, config.image_size, smallest, frozen=frozen
     )
     if "more than 1 value per channel" in reason:

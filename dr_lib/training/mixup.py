@@ -8,11 +8,11 @@ from torch import Tensor
 def mix(images: Tensor, shares: Tensor, *, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return ``images`` and ``shares`` of grades, each photograph mixed with the one before it in the batch.
 
-    ``images``: float (B, 3, H, W), normalised. ``shares``: float (B, 5), rows sum to 1, as
-    :func:`dr_lib.training.losses.grade_shares` makes them. One share lambda of the batch's own photographs is drawn
+    ``images``: float (B, 3, H, W), normalized. ``shares``: float (B, 5), rows sum to 1, as
+    :func:`dr_lib.models.losses.grade_shares` makes them. One share lambda of the batch's own photographs is drawn
     from Beta(``alpha``, ``alpha``) by ``seed``, so that a step of a resumed run is mixed as it was: lambda of each and
-    1 - lambda of its neighbour (Zhang et al. 2018, eq. 1; NVIDIA's ResNet v1.5 takes alpha = 0.2, by which most batches
-    are mixed little). A training batch is in random order already, so that neighbours are random pairs; other than in a
+    1 - lambda of its neighbor (Zhang et al. 2018, eq. 1; NVIDIA's ResNet v1.5 takes alpha = 0.2, by which most batches
+    are mixed little). A training batch is in random order already, so that neighbors are random pairs; other than in a
     permutation nothing is mixed with itself, unless it is alone. Raises :class:`ValueError` for alpha of 0 or less.
     """
     own = np.random.default_rng(seed).beta(alpha, alpha)
@@ -20,6 +20,6 @@ def mix(images: Tensor, shares: Tensor, *, alpha: float, seed: int) -> tuple[Ten
 
 
 def _laid_over(batch: Tensor, own: float) -> Tensor:
-    neighbours = torch.empty_like(batch)  # torch.roll would lose channels_last on CUDA
-    neighbours[0], neighbours[1:] = batch[-1], batch[:-1]
-    return torch.lerp(neighbours, batch, own)
+    neighbors = torch.empty_like(batch)  # torch.roll would lose channels_last on CUDA
+    neighbors[0], neighbors[1:] = batch[-1], batch[:-1]
+    return torch.lerp(neighbors, batch, own)

@@ -12,24 +12,25 @@ from torch import nn
 from torch.utils.data import Dataset, RandomSampler
 
 from dr_lib.config import RunConfig
-from dr_lib.data.augmentations import LAB_AUGMENTATIONS, Augmentation
-from dr_lib.data.dataset import RetinopathyDataset
-from dr_lib.data.generated import LESION_KINDS, make_data
-from dr_lib.data.prepare import PreparedData, prepare_data
-from dr_lib.data.squares import recipe_for_training
+from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS
+from dr_lib.data.augmentations import Augmentation
+from dr_lib.data.crop_dataset import CropDataset
+from dr_lib.data.crops import resize_for_training
+from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.models import build_model, not_finite
-from dr_lib.progress import Progress
-from dr_lib.runs import Experiment
-from dr_lib.seals import read_sealed_json, sha256, write_sealed_json
+from dr_lib.models.builders import build_model, not_finite
+from dr_lib.storage.checksums import read_sealed_json, sha256, write_sealed_json
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.synthetic import LESION_KINDS, make_data
+from dr_lib.system.progress import Progress
 from dr_lib.training.checkpoint import write_checkpoint
 from dr_lib.training.device import resolve_device
-from dr_lib.training.loaders import Batches, fit_normalisation, make_loader, workers_for
+from dr_lib.training.loaders import Batches, fit_normalization, make_loader, workers_for
 
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
-    "image_size", "preprocessing", "normalisation", "fast_decode", "pixel_store", "device",
+    "image_size", "preprocessing", "normalization", "fast_decode", "pixel_cache", "device",
     "precision", "num_workers", "cache_dir",
 )  # fmt: skip
 """The parameters that :func:`pretrain` uses.
@@ -53,11 +54,11 @@ def uses_generated_weights(config: RunConfig) -> bool:
 def pretrain(config: RunConfig) -> Path:
     """Return the state dict of ``config.model`` pretrained for this experiment, made first where it is missing.
 
-    The network regresses ``log(1 + count)`` of each kind of lesion, standardised, on
+    The network regresses ``log(1 + count)`` of each kind of lesion, standardized, on
     ``config.pretraining_photographs`` generated photographs with all grades equally frequent. ``pretraining.json``
     beside the weights records the share of variance explained (R squared) per kind on held-out photographs.
     """
-    folder = Experiment(Path(config.out_dir)).pretraining(config.model)
+    folder = ExperimentFolder(Path(config.out_dir)).pretraining(config.model)
     wanted = _description(config)
     if weights_are_there(config):
         return folder.weights
@@ -74,7 +75,7 @@ def pretrain(config: RunConfig) -> Path:
 
 def weights_are_there(config: RunConfig) -> bool:
     """Tell whether this experiment's weights of ``config.model`` are made already, as ``config`` says, and whole."""
-    folder = Experiment(Path(config.out_dir)).pretraining(config.model)
+    folder = ExperimentFolder(Path(config.out_dir)).pretraining(config.model)
     wanted = _description(config)
     try:
         facts = read_sealed_json(folder.facts)
@@ -104,14 +105,14 @@ def draw_photographs(config: RunConfig, progress: Progress) -> Path:
 
 def photographs_folder(config: RunConfig) -> Path:
     """Return the folder of the photographs to pretrain on, named after what decides them."""
-    experiment = Experiment(Path(config.out_dir))
+    experiment = ExperimentFolder(Path(config.out_dir))
     return experiment.pretraining_photographs(config.pretraining_photographs, _photograph_size(config))
 
 
 class _LesionCounts(Dataset):
-    """Photographs of a split with their standardised log counts: uint8 (B, H, W, 3) and float32 (B, kinds)."""
+    """Photographs of a split with their standardized log counts: uint8 (B, H, W, 3) and float32 (B, kinds)."""
 
-    def __init__(self, photographs: RetinopathyDataset, targets: pd.DataFrame):
+    def __init__(self, photographs: CropDataset, targets: pd.DataFrame):
         self.photographs = photographs
         self._targets = torch.from_numpy(targets.loc[photographs.table.image].to_numpy(np.float32))
 
@@ -123,14 +124,14 @@ class _LesionCounts(Dataset):
 
 
 def _learn_to_count(
-    config: RunConfig, data: PreparedData, targets: pd.DataFrame, progress: Progress
+    config: RunConfig, data: DataSplits, targets: pd.DataFrame, progress: Progress
 ) -> tuple[nn.Module, dict[str, float | None]]:
     """Return the trained network and the share of variance it explains per kind of lesion on held-out photographs."""
     device = resolve_device(config.device)
-    normalisation = fit_normalisation(config, data).to(device)
-    varied = TrainTransform(recipe_for_training(config), Augmentation(LAB_AUGMENTATIONS, config.image_size))
+    normalization = fit_normalization(config, data).to(device)
+    varied = TrainTransform(resize_for_training(config), Augmentation(LAB_AUGMENTATIONS, config.image_size))
     train, held_out = (
-        _LesionCounts(RetinopathyDataset(data, split, transform, seed=_SEED), targets)
+        _LesionCounts(CropDataset(data, split, transform, seed=_SEED), targets)
         for split, transform in (("train", varied), ("test", EvalTransform.of(config)))
     )
     torch.manual_seed(_SEED)
@@ -140,11 +141,11 @@ def _learn_to_count(
         version=config.resnet_version,
         residual=config.residual,
     )
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
     workers = workers_for(config, device, _BATCH_SIZE, varied)
     sampler = RandomSampler(train, generator=torch.Generator().manual_seed(_SEED))
     order = {"batch_size": _BATCH_SIZE, "sampler": sampler, "drop_last": True}
-    batches = Batches(make_loader(train, workers, device, **order), normalisation, device)
+    batches = Batches(make_loader(train, workers, device, **order), normalization, device)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
     # Smith & Topin 2017: one cycle reaches in a few epochs what a constant rate needs many for.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -164,7 +165,7 @@ def _learn_to_count(
             progress.bar(f"pretraining {config.model}, epoch {epoch}/{config.pretraining_epochs}", step, len(batches))
         progress.line(f"epoch {epoch}: loss of the last step {loss.item():.3f}")
     loader = make_loader(held_out, workers, device, batch_size=_BATCH_SIZE)
-    explained = _r_squared(model, Batches(loader, normalisation, device))
+    explained = _r_squared(model, Batches(loader, normalization, device))
     if not_finite(model.state_dict()) or not all(map(math.isfinite, filter(None, explained.values()))):
         raise FloatingPointError(
             f"pretraining of {config.model} diverged by epoch {epoch}, step {step}, with learning rates up to "
@@ -187,9 +188,9 @@ def _r_squared(model: nn.Module, batches: Batches) -> dict[str, float | None]:
     """
     model.eval()
     predicted, true = zip(*((model(images).cpu(), counts.cpu()) for images, counts in batches), strict=True)
-    true = torch.cat(true).double()
-    residual = (torch.cat(predicted).double() - true).square().sum(0)
-    total = (true - true.mean(0)).square().sum(0)
+    counted = torch.cat(true).double()
+    residual = (torch.cat(predicted).double() - counted).square().sum(0)
+    total = (counted - counted.mean(0)).square().sum(0)
     return {
         kind: (1 - left / whole).item() if whole > 0 else None
         for kind, left, whole in zip(LESION_KINDS, residual, total, strict=True)
@@ -212,7 +213,7 @@ def _description(config: RunConfig) -> dict:
         "size": config.image_size,
         "resize": config.resize,
         "preprocessing": config.preprocessing,
-        "normalisation": config.normalisation,
+        "normalization": config.normalization,
         "fast_decode": config.fast_decode,
         "precision": config.precision,
         "seed": _SEED,

@@ -13,9 +13,9 @@ from torch import nn
 
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels
-from dr_lib.data.normalisation import Normalisation
-from dr_lib.data.prepare import PreparedData
-from dr_lib.models import WeightsOrigin, parameter_count
+from dr_lib.data.normalization import Normalization
+from dr_lib.data.prepare import DataSplits
+from dr_lib.models.builders import WeightsOrigin, parameter_count
 from dr_lib.training.device import describe_device
 
 _PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "numpy", "accelerate")
@@ -23,9 +23,9 @@ _PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "numpy", "accelerat
 
 def describe_run(
     config: RunConfig,
-    data: PreparedData,
+    data: DataSplits,
     model: nn.Module,
-    normalisation: Normalisation,
+    normalization: Normalization,
     weights: WeightsOrigin,
     class_weights: np.ndarray,
     accelerator: Accelerator,
@@ -38,7 +38,7 @@ def describe_run(
         "device": describe_device(accelerator.device) | {"processes": accelerator.num_processes},
         "git_commit": git_commit(),
         "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.table)["splits"]},
-        "normalisation": normalisation.describe(),
+        "normalization": normalization.describe(),
         "weights": vars(weights),
         "network": {
             "model": config.model,

@@ -6,13 +6,13 @@ from typing import Any
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.files import read_json
-from dr_lib.models import not_finite, read_checkpoint
-from dr_lib.runs import RunFolder
-from dr_lib.seals import damage
+from dr_lib.models.builders import not_finite, read_checkpoint
+from dr_lib.storage.checksums import damage
+from dr_lib.storage.files import read_json
+from dr_lib.storage.folders import RunFolder
 from dr_lib.training.checkpoint import ANEW, load_state, previous
+from dr_lib.training.starting_weights import digest_of_file
 from dr_lib.training.trainer import chosen_epoch
-from dr_lib.training.weights import digest_of_file
 
 
 def resumable_state(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> dict[str, Any] | None:
@@ -22,12 +22,12 @@ def resumable_state(folder: RunFolder, config: RunConfig, fingerprint: str | Non
     the folder holds another run, or one that cannot go on: none of its states can be used, or its best network cannot,
     whose epoch is past.
     """
-    refuse_another_run(folder, config, fingerprint)
+    check_same_run(folder, config, fingerprint)
 
     def check(path: Path, state: dict[str, Any]) -> None:
         _check_state(path, state)
         if changed := _changed(state, config, fingerprint):
-            raise InputError(f"{path}: is of another run ({told(changed)})")
+            raise InputError(f"{path}: is of another run ({format_values(changed)})")
 
     state, best = load_state(folder.last_checkpoint, check), folder.best_checkpoint
     if state and state["history"] and (wrong := wrong_network(best, state["history"], config, fingerprint)):
@@ -114,17 +114,17 @@ def same_run(folder: RunFolder, config: RunConfig, fingerprint: str) -> bool:
     return folder.config.exists() and not differences(folder, config, fingerprint)
 
 
-def refuse_another_run(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> None:
+def check_same_run(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> None:
     """Raise :class:`InputError` with the differences where ``folder`` holds a run of other parameters or data."""
     changed = differences(folder, config, fingerprint) if has_begun(folder) else []
     if changed:
         raise InputError(
-            f"{folder.path}: holds another run ({told(changed)}); set its results aside with --fresh, or choose "
-            "another --out"
+            f"{folder.path}: holds another run ({format_values(changed)}); set its results aside with --fresh, or "
+            "choose another --out"
         )
 
 
-def told(changed: list[str]) -> str:
+def format_values(changed: list[str]) -> str:
     """Return what has changed as part of a line; of many things the first three."""
     return "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
 

@@ -7,34 +7,50 @@ import torch
 from accelerate import Accelerator
 
 from dr_lib.config import RunConfig
-from dr_lib.data.balance import class_counts, class_weights
-from dr_lib.data.prepare import PreparedData, prepare_data
+from dr_lib.data.class_weights import class_counts, class_weights
+from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.data.transforms import EvalTransform
-from dr_lib.errors import InputError
+from dr_lib.errors import Failure, InputError
 from dr_lib.evaluation.calibration import temperature_scaling
 from dr_lib.evaluation.predict import prediction_table
-from dr_lib.evaluation.summary import summarise
-from dr_lib.files import write_json
-from dr_lib.models import WeightsOrigin
-from dr_lib.progress import Progress
-from dr_lib.runs import Experiment, RunFolder
+from dr_lib.evaluation.summary import summarize
+from dr_lib.models.builders import WeightsOrigin
+from dr_lib.models.trained import load_trained, new_head, new_network
+from dr_lib.storage.files import write_json
+from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.lock import acquire_lock
+from dr_lib.system.progress import Progress
+from dr_lib.system.signals import Interrupted, Interruption, raising_signals
+from dr_lib.system.stopwatch import Stopwatch
 from dr_lib.training.batchnorm import over_all_processes
-from dr_lib.training.checkpoint import ANEW, load_trained, new_head, new_network, save_weights
-from dr_lib.training.clock import RunClock
+from dr_lib.training.checkpoint import ANEW, save_weights
 from dr_lib.training.device import start_accelerator
-from dr_lib.training.gradients import GradientNorms
-from dr_lib.training.interruption import Interrupted, Interruption, raising_signals
+from dr_lib.training.gradient_norms import GradientNorms
 from dr_lib.training.launch import is_one_of_several, launch
 from dr_lib.training.learner import Learner
-from dr_lib.training.loaders import LoaderFactory, fit_normalisation, refuse_what_cannot_train
-from dr_lib.training.lock import held
+from dr_lib.training.loaders import LoaderFactory, check_trainable, fit_normalization
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.resume import has_begun, resumable_state, wrong_network
+from dr_lib.training.starting_weights import load_starting_weights
+from dr_lib.training.trained_run import Run
 from dr_lib.training.trainer import Trainer, chosen_epoch
-from dr_lib.training.weights import load_starting_weights
 
 
-def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = False) -> RunFolder:
+def train(config: RunConfig, *, fresh: bool = False) -> Run:
+    """Train and test one network as ``config`` says, and return the run with its results.
+
+    A run that was interrupted goes on from its checkpoint, to the bit; a finished one is returned as it is, tested
+    again. ``fresh``: begin anew; earlier results move to ``superseded``. Raises :class:`dr_lib.errors.InputError` for
+    what cannot be run, and where the folder holds a run with other parameters or data.
+
+    >>> run = dr_lib.train(config)
+    >>> run.state
+    'done'
+    """
+    return Run(train_run(config, fresh=fresh).path)
+
+
+def train_run(config: RunConfig, data: DataSplits | None = None, *, fresh: bool = False) -> RunFolder:
     """Train and test one network as ``config`` says; return the folder with all its results.
 
     ``data`` is what :func:`dr_lib.data.prepare.prepare_data` gives for ``config``, and is read here without. A run
@@ -43,7 +59,7 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
     wrong is recorded in ``status.json`` before it is raised; SIGTERM, SIGHUP and Ctrl-C end in :class:`Interrupted`
     after a checkpoint.
     """
-    folder = Experiment(Path(config.out_dir)).run(config.run_name)
+    folder = ExperimentFolder(Path(config.out_dir)).run(config.run_name)
     if config.devices > 1 and not is_one_of_several():
         launch(config, fresh=fresh)
         return folder
@@ -51,30 +67,33 @@ def train(config: RunConfig, data: PreparedData | None = None, *, fresh: bool = 
     if not accelerator.is_main_process:
         with Interruption() as interruption:
             data = data or prepare_data(config, progress=False)
-            trainer = _trainer(config, data, folder, accelerator, interruption, RunClock())
+            trainer = _trainer(config, data, folder, accelerator, interruption, Stopwatch())
             _go_on(trainer, resumable_state(folder, config, data.fingerprint))
             trainer.complete()
             _test_chosen(trainer)
         return folder
     if fresh:
         data = _set_aside(config, data, folder)
-    with held(folder.lock), raising_signals():
+    with acquire_lock(folder.lock), raising_signals():
         _go(config, data, folder, accelerator)
     return folder
 
 
-def _set_aside(config: RunConfig, data: PreparedData | None, folder: RunFolder) -> PreparedData:
+def _set_aside(config: RunConfig, data: DataSplits | None, folder: RunFolder) -> DataSplits:
     """Set the results of an earlier run aside once there are data for a new one, and return these."""
-    with held(folder.lock), Progress() as progress:  # the lock goes with the folder; the new run takes one of its own
+    with (
+        acquire_lock(folder.lock),
+        Progress() as progress,
+    ):  # the lock goes with the folder; the new run takes one of its own
         data = data or prepare_data(config)
         if aside := folder.set_results_aside():
             progress.line(f"begun anew; the earlier results are now in {aside}")
     return data
 
 
-def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, accelerator: Accelerator) -> None:
+def _go(config: RunConfig, data: DataSplits | None, folder: RunFolder, accelerator: Accelerator) -> None:
     """Do all of a run in the process that writes its files, and record how it ended."""
-    clock = RunClock()
+    clock = Stopwatch()
     begun_before = has_begun(folder)
     try:
         # Before anything is written: a refusal leaves the folder as it was.
@@ -92,7 +111,7 @@ def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, acceler
         raise
     except BaseException as error:
         if (accelerator.num_processes > 1 and "gloo" in str(error)) or isinstance(error, torch.distributed.DistError):
-            error = RuntimeError(
+            error = Failure(
                 f"another of the {accelerator.num_processes} processes of this run has ended, or cannot be reached; "
                 "the same command goes on from the last checkpoint"
             )
@@ -106,27 +125,27 @@ def _go(config: RunConfig, data: PreparedData | None, folder: RunFolder, acceler
 
 def _trainer(
     config: RunConfig,
-    data: PreparedData,
+    data: DataSplits,
     folder: RunFolder,
     accelerator: Accelerator,
     interruption: Interruption,
-    clock: RunClock,
+    clock: Stopwatch,
     progress: Progress | None = None,
 ) -> Trainer:
     """Return what trains, at its beginning: network, head, batches."""
-    refuse_what_cannot_train(config, data)
+    check_trainable(config, data)
     weights = class_weights(config.class_weights, class_counts(data.split("train").grade))
     torch.manual_seed(config.seed)
     model = new_network(config)
     origin = load_starting_weights(model, config) if config.pretrained else WeightsOrigin("none", "none", "random")
-    model.to(accelerator.device, memory_format=torch.channels_last)
+    model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
     if accelerator.num_processes > 1:
         model = over_all_processes(model, accelerator.device)
-    normalisation = fit_normalisation(config, data).to(accelerator.device)
+    normalization = fit_normalization(config, data).to(accelerator.device)
     if accelerator.is_main_process:
-        facts = describe_run(config, data, model, normalisation, origin, weights, accelerator)
+        facts = describe_run(config, data, model, normalization, origin, weights, accelerator)
         write_json(folder.config, facts)
-    factory = LoaderFactory(config, data, normalisation, accelerator)
+    factory = LoaderFactory(config, data, normalization, accelerator)
     training = factory.training()
     splits = [split for split in ("validation", "test") if len(data.split(split))]
     if config.head == "regression" and "validation" not in splits:
@@ -143,7 +162,7 @@ def _trainer(
         accelerator=accelerator,
         data=data,
         learner=Learner(config, model, head, accelerator, steps_an_epoch=training.plan.steps),
-        normalisation=normalisation,
+        normalization=normalization,
         training=training,
         testing=testing,
         views=views,
@@ -195,14 +214,14 @@ def _test_chosen(trainer: Trainer) -> None:
     table = tables["test"]
     folder.write_predictions(table)
     highest = max(trainer.history, key=lambda row: row["test_accuracy"])
-    metrics = {
+    metrics: dict[str, Any] = {
         "select_by": config.select_by,
         "chosen_epoch": epoch,
         "highest_testing_accuracy": {"accuracy": highest["test_accuracy"], "epoch": highest["epoch"]},
-        "test": summarise(folder.read_predictions(), trainer.data.split("train").grade),
+        "test": summarize(folder.read_predictions(), trainer.data.split("train").grade),
     }
     if "validation" in tables:
-        metrics["validation"] = summarise(tables["validation"], trainer.data.split("train").grade)
+        metrics["validation"] = summarize(tables["validation"], trainer.data.split("train").grade)
         metrics["temperature_scaling"] = temperature_scaling(tables["validation"], table)
     write_json(folder.metrics, metrics)
     chosen = "last epoch:" if config.select_by == "last" else f"chosen by {config.select_by}: epoch"

@@ -14,19 +14,19 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from dr_lib.config import RunConfig
-from dr_lib.data.normalisation import Normalisation
-from dr_lib.data.prepare import PreparedData
-from dr_lib.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from dr_lib.data.normalization import Normalization
+from dr_lib.data.prepare import DataSplits
+from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import predict
 from dr_lib.evaluation.ranking import macro_auc
-from dr_lib.models import WeightsOrigin, not_finite
-from dr_lib.progress import Progress
-from dr_lib.runs import RunFolder
+from dr_lib.models.builders import WeightsOrigin, not_finite
+from dr_lib.models.heads import Head
+from dr_lib.storage.folders import RunFolder
+from dr_lib.system.progress import Progress
+from dr_lib.system.signals import Interrupted, Interruption
+from dr_lib.system.stopwatch import Stopwatch
 from dr_lib.training.checkpoint import save_network, save_state
-from dr_lib.training.clock import RunClock
-from dr_lib.training.gradients import GradientNorms
-from dr_lib.training.heads import Head
-from dr_lib.training.interruption import Interrupted, Interruption
+from dr_lib.training.gradient_norms import GradientNorms
 from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import Batches, TrainingBatches
 from dr_lib.training.phases import phase_of
@@ -35,7 +35,7 @@ _SECONDS_BETWEEN_HEARTBEATS = 2.0
 
 
 @dataclass
-class Tally:
+class EpochTotals:
     """What an epoch has come to so far; sums are over photographs.
 
     ``loss`` and ``correct`` are this process's share of the sums, ``seen`` counts the photographs of all processes.
@@ -60,17 +60,17 @@ class Trainer:
     folder: RunFolder
     progress: Progress
     accelerator: Accelerator
-    data: PreparedData
+    data: DataSplits
     learner: Learner
-    normalisation: Normalisation
+    normalization: Normalization
     training: TrainingBatches
     testing: dict[str, Batches]
     views: dict[str, Batches]
     weights: WeightsOrigin
     interruption: Interruption
-    clock: RunClock
+    clock: Stopwatch
     history: list[dict[str, Any]] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
+    tally: EpochTotals = field(default_factory=EpochTotals)
     gradients: GradientNorms | None = None
     _beat: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
@@ -87,7 +87,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state that was saved."""
         self.learner.restore(state["learner"], self.folder.last_checkpoint)
-        self.history, self.tally = state["history"], Tally(**state["tally"])
+        self.history, self.tally = state["history"], EpochTotals(**state["tally"])
         if not self.accelerator.is_main_process:
             self.tally.loss = self.tally.correct = 0.0  # those of all processes are saved, and the main one has them
         self.clock.go_on(state["seconds"])
@@ -118,12 +118,12 @@ class Trainer:
             if stop or due:
                 tally.loss, tally.correct = sums.tolist()
                 tally.seconds = before + time.monotonic() - began
-                self._refuse_what_is_not_finite(broken, epoch)
+                self._check_finite_steps(broken, epoch)
                 self._save()
                 self._obey(stop)
         tally.loss, tally.correct = sums.tolist()
         tally.seconds = before + time.monotonic() - began
-        self._refuse_what_is_not_finite(broken, epoch)
+        self._check_finite_steps(broken, epoch)
 
     def _step(self, images: torch.Tensor, grades: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         try:
@@ -135,7 +135,7 @@ class Trainer:
                 f"try batch_size={max(self.config.devices, size // 2)}"
             ) from None
 
-    def _refuse_what_is_not_finite(self, broken: torch.Tensor, epoch: int) -> None:
+    def _check_finite_steps(self, broken: torch.Tensor, epoch: int) -> None:
         """Raise before anything of it is saved: the last good checkpoint stays.
 
         ``broken``: the first step of ``epoch`` whose loss was not finite, counted from 0; -1: none.
@@ -171,7 +171,7 @@ class Trainer:
             "images_per_second": tally.seen / tally.seconds,
         }
         self.history.append(row)
-        self.tally = Tally()
+        self.tally = EpochTotals()
         if self.gradients:
             self.gradients.close_epoch(epoch)
         if self.accelerator.is_main_process:
@@ -195,7 +195,7 @@ class Trainer:
     def keep(self, network: nn.Module, head: Head, epoch: int) -> None:
         """Write the network to test in the end, with what tells whose it is."""
         path, whose = self.folder.best_checkpoint, {"fingerprint": self.data.fingerprint, "weights": vars(self.weights)}
-        save_network(path, network, head, self.normalisation, self.config, epoch=epoch, **whose)
+        save_network(path, network, head, self.normalization, self.config, epoch=epoch, **whose)
 
     def write_tables(self) -> None:
         """Write what is recorded of each epoch."""
@@ -205,7 +205,7 @@ class Trainer:
 
     def _evaluate(self, epoch: int) -> dict[str, float | None]:
         """Return the figures of validation and testing photographs that a row of ``history.csv`` has, by its names."""
-        found = {}
+        found: dict[str, float | None] = {}
         head = self.learner.head
         self.fit_head(self.testing, epoch)
         for split, prefix in (("validation", "val"), ("test", "test")):
@@ -245,9 +245,10 @@ class Trainer:
         # After the gathering, so that all processes find the same.
         if not np.isfinite(merged[0]).all():
             raise self._diverged(f"network's outputs on {split} photographs were", epoch, self.training.plan.steps - 1)
-        return tuple(torch.from_numpy(whole).to(self.accelerator.device) for whole in merged)
+        found, true = (torch.from_numpy(whole).to(self.accelerator.device) for whole in merged)
+        return found, true
 
-    def _tally_of_all(self) -> Tally:
+    def _tally_of_all(self) -> EpochTotals:
         if self.accelerator.num_processes == 1:
             return self.tally
         own = torch.tensor([self.tally.loss, self.tally.correct], dtype=torch.float64)
@@ -275,7 +276,7 @@ class Trainer:
 
     def _obey(self, stop: bool) -> None:
         if stop:
-            self.interruption.obey()
+            self.interruption.raise_if_requested()
             raise Interrupted(signal.SIGTERM)  # another process was told
 
     def _save(self) -> None:

@@ -1,16 +1,15 @@
-"""The parts of the report that come from numbers: each takes a study and returns what a notebook cell shows."""
+"""The parts of the report that come from numbers: each takes a sweep and returns what a notebook cell shows."""
 
 from dr_lib.report.markup import style
+from dr_lib.report.sections.answer import answer, byline, findings
 from dr_lib.report.sections.calibration import calibration
-from dr_lib.report.sections.chance import corrected_differences, other_eyes, seeds
 from dr_lib.report.sections.confusion import confusion_figures
 from dr_lib.report.sections.cost import cost
 from dr_lib.report.sections.discussion import batch_sizes, class_weights, imbalance
 from dr_lib.report.sections.explanations import looked_at
-from dr_lib.report.sections.merit import figures_of_merit
+from dr_lib.report.sections.metrics_table import figures_of_merit
 from dr_lib.report.sections.mistakes import worst_mistakes
 from dr_lib.report.sections.networks import block_figures, networks, stride_figure
-from dr_lib.report.sections.opening import answer, byline, findings
 from dr_lib.report.sections.photographs import augmented_photographs, sample_photographs
 from dr_lib.report.sections.preprocessing import damaged_files, photographs_table
 from dr_lib.report.sections.referable import referable_figures
@@ -18,12 +17,41 @@ from dr_lib.report.sections.reproduce import provenance
 from dr_lib.report.sections.results import accuracy_figures, depth, highest_accuracies, pretraining
 from dr_lib.report.sections.runs import runs_table
 from dr_lib.report.sections.setup import hyperparameters
-from dr_lib.report.sections.studies import degradation_here, study_findings
+from dr_lib.report.sections.significance import corrected_differences, other_eyes, seeds
+from dr_lib.report.sections.sweeps import degradation_here, sweep_findings
 
 __all__ = [
-    "accuracy_figures", "answer", "augmented_photographs", "batch_sizes", "block_figures", "byline", "calibration",
-    "class_weights", "confusion_figures", "corrected_differences", "cost", "damaged_files", "degradation_here", "depth",
-    "figures_of_merit", "findings", "highest_accuracies", "hyperparameters", "imbalance", "looked_at", "networks",
-    "other_eyes", "photographs_table", "pretraining", "provenance", "referable_figures", "runs_table",
-    "sample_photographs", "seeds", "stride_figure", "study_findings", "style", "worst_mistakes",
+    "accuracy_figures",
+    "answer",
+    "augmented_photographs",
+    "batch_sizes",
+    "block_figures",
+    "byline",
+    "calibration",
+    "class_weights",
+    "confusion_figures",
+    "corrected_differences",
+    "cost",
+    "damaged_files",
+    "degradation_here",
+    "depth",
+    "figures_of_merit",
+    "findings",
+    "highest_accuracies",
+    "hyperparameters",
+    "imbalance",
+    "looked_at",
+    "networks",
+    "other_eyes",
+    "photographs_table",
+    "pretraining",
+    "provenance",
+    "referable_figures",
+    "runs_table",
+    "sample_photographs",
+    "seeds",
+    "stride_figure",
+    "style",
+    "sweep_findings",
+    "worst_mistakes",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The section of a study that is judged on validation photographs: its first setting against each of the others.
+"""The section of a sweep that is judged on validation photographs: its first setting against each of the others.
 
 They are compared at the last epoch. At the best one, which the same photographs would choose, each is flattered by the
 luck of its choice, and most where figures waver most from epoch to epoch: a recipe would gain by being unsteady.
@@ -8,14 +8,14 @@ from html import escape
 
 import numpy as np
 
-from dr_lib.evaluation.intervals import Difference
-from dr_lib.evaluation.seeds import against_control
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.seed_groups import against_control
 from dr_lib.plots import plot_settings
 from dr_lib.report import markup
-from dr_lib.report import study_sentences as say
-from dr_lib.report import wording as words
+from dr_lib.report import sweep_sentences as say
+from dr_lib.report import text as words
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.run import Run
+from dr_lib.report.run_results import RunResults
 from dr_lib.report.settings import Setting
 
 FIGURES = {"val_auc": "macro AUC", "val_accuracy": "accuracy", "val_kappa": "kappa"}
@@ -30,7 +30,7 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
     """
     known = [setting for setting in settings if all(_was_validated(run) for run in setting.runs)]
     if not known:
-        nothing = "No run of this study has figures of validation photographs, so there is nothing to answer with."
+        nothing = "No run of this sweep has figures of validation photographs, so there is nothing to answer with."
         return f'<div class="answer alert">{markup.paragraphs(nothing)}</div>'
     first, *others = known
     changes = {name: against_control(_values(first, name), [_values(one, name) for one in others]) for name in FIGURES}
@@ -50,7 +50,7 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
     html += markup.paragraphs(missing, note, css="note")
     panels = []
     for name in ("val_auc", "val_kappa"):
-        heading = say.capitalised(FIGURES[name])
+        heading = say.capitalized(FIGURES[name])
         values = {one.label: _values(one, name) for one in known}
         ax = plot_settings(values, {}, words=lambda value: words.signed(value, 2))
         told = "; ".join(f"{label} {np.mean(numbers):.3f}" for label, numbers in values.items())
@@ -76,12 +76,12 @@ def _table(settings: list[Setting], changes: dict[str, list[Difference | None]])
         "less theirs are, with 95% intervals for all together."
     )
     return markup.table(
-        ["Setting", *map(say.capitalised, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
+        ["Setting", *map(say.capitalized, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
     )
 
 
 def _change(change: Difference | None, one: Setting, first: Setting, name: str) -> str:
-    value = np.mean(_values(one, name)) - np.mean(_values(first, name))
+    value = float(np.mean(_values(one, name)) - np.mean(_values(first, name)))
     limits = f"{words.signed(change.low, 3)} to {words.signed(change.high, 3)}" if change else "no interval"
     return f'{"+" if value >= 5e-4 else ""}{words.signed(value, 3)}<span class="sub">{limits}</span>'
 
@@ -94,11 +94,11 @@ def links_to(setting: Setting) -> str:
     )
 
 
-def _was_validated(run: Run) -> bool:
-    return run.history is not None and run.history["val_accuracy"].notna().all()
+def _was_validated(run: RunResults) -> bool:
+    return run.history is not None and bool(run.history["val_accuracy"].notna().all())
 
 
 def _values(setting: Setting, name: str) -> list[float]:
     """Return a figure of validation photographs of each seed; those of one grade alone have no area, which is 0.5."""
-    last = (run.history[name].iloc[-1] for run in setting.runs)  # type: ignore[index]
+    last = (run.done_history[name].iloc[-1] for run in setting.runs)
     return [0.5 if np.isnan(value) else float(value) for value in last]

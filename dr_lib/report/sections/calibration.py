@@ -6,29 +6,29 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib.evaluation.calibration import BINS
-from dr_lib.plots import network_colours, plot_reliability
+from dr_lib.plots import network_colors, plot_reliability
 from dr_lib.report import markup
-from dr_lib.report import merit_sentences as say
-from dr_lib.report import wording as words
-from dr_lib.report.configuration import Configuration, by_kappa
+from dr_lib.report import metrics_sentences as say
+from dr_lib.report import text as words
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.run import Run
-from dr_lib.report.sections.merit import name_cell
-from dr_lib.report.study import FOREMOST, Study
+from dr_lib.report.experiment_results import TOP, ExperimentResults
+from dr_lib.report.run_group import RunGroup, by_kappa
+from dr_lib.report.run_results import RunResults
+from dr_lib.report.sections.metrics_table import name_cell
 
 
-def calibration(study: Study) -> HTML:
+def calibration(experiment: ExperimentResults) -> HTML:
     """Return reliability diagrams of the best of each network, and confidence and calibration error of all."""
-    known = [one for one in study.configurations if all(run.test.get("calibration") for run in one.runs)]
+    known = [one for one in experiment.configurations if all(run.test.get("calibration") for run in one.runs)]
     if not known:
         return markup.shown(markup.paragraphs("No finished run tells how sure it was.", css="note"))
-    colours = network_colours(study.models)
+    colors = network_colors(experiment.models)
     best = {one.model: one for one in sorted(known, key=by_kappa)}
-    shown = [best[model] for model in study.models if model in best]
+    shown = [best[model] for model in experiment.models if model in best]
     panels = [
         (
-            _heading(one, study.majority),
-            _diagram(one.first, colours[one.model]),
+            _heading(one, experiment.majority),
+            _diagram(one.first, colors[one.model]),
         )
         for one in shown
     ]  # fmt: skip
@@ -39,32 +39,32 @@ def calibration(study: Study) -> HTML:
         "its probabilities at the temperature that fits the validation photographs best, which changes no answer."
     )
     figure = markup.figure(panels, "Reliability of the best of each network by kappa.", caption)
-    return markup.shown(figure + _table(study, known))
+    return markup.shown(figure + _table(experiment, known))
 
 
-def _heading(one: Configuration, majority: float | None) -> str:
+def _heading(one: RunGroup, majority: float | None) -> str:
     seed = f", seed {one.first.seed}" * one.several
     reference = f", majority {words.percent(majority)}" if majority is not None else ""
     return f"{one.label}{seed}\naccuracy {words.percent(one.first.test['accuracy'])}{reference}"
 
 
-def _diagram(run: Run, colour: str) -> str:
+def _diagram(run: RunResults, color: str) -> str:
     before, after = run.test["calibration"], (run.metrics or {}).get("temperature_scaling")
     said = [say.trust(run.label, mean_confidence(run), run.test["accuracy"], before["ece"])]
     if after:
         said.append(say.cooled(run.label, after["temperature"], before["ece"], after["ece"]))
-    return inline_svg(plot_reliability(before, after, colour=colour), "Reliability diagram. " + " ".join(said))
+    return inline_svg(plot_reliability(before, after, color=color), "Reliability diagram. " + " ".join(said))
 
 
-def _table(study: Study, known: list[Configuration]) -> str:
+def _table(experiment: ExperimentResults, known: list[RunGroup]) -> str:
     rows = []
-    for one in known[:FOREMOST]:
+    for one in known[:TOP]:
         confidence, accuracy = one.mean(mean_confidence), one.accuracy
-        scaled = [run.metrics["temperature_scaling"] for run in one.runs if run.metrics.get("temperature_scaling")]  # type: ignore
+        scaled = [found for run in one.runs if (found := run.done_metrics.get("temperature_scaling"))]
         mean = lambda key, found=scaled: float(np.mean([entry[key] for entry in found]))  # noqa: E731
         rows.append(
             [
-                name_cell(one, study),
+                name_cell(one, experiment),
                 words.percent(confidence),
                 f'{words.percent(accuracy)}<span class="sub">{escape(say.sureness(confidence, accuracy))}</span>',
                 f"{100 * one.mean(lambda run: run.test['calibration']['ece']):.1f}",
@@ -73,7 +73,7 @@ def _table(study: Study, known: list[Configuration]) -> str:
                 else "–",
             ]
         )
-    head = ["Run", "Mean confidence", "Accuracy", "Calibration error, points", "After temperature scaling"]
+    head = ["RunResults", "Mean confidence", "Accuracy", "Calibration error, points", "After temperature scaling"]
     caption = (
         "How sure each network is of its answers and how often it is right"
         + (", means over seeds" if any(one.several for one in known) else "")
@@ -82,7 +82,7 @@ def _table(study: Study, known: list[Configuration]) -> str:
     return markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
 
 
-def mean_confidence(run: Run) -> float:
+def mean_confidence(run: RunResults) -> float:
     """Return the mean probability that a run gives its own answers, 0..1."""
     bins = [row for row in run.test["calibration"]["bins"] if row["photographs"]]
     return sum(row["photographs"] * row["confidence"] for row in bins) / sum(row["photographs"] for row in bins)

@@ -5,15 +5,15 @@ from typing import Literal
 from IPython.display import HTML
 
 from dr_lib import GRADES
-from dr_lib.evaluation import metrics
+from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.plots import plot_confusion
 from dr_lib.report import markup
 from dr_lib.report import sentences as say
-from dr_lib.report import wording as words
-from dr_lib.report.configuration import Configuration
+from dr_lib.report import text as words
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.sections.merit import figures_by_grade
-from dr_lib.report.study import Study
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_group import RunGroup
+from dr_lib.report.sections.metrics_table import figures_by_grade
 
 Normalize = Literal["true", "pred", "all"] | None
 
@@ -28,25 +28,25 @@ _SHARES = {
 }
 
 
-def confusion_figures(study: Study, normalize: Normalize = "true") -> HTML:
+def confusion_figures(experiment: ExperimentResults, normalize: Normalize = "true") -> HTML:
     """Return confusion matrices, and figures by grade of every run.
 
     The matrices are those of the lab's configurations without class weights, or with where none is without.
     ``normalize``: what shares are of, as in scikit-learn's ``ConfusionMatrixDisplay``; ``None``: counts alone.
     """
-    shown = [one for one in study.main if not one.weighted] or list(study.main)
+    shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     if not shown:
         return markup.shown(markup.paragraphs("No run has finished, so there are no matrices."))
-    panels = [confusion_panel(one, study.majority, normalize=normalize) for one in shown]
+    panels = [confusion_panel(one, experiment.majority, normalize=normalize) for one in shown]
     title = f"Confusion matrices {'with' if shown[0].weighted else 'without'} class weights."
     caption = f"{matrix_caption(shown, normalize)} A network that always gives the same answer fills one column."
     figure = markup.figure(panels, title, caption)
     said = markup.bullets(say.confusion(one.label, one.confusion_matrix.tolist()) for one in shown)
-    return markup.shown(figure + said + figures_by_grade(study))
+    return markup.shown(figure + said + figures_by_grade(experiment))
 
 
 def confusion_panel(
-    one: Configuration, majority: float | None, heading: str = "", *, normalize: Normalize = "true"
+    one: RunGroup, majority: float | None, heading: str = "", *, normalize: Normalize = "true"
 ) -> tuple[str, str]:
     """Return heading and drawing of a configuration's confusion matrix on the testing photographs, over all seeds."""
     matrix = one.confusion_matrix
@@ -62,7 +62,7 @@ def confusion_panel(
     return f"{heading or one.label}\n{accuracy}", inline_svg(plot_confusion(matrix, normalize=normalize), label)
 
 
-def matrix_caption(shown: list[Configuration], normalize: Normalize) -> str:
+def matrix_caption(shown: list[RunGroup], normalize: Normalize) -> str:
     """Return what the cells of the matrices are."""
     most = max(len(one.runs) for one in shown)
     together = f", of {most} seeds together" * (most > 1)

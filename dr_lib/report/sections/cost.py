@@ -3,20 +3,20 @@
 import numpy as np
 from IPython.display import HTML
 
-from dr_lib.plots import network_colours, plot_cost
+from dr_lib.plots import network_colors, plot_cost
 from dr_lib.report import markup
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.run import Run
-from dr_lib.report.study import FOREMOST, Study
+from dr_lib.report.experiment_results import TOP, ExperimentResults
+from dr_lib.report.run_results import RunResults
 
 
-def cost(study: Study) -> HTML:
+def cost(experiment: ExperimentResults) -> HTML:
     """Return the time of each configuration's runs and how fast they trained."""
-    shown = [one for one in study.configurations if all(map(minutes, one.runs))][:FOREMOST]
+    shown = [one for one in experiment.configurations if all(map(minutes, one.runs))][:TOP]
     if not shown:
         return markup.shown(markup.paragraphs("No finished run has recorded its time.", css="note"))
-    colours = network_colours(study.models)
-    of = {one.label: colours[one.model] for one in shown}
+    colors = network_colors(experiment.models)
+    of = {one.label: colors[one.model] for one in shown}
     panels = []
     for heading, figure, name, in_words in (
         ("Time of a run", minutes, "minutes", lambda value: f"{value:.0f}" if value >= 10 else f"{value:.1f}"),
@@ -24,9 +24,9 @@ def cost(study: Study) -> HTML:
     ):
         values = {one.label: one.figures(figure) for one in shown}
         told = "; ".join(f"{label} {in_words(np.mean(numbers))}" for label, numbers in values.items())
-        drawing = plot_cost(values, words=in_words, name=name, colours=of)
+        drawing = plot_cost(values, words=in_words, name=name, colors=of)
         panels.append((heading, inline_svg(drawing, f"{heading}, {name}: {told}")))
-    rest = len(study.configurations) - len(shown)
+    rest = len(experiment.configurations) - len(shown)
     seeds = " A dot is a seed, the bar their mean." * any(one.several for one in shown)
     caption = (
         "Time from start to end, testing after each epoch included; speed is the median of the epochs that train all "
@@ -36,12 +36,12 @@ def cost(study: Study) -> HTML:
     return markup.shown(markup.figure(panels, "What the runs took.", caption, css="tall"))
 
 
-def minutes(run: Run) -> float:
+def minutes(run: RunResults) -> float:
     """Return how long a run took, minutes; 0 where it is not recorded."""
     return (run.status.get("seconds") or 0) / 60
 
 
-def speed(run: Run) -> float:
+def speed(run: RunResults) -> float:
     """Return training photographs a second: median of the epochs of fine-tuning, or of all where there are none."""
     assert run.history is not None
     tuned = run.history.loc[run.history["phase"] == "fine-tuning", "images_per_second"]

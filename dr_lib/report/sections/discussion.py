@@ -7,26 +7,26 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES
-from dr_lib.data.balance import class_weights as weights_of
-from dr_lib.evaluation import metrics
-from dr_lib.plots import network_colours, plot_grade_shares, plot_recall_change
+from dr_lib.data.class_weights import class_weights as weights_of
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.plots import network_colors, plot_grade_shares, plot_recall_change
 from dr_lib.report import data_sentences, markup
 from dr_lib.report import sentences as say
-from dr_lib.report import wording as words
+from dr_lib.report import text as words
 from dr_lib.report.comparisons import compare
-from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.run import Run
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_group import RunGroup
+from dr_lib.report.run_results import RunResults
 from dr_lib.report.sections.confusion import Normalize, confusion_panel, matrix_caption
-from dr_lib.report.study import Study
 
 
-def imbalance(study: Study) -> HTML:
+def imbalance(experiment: ExperimentResults) -> HTML:
     """Return label counts and shares of the training photographs with their class weights, as in the lab's table."""
-    train = study.splits.get("train")
+    train = experiment.splits.get("train")
     if not train:
         return markup.shown(markup.paragraphs("Nothing is recorded about the grades of the training photographs."))
-    weights = _loss_weights(study)
+    weights = _loss_weights(experiment)
     rows = [
         [f"Label {grade}: {GRADE_NAMES[grade]}", f"{n:,}", words.percent(share, 2), weights[grade]]
         for grade, (n, share) in enumerate(zip(train["counts"], train["shares"], strict=True))
@@ -34,9 +34,9 @@ def imbalance(study: Study) -> HTML:
     head = ["Grade", "Training photographs", "Share", "Class weight"]
     table = markup.table(head, rows, "The training photographs by grade.", numeric=(1, 2, 3), css="cards")
     shares = {
-        name: study.splits[split]["shares"]
+        name: experiment.splits[split]["shares"]
         for split, name in (("train", "training"), ("test", "testing"))
-        if split in study.splits
+        if split in experiment.splits
     }
     spoken = "; ".join(
         f"grade {grade}: " + ", ".join(f"{name} {words.percent(values[grade])}" for name, values in shares.items())
@@ -49,22 +49,24 @@ def imbalance(study: Study) -> HTML:
     return markup.shown(table + markup.paragraphs(data_sentences.imbalance(train["counts"]), css="says") + figure)
 
 
-def class_weights(study: Study, normalize: Normalize = "true") -> HTML:
+def class_weights(experiment: ExperimentResults, normalize: Normalize = "true") -> HTML:
     """Return, for each pair that differs in class weights alone, both matrices side by side and what changed.
 
     ``normalize`` as for :func:`dr_lib.report.sections.confusion.confusion_figures`.
     """
-    colours = network_colours(study.models)
+    colors = network_colors(experiment.models)
     html = ""
-    for before, after in sorted(study.pairs["weighted"], key=lambda pair: (not pair[0].pretrained, -pair[0].accuracy)):
-        html += _weights_figure(before, after, colours[before.model], study.majority, normalize)
+    for before, after in sorted(
+        experiment.pairs["weighted"], key=lambda pair: (not pair[0].pretrained, -pair[0].accuracy)
+    ):
+        html += _weights_figure(before, after, colors[before.model], experiment.majority, normalize)
     return markup.shown(html or markup.paragraphs("No two finished runs differ in class weights alone."))
 
 
-def batch_sizes(study: Study) -> HTML:
+def batch_sizes(experiment: ExperimentResults) -> HTML:
     """Return which batch sizes and learning rates were used, how fast the runs went and how much their curves shake."""
-    groups: dict[tuple, list[Run]] = defaultdict(list)
-    for run in sorted(study.done, key=lambda run: study.models.index(run.model)):
+    groups: dict[tuple, list[RunResults]] = defaultdict(list)
+    for run in sorted(experiment.done, key=lambda run: experiment.models.index(run.model)):
         groups[run.network, run.parameters["batch_size"], run.parameters["learning_rate"]].append(run)
     rows = []
     for (network, batch_size, rate), runs in groups.items():
@@ -91,33 +93,32 @@ def batch_sizes(study: Study) -> HTML:
     return markup.shown(markup.table(head, rows, caption, numeric=range(1, 6), css="cards"))
 
 
-def _weights_figure(
-    before: Configuration, after: Configuration, colour: str, majority: float | None, normalize: Normalize
-) -> str:
+def _weights_figure(before: RunGroup, after: RunGroup, color: str, majority: float | None, normalize: Normalize) -> str:
     change = compare(before, after)
     name = f"{before.network} {before.weights}"
     panels = [
         confusion_panel(before, majority, "Without class weights", normalize=normalize),
         confusion_panel(after, majority, "With class weights", normalize=normalize),
     ]
-    recalls = [
+    start_recall, end_recall = (
         [None if share != share else float(share) for share in metrics.recall(one.confusion_matrix)]
         for one in (before, after)
-    ]
+    )
     spoken = "; ".join(
         f"grade {grade} {words.percent(start, 0)} to {words.percent(end, 0)}"
-        for grade, (start, end) in enumerate(zip(*recalls, strict=True))
+        for grade, (start, end) in enumerate(zip(start_recall, end_recall, strict=True))
         if start is not None and end is not None
     )
     panels.append(
         (
             "Recall without (ring) and with (dot)",
             inline_svg(
-                plot_recall_change(*recalls, colour=colour), f"Recall of {name} without and with weights: {spoken}"
+                plot_recall_change(start_recall, end_recall, color=color),
+                f"Recall of {name} without and with weights: {spoken}",
             ),
         )
     )
-    panels.append(("In words", markup.paragraphs(say.recall_changes(*recalls, change.recall))))
+    panels.append(("In words", markup.paragraphs(say.recall_changes(start_recall, end_recall, change.recall))))
     caption = matrix_caption([before, after], normalize)
     figure = markup.figure(panels, f"{name}, without and with class weights.", caption)
     said = say.effect(
@@ -128,13 +129,14 @@ def _weights_figure(
     return f'<h3>{escape(name)}</h3><p class="says"><b>{escape(verdict)}</b> {escape(said)}</p>{figure}'
 
 
-def _loss_weights(study: Study) -> list[str]:
+def _loss_weights(experiment: ExperimentResults) -> list[str]:
     """Return the class weights that the weighted runs used, or what n_0/n_c would be."""
     used = next(
-        (run.config["class_weights"] for run in study.runs if run.weighted and run.config.get("class_weights")), None
+        (run.config["class_weights"] for run in experiment.runs if run.weighted and run.config.get("class_weights")),
+        None,
     )
     if used is None:
-        counts = np.asarray(study.splits["train"]["counts"])
+        counts = np.asarray(experiment.splits["train"]["counts"])
         if (counts == 0).any():
             return ["–"] * len(counts)
         used = weights_of("majority_ratio", counts)

@@ -13,19 +13,19 @@ from IPython.display import HTML
 from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.errors import InputError
 from dr_lib.report import markup
-from dr_lib.report import wording as words
-from dr_lib.report.cases import best_run, sureness, surest
-from dr_lib.report.pictures import StudyPhotographs, find_pictures, not_here
-from dr_lib.report.study import Run, Study
-from dr_lib.runs import Experiment
-from dr_lib.terminal import printable
+from dr_lib.report import text as words
+from dr_lib.report.examples import best_run, sureness, surest
+from dr_lib.report.experiment_results import ExperimentResults, RunResults
+from dr_lib.report.pictures import ExperimentPhotographs, find_pictures, not_here
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.system.terminal import printable
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a report without networks does without
-    from dr_lib.evaluation.explanations import Explanation
+    from dr_lib.evaluation.grad_cam import Explanation
 
 INTRODUCTION = (
     "Grad-CAM asks which places of a network's map of features raised the answer that it gave, and paints them over "
-    "the photograph: yellow where most speaks for the answer, then green and blue, no colour where nothing does. Each "
+    "the photograph: yellow where most speaks for the answer, then green and blue, no color where nothing does. Each "
     "picture has a scale of its own, so two of them do not compare in strength."
 )
 LIMITS = (
@@ -37,20 +37,20 @@ NO_HEAT = "no place speaks for it more than against it"
 LINES, COLUMNS = ("upper ", "", "lower "), ("left", "middle", "right")
 
 
-def looked_at(study: Study) -> HTML:
+def looked_at(experiment: ExperimentResults) -> HTML:
     """Return Grad-CAM of the surest right and the surest wrong answer of each grade, for the best run of each network.
 
     Where the photographs or a network are not on this machine a sentence says so.
     """
-    runs = [run for model in study.models if (run := best_run(study, model))]
+    runs = [run for model in experiment.models if (run := best_run(experiment, model))]
     if not runs:
         return markup.shown(markup.paragraphs("No run has finished, so no network can be looked into.", css="note"))
-    found = find_pictures(study)
-    if not isinstance(found, str) and not all(found.include(run.predictions) for run in runs):
-        found = not_here(study)
+    found = find_pictures(experiment)
+    if not isinstance(found, str) and not all(found.include(run.done_predictions) for run in runs):
+        found = not_here(experiment)
     if isinstance(found, str):
         return markup.shown(markup.paragraphs(found, css="note"))
-    explained = _explained(study, runs, found)
+    explained = _explained(experiment, runs, found)
     figures = "".join(_looked_at(run, explained[run.name]) for run in runs)
     any_shown = any(isinstance(one, dict) and one for one in explained.values())
     before, after = (markup.paragraphs(text) for text in (INTRODUCTION, LIMITS))
@@ -58,7 +58,7 @@ def looked_at(study: Study) -> HTML:
 
 
 def where_hottest(heat: np.ndarray) -> str:
-    """Return in which ninth of the square, float (S, S), the heat has its centre of gravity: ``upper left``.
+    """Return in which ninth of the square, float (S, S), the heat has its center of gravity: ``upper left``.
 
     Of the heat above half of its maximum; an empty string where there is none.
     """
@@ -68,27 +68,31 @@ def where_hottest(heat: np.ndarray) -> str:
     at = (np.arange(len(heat)) + 0.5) / len(heat)
     down, across = ((hot.sum(axis=axis) * at).sum() / hot.sum() for axis in (1, 0))
     line, column = (min(int(3 * place), 2) for place in (down, across))
-    return "centre" if line == column == 1 else f"{LINES[line]}{COLUMNS[column]}"
+    return "center" if line == column == 1 else f"{LINES[line]}{COLUMNS[column]}"
 
 
 Case = tuple[int, bool]
 """A grade, and whether it is about a right answer."""
 
 
-def _cases(run: Run) -> dict[Case, pd.Series | None]:
-    return {(grade, right): surest(run.predictions, grade, right=right) for grade in GRADES for right in (True, False)}
+def _cases(run: RunResults) -> dict[Case, pd.Series | None]:
+    table = run.done_predictions
+    return {(grade, right): surest(table, grade, right=right) for grade in GRADES for right in (True, False)}
 
 
-def _explained(study: Study, runs: list[Run], found: StudyPhotographs) -> dict[str, dict[Case, Explanation] | str]:
+def _explained(
+    experiment: ExperimentResults, runs: list[RunResults], found: ExperimentPhotographs
+) -> dict[str, dict[Case, Explanation] | str]:
     """Return the explanations of each run's cases, or why there are none; each photograph is decoded once for all."""
-    from dr_lib.evaluation.explanations import explain
-    from dr_lib.training.checkpoint import load_trained
+    from dr_lib.evaluation.grad_cam import explain
+    from dr_lib.models.trained import load_trained
 
     explained: dict[str, dict[Case, Explanation] | str] = {run.name: {} for run in runs}
-    networks, wanted = {}, defaultdict(list)
+    networks = {}
+    wanted: dict[str, list[tuple[str, Case, int]]] = defaultdict(list)
     for run in runs:
         try:
-            networks[run.name] = load_trained(Experiment(study.path).run(run.name).best_checkpoint)
+            networks[run.name] = load_trained(ExperimentFolder(experiment.path).run(run.name).best_checkpoint)
         except InputError:  # not there, or of another version of dr-lab
             explained[run.name] = "its network is not on this machine, or cannot be read"
             continue
@@ -98,14 +102,16 @@ def _explained(study: Study, runs: list[Run], found: StudyPhotographs) -> dict[s
     for image, pixels in found.opened(sorted(wanted)):
         for name, case, answer in wanted[image]:
             try:
-                explained[name][case] = explain(networks[name], pixels, answer)
+                of_run = explained[name]
+                assert isinstance(of_run, dict)  # a run that has failed wants nothing more
+                of_run[case] = explain(networks[name], pixels, answer)
             except InputError as error:
                 explained[name] = str(error)
                 wanted = {one: [want for want in wants if want[0] != name] for one, wants in wanted.items()}
     return explained
 
 
-def _looked_at(run: Run, explained: dict[Case, Explanation] | str) -> str:
+def _looked_at(run: RunResults, explained: dict[Case, Explanation] | str) -> str:
     title = f"{run.label}: what it looks at"
     if isinstance(explained, str):
         return markup.paragraphs(f"{title}, cannot be shown: {explained}.", css="note")
@@ -121,7 +127,7 @@ def _looked_at(run: Run, explained: dict[Case, Explanation] | str) -> str:
     return markup.figure([(heading, table)], "Grad-CAM of testing photographs of each grade.", of_what)
 
 
-def _pair(run: Run, case: Case, row: pd.Series | None, explanation: Explanation | None) -> str:
+def _pair(run: RunResults, case: Case, row: pd.Series | None, explanation: Explanation | None) -> str:
     """Return a photograph beside its heat with its name and the answer below, or why there is none."""
     if row is None:
         return _why_none(run, *case)
@@ -130,7 +136,7 @@ def _pair(run: Run, case: Case, row: pd.Series | None, explanation: Explanation 
     below = f'{escape(printable(row["image"]))}<span class="sub">{escape(said)}</span>'
     if explanation is None:
         return f'<div class="pair">{below}<span class="sub">its file cannot be opened</span></div>'
-    from dr_lib.evaluation.explanations import overlay
+    from dr_lib.evaluation.grad_cam import overlay
 
     grade, image = int(row["grade"]), printable(row["image"])
     where = where_hottest(explanation.heat)
@@ -144,8 +150,8 @@ def _pair(run: Run, case: Case, row: pd.Series | None, explanation: Explanation 
     return f'<div class="pair"><div>{pictures}</div>{below}</div>'
 
 
-def _why_none(run: Run, grade: int, right: bool) -> str:
-    count = int((run.predictions["grade"] == grade).sum())
+def _why_none(run: RunResults, grade: int, right: bool) -> str:
+    count = int((run.done_predictions["grade"] == grade).sum())
     if not count:
         return "no testing photograph of this grade"
     what = "the one testing photograph" if count == 1 else f"all {count:,} testing photographs"

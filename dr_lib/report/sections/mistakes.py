@@ -1,7 +1,8 @@
 """Where the best network goes wrong: referable disease that it misses, its false alarms, and the worst of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
+from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
@@ -10,29 +11,29 @@ from PIL import Image
 from dr_lib import REFERABLE_GRADE
 from dr_lib.data.labels import patient_known
 from dr_lib.report import markup
-from dr_lib.report import wording as words
-from dr_lib.report.audit_pictures import SIDE, beside, shot
-from dr_lib.report.cases import best_run, false_alarms, missed, same_answer, sureness, worst_first
-from dr_lib.report.pictures import StudyPhotographs, find_pictures, not_here
-from dr_lib.report.study import Study
+from dr_lib.report import text as words
+from dr_lib.report.audit_thumbnails import SIDE, beside, thumbnail_html
+from dr_lib.report.examples import best_run, false_alarms, missed, same_answer, sureness, worst_first
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.pictures import ExperimentPhotographs, find_pictures, not_here
 
 SHOWN = 10
 """Mistakes of each kind that are shown, at about 12 kB each."""
 
 
-def worst_mistakes(study: Study) -> HTML:
+def worst_mistakes(experiment: ExperimentResults) -> HTML:
     """Return the best run's missed referable disease and its false alarms: how many, and the worst of them.
 
     Of each photograph it says how many of the finished runs answer the same. Photographs that are out of reach are
     named without a picture.
     """
-    run = best_run(study)
+    run = best_run(experiment)
     if run is None:
         return markup.shown(markup.paragraphs("No run has finished, so there are no mistakes to show.", css="note"))
-    predictions = run.predictions
-    found = find_pictures(study)
+    predictions = run.done_predictions
+    found = find_pictures(experiment)
     if not isinstance(found, str) and not found.include(predictions):
-        found = not_here(study)
+        found = not_here(experiment)
     referable = predictions["grade"] >= REFERABLE_GRADE
     kinds = [
         ("Missed disease", _missed_words, missed, predictions[referable]),
@@ -44,14 +45,14 @@ def worst_mistakes(study: Study) -> HTML:
     )
     for title, in_words, kind, group in kinds:
         wrong = kind(group)
-        html += markup.paragraphs(in_words(wrong, group) + _over_runs(study, kind), css="says")
-        html += _gallery(study, title, worst_first(wrong), found)
-    wrong = int((predictions["predicted"] != predictions["grade"]).sum())
-    rest = wrong - sum(len(kind(group)) for _, _, kind, group in kinds)
+        html += markup.paragraphs(in_words(wrong, group) + _over_runs(experiment, kind), css="says")
+        html += _gallery(experiment, title, worst_first(wrong), found)
+    all_wrong = int((predictions["predicted"] != predictions["grade"]).sum())
+    rest = all_wrong - sum(len(kind(group)) for _, _, kind, group in kinds)
     if rest:
         html += markup.paragraphs(
-            f"The other {words.counted(rest, 'wrong answer')} of {wrong:,} {'is' if rest == 1 else 'are'} on the right "
-            "side of the line between 1 and 2, such as a 3 that is called 2."
+            f"The other {words.counted(rest, 'wrong answer')} of {all_wrong:,} {'is' if rest == 1 else 'are'} on the "
+            "right side of the line between 1 and 2, such as a 3 that is called 2."
         )
     if isinstance(found, str):
         html += markup.paragraphs(found, css="note")
@@ -78,12 +79,12 @@ def _told(wrong: pd.DataFrame, group: pd.DataFrame, which: str) -> str:
     return f"{len(wrong):,} of {words.counted(len(group), 'testing photograph')} {which}{share}{patients} {verb}"
 
 
-def _over_runs(study: Study, kind: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
+def _over_runs(experiment: ExperimentResults, kind: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
     """Return between which shares the finished runs are; nothing for one run."""
     shares = []
-    for run in study.done:
-        referable = run.predictions["grade"] >= REFERABLE_GRADE
-        group = run.predictions[referable if kind is missed else ~referable]
+    for run in experiment.done:
+        referable = run.done_predictions["grade"] >= REFERABLE_GRADE
+        group = run.done_predictions[referable if kind is missed else ~referable]
         if len(group):
             shares.append(len(kind(group)) / len(group))
     if len(shares) < 2:
@@ -91,21 +92,22 @@ def _over_runs(study: Study, kind: Callable[[pd.DataFrame], pd.DataFrame]) -> st
     return f" Over the {len(shares)} finished runs: {words.percent(min(shares))} to {words.percent(max(shares))}."
 
 
-def _gallery(study: Study, title: str, wrong: pd.DataFrame, found: StudyPhotographs | str) -> str:
+def _gallery(experiment: ExperimentResults, title: str, wrong: pd.DataFrame, found: ExperimentPhotographs | str) -> str:
     """Return the worst ``wrong`` with their pictures, names, grades, and in how many runs it is the same."""
     rows = wrong.head(SHOWN)
     opened = {} if isinstance(found, str) else dict(found.opened(rows["image"], at_least=2 * SIDE))
     pictures = {image: Image.fromarray(pixels) for image, pixels in opened.items()}
     shots = []
-    for row in rows.itertuples():
-        same, asked = same_answer(study.done, row.image, row.predicted)
+    worst: Iterable[Any] = rows.itertuples()
+    for row in worst:
+        same, asked = same_answer(experiment.done, row.image, row.predicted)
         lines = [f"grade {row.grade}, called {row.predicted}", f"{sureness(row.certainty)} sure"]
         lines += [f"by {same} of {asked} runs"] if asked > 1 else []
-        shots.append(shot(row.image, lines, pictures.get(row.image), ", ".join(lines)))
+        shots.append(thumbnail_html(row.image, lines, pictures.get(row.image), ", ".join(lines)))
     if not shots:
         return ""
     more = f", the worst {len(rows)} of {len(wrong):,}" if len(wrong) > len(rows) else ""
     caption = "Whole photographs, the farthest from the truth first, then those that the run is surest of."
-    if len(study.done) > 1:
+    if len(experiment.done) > 1:
         caption += " Below each, by how many of the finished runs it is called the same."
     return f"<figure>{beside(shots)}<figcaption><b>{escape(title)}{more}.</b> {caption}</figcaption></figure>"

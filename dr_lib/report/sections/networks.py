@@ -6,12 +6,12 @@ from typing import Any
 
 from IPython.display import HTML
 
-from dr_lib import model_facts as facts
+from dr_lib.models import facts
 from dr_lib.report import markup
-from dr_lib.report import wording as words
+from dr_lib.report import text as words
 from dr_lib.report.drawing import block_svg
-from dr_lib.report.run import Run, network_name
-from dr_lib.report.study import Study
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_results import RunResults, network_name
 
 
 def block_figures() -> HTML:
@@ -27,7 +27,7 @@ def block_figures() -> HTML:
     )
     panels = [("Basic block (ResNet18)", basic), ("Bottleneck block (ResNet50), 256 channels in", bottleneck)]
     caption = (
-        "Every convolution is followed by batch normalisation. The blue line is the shortcut: it carries x unchanged."
+        "Every convolution is followed by batch normalization. The blue line is the shortcut: it carries x unchanged."
     )
     return markup.shown(markup.figure(panels, "Two residual blocks.", caption))
 
@@ -56,10 +56,10 @@ def stride_figure() -> HTML:
     return markup.shown(markup.figure(panels, "Where a downsampling bottleneck halves the image.", caption))
 
 
-def networks(study: Study) -> HTML:
+def networks(experiment: ExperimentResults) -> HTML:
     """Return one row a network: blocks, version, parameters, arithmetic, initial weights and their fame on ImageNet."""
-    found: dict[str, list[Run]] = defaultdict(list)
-    for run in study.runs:
+    found: dict[str, list[RunResults]] = defaultdict(list)
+    for run in experiment.runs:
         if run.parameters:
             found[run.model].append(run)
     if not found:
@@ -75,7 +75,7 @@ def networks(study: Study) -> HTML:
     # Generated weights have notes of their own, with how well they count lesions.
     described = {
         run.weights: run.config["weights"].get("description", "")
-        for run in study.runs
+        for run in experiment.runs
         if run.pretrained and run.config.get("weights", {}).get("kind") in ("ImageNet", "file")
     }
     notes = [
@@ -83,12 +83,12 @@ def networks(study: Study) -> HTML:
         for weights, text in described.items()
         if text
     ]
-    notes += [_pretraining_note(network_name(model), done) for model, done in study.pretrainings.items()]
+    notes += [_pretraining_note(network_name(model), done) for model, done in experiment.pretrainings.items()]
     items = "".join(f"<li>{note}</li>" for note in notes)
     return markup.shown(table + (f"<ul>{items}</ul>" if items else ""))
 
 
-def _network(model: str, runs: list[Run]) -> list[str]:
+def _network(model: str, runs: list[RunResults]) -> list[str]:
     """Return the row of a network; where its runs differ in a fact, all of them."""
     networks = [run.config["network"] for run in runs if run.config.get("network")]
     versions = list(dict.fromkeys(network["version"] for network in networks)) or ["not recorded"]

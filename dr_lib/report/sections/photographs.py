@@ -7,13 +7,13 @@ from IPython.display import HTML
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.report import markup
-from dr_lib.report import wording as words
+from dr_lib.report import text as words
+from dr_lib.report.experiment_results import ExperimentResults, RunResults
+from dr_lib.report.image_rows import grade_strips, step_strips
 from dr_lib.report.pictures import find_pictures
-from dr_lib.report.strips import grade_strips, step_strips
-from dr_lib.report.study import Run, Study
 
 SAMPLE_PARAMETERS = (
-    "resize", "image_size", "preprocessing", "augmentations", "mixup_alpha", "test_time_augmentation", "normalisation"
+    "resize", "image_size", "preprocessing", "augmentations", "mixup_alpha", "test_time_augmentation", "normalization"
 )  # fmt: skip
 """The parameters that decide what the network sees of a photograph."""
 CAPTION = (
@@ -26,9 +26,9 @@ MOST_NAMED = 8
 """Runs that are named above a setting."""
 
 
-def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
+def sample_photographs(experiment: ExperimentResults, per_grade: int = 5) -> HTML:
     """Return a row of training photographs for each grade, or a sentence where they are out of reach."""
-    found = find_pictures(study)
+    found = find_pictures(experiment)
     if isinstance(found, str):
         return markup.shown(markup.paragraphs(found, css="note"))
     train = found.intact("train")
@@ -39,29 +39,29 @@ def sample_photographs(study: Study, per_grade: int = 5) -> HTML:
     )
 
 
-def augmented_photographs(study: Study, draws: int = 5) -> HTML:
+def augmented_photographs(experiment: ExperimentResults, draws: int = 5) -> HTML:
     """Return what the runs do to one training photograph, step by step: a figure for each setting among them."""
-    found = find_pictures(study)
+    found = find_pictures(experiment)
     if isinstance(found, str):
         return markup.shown("")  # the samples above say why
-    settings = _settings(study)
+    settings = _settings(experiment)
     highest_first = found.intact("train").sort_values("grade", kind="stable", ascending=False)  # it shows more
     image, original = next(found.opened(highest_first["image"]), ("", None))
     if original is None:
         return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
-    grade = int(highest_first.set_index("image").loc[image, "grade"])
+    grade = int(highest_first.set_index("image")["grade"].loc[image])
     html = _what_differs(settings)
     for runs, config in settings[:MOST_SETTINGS]:
         heading = f"Run{'s' * (len(runs) > 1)} {_named(runs)}" if len(settings) > 1 else ""
-        strips = step_strips(image, original, config, runs[0].config.get("normalisation", ""), draws)
+        strips = step_strips(image, original, config, runs[0].config.get("normalization", ""), draws)
         html += markup.figure([(heading, strips)], f"One photograph, prepared: {image}, grade {grade}.", CAPTION)
     return markup.shown(html)
 
 
-def _settings(study: Study) -> list[tuple[list[Run], RunConfig]]:
+def _settings(experiment: ExperimentResults) -> list[tuple[list[RunResults], RunConfig]]:
     """Return the distinct settings of what a sample is, most used first, each with the runs that have it."""
-    groups: dict[str, tuple[list[Run], RunConfig]] = {}
-    for run in study.runs:
+    groups: dict[str, tuple[list[RunResults], RunConfig]] = {}
+    for run in experiment.runs:
         try:
             config = RunConfig.from_mapping(run.parameters)
         except InputError:  # written by a version with other parameters
@@ -72,7 +72,7 @@ def _settings(study: Study) -> list[tuple[list[Run], RunConfig]]:
     return sorted(groups.values(), key=lambda group: -len(group[0]))
 
 
-def _what_differs(settings: list[tuple[list[Run], RunConfig]]) -> str:
+def _what_differs(settings: list[tuple[list[RunResults], RunConfig]]) -> str:
     """Return by which parameters the settings differ, in a sentence; nothing for one setting."""
     if len(settings) < 2:
         return ""
@@ -84,7 +84,7 @@ def _what_differs(settings: list[tuple[list[Run], RunConfig]]) -> str:
     return markup.paragraphs(text)
 
 
-def _named(runs: list[Run]) -> str:
+def _named(runs: list[RunResults]) -> str:
     names = [run.name for run in runs[:MOST_NAMED]]
     rest = len(runs) - len(names)
     return words.listed([*names, f"{rest} more"] if rest else names)

@@ -7,13 +7,13 @@ from IPython.display import HTML
 
 from dr_lib.report import data_sentences as say
 from dr_lib.report import markup
-from dr_lib.report import wording as words
-from dr_lib.report.study import Study
+from dr_lib.report import text as words
+from dr_lib.report.experiment_results import ExperimentResults
 
 MOST_FILES_SHOWN = 60
 
 
-def photographs_table(study: Study) -> HTML:
+def photographs_table(experiment: ExperimentResults) -> HTML:
     """Return photographs, patients and grades of each split, and whether patients are on both sides."""
     rows = [
         [
@@ -25,27 +25,28 @@ def photographs_table(study: Study) -> HTML:
                 for n, share in zip(split["counts"], split["shares"], strict=True)
             ),
         ]
-        for name, split in study.splits.items()
+        for name, split in experiment.splits.items()
     ]
     head = ["Split", "Photographs", "Patients", *(f"Grade {grade}" for grade in range(5))]
     table = markup.table(head, rows, "Photographs by split and grade.", numeric=range(1, 8), css="cards")
     said = []
-    if study.audit:
-        said.append(f"The split was {study.audit['split_origin']}." if study.audit.get("split_origin") else "")
-        both = study.audit.get("patients_on_both_sides")
+    if experiment.audit:
+        said.append(
+            f"The split was {experiment.audit['split_origin']}." if experiment.audit.get("split_origin") else ""
+        )
+        both = experiment.audit.get("patients_on_both_sides")
         said.append(say.leak_of(both) if both else "")
-        if study.audit.get("width"):
-            said.append(
-                f"Photographs are {_pixels(study.audit['width'])} wide and {_pixels(study.audit['height'])} high."
-            )
+        if experiment.audit.get("width"):
+            width, height = (_pixels(experiment.audit[side]) for side in ("width", "height"))
+            said.append(f"Photographs are {width} wide and {height} high.")
     return markup.shown(table + markup.paragraphs(" ".join(filter(None, said)), css="says"))
 
 
-def damaged_files(study: Study) -> HTML:
+def damaged_files(experiment: ExperimentResults) -> HTML:
     """Return the damaged files of the audit by name: verdict, rows lost, what was done."""
-    if not study.audit:
+    if not experiment.audit:
         return markup.shown(markup.paragraphs("There is no audit in this experiment, so the files were not checked."))
-    damage = study.audit["damage"]
+    damage = experiment.audit["damage"]
     files = damage["files"]
     html = markup.paragraphs(say.damage(damage["checked"], files), css="says")
     if files:
@@ -62,8 +63,8 @@ def damaged_files(study: Study) -> HTML:
         rest = len(files) - len(rows)
         caption = "Damaged files." + (f" {rest:,} more are in audit.json." if rest else "")
         html += markup.table(["File", "Verdict", "Rows lost", "Action"], rows, caption, numeric=(2,), css="cards")
-    if study.audit_page:
-        html += f'<p class="note">{markup.link(study.audit_page, "The notebook of the audit")}</p>'
+    if experiment.audit_page:
+        html += f'<p class="note">{markup.link(experiment.audit_page, "The notebook of the audit")}</p>'
     return markup.shown(html)
 
 

@@ -1,6 +1,7 @@
 """Referable retinopathy, grade 2 or worse: how well each network tells it, as curves and as points on them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from IPython.display import HTML
@@ -8,33 +9,32 @@ from IPython.display import HTML
 from dr_lib import REFERABLE_GRADE
 from dr_lib.evaluation.curves import Curve, precision_recall_curve, referable, roc_curve
 from dr_lib.evaluation.ranking import SENSITIVITY, SPECIFICITY
-from dr_lib.plots import Line, OperatingPoint, network_colours, plot_precision_recall, plot_roc
+from dr_lib.plots import Line, OperatingPoint, network_colors, plot_precision_recall, plot_roc
 from dr_lib.report import markup
-from dr_lib.report import wording as words
-from dr_lib.report.configuration import Configuration
+from dr_lib.report import text as words
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.run import Run
-from dr_lib.report.sections.merit import cell, name_cell, over_what, rest_in_words
-from dr_lib.report.study import Study
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_group import RunGroup
+from dr_lib.report.run_results import RunResults
+from dr_lib.report.sections.metrics_table import cell, name_cell, over_what, rest_in_words
 
 _POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
 
 
-def referable_figures(study: Study) -> HTML:
+def referable_figures(experiment: ExperimentResults) -> HTML:
     """Return ROC and precision-recall curves of the lab's configurations, and the figures of all."""
-    if not study.configurations:
+    if not experiment.configurations:
         return markup.shown(markup.paragraphs("No run has finished, so there is nothing to tell."))
-    shown = [one for one in study.main if not one.weighted] or list(study.main)
-    return markup.shown(_curves(study, shown) + _table(study))
+    shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
+    return markup.shown(_curves(experiment, shown) + _table(experiment))
 
 
-def _curves(study: Study, shown: Sequence[Configuration]) -> str:
-    colours = network_colours(study.models)
+def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
+    colors = network_colors(experiment.models)
     styles = {
-        _short(one): Line(colours[one.model], "s" if one.pretrained else "o", dashed=not one.pretrained)
-        for one in shown
+        _short(one): Line(colors[one.model], "s" if one.pretrained else "o", dashed=not one.pretrained) for one in shown
     }
-    tables = {_short(one): referable(one.first.predictions) for one in shown}
+    tables = {_short(one): referable(one.first.done_predictions) for one in shown}
     roc = _defined({name: roc_curve(*table) for name, table in tables.items()})
     precisions = _defined({name: precision_recall_curve(*table) for name, table in tables.items()})
     if not roc or not precisions:
@@ -72,15 +72,15 @@ def _curves(study: Study, shown: Sequence[Configuration]) -> str:
         "better; the diagonal is chance. Marks are the two operating points with their 95% intervals over patients. "
         "Right, how many of those called referable are so, against how many of the referable are found; the dotted "
         "line is the share of referable photographs. In brackets, 95% intervals. Always giving the commonest answer"
-        + (f", right for {words.percent(study.majority)}," if study.majority is not None else "")
+        + (f", right for {words.percent(experiment.majority)}," if experiment.majority is not None else "")
         + " finds no referable photograph."
     )
     return markup.figure(panels, "Referable retinopathy, grade 2 or worse.", caption)
 
 
-def _table(study: Study) -> str:
+def _table(experiment: ExperimentResults) -> str:
     head = [
-        "Run",
+        "RunResults",
         "AUC",
         "Average precision",
         f"Specificity at sensitivity {words.percent(SENSITIVITY, 0)}",
@@ -89,34 +89,34 @@ def _table(study: Study) -> str:
     three = lambda value: f"{value:.3f}"  # noqa: E731
     rows = [
         [
-            name_cell(one, study),
+            name_cell(one, experiment),
             cell(one, "referable_auc", three),
             cell(one, "referable_average_precision", three),
             cell(one, ("referable_at_90_sensitivity", "specificity"), words.percent),
             cell(one, ("referable_at_95_specificity", "sensitivity"), words.percent),
         ]
-        for one in study.foremost
+        for one in experiment.top
     ]
     caption = (
-        f"Referable retinopathy, {words.percent(_prevalence(study.configurations[0].first))} of the testing "
+        f"Referable retinopathy, {words.percent(_prevalence(experiment.configurations[0].first))} of the testing "
         "photographs, by the sum of the probabilities of grades 2 to 4, with 95% intervals over "
-        f"{over_what(study)}. The last two columns move the threshold until the one is reached and give the other; the "
-        f"testing photographs themselves place it. {rest_in_words(study)}"
+        f"{over_what(experiment)}. The last two columns move the threshold until the one is reached and give the "
+        f"other; the testing photographs themselves place it. {rest_in_words(experiment)}"
     )
     return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
 
 
-def _short(one: Configuration) -> str:
+def _short(one: RunGroup) -> str:
     """Return a label short enough for the key of a panel."""
     start = "pretrained" if one.pretrained else "scratch"
-    return f"{one.network} {start}" + (f" ({one.told_apart})" if one.told_apart else "")
+    return f"{one.network} {start}" + (f" ({one.distinct_labels})" if one.distinct_labels else "")
 
 
 def _defined(curves: dict[str, Curve | None]) -> dict[str, Curve]:
     return {name: curve for name, curve in curves.items() if curve is not None}
 
 
-def _areas(runs: dict[str, Run], figure: str) -> dict[str, dict]:
+def _areas(runs: dict[str, RunResults], figure: str) -> dict[str, Any]:
     known = {name: run for name, run in runs.items() if run.test.get(figure) is not None}
     return {
         "areas": {name: run.test[figure] for name, run in known.items()},
@@ -124,7 +124,7 @@ def _areas(runs: dict[str, Run], figure: str) -> dict[str, dict]:
     }
 
 
-def _points(run: Run) -> list[OperatingPoint]:
+def _points(run: RunResults) -> list[OperatingPoint]:
     """Return the operating points that a run has."""
     found = []
     for name in _POINTS:
@@ -137,9 +137,9 @@ def _points(run: Run) -> list[OperatingPoint]:
     return found
 
 
-def _in_words(runs: dict[str, Run], figure: str) -> str:
+def _in_words(runs: dict[str, RunResults], figure: str) -> str:
     return ", ".join(f"{name} {run.test[figure]:.3f}" for name, run in runs.items() if run.test.get(figure) is not None)
 
 
-def _prevalence(run: Run) -> float:
-    return float(np.mean(run.predictions["grade"] >= REFERABLE_GRADE))  # type: ignore[index]
+def _prevalence(run: RunResults) -> float:
+    return float(np.mean(run.done_predictions["grade"] >= REFERABLE_GRADE))

@@ -7,14 +7,14 @@ from typing import Any
 from IPython.display import HTML
 
 from dr_lib.report import markup
-from dr_lib.report import wording as words
-from dr_lib.report.study import Study
-from dr_lib.runs import Experiment
+from dr_lib.report import text as words
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.storage.folders import ExperimentFolder
 
 
-def provenance(study: Study) -> HTML:
+def provenance(experiment: ExperimentResults) -> HTML:
     """Return commands, versions, hardware, seeds, commit and the fingerprint of the photographs, to repeat the runs."""
-    runs = [run for run in study.runs if run.config.get("versions")]
+    runs = [run for run in experiment.runs if run.config.get("versions")]
     if not runs:
         return markup.shown(markup.paragraphs("No run has recorded what it ran on."))
     run = runs[0]
@@ -32,7 +32,7 @@ def provenance(study: Study) -> HTML:
         ["photographs", "<br>".join(f"<code>{escape(print_)}…</code>" for print_ in prints)],
         ["this page", f"made by {markup.link('report.ipynb', 'report.ipynb')}"],
     ]
-    parameters = Experiment(study.path).run(run.name).parameters
+    parameters = ExperimentFolder(experiment.path).run(run.name).parameters
     commit = next(iter(commits)).removesuffix("-dirty")
     lines = [
         f"git checkout {quote(commit)}" if commit != "not recorded" else "",

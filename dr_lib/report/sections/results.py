@@ -6,26 +6,26 @@ from html import escape
 import pandas as pd
 from IPython.display import HTML
 
-from dr_lib.evaluation.intervals import Difference
-from dr_lib.evaluation.seeds import optimism
-from dr_lib.plots import accuracy_limits, network_colours, plot_accuracy
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.seed_groups import optimism
+from dr_lib.plots import accuracy_limits, network_colors, plot_accuracy
 from dr_lib.report import markup
 from dr_lib.report import sentences as say
-from dr_lib.report import wording as words
+from dr_lib.report import text as words
 from dr_lib.report.comparisons import compare
-from dr_lib.report.configuration import Configuration
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
-from dr_lib.report.run import Run
-from dr_lib.report.study import Study, also_different
+from dr_lib.report.experiment_results import ExperimentResults, also_different
+from dr_lib.report.run_group import RunGroup
+from dr_lib.report.run_results import RunResults
 
 SIDES = (("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"))
 
 
-def highest_accuracies(study: Study) -> HTML:
+def highest_accuracies(experiment: ExperimentResults) -> HTML:
     """Return each network's highest testing accuracy beside the honest figure, and how kind the first one is."""
     rows, said = [], []
-    for model in study.models:
-        runs = [run for run in study.done if run.model == model]
+    for model in experiment.models:
+        runs = [run for run in experiment.done if run.model == model]
         if not runs:
             continue
         best = max(runs, key=lambda run: run.highest["accuracy"])
@@ -38,7 +38,7 @@ def highest_accuracies(study: Study) -> HTML:
                 f'{words.percent(best.highest["accuracy"])}<span class="sub">epoch {best.highest["epoch"]}</span>',
                 f'{words.percent(best.test["accuracy"])}<span class="sub">epoch {chosen}, {honest}</span>',
                 words.signed(best.test["kappa"], 2),
-                words.percent(study.majority) if study.majority is not None else "–",
+                words.percent(experiment.majority) if experiment.majority is not None else "–",
             ]
         )
         said.append(
@@ -48,50 +48,50 @@ def highest_accuracies(study: Study) -> HTML:
                 best.highest["epoch"],
                 best.at_chosen_epoch("test_accuracy"),
                 chosen,
-                best.metrics["select_by"],  # type: ignore[index]
+                best.done_metrics["select_by"],
             )
         )
     if not rows:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
-    gains = [run.highest["accuracy"] - run.at_chosen_epoch("test_accuracy") for run in study.done]
-    said.append(say.mean_optimism(gains, study.chosen_on))
-    if study.chosen_on != "testing":
+    gains = [run.highest["accuracy"] - run.at_chosen_epoch("test_accuracy") for run in experiment.done]
+    said.append(say.mean_optimism(gains, experiment.chosen_on))
+    if experiment.chosen_on != "testing":
         said += [
             say.optimism_of_seeds(one.label, optimism(one.figures(_highest), one.figures(_honest)))
-            for one in study.main
+            for one in experiment.main
             if one.several
         ]
-    honest_column = "Last epoch" if study.chosen_on == "last" else f"Chosen on {study.chosen_on}"
+    honest_column = "Last epoch" if experiment.chosen_on == "last" else f"Chosen on {experiment.chosen_on}"
     head = ["Network", "Highest testing accuracy", honest_column, "Kappa", "Majority"]
     caption = "The run of each network with the highest testing accuracy."
     table = markup.table(head, rows, caption, numeric=(1, 2, 3, 4), css="cards")
     return markup.shown(table + markup.bullets(said))
 
 
-def accuracy_figures(study: Study) -> HTML:
+def accuracy_figures(experiment: ExperimentResults) -> HTML:
     """Return one figure a network: training and testing accuracy per epoch, pretrained and from scratch.
 
     Of the configurations without class weights; where a network has none, of those with.
     """
-    colours = network_colours(study.models)
+    colors = network_colors(experiment.models)
     html = ""
-    for model in study.models:
+    for model in experiment.models:
         for weighted in (False, True):
             found = {
-                name: study.find(model, pretrained=pretrained, weighted=weighted)
+                name: experiment.find(model, pretrained=pretrained, weighted=weighted)
                 for name, pretrained in (("pretrained", True), ("scratch", False))
             }
             shown = {name: one for name, one in found.items() if one}
             if shown:
-                html += _accuracy_figure(study, shown, colours[model])
+                html += _accuracy_figure(experiment, shown, colors[model])
                 break
     return markup.shown(html or markup.paragraphs("No finished run has curves to show here."))
 
 
-def pretraining(study: Study) -> HTML:
+def pretraining(experiment: ExperimentResults) -> HTML:
     """Return what pretraining changes, for each pair that differs in it alone, and how training went."""
-    pairs = study.pairs["pretrained"]
-    shown = [one for one in study.main if not one.weighted] or list(study.main)
+    pairs = experiment.pairs["pretrained"]
+    shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     said = [
         say.phases(
             _of_seed(one), *_around_fine_tuning(one.first), one.first.test["accuracy"],
@@ -101,33 +101,33 @@ def pretraining(study: Study) -> HTML:
         if one.pretrained
     ]  # fmt: skip
     said += [
-        say.generalisation(
+        say.generalization(
             _of_seed(one), one.first.at_chosen_epoch("train_accuracy"), one.first.test["accuracy"],
-            study.majority or 0,
+            experiment.majority or 0,
         )
         for one in shown
     ]  # fmt: skip
     caption = "What pretraining changes: pretrained less from scratch."
     verdict = say.verdict("Pretraining", [compare(*pair).accuracy for pair in pairs])
-    table = differences_table(pairs, "pretrained", caption, lambda one: one.weights, network_colours(study.models))
+    table = differences_table(pairs, "pretrained", caption, lambda one: one.weights, network_colors(experiment.models))
     return markup.shown(markup.bullets(said) + markup.paragraphs(verdict, css="says") + table)
 
 
-def depth(study: Study) -> HTML:
+def depth(experiment: ExperimentResults) -> HTML:
     """Return what depth changes, for each pair that differs in the network alone."""
-    pairs = study.pairs["model"]
+    pairs = experiment.pairs["model"]
     verdict = say.verdict("Depth", [compare(*pair).accuracy for pair in pairs])
     caption = "What depth changes: the deeper network less the shallower one."
-    table = differences_table(pairs, "model", caption, lambda one: one.network, network_colours(study.models))
+    table = differences_table(pairs, "model", caption, lambda one: one.network, network_colors(experiment.models))
     return markup.shown(markup.paragraphs(verdict, css="says") + table)
 
 
 def differences_table(
-    pairs: Sequence[tuple[Configuration, Configuration]],
+    pairs: Sequence[tuple[RunGroup, RunGroup]],
     differing: str,
     caption: str,
-    other: Callable[[Configuration], str],
-    colours: Mapping[str, str],
+    other: Callable[[RunGroup], str],
+    colors: Mapping[str, str],
 ) -> str:
     """Return one row a pair: accuracies, their difference with its interval drawn about zero, and kappa's.
 
@@ -139,7 +139,7 @@ def differences_table(
     reach = max((max(abs(c.accuracy.low), abs(c.accuracy.high)) for c in changes if c.accuracy), default=0) or 0.1
     rows = []
     for (before, after), change in zip(pairs, changes, strict=True):
-        key = f'<span class="key" style="--key:{ink(colours[after.model])}"></span>'
+        key = f'<span class="key" style="--key:{ink(colors[after.model])}"></span>'
         against = "; ".join([f"against {other(before)}", *also_different(before, after, differing)])
         name = f'{key}{escape(after.label)}<span class="sub">{escape(against)}</span>'
         moved = f"{words.percent(before.accuracy)} → {words.percent(after.accuracy)}"
@@ -155,7 +155,7 @@ def differences_table(
             [
                 name,
                 moved,
-                f'<span style="--key:{ink(colours[after.model])}">{drawing}</span>',
+                f'<span style="--key:{ink(colors[after.model])}">{drawing}</span>',
                 _with_limits(change.accuracy, 100, 1),
                 _with_limits(change.kappa, 1, 2),
             ]
@@ -164,19 +164,19 @@ def differences_table(
     return markup.table(head, rows, f"{caption} With 95% intervals.", numeric=(3, 4), css="cards")
 
 
-def _accuracy_figure(study: Study, shown: dict[str, Configuration], colour: str) -> str:
-    majority, first = study.majority, next(iter(shown.values()))
+def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], color: str) -> str:
+    majority, first = experiment.majority, next(iter(shown.values()))
     network = first.network + ", weighted" * first.weighted
     curves = {side: {name: _seeds(one, side) for name, one in shown.items()} for side, _ in SIDES}
     limits = accuracy_limits([curve for by_name in curves.values() for curve in by_name.values()], majority)
     head_only = 0
     if "pretrained" in shown:
-        head_only = int((shown["pretrained"].first.history["phase"] == "feature extraction").sum())  # type: ignore
+        head_only = int((shown["pretrained"].first.done_history["phase"] == "feature extraction").sum())
     panels = []
     for side, heading in SIDES:
         ax = plot_accuracy(
             curves[side],
-            colour=colour,
+            color=color,
             majority=majority,
             head_only=head_only,
             chosen={name: [run.chosen_epoch for run in one.runs] for name, one in shown.items()},
@@ -189,16 +189,16 @@ def _accuracy_figure(study: Study, shown: dict[str, Configuration], colour: str)
     most = max(len(one.runs) for one in shown.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (
-        f"{which}{bands}. A dot is {say.tested_epoch(study.chosen_on)}, the dashed red line the share of the "
+        f"{which}{bands}. A dot is {say.tested_epoch(experiment.chosen_on)}, the dashed red line the share of the "
         "commonest grade"
         + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
     )
     return markup.figure(panels, f"{network}, accuracy per epoch.", caption)
 
 
-def _seeds(one: Configuration, column: str) -> pd.DataFrame:
+def _seeds(one: RunGroup, column: str) -> pd.DataFrame:
     """Return a column of the history by epoch, one column a seed."""
-    return pd.DataFrame({run.seed: run.history.set_index("epoch")[column] for run in one.runs})  # type: ignore
+    return pd.DataFrame({run.seed: run.done_history.set_index("epoch")[column] for run in one.runs})
 
 
 def _curves_in_words(
@@ -213,15 +213,15 @@ def _curves_in_words(
     return f"{network}, {heading.lower()} over {epochs}: {', '.join(parts)}{majority_text}"
 
 
-def _highest(run: Run) -> float:
+def _highest(run: RunResults) -> float:
     return run.highest["accuracy"]
 
 
-def _honest(run: Run) -> float:
+def _honest(run: RunResults) -> float:
     return run.at_chosen_epoch("test_accuracy")
 
 
-def _of_seed(one: Configuration) -> str:
+def _of_seed(one: RunGroup) -> str:
     return one.label + f", seed {one.first.seed}" * one.several
 
 
@@ -235,7 +235,7 @@ def _with_limits(change: Difference | None, scale: float, digits: int) -> str:
     return f'{number}<span class="sub">{low} to {high}</span>'
 
 
-def _around_fine_tuning(run: Run) -> tuple[float | None, float | None]:
+def _around_fine_tuning(run: RunResults) -> tuple[float | None, float | None]:
     """Return testing accuracy at the last epoch of feature extraction and at the first of fine-tuning."""
     assert run.history is not None
     frozen = run.history.loc[run.history["phase"] == "feature extraction", "test_accuracy"]
@@ -245,6 +245,5 @@ def _around_fine_tuning(run: Run) -> tuple[float | None, float | None]:
     return float(frozen.iloc[-1]), float(tuned.iloc[0])
 
 
-def _chosen_when_tuned(run: Run) -> bool:
-    assert run.history is not None
-    return run.history.set_index("epoch").loc[run.chosen_epoch, "phase"] == "fine-tuning"
+def _chosen_when_tuned(run: RunResults) -> bool:
+    return run.done_history.set_index("epoch")["phase"].loc[run.chosen_epoch] == "fine-tuning"

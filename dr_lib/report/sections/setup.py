@@ -8,13 +8,13 @@ from IPython.display import HTML
 
 from dr_lib.config import RunConfig
 from dr_lib.report import markup
-from dr_lib.report import wording as words
-from dr_lib.report.run import Run
-from dr_lib.report.study import Study
+from dr_lib.report import text as words
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_results import RunResults
 
 HYPERPARAMETERS = (
     "batch_size", "learning_rate", "epochs", "feature_extraction_epochs", "optimizer", "momentum", "weight_decay",
-    "head", "class_weights", "resize", "image_size", "augmentations", "normalisation", "validation_share",
+    "head", "class_weights", "resize", "image_size", "augmentations", "normalization", "validation_share",
     "select_by", "seed",
 )  # fmt: skip
 """Always told, in the order of the lab report, then the rest."""
@@ -28,7 +28,7 @@ LOSSES = {
 
 RECIPE = (
     "residual", "learning_rate_scaling", "reference_batch", "schedule", "warmup_epochs", "decay_batchnorm",
-    "gradient_clip", "label_smoothing", "focal_gamma", "regression_loss", "mixup_alpha", "average_decay", "sampling",
+    "gradient_clip", "label_smoothing", "focal_gamma", "regression_loss", "mixup_alpha", "ema_decay", "sampling",
     "sampling_decay", "early_stopping", "test_time_augmentation", "preprocessing", "fast_decode", "precision", "tf32",
     "devices",
 )  # fmt: skip
@@ -38,9 +38,9 @@ MOST_NAMED = 4
 """Runs that are named beside a value that only some have."""
 
 
-def hyperparameters(study: Study) -> HTML:
+def hyperparameters(experiment: ExperimentResults) -> HTML:
     """Return the hyperparameters of all runs; where they differ, which run has which."""
-    runs = [run for run in study.runs if run.parameters]
+    runs = [run for run in experiment.runs if run.parameters]
     if not runs:
         return markup.shown(markup.paragraphs("No run has recorded its parameters."))
     losses = {LOSSES[run.parameters.get("head", "softmax")] for run in runs}
@@ -48,7 +48,7 @@ def hyperparameters(study: Study) -> HTML:
     for name in HYPERPARAMETERS + RECIPE:
         if name in RECIPE and not any(_departs(run.parameters, name) for run in runs):
             continue
-        values: dict[str, list[Run]] = defaultdict(list)
+        values: dict[str, list[RunResults]] = defaultdict(list)
         for run in runs:
             if name in run.parameters:
                 values[_number(run.parameters[name])].append(run)
@@ -80,7 +80,7 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
-def _which(group: list[Run], runs: list[Run]) -> str:
+def _which(group: list[RunResults], runs: list[RunResults]) -> str:
     """Return in a few words which of ``runs`` are in ``group``: networks, a word of their names, or names."""
     models = {run.network for run in group}
     if all(run in group for run in runs if run.network in models):

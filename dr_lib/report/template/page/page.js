@@ -1,28 +1,28 @@
-// What the page does beside: a choice of colours, and folded parts that open on paper.
+// What the page does beside: a choice of colors, and folded parts that open on paper.
 {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const button = document.createElement("button");
   button.type = "button";
-  button.className = "colours";
-  const isDark = () => (root.dataset.colours ?? (dark.matches ? "dark" : "light")) === "dark";
-  const name = () => (button.textContent = isDark() ? "Light colours" : "Dark colours");
+  button.className = "colors";
+  const isDark = () => (root.dataset.colors ?? (dark.matches ? "dark" : "light")) === "dark";
+  const name = () => (button.textContent = isDark() ? "Light colors" : "Dark colors");
   // Where a browser keeps nothing for a file, the choice lasts as long as the page.
   const kept = (value) => {
     try {
-      if (value) localStorage.setItem("colours", value);
-      return localStorage.getItem("colours");
+      if (value) localStorage.setItem("colors", value);
+      return localStorage.getItem("colors");
     } catch {
       return null;
     }
   };
   button.addEventListener("click", () => {
-    root.dataset.colours = isDark() ? "light" : "dark";
-    kept(root.dataset.colours);
+    root.dataset.colors = isDark() ? "light" : "dark";
+    kept(root.dataset.colors);
     name();
   });
   const before = kept();
-  if (before === "dark" || before === "light") root.dataset.colours = before;
+  if (before === "dark" || before === "light") root.dataset.colors = before;
   dark.addEventListener("change", name);
   name();
   document.querySelector("#contents details").append(button);

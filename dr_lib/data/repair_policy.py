@@ -1,0 +1,73 @@
+"""What is done with a damaged photograph: repaired, kept, dropped or refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
+from dr_lib.errors import InputError
+
+ACTIONS = {
+    "repaired": "used with its end marker appended in memory; rows that are lost are the decoder's gray",
+    "kept": "used as the decoder reads it",
+    "dropped": "left out of training, validation and testing",
+}
+"""What may be done with a damaged photograph, and what it means. Files are never changed."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A photograph, what is the matter with it, and what is done: one of :data:`ACTIONS`, or nothing (empty)."""
+
+    image: str
+    verdict: FileStatus
+    action: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of ``audit.json``."""
+        found = self.verdict
+        return {
+            "image": self.image,
+            "verdict": found.verdict,
+            "lost": found.lost,
+            "action": self.action,
+            "detail": found.detail,
+        }
+
+
+def decide(verdicts: Mapping[str, FileStatus], *, on_damage: str, max_lost_share: float) -> list[Decision]:
+    """Return what is done with each photograph, in the given order.
+
+    A missing end marker is always repaired, which loses nothing. A truncated photograph is repaired, and a corrupt
+    one kept, when at most ``max_lost_share`` of its rows is lost, else dropped; with ``on_damage`` ``drop`` they are
+    always dropped. What is unreadable is dropped. With ``fail``, all but a missing end marker raise
+    :class:`InputError` with their names.
+    """
+    if on_damage == "fail":
+        _refuse([(image, found) for image, found in verdicts.items() if found.verdict not in (INTACT, NO_END_MARKER)])
+    return [Decision(image, found, _action(found, on_damage, max_lost_share)) for image, found in verdicts.items()]
+
+
+def _action(found: FileStatus, on_damage: str, max_lost_share: float) -> str:
+    if found.verdict == INTACT:
+        return ""
+    if found.verdict == NO_END_MARKER:
+        return "repaired"
+    if found.verdict not in (TRUNCATED, CORRUPT) or found.lost > max_lost_share or on_damage == "drop":
+        return "dropped"
+    return "repaired" if found.verdict == TRUNCATED else "kept"
+
+
+def _refuse(bad: list[tuple[str, FileStatus]]) -> None:
+    if bad:
+        some = ", ".join(f"{image} ({_describe(found)})" for image, found in bad[:10])
+        more = f", and {len(bad) - 10} more" if len(bad) > 10 else ""
+        raise InputError(
+            f"on_damage: fail, and {len(bad)} photographs are damaged: {some}{more}; "
+            "get whole files, or set on_damage to repair or drop"
+        )
+
+
+def _describe(found: FileStatus) -> str:
+    lost = f"{100 * found.lost:.1f} % of rows lost"
+    return found.verdict if found.verdict == UNREADABLE else f"{found.verdict}, {lost}"

@@ -1,0 +1,404 @@
+"""One pass over the photographs: each file is decoded once, for its facts and for its crops in the pixel cache."""
+
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import features
+
+from dr_lib.data import decoding
+from dr_lib.data.crops import ResizeSpec
+from dr_lib.data.inspection import UNREADABLE
+from dr_lib.data.photographs import Photographs
+from dr_lib.data.pixel_cache import CachedCrops, PixelCache, Row, is_full, no_room, require_room, write_row
+from dr_lib.data.scan_image import ImageInfo, ReadFailure, digest_of, scan_image
+from dr_lib.errors import InputError
+from dr_lib.storage.bounded_read import TooLarge
+from dr_lib.storage.files import naming, write_text
+from dr_lib.storage.jsonl_log import JsonlLog
+from dr_lib.system.process_pool import WorkerDied, map_in_workers
+from dr_lib.system.progress import Progress
+from dr_lib.system.terminal import logger
+
+log = logger("data")
+
+METHOD = 7
+"""Raise when :func:`dr_lib.data.scan_image.scan_image` finds something else, so that older facts are found again."""
+
+SECONDS_A_FILE = 120
+"""What decoding a file may take, see :func:`map_in_workers`; the largest photographs take well under a second."""
+
+_SECONDS_BETWEEN_NOTES = 1.0
+_FILES_BETWEEN_NOTES = 256
+
+Wanted = Mapping[ResizeSpec, Iterable[str]]
+"""Which photographs' crops are needed, by recipe."""
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """What is known of the photographs of one data folder, kept in ``cache_dir`` from one process to the next.
+
+    Facts and crops hold as long as a file's content stays; it is read again where the system tells of a change, and
+    decoded again only where that is another content. Other versions of the libraries that decode
+    have another folder, so that nobody writes where a run of theirs reads. What the machine alone is to blame for is
+    not kept. Of several processes that miss something one finds it, the others wait for it.
+    ``decode``: who decodes, :func:`decode_here` where nobody is named.
+    """
+
+    photographs: Photographs
+    data_dir: Path
+    cache_dir: Path
+    progress: bool = True
+    decode: "Decode | None" = None
+
+    def facts(self, images: Iterable[str], crops: Wanted | None = None) -> dict[str, ImageInfo]:
+        """Return the facts of ``images``, and see to it that the ``crops`` named are in the store.
+
+        Raises :class:`InputError` where the disk has no room for the crops, before anything is written, and where
+        photographs cannot be read now, after all others are.
+        """
+        facts, failures = self.find(images, crops)
+        self._refuse(failures)
+        return facts
+
+    def find(
+        self, images: Iterable[str], crops: Wanted | None = None
+    ) -> tuple[dict[str, ImageInfo], dict[str, ReadFailure]]:
+        """Return what :meth:`facts` returns, and the photographs that cannot be read now instead of raising."""
+        images = list(images)
+        wanted = {recipe: list(names) for recipe, names in (crops or {}).items()}
+        not_kept: dict[str, ImageInfo | ReadFailure] = {}
+        work = self._missing(images, wanted)
+        if work:
+            with self._only_one():
+                self._read_again(work)
+                work = self._missing(images, wanted)  # another process may have found them meanwhile
+                if work:
+                    not_kept = self._find(work)
+        found = self._known(images) | not_kept
+        return (
+            {image: info for image in images if isinstance(info := found[image], ImageInfo)},
+            {image: failure for image, failure in found.items() if isinstance(failure, ReadFailure)},
+        )
+
+    def _refuse(self, failures: Mapping[str, ReadFailure]) -> None:
+        if failures:
+            image, failure = next(iter(failures.items()))
+            more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+            raise InputError(
+                f"{self.photographs.path(image)}: cannot be read now: {failure.reason}{more}; mend this and give the "
+                "same command again, or take the line out of the labels"
+            )
+
+    def crops(self, recipe: ResizeSpec, images: Iterable[str]) -> CachedCrops:
+        """Return the stored crops of photographs, each checked against its checksum, made first where missing.
+
+        Raises :class:`InputError` for a photograph that cannot be read.
+        """
+        images, store = list(images), self.store(recipe)
+        for last in (False, True):
+            if self._missing(images, {recipe: images}):
+                self.facts(images, {recipe: images})
+            rows = self._rows_of(store, images)
+            lost = [image for image in images if image not in rows]
+            if lost:
+                raise InputError(
+                    f"{self.photographs.path(lost[0])}: cannot be read; the audit says more (dr-lab audit)"
+                )
+            crops = CachedCrops(store, {image: row.number for image, row in rows.items()})
+            damaged = set(rows) - crops.sound({image: row.crc for image, row in rows.items()})
+            if not damaged:
+                return crops
+            if last:
+                raise InputError(f"{store.pixels}: what is written there is not what is read; set cache_dir elsewhere")
+            log.warning(
+                "%s: %d of %d crops do not fit their checksums; they are made again",
+                store.pixels, len(damaged), len(rows),
+            )  # fmt: skip
+            with self._only_one():
+                not_kept = self._find({image: [recipe] for image in damaged})
+            self._refuse({image: one for image, one in not_kept.items() if isinstance(one, ReadFailure)})
+        raise AssertionError("the last look returns or raises")
+
+    def bytes_missing(self, crops: Wanted) -> int:
+        """Return by how many bytes the store grows for those of ``crops`` that are not in it; decodes nothing."""
+        missing = 0
+        for recipe, images in crops.items():
+            images, store = list(images), self.store(recipe)
+            missing += store.bytes_to_add(len(images) - len(self._rows_of(store, images)))
+        return missing
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where all that is known of ``data_dir`` is kept by these versions of the decoders."""
+        return self.cache_dir / f"{self._stem}-{_digest(json.dumps(self._versions))}"
+
+    @cached_property
+    def _stem(self) -> str:
+        home = self.data_dir.resolve()
+        return f"{home.name}-{_digest(str(home))}"
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        return {"format": str(METHOD)} | decoders()
+
+    @cached_property
+    def _info_log(self) -> JsonlLog:
+        return JsonlLog(self.folder / "facts.jsonl", self._versions | {"data_dir": str(self.data_dir.resolve())})
+
+    def store(self, recipe: ResizeSpec) -> PixelCache:
+        """Return where the crops by ``recipe`` are kept."""
+        return PixelCache(self.folder / f"crops-{recipe.key}", recipe, self._versions)
+
+    def _known(self, images: list[str]) -> dict[str, ImageInfo]:
+        entries, keys = self._info_log.read(), {image: self.photographs.key(image) for image in images}
+        return {image: ImageInfo.from_json(entries[key]["facts"]) for image, key in keys.items() if key in entries}
+
+    def _rows_of(self, store: PixelCache, images: list[str]) -> dict[str, Row]:
+        """Return the rows of ``images`` that were made from the contents of their files."""
+        rows, entries, keys = store.rows(), self._info_log.read(), map(self.photographs.key, images)
+        found = ((image, rows.get(key), entries.get(key)) for image, key in zip(images, keys, strict=True))
+        return {image: row for image, row, entry in found if row and entry and row.digest == entry["facts"]["digest"]}
+
+    def _missing(self, images: list[str], crops: Mapping[ResizeSpec, list[str]]) -> dict[str, list[ResizeSpec]]:
+        """Return the photographs to decode, with the crops to make of each."""
+        entries = self._info_log.read()
+        work: dict[str, list[ResizeSpec]] = {}
+        unreadable, changed = set(), set()
+        for image in {*images, *(image for names in crops.values() for image in names)}:
+            entry = entries.get(self.photographs.key(image))
+            if entry is None or entry["stamp"] != self._stamp(image):
+                work[image] = []
+                changed.add(image)
+            elif entry["facts"]["verdict"]["verdict"] == UNREADABLE:
+                unreadable.add(image)
+        for recipe, names in crops.items():
+            there = self._rows_of(self.store(recipe), names)
+            for image in names:
+                if image in changed or (image not in there and image not in unreadable):
+                    work.setdefault(image, []).append(recipe)
+        return work
+
+    def _read_again(self, images: Iterable[str]) -> None:
+        """Enter the new stamps of files of which something has changed, but not the content.
+
+        Only reads: after a ``chmod -R``, or on another disk, 80 GB of photographs cost as long as the disk takes.
+        """
+        entries, keys = self._info_log.read(), {image: self.photographs.key(image) for image in images}
+        stamps = {image: self._stamp(image) for image, key in keys.items() if key in entries}
+        changed = [image for image, stamp in stamps.items() if stamp != entries[keys[image]]["stamp"]]
+        same: dict[str, dict] = {}
+        answers = map_in_workers(
+            _digest_now, changed, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember,
+            initargs=(self.photographs,),
+        )  # fmt: skip
+        with Progress() if self.progress and changed else nullcontext() as show:
+            for done, (image, digest) in enumerate(answers, start=1):
+                if digest == entries[keys[image]]["facts"]["digest"]:
+                    same[keys[image]] = entries[keys[image]] | {"stamp": stamps[image]}
+                if show:
+                    show.bar("reading changed photographs", done, len(changed))
+        if same:
+            self._info_log.append(same)
+
+    def _find(self, work: Mapping[str, list[ResizeSpec]]) -> dict[str, ImageInfo | ReadFailure]:
+        """Decode photographs in processes of their own, and enter what they tell; return what is not to be kept."""
+        recipes = {recipe for wanted in work.values() for recipe in wanted}
+        stores = {recipe: self.store(recipe) for recipe in recipes}
+        counts = {recipe: sum(recipe in wanted for wanted in work.values()) for recipe in recipes}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        require_room([(stores[recipe], counts[recipe]) for recipe in recipes], self.cache_dir)
+        try:
+            free = {recipe: stores[recipe].reserve(counts[recipe]) for recipe in recipes}
+            items = []
+            # In order of the names: what lies together on the disk is read together.
+            for image in sorted(work):
+                places = []
+                for recipe in work[image]:
+                    places.append((recipe, stores[recipe].pixels, free[recipe]))
+                    free[recipe] += 1
+                items.append((image, tuple(places)))
+            return self._examine(items, stores)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            needed = sum(stores[recipe].row_bytes * counts[recipe] for recipe in recipes)
+            status = os.statvfs(self.cache_dir)
+            raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
+
+    def _examine(
+        self, items: list["Item"], stores: Mapping[ResizeSpec, PixelCache]
+    ) -> dict[str, ImageInfo | ReadFailure]:
+        not_kept: dict[str, ImageInfo | ReadFailure] = {}
+        stamps = {image: self._stamp(image) for image, _ in items}
+        notes, noted = _Notes(self._info_log, stores), time.monotonic()
+        label = "decoding photographs" if stores else "checking photographs"
+        answers = (self.decode or decode_here)(self.photographs, items)
+        with Progress() if self.progress else nullcontext() as show:
+            try:
+                for done, ((image, places), answer) in enumerate(answers, start=1):
+                    if isinstance(answer, WorkerDied):
+                        not_kept[image] = (ReadFailure if answer.passing else ImageInfo.unreadable)(answer.reason)
+                    elif isinstance(answer, ReadFailure):
+                        not_kept[image] = answer
+                    else:
+                        notes.add(self.photographs.key(image), stamps[image], *answer, places)
+                    if show:
+                        show.bar(label, done, len(items))
+                    if done % _FILES_BETWEEN_NOTES == 0 or time.monotonic() - noted > _SECONDS_BETWEEN_NOTES:
+                        notes.write()
+                        noted = time.monotonic()
+            finally:  # an interrupted pass has not been for nothing
+                answers.close()
+                notes.write()
+        return not_kept
+
+    def _stamp(self, image: str) -> list[int]:
+        return self.photographs.stamp(image)
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        """Hold the folder's lock, which the system lets go of when its holder dies; wait for another holder."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "lock").touch()
+        except OSError as error:
+            raise InputError(
+                f"cache_dir {self.cache_dir}: cannot be written ({error.strerror}); set cache_dir to a folder of yours"
+            ) from None
+        path = self.folder / "lock"
+        with path.open("a+", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.seek(0)
+                log.warning("process %s decodes these photographs; waiting for it", stream.read().strip() or "another")
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            with naming(path):
+                stream.seek(0)
+                stream.truncate()
+                stream.write(str(os.getpid()))
+                stream.flush()
+            self._say_what_it_is()
+            yield
+
+    def _say_what_it_is(self) -> None:
+        note = self.folder / "README"
+        if not note.exists():
+            others = [folder for folder in self.cache_dir.glob(f"{glob.escape(self._stem)}*") if folder != self.folder]
+            if others:
+                log.warning("%s: made with other versions of the decoders; remove it unless they are in use", others[0])
+            versions = ", ".join(f"{name} {value}" for name, value in self._versions.items())
+            about = f"What dr-lab keeps of the photographs in {self.data_dir.resolve()}, decoded with {versions}."
+            write_text(note, f"{about} It may be deleted.\n")
+
+
+_Place = tuple[ResizeSpec, Path, int]
+Item = tuple[str, tuple[_Place, ...]]
+"""A photograph, and where its crops belong: recipe, ``pixels.npy``, number of the row."""
+
+Answer = tuple[ImageInfo, list[int]] | ReadFailure | WorkerDied
+"""What an item comes to: its facts, and the checksums of its crops, which are written by then."""
+
+Decode = Callable[[Photographs, Sequence[Item]], Generator[tuple[Item, Answer], None, None]]
+"""Decodes items and writes their crops, in any order; a generator, which is closed where it is left early."""
+
+
+def decode_here(photographs: Photographs, items: Sequence[Item]) -> Generator[tuple[Item, Answer], None, None]:
+    """Decode with the processors of this machine."""
+    return map_in_workers(
+        _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
+    )
+
+
+class _Notes:
+    """What was found and is not in the journals yet: rows first, so that facts never promise a crop."""
+
+    def __init__(self, facts: JsonlLog, stores: Mapping[ResizeSpec, PixelCache]):
+        self._journal, self._stores = facts, stores
+        self._clear()
+
+    def _clear(self) -> None:
+        self._facts: dict[str, dict] = {}
+        self._rows: dict[ResizeSpec, dict[str, Row]] = {recipe: {} for recipe in self._stores}
+
+    def add(self, key: str, stamp: list[int], facts: ImageInfo, crcs: list[int], places: tuple[_Place, ...]) -> None:
+        self._facts[key] = {"stamp": stamp, "facts": facts.as_json()}
+        for (recipe, _, number), crc in zip(places, crcs, strict=False):  # an unreadable file has no crops
+            self._rows[recipe][key] = Row(number, facts.digest, crc)
+
+    def write(self) -> None:
+        for recipe, rows in self._rows.items():
+            if rows:
+                self._stores[recipe].note(rows)
+        if self._facts:
+            self._journal.append(self._facts)
+        self._clear()
+
+
+_photographs: Photographs
+
+
+def remember(photographs: Photographs) -> None:
+    """Keep in a worker what all its items need."""
+    global _photographs
+    _photographs = photographs
+
+
+def scan_file(wanted: tuple[str, Sequence[ResizeSpec]]) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
+    """Return the facts of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
+    image, recipes = wanted
+    try:
+        data = _photographs.read_as_is(image)
+    except TooLarge as error:
+        return ImageInfo.unreadable(error.strerror or str(error)), []
+    except OSError as error:
+        return ReadFailure(error.strerror or str(error))
+    return scan_image(data, recipes)
+
+
+def _digest_now(image: str) -> str | None:
+    """Return the digest of a photograph's file in a worker, None where that cannot be read."""
+    try:
+        return digest_of(_photographs.read_as_is(image))
+    except OSError:
+        return None
+
+
+def _examine_one(item: Item) -> Answer:
+    """Examine one photograph in a worker, write its crops, and return its facts and the crops' checksums."""
+    image, places = item
+    return with_rows(scan_file((image, [recipe for recipe, _, _ in places])), places)
+
+
+def with_rows(answer: tuple[ImageInfo, list[np.ndarray]] | ReadFailure, places: tuple[_Place, ...]) -> Answer:
+    """Write the crops of an answer into their rows, and return their checksums in place of them."""
+    if isinstance(answer, ReadFailure):
+        return answer
+    facts, crops = answer
+    return facts, [write_row(path, number, crop) for (_, path, number), crop in zip(places, crops, strict=False)]
+
+
+def decoders() -> dict[str, str]:
+    """Return the versions of all that decides the pixels of a crop."""
+    versions = {name: version(name) for name in ("pillow", "simplejpeg", "numpy", "numba", "scipy")}
+    return versions | {"libjpeg_turbo": features.version("libjpeg_turbo") or "", "method": str(decoding.METHOD)}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=4).hexdigest()

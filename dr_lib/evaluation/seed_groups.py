@@ -1,0 +1,294 @@
+"""Runs that differ in their seed alone: their mean figure, and how far it is to be trusted over seeds and patients.
+
+Two things could have come out otherwise: the patients who were tested, and the seeds, which are a handful. Patients are
+resampled, the same ones for all seeds. What moves all seeds alike then is the patients' share of the variance of the
+mean; what is left is seen in the spread of the K runs itself, whose variance over K holds both the seeds and how
+differently they take the same patients. (A bootstrap that draws seeds too promises too much: of three seeds, it finds
+two thirds of their variance.)
+
+Of so few seeds the second share is badly known, and Student's t has to make up for it. There are two ways to join it
+with the first: by the degrees of freedom of the sum (Welch, Biometrika 1947; Satterthwaite, Biometrics Bulletin 1946),
+or by squares of the two half-widths. In simulations of 3 and 5 seeds, nominal 95%, the first covers 92.4 to 96.7%, too
+little where one configuration's seeds vary far more than patients do; the second 94.8 to 97.7%, too much where both
+vary alike; half-widths half-way between them 94.8 to 96.7%, wherever the variance comes from, and these are used. Of a
+difference between seeds and other seeds the first alone covers 94.8 to 96.7%, since degrees of freedom add up.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.stats import chi2
+
+from dr_lib import GRADES
+from dr_lib.evaluation import paired
+from dr_lib.evaluation.bootstrap import (
+    LEVEL,
+    Difference,
+    Statistic,
+    percentile_interval,
+    resampled_difference_of_groups,
+)
+from dr_lib.evaluation.bootstrap_metrics import Figures, resampled_figures
+from dr_lib.evaluation.paired import Comparison
+
+FIGURES = (
+    "accuracy",
+    "kappa",
+    "balanced_accuracy",
+    "macro_f1",
+    "macro_auc",
+    "referable_auc",
+    "referable_average_precision",
+)
+_BY_GRADE = ("recall", "precision", "auc")
+_POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
+_NORMAL = float(ndtri((1 + LEVEL) / 2))
+
+Name = str | tuple[str, int | str]
+
+
+@dataclass(frozen=True)
+class SeedFigure:
+    """A figure of ``n`` runs that differ in their seed: mean, standard deviation (n - 1), 95% interval of the mean.
+
+    Of one run the deviation is NaN and the interval is over patients alone: it is about this run, not about others of
+    its kind. An interval that cannot be said is NaN, and so is a mean of none.
+    """
+
+    mean: float
+    sd: float
+    n: int
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not np.isnan(self.low)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds and patients: ``value``, ``low`` and ``high`` of its 95% interval, and ``p`` of its being 0.
+
+    ``p``: two-sided, 0..1, by Student's t; NaN where nothing varies.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
+    """Return the mean of each figure over runs that differ in their seed alone, with its 95% interval.
+
+    ``tables``: their predictions (image, patient, grade, predicted, p0..p4) of the same photographs; ValueError where
+    they are not. Named as in ``metrics.json``: those of :data:`FIGURES` by their name, figures of a grade as
+    ``("recall", 3)``, points as ``("referable_at_90_sensitivity", "specificity")``. ``n`` counts the seeds in which a
+    figure is defined.
+    """
+    if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
+        raise ValueError("seeds were not tested on the same photographs with the same grades")
+    runs = [resampled_figures(table) for table in tables]
+    found: dict[Name, SeedFigure] = {name: _figure([run[name] for run in runs], _bounds(name)) for name in FIGURES}
+    for name in _BY_GRADE:
+        found |= {(name, grade): _figure([run[name][:, grade] for run in runs]) for grade in GRADES}
+    for name in _POINTS:
+        for column, part in enumerate(("sensitivity", "specificity"), 1):
+            found[name, part] = _figure([run[name][:, column] for run in runs])
+    return found
+
+
+def compare_seeds(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame]) -> Comparison:
+    """Return the mean figures of ``second`` less those of ``first``, 95% intervals over seeds and patients.
+
+    Each is the predictions of one run or of several that differ in their seed alone. Patients are the same on both
+    sides and drawn in pairs; seeds of one side have nothing to do with those of the other, even where their numbers
+    are the same. One run against several is taken to vary with its seed as the several do; one against one is
+    :func:`dr_lib.evaluation.paired.compare`.
+
+    McNemar's test is left out where there are several seeds. It counts photographs that one of two graders answers
+    rightly and the other does not; of three and three networks there is no such pair. Their majority would be another,
+    better grader than any of them, and the two first seeds would be two of six. ``p`` is that of Student's t for the
+    difference of mean accuracies instead, from the same variances as its interval.
+    """
+    if len(first) == len(second) == 1:
+        return paired.compare(first[0], second[0])
+    tables = [*first, *second]
+    if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
+        return Comparison()
+    sides = [[resampled_figures(table) for table in side] for side in (first, second)]
+
+    def spread(figure: Callable[[Figures], NDArray]) -> Spread | None:
+        before, after = (_defined([figure(run) for run in side]) for side in sides)
+        return None if before is None or after is None else spread_of(after, before)
+
+    def change(figure: Callable[[Figures], NDArray]) -> Difference | None:
+        found = spread(figure)
+        return None if found is None or np.isnan(found.low) else _possible(found)
+
+    accuracy = spread(lambda figures: figures["accuracy"])
+    return Comparison(**paired.changes(change), p=None if accuracy is None or np.isnan(accuracy.p) else accuracy.p)
+
+
+def compare_groups(
+    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], statistic: Statistic
+) -> Difference | None:
+    """Return ``statistic`` of ``second`` less that of ``first``, two groups of different patients, mean over seeds.
+
+    ``first`` and ``second``: of each seed its predictions (patient, grade, predicted) for the one group and for the
+    other. ``None`` where a group has nothing to ask. Of one seed, the interval is over patients alone.
+    """
+    runs = _defined([resampled_difference_of_groups(*pair, statistic) for pair in zip(first, second, strict=True)])
+    found = None if runs is None else spread_of(runs)
+    return None if found is None or np.isnan(found.low) else _possible(found)
+
+
+def seeds_alone(values: Sequence[float] | NDArray) -> SeedFigure:
+    """Return the mean of a number that each seed has, with its interval over seeds alone, by Student's t.
+
+    For what is known of a run as a number only, such as its highest testing accuracy. Of one seed there is no interval.
+    """
+    numbers = np.asarray(values, dtype=float)
+    if len(numbers) < 2:
+        return SeedFigure(float(numbers.mean()) if len(numbers) else np.nan, np.nan, len(numbers), np.nan, np.nan)
+    found = spread_of(np.repeat(numbers[:, None], 3, axis=1))
+    return SeedFigure(found.value, float(numbers.std(ddof=1)), len(numbers), found.low, found.high)
+
+
+def against_control(control: Sequence[float], others: Sequence[Sequence[float]]) -> list[Difference | None]:
+    """Return how much the mean of each of ``others`` is above that of ``control``, values one a seed.
+
+    The intervals are Dunnett's (Journal of the American Statistical Association 1955): of many settings against one,
+    they hold for all together in 95 of 100 sweeps. The spread between seeds is taken to be the same everywhere, and
+    is known from all of them; ``None`` where no setting has two seeds. They are over seeds alone: of these photographs.
+    """
+    settings = [np.asarray(values, dtype=float) for values in (control, *others)]
+    sizes = np.array([len(values) for values in settings])
+    freedom = int(sizes.sum()) - len(sizes)
+    if not others or freedom < 1:
+        return [None] * len(others)
+    pooled = np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in settings) / freedom)
+    reach = dunnetts_t(sizes[0], sizes[1:], freedom) * pooled * np.sqrt(1 / sizes[0] + 1 / sizes[1:])
+    changes = [float(values.mean() - settings[0].mean()) for values in settings[1:]]
+    return [Difference(change, change - far, change + far) for change, far in zip(changes, reach.tolist(), strict=True)]
+
+
+def dunnetts_t(control: int, others: Sequence[int] | NDArray, freedom: int, level: float = LEVEL) -> float:
+    """Return how many standard errors wide Dunnett's two-sided intervals are to each side, all at ``level`` together.
+
+    ``control`` and ``others``: how many values each mean is of. ``freedom``: degrees of freedom of their common
+    variance. Two differences from one control correlate as l_i l_j with l = sqrt(n / (n + n_control)), which makes the
+    chance that all are within reach an integral over the control's mean and the spread (Dunnett 1955, section 3).
+    """
+    sizes = np.asarray(others, dtype=float)
+    shared = np.sqrt(sizes / (sizes + control))[:, None, None]
+    own = np.sqrt(1 - shared**2)
+    places, weights = np.polynomial.hermite_e.hermegauss(64)
+    at, mass = np.polynomial.legendre.leggauss(64)
+    spread = np.sqrt(chi2.ppf((at + 1) / 2, freedom) / freedom)
+    joint = np.outer(weights / weights.sum(), mass / mass.sum())
+
+    def within(reach: float) -> float:
+        middle, far = shared * places[:, None], reach * spread
+        return float((joint * (ndtr((middle + far) / own) - ndtr((middle - far) / own)).prod(axis=0)).sum())
+
+    # From Student's t of one difference to Bonferroni's of all.
+    bounds = stdtrit(freedom, [(1 + level) / 2, 1 - (1 - level) / (2 * len(sizes))])
+    return float(brentq(lambda reach: within(reach) - level, 0.95 * bounds[0], 1.05 * bounds[1]))
+
+
+def optimism(highest: Sequence[float], honest: Sequence[float]) -> SeedFigure:
+    """Return by how much the highest testing accuracy of all epochs is above that of the chosen epoch, mean over seeds.
+
+    Both: shares 0..1, one a seed. It is never negative: the highest is looked for among the epochs that include the
+    chosen one, with the photographs that then judge it. It is what this choice gained here, interval over seeds alone.
+    How much of it would be left on other patients cannot be said: that takes the predictions of every epoch, which are
+    not kept.
+    """
+    return seeds_alone(np.subtract(highest, honest))
+
+
+def spread_of(runs: NDArray, less: NDArray | None = None) -> Spread:
+    """Return the mean of a figure over ``runs``, or what it is more than the mean over the runs ``less``.
+
+    Both have one row a seed: its value, then its values under resamples of the patients, the same for all rows; shape
+    (seeds, 1 + resamples). See the module for how they become an interval.
+    """
+    sides = [runs] if less is None else [runs, less]
+    means = runs.mean(axis=0) if less is None else runs.mean(axis=0) - less.mean(axis=0)
+    value, resampled = float(means[0]), means[1:]
+    limits = percentile_interval(resampled)
+    if limits is None:
+        return Spread(value, np.nan, np.nan, np.nan)
+    if all(len(side) == 1 for side in sides):
+        return Spread(value, *limits, _p_value(value, float(np.nanvar(resampled, ddof=1)), np.inf))
+    several = [side for side in sides if len(side) > 1]
+    seeds = luck = freedom_part = 0.0
+    for side in several:
+        # A single run on the other side varies with its seed as these do.
+        weight = 1 / len(side) + (len(several) < len(sides))
+        seeds += weight * (seen := float(side[:, 0].var(ddof=1)))
+        luck += weight * _apart(side[:, 1:])
+        freedom_part += (weight * seen) ** 2 / (len(side) - 1)
+    drawn = float(np.nanvar(resampled, ddof=1))
+    patients = max(0.0, drawn - luck)
+    freedom_of_seeds, freedom = (
+        variance**2 / freedom_part if freedom_part else np.inf for variance in (seeds, patients + seeds)
+    )
+
+    def half_width(distance: float) -> float:
+        alike = max(0.0, distance) * np.sqrt(patients / drawn) if drawn else 0.0
+        by_sum = _student(freedom) * np.hypot(alike / _NORMAL, np.sqrt(seeds))
+        by_squares = np.hypot(alike, _student(freedom_of_seeds) * np.sqrt(seeds))
+        return float(by_sum if len(several) == 2 else (by_sum + by_squares) / 2)
+
+    low, high = value - half_width(value - limits[0]), value + half_width(limits[1] - value)
+    return Spread(value, low, high, _p_value(value, patients + seeds, freedom))
+
+
+def _apart(resampled: NDArray) -> float:
+    """Return the variance between runs that resampling patients brings about, beyond what moves all of them alike."""
+    return float(np.nanvar(resampled - resampled.mean(axis=0), axis=1, ddof=1).sum() / (len(resampled) - 1))
+
+
+def _student(freedom: float) -> float:
+    return float(stdtrit(freedom, (1 + LEVEL) / 2)) if np.isfinite(freedom) else _NORMAL
+
+
+def _p_value(value: float, variance: float, freedom: float) -> float:
+    if not variance > 0:
+        return np.nan
+    standard = -abs(value) / np.sqrt(variance)
+    return float(2 * (stdtr(freedom, standard) if np.isfinite(freedom) else ndtr(standard)))
+
+
+def _possible(found: Spread) -> Difference:
+    """Return the difference with an interval that no figures could leave: between shares, and in practice kappas."""
+    low, high = np.clip((found.low, found.high), min(-1.0, found.value), max(1.0, found.value))
+    return Difference(found.value, float(low), float(high))
+
+
+def _figure(values: Sequence[NDArray], bounds: tuple[float, float] = (0.0, 1.0)) -> SeedFigure:
+    runs = _defined(values)
+    if runs is None:
+        return SeedFigure(np.nan, np.nan, 0, np.nan, np.nan)
+    found, sd = spread_of(runs), float(runs[:, 0].std(ddof=1)) if len(runs) > 1 else np.nan
+    low, high = np.clip((found.low, found.high), *bounds)
+    return SeedFigure(found.value, sd, len(runs), float(low), float(high))
+
+
+def _defined(values: Sequence[NDArray]) -> NDArray | None:
+    """Return the rows whose own value is defined, shape (seeds, 1 + resamples); ``None`` where none is."""
+    rows = [row for row in values if not np.isnan(row[0])]
+    return np.stack(rows) if rows else None
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    return (-1.0, 1.0) if name == "kappa" else (0.0, 1.0)

@@ -1,0 +1,197 @@
+"""The eight runs of the lab, or any others: one papermill process each, watched to its end."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dr_lib.config import RunConfig
+from dr_lib.experiment.job import Job, stop
+from dr_lib.notebook.process import wait_for_an_end
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.system.progress import Progress
+from dr_lib.system.resources import GpuShares, threads_each, visible_gpus
+from dr_lib.system.signals import Interrupted, Interruption
+
+# What knows networks is imported where an experiment is planned: looking after runs needs nothing of it, and does not
+# have to fill a machine's memory with torch.
+if TYPE_CHECKING:
+    from dr_lib.data.prepare import DataSplits
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def experiment_jobs(configs: list[RunConfig], data: "dict[str, DataSplits]") -> list[Job]:
+    """Return all that an experiment has to do: generated pretrainings, and a job per run.
+
+    Runs that are done with the same parameters on the same photographs (``data``, by run name) are skipped.
+    """
+    from dr_lib.experiment.time_estimate import TimeEstimate
+    from dr_lib.training.pretrain import uses_generated_weights
+    from dr_lib.training.resume import same_run
+
+    pretraining = _pretraining_jobs(configs)
+    forecast = TimeEstimate(ExperimentFolder(Path(configs[0].out_dir)).runs())
+    runs = []
+    for config in configs:
+        folder = ExperimentFolder(Path(config.out_dir)).run(config.run_name)
+        done = folder.complete and same_run(folder, config, data[config.run_name].fingerprint)
+        needs = pretraining.get(config.model) if uses_generated_weights(config) else None
+        state = "skipped" if done else "queued"
+        training = len(data[config.run_name].split("train"))
+        cost = forecast.cost(config, training, len(data[config.run_name].table) - training)
+        runs.append(Job(config.run_name, "train", config.model_dump(), folder, needs=needs, state=state, cost=cost))
+    for job in runs:
+        if job.state == "skipped":
+            job.render()  # where its driver was killed before it could
+        else:
+            job.announce()
+    wanted = [job for job in pretraining.values() if any(run.needs is job and run.state == "queued" for run in runs)]
+    return [*wanted, *runs]
+
+
+def _pretraining_jobs(configs: list[RunConfig]) -> dict[str, Job]:
+    """Return by network the job that makes its generated weights."""
+    from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, uses_generated_weights
+
+    jobs: dict[str, Job] = {}
+    for config in filter(uses_generated_weights, configs):
+        folder = ExperimentFolder(Path(config.out_dir)).pretraining(config.model)
+        parameters = config.model_dump(include=set(PRETRAINING_PARAMETERS))
+        jobs.setdefault(config.model, Job(f"pretraining {config.model}", "pretrain", parameters, folder))
+    return jobs
+
+
+def draw_pretraining_photographs(jobs: list[Job]) -> None:
+    """Draw what the pretraining jobs share before any starts; side by side, each would draw all of it."""
+    from dr_lib.training.pretrain import draw_photographs
+
+    with Progress() as progress:
+        for job in jobs:
+            if job.notebook == "pretrain" and job.state == "queued":
+                draw_photographs(RunConfig.from_mapping(job.parameters), progress)
+
+
+class Engine(Protocol):
+    """What executes jobs: this machine, or several."""
+
+    def room(self, running: int) -> int:
+        """Return how many more may be begun while so many are running."""
+
+    def start(self, job: Job) -> None:
+        """See to it that a queued job is executed; its state then says how it stands."""
+
+    def poll(self, running: list[Job]) -> None:
+        """Judge the jobs that have ended."""
+
+    def wait(self, running: list[Job], seconds: float) -> None:
+        """Return when there may be something to do, at the latest after so many seconds."""
+
+    def stop(self, running: list[Job]) -> None:
+        """Have jobs that are under way write a checkpoint and end."""
+
+
+class ThisMachine:
+    """Executes jobs in processes of this machine, ``parallel`` at a time, its threads and GPUs divided among them.
+
+    A run that gives no sign of life for ``timeout`` minutes is killed. ``threads`` and ``gpus`` are given where
+    somebody else has divided them.
+    """
+
+    def __init__(
+        self,
+        parallel: int,
+        *,
+        timeout: float | None = None,
+        threads: int | None = None,
+        gpus: Sequence[str] | None = None,
+    ):
+        self._parallel, self._timeout = parallel, timeout
+        self._threads = threads or threads_each(parallel)
+        self._gpus = GpuShares(visible_gpus() if gpus is None else gpus)
+
+    def room(self, running: int) -> int:
+        return self._parallel - running
+
+    def start(self, job: Job) -> None:
+        job.start(threads=self._threads, gpus=self._gpus.take(job.parameters))
+        if job.state != "running":
+            self._gpus.give_back(job.gpus)
+
+    def poll(self, running: list[Job]) -> None:
+        for job in running:
+            _look_after(job, self._timeout)
+            if job.state != "running":
+                self._gpus.give_back(job.gpus)
+
+    def wait(self, running: list[Job], seconds: float) -> None:
+        wait_for_an_end([job.at_work for job in running], seconds)
+
+    def stop(self, running: list[Job]) -> None:
+        stop(running)
+
+
+def run_jobs(
+    jobs: list[Job],
+    parallel: int,
+    watch: Callable[[list[Job]], None],
+    *,
+    timeout: float | None = None,
+    retries: int = 0,
+    engine: Engine | None = None,
+) -> None:
+    """Execute what is queued, ``parallel`` at a time, longest first; a job that fails stops only those that need it.
+
+    A run that gives no sign of life for ``timeout`` minutes is killed. One that fails is begun again up to
+    ``retries`` times. ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way
+    are told to stop, which they do after a checkpoint; :class:`dr_lib.system.signals.Interrupted` is raised
+    then. An ``engine`` that is given, and has limits of its own, takes the place of this machine.
+    """
+    with Interruption() as interruption:
+        engine = engine or ThisMachine(parallel, timeout=timeout)
+        shown = -math.inf
+        try:
+            while any(job.state in ("queued", "running") for job in jobs):
+                running = [job for job in jobs if job.state == "running"]
+                engine.poll(running)
+                for job in running:
+                    if job.state == "failed" and job.starts <= retries:
+                        job.queue_again()
+                for job in jobs:
+                    if job.state == "queued" and job.needs and job.needs.state == "failed":
+                        job.fail(f"{job.needs.title} failed, which it starts from")
+                for job in _next(jobs, engine.room(sum(job.state == "running" for job in jobs))):
+                    engine.start(job)
+                if time.monotonic() - shown >= _SECONDS_BETWEEN_LOOKS:
+                    watch(jobs)
+                    shown = time.monotonic()
+                engine.wait([job for job in jobs if job.state == "running"], _SECONDS_BETWEEN_LOOKS)
+                interruption.raise_if_requested()
+        except BaseException as error:
+            running = [job for job in jobs if job.state == "running"]
+            if isinstance(error, Interrupted):
+                for job in running:
+                    job.reason = "told to stop, which it does after a checkpoint; a second Ctrl-C leaves it behind"
+                watch(jobs)
+            engine.stop(running)
+            if isinstance(error, Interrupted):
+                watch(jobs)
+            raise
+    watch(jobs)
+
+
+def _look_after(job: Job, timeout: float | None) -> None:
+    """Judge a job whose process has ended, and end one that has been silent for ``timeout`` minutes."""
+    if job.at_work.poll() is not None:
+        job.collect()
+    elif timeout is not None and job.seconds_silent() > 60 * timeout:
+        job.kill()
+        job.collect(hung=f"it gave no sign of life for {timeout:g} minutes, and was ended")
+
+
+def _next(jobs: list[Job], free: int) -> list[Job]:
+    """Return the jobs to begin now, ``free`` at most: what others wait for, then what takes longest."""
+    ready = [job for job in jobs if job.state == "queued" and (job.needs is None or job.needs.state == "done")]
+    awaited = {job.needs for job in jobs if job.state == "queued"}
+    return sorted(ready, key=lambda job: (job not in awaited, -job.cost))[: max(0, free)]

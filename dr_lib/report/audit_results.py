@@ -1,0 +1,172 @@
+"""The audit of a data folder: labels alone where photographs are missing, one decoding of each where they are there."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from dr_lib.config import RunConfig
+from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
+from dr_lib.data.cache_folder import cache_folder
+from dr_lib.data.inspection import UNREADABLE
+from dr_lib.data.isolated_decoding import thumbnail_isolated
+from dr_lib.data.photographs import Photographs, find_photographs
+from dr_lib.data.prepare import read_table, required_crops
+from dr_lib.data.repair_policy import Decision, decide
+from dr_lib.data.scan import Decode, Scanner
+from dr_lib.data.scan_image import ImageInfo
+from dr_lib.data.splits import limit_splits
+from dr_lib.report.audit_text import findings, overview
+from dr_lib.storage.checksums import write_sealed_json
+from dr_lib.storage.files import write_text
+from dr_lib.storage.folders import ExperimentFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What is in a data set, and what is wrong with it.
+
+    ``found``: the contents of ``audit.json``. ``files``: the photographs that the labels name and that are there.
+    ``photographs``: one row each: ``image, path, grade, patient, split``, then what decoding told: ``status``
+    (``intact``, or what is wrong), ``lost`` (share of rows, 0..1), ``action`` (what training would do with it: empty,
+    ``repaired``, ``kept`` or ``dropped``), ``detail``, ``width``, ``height`` (px), ``format``, ``mode``,
+    ``brightness`` and ``contrast`` (0..1), ``has_retina`` (whether a round retina was found). Only the first five
+    columns where the photographs could not be looked at.
+
+    >>> found = dr_lib.audit(demo)
+    >>> found.photographs["status"].value_counts().to_dict()
+    {'intact': 46, 'end marker missing': 2, 'truncated': 2}
+    """
+
+    found: dict[str, Any]
+    files: Photographs
+    photographs: pd.DataFrame = field(repr=False)
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """What is worth a look, one row each: ``section`` of the page that shows it, and ``finding`` in a sentence."""
+        return pd.DataFrame(findings(self.found), columns=["section", "finding"])
+
+    @property
+    def grades(self) -> pd.DataFrame:
+        """How many photographs each split has of each grade: index 0-4, a column a split."""
+        splits = self.found["splits"]
+        return pd.DataFrame({name: split["counts"] for name, split in splits.items()}).rename_axis("grade")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the audit as one HTML page, and return its path."""
+        from dr_lib.report.audit_page import audit_page
+
+        write_text(Path(path), audit_page(self.found, self.thumbnail))
+        return Path(path)
+
+    def thumbnail(self, image: str) -> Image.Image | None:
+        """Return a photograph, repaired where need be, at most 480 px; None where there is nothing to see."""
+        if image not in self._decoded:
+            return None
+        try:
+            pixels = thumbnail_isolated(self.files, image, 480)
+        except OSError:
+            return None
+        return None if pixels is None else Image.fromarray(pixels)
+
+    @cached_property
+    def _decoded(self) -> frozenset[str]:
+        """The photographs that were decoded; no other is opened again."""
+        table = self.photographs
+        return frozenset(table["image"][table["status"] != UNREADABLE]) if "status" in table else frozenset()
+
+    def __repr__(self) -> str:
+        looked = "" if "status" in self.photographs else ", not looked at"
+        return (
+            f"Audit({self.found['data_dir']}: {len(self.photographs):,} photographs{looked}, "
+            f"{len(self.findings)} findings)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(overview(self.found))}</p>{self.grades.to_html()}{self.findings.to_html(index=False)}"
+
+
+def audit(data: str | Path | RunConfig, **parameters: Any) -> Audit:
+    """Look at every photograph of a data set and at its labels, and return what there is and what is wrong.
+
+    ``data``: the folder, or a configuration; ``parameters``: those of :class:`dr_lib.RunConfig` that say how the data
+    are labeled and split. Shows a progress bar while photographs are decoded, once each. Raises
+    :class:`dr_lib.errors.InputError` only where the labels cannot be read; all else is a finding.
+
+    >>> dr_lib.audit(demo).findings["section"].unique().tolist()
+    ['grades', 'eyes', 'damage']
+    """
+    given = data.model_dump() if isinstance(data, RunConfig) else {"data_dir": str(data)}
+    return audit_data(RunConfig.from_mapping(given | parameters))
+
+
+def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
+    """Return what is in the data of ``config``, whatever state it is in.
+
+    Missing photographs, unreadable ones, files of other kinds and two of one name are findings here, not errors; so are
+    those that cannot be read now, of which nothing is known. Only labels that cannot be read raise :class:`InputError`.
+    Each photograph is decoded once, in the pass that fills the pixel cache.
+    """
+    table = read_table(config.model_copy(update={"limit": 0}), progress, to_train=False)
+    data_dir = Path(config.data_dir)
+    search = find_photographs(data_dir, table, config.images_dir, config.labels_file)
+    found = {"data_dir": str(data_dir), **audit_labels(table), "files": search.as_json()}
+    there = _rows_with_files(table, [*search.missing, *search.several], config)
+    if there.empty:
+        return Audit(found, search.photographs, _photographs(there, search.photographs))
+    scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
+    facts, failures = scanner.find(there["image"], required_crops(config, there))
+    there = there[~there["image"].isin(failures)]
+    verdicts = {image: fact.verdict for image, fact in facts.items()}
+    rule = "repair" if config.on_damage == "fail" else config.on_damage
+    decisions = decide(verdicts, on_damage=rule, max_lost_share=config.max_lost_share)
+    found |= audit_photographs(there, facts, decisions)
+    found["files"]["not_read"] = {image: failure.reason for image, failure in failures.items()}
+    dropped = [decision.image for decision in decisions if decision.action == "dropped"]
+    usable = there[~there["image"].isin(dropped)]
+    table = _photographs(there, search.photographs).join(_decoded(there["image"], facts, decisions))
+    return Audit(found | {"fingerprint": fingerprint(usable, facts)}, search.photographs, table)
+
+
+def write_audit(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
+    """Audit the data of ``config`` and write ``audit.json`` and ``audit.html`` into its experiment folder."""
+    experiment = ExperimentFolder(Path(config.out_dir))
+    found = audit_data(config, progress, decode)
+    write_sealed_json(experiment.audit, found.found)
+    found.save(experiment.audit_page)
+    return found
+
+
+def _photographs(table: pd.DataFrame, files: Photographs) -> pd.DataFrame:
+    """Return what the labels tell of each photograph, and its file."""
+    paths = [str(files.path(image)) for image in table["image"]]
+    columns = {name: table[name].tolist() for name in ("image", "grade", "patient", "split")}
+    return pd.DataFrame({"image": columns.pop("image"), "path": paths, **columns})
+
+
+def _decoded(images: Iterable[str], facts: Mapping[str, ImageInfo], decisions: Iterable[Decision]) -> pd.DataFrame:
+    """Return what decoding told of each photograph, in the order of ``images``."""
+    actions = {decision.image: decision.action for decision in decisions}
+    rows = []
+    for image in images:
+        info = facts[image]
+        file = info.verdict
+        rows.append(
+            {
+                "status": file.verdict, "lost": file.lost, "action": actions[image], "detail": file.detail,
+                "width": file.width, "height": file.height, "format": info.format, "mode": info.mode,
+                "brightness": info.brightness, "contrast": info.contrast, "has_retina": info.retina is not None,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _rows_with_files(table: pd.DataFrame, without: list[str], config: RunConfig) -> pd.DataFrame:
+    there = table[~table["image"].isin(without)].reset_index(drop=True)
+    return limit_splits(there, config.limit, config.split_seed)

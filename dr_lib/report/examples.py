@@ -1,0 +1,61 @@
+"""Which testing photographs of a run are worth looking at: the surest answers, and the worst mistakes."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dr_lib import PROBABILITIES, REFERABLE_GRADE
+from dr_lib.report.experiment_results import ExperimentResults, RunResults
+from dr_lib.report.text import percent
+
+
+def best_run(experiment: ExperimentResults, model: str = "") -> RunResults | None:
+    """Return the finished run, of ``model`` if given, with the highest kappa; of equals the most accurate."""
+    runs = [run for run in experiment.done if model in ("", run.model)]
+    return min(runs, key=lambda run: (-run.test["kappa"], -run.test["accuracy"], run.name), default=None)
+
+
+def surest(predictions: pd.DataFrame, grade: int, *, right: bool) -> pd.Series | None:
+    """Return the row of the photograph of ``grade`` whose right, or wrong, answer the run was surest of; else None.
+
+    With the columns of ``predictions.csv`` it has ``certainty``, the probability of the answer.
+    """
+    rows = _with_certainty(predictions[predictions["grade"] == grade])
+    rows = rows[(rows["predicted"] == grade) == right]
+    return None if rows.empty else rows.sort_values(["certainty", "image"], ascending=[False, True]).iloc[0]
+
+
+def worst_first(wrong: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of ``predictions.csv`` by how far the answer is from the truth, then by how sure the run was of it.
+
+    They gain ``certainty``, the probability of the answer, and ``distance`` in grades.
+    """
+    rows = _with_certainty(wrong).assign(distance=(wrong["grade"] - wrong["predicted"]).abs())
+    return rows.sort_values(["distance", "certainty", "image"], ascending=[False, False, True])
+
+
+def missed(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of referable photographs that were answered as not referable."""
+    return predictions[(predictions["grade"] >= REFERABLE_GRADE) & (predictions["predicted"] < REFERABLE_GRADE)]
+
+
+def false_alarms(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of photographs that are not referable and were answered as if they were."""
+    return predictions[(predictions["grade"] < REFERABLE_GRADE) & (predictions["predicted"] >= REFERABLE_GRADE)]
+
+
+def same_answer(runs: Sequence[RunResults], image: str, answer: int) -> tuple[int, int]:
+    """Return how many of ``runs`` answer a photograph so, and how many were asked."""
+    answers = [table.loc[table["image"] == image, "predicted"] for table in (run.done_predictions for run in runs)]
+    asked = [int(one.iloc[0]) for one in answers if len(one)]
+    return asked.count(answer), len(asked)
+
+
+def sureness(probability: float) -> str:
+    """Return ``97%``, and ``over 99%`` rather than a certainty that no network has."""
+    return "over 99%" if probability >= 0.995 else percent(probability, 0)
+
+
+def _with_certainty(rows: pd.DataFrame) -> pd.DataFrame:
+    probabilities = rows[PROBABILITIES].to_numpy()
+    return rows.assign(certainty=probabilities[range(len(rows)), rows["predicted"].to_numpy()])

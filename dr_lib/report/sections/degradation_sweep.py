@@ -1,0 +1,173 @@
+"""The degradation problem, measured: training errors of plain and residual networks, and their layers' gradients."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.plots import Line, network_colors, plot_gradients, plot_per_epoch, value_limits
+from dr_lib.report import markup
+from dr_lib.report import sweep_sentences as say
+from dr_lib.report import text as words
+from dr_lib.report.comparisons import compare
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.run_results import RunResults, network_name
+from dr_lib.report.settings import Setting, last
+from dr_lib.report.sweep_sentences import Finding
+
+KINDS = {False: "plain", True: "residual"}
+_NORMAL_95 = 1.96
+
+Networks = Mapping[tuple[str, bool], Setting]
+"""The settings by network, shallow ones first, and whether it is residual."""
+
+
+def networks_of(settings: list[Setting], models: Sequence[str]) -> Networks:
+    """Return the settings of a sweep of shortcuts by network and kind; ``models`` are in the order of their depth."""
+    found = {(setting.runs[0].model, setting.runs[0].parameters["residual"]): setting for setting in settings}
+    return dict(sorted(found.items(), key=lambda item: models.index(item[0][0])))
+
+
+def degradation_findings(networks: Networks) -> list[Finding]:
+    """Return what depth does to plain and to residual networks, and what shortcuts do to the deepest that has both."""
+    findings, models = [], _models(networks)
+    for residual, kind in KINDS.items():
+        found = [networks[model, residual] for model in models if (model, residual) in networks]
+        if len(found) > 1:
+            errors, change = _errors(found[0], found[-1])
+            names = network_name(found[0].runs[0].model), network_name(found[-1].runs[0].model)
+            findings.append(say.depth(kind, names, errors, change, len(found[0].runs[0].done_history)))
+    for model in reversed(models):
+        if (model, False) in networks and (model, True) in networks:
+            plain, shortcuts = networks[model, False], networks[model, True]
+            errors, change = _errors(plain, shortcuts)
+            kappa = compare(plain, shortcuts).kappa
+            findings.append(say.shortcuts(network_name(model), errors, change, kappa))
+            findings += _gradient_finding(plain.runs[0], shortcuts.runs[0])
+            break
+    return findings
+
+
+def unlearned_warning(networks: Networks) -> str:
+    """Return the warning that no network has learned anything, or an empty string."""
+    run = next(iter(networks.values())).runs[0]
+    error, n = 1 - max(run.config["data"]["splits"]["train"]["shares"]), _photographs(run)
+    chance = _NORMAL_95 * (error * (1 - error) / n) ** 0.5
+    return say.unlearned([_error(setting) for setting in networks.values()], error, chance)
+
+
+def degradation_figures(networks: Networks, majority: float | None) -> str:
+    """Return errors by epoch, plain and residual side by side, and the gradients of the layers.
+
+    ``majority``: the testing accuracy of always giving the commonest answer.
+    """
+    models = _models(networks)
+    colors = network_colors(models)
+    split = next(iter(networks.values())).runs[0].config["data"]["splits"]["train"]["shares"]
+    references = {"train": 1 - max(split), "test": None if majority is None else 1 - majority}
+    panels = []
+    for side, word in (("train", "Training"), ("test", "Testing")):
+        errors = {key: 1 - _history(setting)[f"{side}_accuracy"] for key, setting in networks.items()}
+        limits = value_limits(list(errors.values()), references[side])
+        for residual, kind in KINDS.items():
+            curves = {network_name(model): errors[model, residual] for model in models if (model, residual) in errors}
+            if not curves:
+                continue
+            styles = {
+                network_name(model): Line(colors[model], marker, dashed=not residual)
+                for model, marker in zip(models, "os^Dv", strict=False)
+            }
+            ax = plot_per_epoch(
+                curves, styles=styles, words=lambda share: words.percent(share, 0), limits=limits,
+                majority=references[side],
+            )  # fmt: skip
+            told = ", ".join(
+                f"{name} from {words.percent(curve.iloc[0])} to {words.percent(curve.iloc[-1])}"
+                for name, curve in curves.items()
+            )
+            heading = f"{kind.capitalize()}: {word.lower()} error"
+            panels.append((heading, inline_svg(ax, f"{heading} by epoch: {told}")))
+    caption = (
+        "Plain networks have no shortcuts, residual ones have them; all else is alike. Degradation is a deeper plain "
+        "network whose training error lies above that of the shallower one. The dashed red line is what always giving "
+        "the commonest grade gets wrong. Training errors are counted while training, on varied photographs."
+    )
+    return markup.figure(panels, "Error by epoch.", caption) + _gradient_figure(networks, colors)
+
+
+def _gradient_figure(networks: Networks, colors: Mapping[str, str]) -> str:
+    """Return the norm of the gradient by layer, in the first and the last epoch, plain against residual."""
+    norms = {
+        key: setting.runs[0].gradients for key, setting in networks.items() if setting.runs[0].gradients is not None
+    }
+    if not norms:
+        return ""
+    positive = [frame.loc[frame["norm"] > 0, "norm"] for frame in norms.values()]
+    limits = 0.7 * min(values.min() for values in positive), 1.4 * max(values.max() for values in positive)
+    panels = []
+    for model in colors:
+        kinds = {residual: norms[model, residual] for residual in KINDS if (model, residual) in norms}
+        for which, epoch in (("first", 1), ("last", min((int(f["epoch"].max()) for f in kinds.values()), default=1))):
+            curves = {KINDS[residual]: layers_of(frame, epoch) for residual, frame in kinds.items()}
+            if not curves:
+                continue
+            styles = {KINDS[residual]: Line(colors[model], "os"[residual], dashed=not residual) for residual in KINDS}
+            ax = plot_gradients(curves, styles=styles, limits=limits)
+            told = "; ".join(
+                f"{kind}, first layer {curve.iloc[0]:.2g}, last {curve.iloc[-1]:.2g}" for kind, curve in curves.items()
+            )
+            heading = f"{network_name(model)}, {which} epoch"
+            panels.append((heading, inline_svg(ax, f"Gradient norm by layer, {heading}: {told}")))
+    caption = (
+        "Mean over the steps of an epoch, each tick upwards ten times as much, all panels on one scale. Where the line "
+        "sinks to the left, the layers next to the photograph get less to learn from. Convolutions of shortcuts are "
+        "left out, so that both kinds have the same layers."
+    )
+    return markup.figure(panels, "Gradient norm by layer.", caption)
+
+
+def layers_of(gradients: pd.DataFrame, epoch: int) -> pd.Series:
+    """Return the norms of one epoch by depth, counted over the layers that plain and residual networks share."""
+    found = gradients[(gradients["epoch"] == epoch) & ~gradients["layer"].str.contains("downsample")]
+    return pd.Series(found["norm"].to_numpy(), index=range(1, len(found) + 1))
+
+
+def _gradient_finding(plain: RunResults, residual: RunResults) -> list[Finding]:
+    if plain.gradients is None or residual.gradients is None:
+        return []
+    last_epoch = int(min(plain.gradients["epoch"].max(), residual.gradients["epoch"].max()))
+    # The last layer is the head, which no gradient has to pass through anything to reach.
+    way = lambda run, epoch: float((norms := layers_of(run.gradients, epoch)).iloc[0] / norms.iloc[-2])  # noqa: E731
+    first, last = ((way(plain, epoch), way(residual, epoch)) for epoch in (1, last_epoch))
+    return [say.gradients(plain.network, first, last, last_epoch)]
+
+
+def _models(networks: Networks) -> list[str]:
+    """Return the networks, shallow ones first."""
+    return list(dict.fromkeys(model for model, _ in networks))
+
+
+def _errors(first: Setting, second: Setting) -> tuple[tuple[float, float], Difference]:
+    """Return the training errors of two settings in the last epoch, and their difference with its interval.
+
+    The interval is that of two independent shares, in the normal approximation; which photographs each of the two got
+    wrong is not recorded, and where they are much the same ones it is wider than it need be.
+    """
+    before, after = _error(first), _error(second)
+    n = _photographs(first.runs[0])
+    half = _NORMAL_95 * ((before * (1 - before) + after * (1 - after)) / n) ** 0.5
+    return (before, after), Difference(after - before, after - before - half, after - before + half)
+
+
+def _error(setting: Setting) -> float:
+    return 1 - setting.mean(last("train_accuracy"))
+
+
+def _photographs(run: RunResults) -> int:
+    return run.config["data"]["splits"]["train"]["photographs"]
+
+
+def _history(setting: Setting) -> Any:
+    assert setting.runs[0].history is not None
+    return setting.runs[0].history.set_index("epoch")

@@ -1,0 +1,134 @@
+"""How much chance is in the figures: seeds, tests of all differences, and the patients who are on both sides."""
+
+from html import escape
+
+import numpy as np
+from IPython.display import HTML
+
+from dr_lib.data.labels import patient_known
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.ensemble import ensemble
+from dr_lib.evaluation.seed_groups import compare_groups
+from dr_lib.evaluation.summary import summarize
+from dr_lib.report import markup
+from dr_lib.report import metrics_sentences as say
+from dr_lib.report import text as words
+from dr_lib.report.comparisons import all_comparisons
+from dr_lib.report.experiment_results import TOP, ExperimentResults
+from dr_lib.report.sections.metrics_table import name_cell, over_what
+
+
+def seeds(experiment: ExperimentResults) -> HTML:
+    """Return how far accuracy and kappa move from seed to seed, one row a configuration that has several.
+
+    Beside it what its networks reach together, as an ensemble.
+    """
+    several = [one for one in experiment.configurations if one.several]
+    if not several:
+        text = (
+            "Each configuration was run with one seed; how far another seed would move the figures is not known here. "
+            "dr-lab run --seeds 0,1,2 tells."
+        )
+        return markup.shown(markup.paragraphs(text, css="note"))
+    rows = []
+    for one in several[:TOP]:
+        accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
+        every = ", ".join(words.percent(run.test["accuracy"]) for run in one.runs)
+        together = summarize(ensemble([run.done_predictions for run in one.runs]))
+        of_kappa = together["intervals"]["kappa"]
+        sure = f", {words.signed(of_kappa[0], 2)} to {words.signed(of_kappa[1], 2)}" if of_kappa else ""
+        rows.append(
+            [
+                name_cell(one, experiment),
+                f'{words.percent(accuracy.mean)} ± {100 * accuracy.sd:.1f}<span class="sub">{every}</span>',
+                f"{words.percent(accuracy.low)} to {words.percent(accuracy.high)}",
+                f"{words.signed(kappa.mean, 2)} ± {kappa.sd:.2f}",
+                f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}",
+                f'{words.percent(together["accuracy"])}<span class="sub">kappa {words.signed(together["kappa"], 2)}'
+                f"{sure}</span>",
+            ]
+        )
+    head = ["Run", "Testing accuracy", "95% interval", "Kappa", "95% interval of kappa", "Ensemble"]
+    caption = (
+        "Mean and standard deviation over seeds, and 95% intervals of the mean over seeds and patients: how far it "
+        "would move with other seeds and other patients. The ensemble is all networks of a row answering together, by "
+        "the mean of their probabilities: a grader of its own that costs as many networks, its interval over patients. "
+        + (f"Majority {words.percent(experiment.majority)}." if experiment.majority is not None else "")
+    )
+    return markup.shown(markup.table(head, rows, caption, numeric=(1, 2, 3, 4, 5), css="cards"))
+
+
+def corrected_differences(experiment: ExperimentResults) -> HTML:
+    """Return every comparison of two configurations in words, with its test and the correction for their number."""
+    found = all_comparisons(experiment)
+    said = say.survivors([(one.found.accuracy, one.corrected) for one in found])
+    known = [one for one in found if one.found.accuracy is not None]
+    if not known:
+        return markup.shown(markup.paragraphs(said, css="note"))
+    several = any(side.several for one in known for side in (one.first, one.second))
+    counted = any(one.found.mcnemar for one in known)
+    rows = []
+    for one in known:
+        test = one.found.mcnemar
+        sentence = say.better(one.second.label, one.first.label, one.found.accuracy, one.corrected, len(known))
+        counts = (f"{test.only_second:,}", f"{test.only_first:,}") if test else ("–", "–")
+        rows.append([escape(sentence), *counts * counted, *map(say.p_value, (one.found.p, one.corrected))])
+    head = ["Comparison", *("Only it is right", "Only the other is right") * counted, "p", "p, corrected"]
+    caption = "All comparisons of this experiment, in accuracy; p by itself and by Holm's correction for their number. "
+    if counted:
+        caption += (
+            "The first two numbers are photographs that only the one or only the other is right for, p is that of "
+            "McNemar's exact test of these. It takes the eyes of a patient for independent; the intervals do not, and "
+            "have the last word."
+        )
+    if several:
+        caption += " Of several seeds, p is that of Student's t for their mean accuracies."
+    table = markup.table(head, rows, caption.strip(), numeric=range(1, len(head)), css="cards")
+    return markup.shown(markup.paragraphs(said, css="says") + table)
+
+
+def other_eyes(experiment: ExperimentResults) -> HTML:
+    """Return how each run does on testing patients whose other eye is in training, against the other patients."""
+    sides = (experiment.audit or {}).get("patients_on_both_sides") or {}
+    patients = sides.get("patients")
+    if patients is None or not sides.get("named", True):
+        text = "Which testing patients have their other eye in training is not known here."
+        return markup.shown(markup.paragraphs(text, css="note"))
+    rows, seen, changes = [], (0, 0), []
+    for one in experiment.top:
+        tables = [run.done_predictions for run in one.runs]
+        with_it = [table[table["patient"].isin(patients)] for table in tables]
+        without = [table[~table["patient"].isin(patients) & patient_known(table)] for table in tables]
+        if with_it[0].empty or without[0].empty:
+            continue
+        seen = len(with_it[0]), len(without[0])
+        accuracies = [
+            float(np.mean([(table["grade"] == table["predicted"]).mean() for table in group]))
+            for group in (with_it, without)
+        ]
+        change = compare_groups(without, with_it, metrics.accuracy)
+        changes.append(change)
+        rows.append([name_cell(one, experiment), *map(words.percent, accuracies), _in_points(change)])
+    if not rows:
+        text = (
+            "The known testing patients are all of one kind: all, or none, have a photograph in training or validation."
+        )
+        return markup.shown(markup.paragraphs(text, css="note"))
+    caption = (
+        f"Testing accuracy on {words.counted(seen[0], 'photograph')} of patients who have another in training or "
+        f"validation, and on {seen[1]:,} of known patients who have none, with the difference in points and its 95% "
+        f"interval over {over_what(experiment)}. The two groups are different people, whose grades differ too: a "
+        "difference is a sign that the split flatters, no proof, and none is no proof of the contrary."
+    )
+    head = ["Run", "Other eye in training", "Other eye not in training", "Points"]
+    table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
+    return markup.shown(markup.paragraphs(say.other_eyes(changes), css="says") + table)
+
+
+def _in_points(change: Difference | None) -> str:
+    """Return a difference of shares in points, above its interval."""
+    if change is None:
+        return "–"
+    value, low, high = (words.signed(100 * share) for share in (change.value, change.low, change.high))
+    return f'{value}<span class="sub">{low} to {high}</span>'

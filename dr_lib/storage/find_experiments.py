@@ -1,0 +1,25 @@
+"""The experiments that a notebook can look at, and the one that it does when none is named."""
+
+from pathlib import Path
+
+from dr_lib.errors import InputError
+from dr_lib.storage.folders import ExperimentFolder
+
+REPORTS = Path("reports")
+
+
+def finished_experiments() -> list[Path]:
+    """Return the folders in ``reports/`` in which a run is done, the one whose run finished last first."""
+    finished: dict[Path, float] = {}
+    for experiment in REPORTS.glob("*/"):
+        ends = [folder.status.stat().st_mtime for folder in ExperimentFolder(experiment).runs() if folder.done]
+        if ends:
+            finished[experiment] = max(ends)
+    return sorted(finished, key=finished.__getitem__, reverse=True)
+
+
+def latest_experiment() -> Path:
+    """Return the folder in ``reports/`` whose run finished last; :class:`InputError` where none has."""
+    if finished := finished_experiments():
+        return finished[0]
+    raise InputError(f"{REPORTS.absolute()}: no run has finished there; train one with `make report` or train.ipynb")

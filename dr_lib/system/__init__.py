@@ -1,0 +1,1 @@
+"""What the operating system gives: processes that end with their parent, signals, the terminal, the machine."""

@@ -1,0 +1,136 @@
+"""A run and its results, read from its folder when they are asked for."""
+
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.evaluation.summary import Estimate, estimates
+from dr_lib.plots import network_colors, plot_accuracy, plot_confusion
+from dr_lib.storage.folders import RunFolder
+
+
+class Run:
+    """One run of a network, finished or not.
+
+    >>> run = dr_lib.train(config)
+    >>> run.state, len(run.history)
+    ('done', 1)
+    >>> run.predictions.columns[:4].tolist()
+    ['image', 'patient', 'grade', 'predicted']
+    """
+
+    def __init__(self, path: str | Path):
+        self.folder = RunFolder(Path(path))
+        if not self.folder.path.is_dir():
+            raise InputError(f"{path}: no such run; runs are in the folder runs/ of an experiment")
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def state(self) -> str:
+        """``queued``, ``running``, ``done``, ``failed`` or ``interrupted``, as its folder says now."""
+        return self.folder.read_status()["state"]
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or stopped; empty otherwise."""
+        return self.folder.read_status().get("reason", "")
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Its parameters."""
+        return RunConfig.from_mapping(self.folder.read_config()["parameters"])
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch; accuracies are shares 0..1. See :data:`dr_lib.storage.folders.HISTORY_COLUMNS`."""
+        return self.folder.read_history()
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """One row a test photograph, at the chosen epoch: ``image, patient, grade, predicted, p0..p4``."""
+        self._check_done("predictions")
+        return self.folder.read_predictions()
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """Each metric on the test photographs: ``value``, and ``low`` and ``high`` of its 95 % interval over patients.
+
+        One with a value a grade has an entry a grade, ``recall_0`` to ``recall_4``. ``None`` where it is undefined.
+        """
+        return estimates(self._summary["test"])
+
+    @property
+    def chosen_epoch(self) -> int:
+        """The epoch whose network was kept and tested, counted from 1."""
+        return self._summary["chosen_epoch"]
+
+    @property
+    def highest_testing_accuracy(self) -> float:
+        """The lab report's figure: the best testing accuracy of all epochs, 0..1; optimistic, since it was chosen."""
+        return self._summary["highest_testing_accuracy"]["accuracy"]
+
+    def plot_history(self, *, ax: Axes | None = None) -> Axes:
+        """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority."""
+        rows = self.history.set_index("epoch")
+        curves = {"testing": rows["test_accuracy"], "training": rows["train_accuracy"]}
+        done = self.state == "done"
+        return plot_accuracy(
+            curves,
+            color=network_colors([self.config.model])[self.config.model],
+            majority=self._summary["test"]["majority_accuracy"] if done else None,
+            head_only=int((rows["phase"] == "feature extraction").sum()),
+            chosen={"testing": self.chosen_epoch} if done else None,
+            ax=_axes(ax),
+        )
+
+    def plot_confusion(
+        self, *, normalize: Literal["true", "pred", "all"] | None = "true", ax: Axes | None = None
+    ) -> Axes:
+        """Draw the confusion matrix of the test photographs; ``normalize`` as in scikit-learn."""
+        return plot_confusion(self._summary["test"]["confusion_matrix"], normalize=normalize, ax=_axes(ax))
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        self._check_done("metrics")
+        return self.folder.read_metrics()
+
+    def _check_done(self, what: str) -> None:
+        if self.state != "done":
+            because = f" ({self.reason})" if self.reason else ""
+            raise InputError(f"{self.path}: no {what}, the run is {self.state}{because}; train it to its end first")
+
+    def __repr__(self) -> str:
+        if self.state != "done":
+            return f"Run({self.name}: {self.state})"
+        kappa, accuracy = self.metrics["kappa"], self.metrics["accuracy"]
+        return (
+            f"Run({self.name}: done, epoch {self.chosen_epoch} chosen; quadratic weighted kappa {kappa:.3f}, "
+            f"accuracy {accuracy:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        if self.state != "done":
+            return f"<p>{escape(repr(self))}</p>"
+        names = ("accuracy", "balanced_accuracy", "kappa", "macro_auc", "referable_auc")
+        table = pd.DataFrame({name: self.metrics[name]._asdict() for name in names}).T
+        return f"<p>{escape(self.name)}, epoch {self.chosen_epoch}</p>{table.to_html(float_format='{:.3f}'.format)}"
+
+
+def _axes(ax: Axes | None) -> Axes:
+    """Return ``ax``, or Axes of a new figure, which a notebook shows."""
+    return ax if ax is not None else plt.subplots(figsize=(6, 4.5), layout="constrained")[1]

@@ -1,0 +1,88 @@
+"""The bootstrap draws patients, is reproducible and quick, and tells differences from none."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from experiment_factory import photograph_table, simulated_predictions
+
+from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.bootstrap import draws, interval, patient_matrices, percentile_interval, resample
+from dr_lib.evaluation.seed_groups import compare_groups
+
+
+@pytest.fixture(scope="module")
+def table():
+    return photograph_table(800)
+
+
+def test_patients_keep_their_photographs_together():
+    matrices = patient_matrices(["b", "a", "b"], [0, 4, 1], [0, 3, 2])
+    assert matrices.shape == (2, 5, 5)
+    assert matrices[0, 4, 3] == 1 and matrices[0].sum() == 1
+    assert matrices[1, 0, 0] == 1 and matrices[1, 1, 2] == 1
+
+
+def test_resampling_has_the_mean_and_spread_of_drawing_patients(table):
+    predictions = simulated_predictions(table, 1.0)
+    counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
+    drawn = resample(counts, 4000)
+    assert (drawn.sum(axis=(1, 2)) > 0).all()
+    right = np.trace(counts, axis1=1, axis2=2)
+    drawn_right = np.trace(drawn, axis1=1, axis2=2)
+    assert drawn_right.mean() == pytest.approx(right.sum(), rel=0.005)
+    assert drawn_right.std() == pytest.approx(right.std() * np.sqrt(len(right)), rel=0.05)
+
+
+def test_interval_agrees_with_resampling_patients_one_by_one(table):
+    predictions = simulated_predictions(table, 1.0)
+    ours = interval(predictions, metrics.accuracy, resamples=20_000)
+    right = (predictions["grade"] == predictions["predicted"]).groupby(predictions["patient"]).agg(["sum", "count"])
+    drawn = np.random.default_rng(1).integers(len(right), size=(20_000, len(right)))
+    shares = right["sum"].to_numpy()[drawn].sum(axis=1) / right["count"].to_numpy()[drawn].sum(axis=1)
+    assert ours == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])), abs=0.002)
+    assert ours == interval(predictions, metrics.accuracy, resamples=20_000)
+
+
+def test_eyes_that_share_their_fate_widen_the_interval():
+    patients = np.repeat(np.arange(300), 2)
+    right = np.repeat(np.random.default_rng(0).random(300) < 0.7, 2)
+    frame = pd.DataFrame({"patient": patients.astype(str), "grade": 0, "predicted": np.where(right, 0, 1)})
+    alone = frame.assign(patient=[str(i) for i in range(600)])
+    low, high = interval(frame, metrics.accuracy)
+    low_alone, high_alone = interval(alone, metrics.accuracy)
+    assert (high - low) / (high_alone - low_alone) == pytest.approx(np.sqrt(2), rel=0.12)
+
+
+def test_draws_are_of_patients_with_replacement_and_the_same_each_time():
+    drawn = draws(300, 500)
+    assert (drawn.sum(axis=1) == 300).all() and drawn.max() > 3
+    # How often one patient is drawn is binomial: n trials of 1/n.
+    assert (drawn == 0).mean() == pytest.approx((1 - 1 / 300) ** 300, abs=0.005)
+    draws.cache_clear()
+    assert np.array_equal(drawn, draws(300, 500)) and not np.array_equal(drawn, draws(300, 500, seed=1))
+
+
+def test_groups_of_patients_are_told_apart_only_where_they_differ(table):
+    strong, weak = simulated_predictions(table, 1.5, seed=1), simulated_predictions(table, 0.3, seed=2)
+    first, second = table["patient"].astype(int) % 2 == 0, table["patient"].astype(int) % 2 == 1
+    gain = compare_groups([weak[first]], [strong[second]], metrics.accuracy)
+    right = [(part["grade"] == part["predicted"]).mean() for part in (weak[first], strong[second])]
+    assert gain.value == pytest.approx(right[1] - right[0], abs=1e-12) and gain.low > 0
+    assert not compare_groups([strong[first]], [strong[second]], metrics.accuracy).distinguishable
+    # Independent groups: variances add.
+    widths = [np.diff(interval(part, metrics.accuracy))[0] for part in (weak[first], strong[second])]
+    assert gain.high - gain.low == pytest.approx(np.hypot(*widths), rel=0.08)
+
+
+def test_undefined_resamples_are_left_out():
+    assert percentile_interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
+    assert percentile_interval(np.array([np.nan])) is None
+
+
+def test_a_large_testing_split_takes_less_than_two_seconds():
+    predictions = simulated_predictions(photograph_table(7026), 1.0)
+    began = time.perf_counter()
+    interval(predictions, metrics.quadratic_weighted_kappa, resamples=2000)
+    assert time.perf_counter() - began < 2

@@ -1,0 +1,129 @@
+"""ROC, precision-recall, reliability and cost panels, and those of hundreds of runs, hold what they were given."""
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib import colors
+
+from dr_lib import plots
+from dr_lib.evaluation.calibration import reliability
+from dr_lib.report.drawing import INK, inline_svg
+
+STYLES = {"first": plots.Line("#0072b2"), "second": plots.Line("#d55e00", "s", dashed=True)}
+CURVES = {"first": ([0, 0.1, 1], [0, 0.6, 1]), "second": ([0, 0.05, 1], [0, 0.9, 1])}
+POINTS = {
+    "first": [plots.OperatingPoint(0.9, 0.4, (0.88, 0.92), (0.35, 0.5)), plots.OperatingPoint(0.5, 0.95)],
+    "second": [],
+}
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def named(ax):
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def marked(ax, gid):
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines if line.get_gid() == gid]
+
+
+def test_roc_curves_are_drawn_and_named_best_first():
+    ax = plots.plot_roc(
+        CURVES, styles=STYLES, areas={"first": 0.75, "second": 0.9251}, points=POINTS,
+        intervals={"second": (0.9, 0.951), "first": None},
+    )  # fmt: skip
+    for name, (alarms, found) in CURVES.items():
+        assert list(named(ax)[name].get_xdata()) == alarms and list(named(ax)[name].get_ydata()) == found
+        assert named(ax)[name].get_color() == STYLES[name].color
+    keys = [text.get_text() for text in ax.texts if text.get_gid() == "key"]
+    assert keys == ["second: 0.925 (0.900 to 0.951)", "first: 0.750"]
+    chance = named(ax)["chance"]
+    assert list(chance.get_xdata()) == list(chance.get_ydata()) == [0, 1]
+    assert {"chance", "sensitivity 90%", "specificity 95%"} <= set(texts(ax))
+    assert ax.get_ylabel() == "sensitivity" and "1 − specificity" in ax.get_xlabel()
+
+
+def test_operating_points_stand_with_both_intervals():
+    ax = plots.plot_roc(CURVES, styles=STYLES, points=POINTS)
+    assert np.allclose(marked(ax, "point"), [([0.6], [0.9]), ([0.05], [0.5])])
+    assert np.allclose(marked(ax, "interval"), [([0.5, 0.65], [0.9, 0.9]), ([0.6, 0.6], [0.88, 0.92])])
+    targets = [line for line in ax.lines if colors.to_hex(line.get_color()) == plots.MUTED]
+    assert targets[0].get_ydata()[0] == 0.9 and targets[1].get_xdata()[0] == pytest.approx(0.05)
+    assert not marked(plots.plot_roc(CURVES, styles=STYLES), "point")
+
+
+def test_precision_is_measured_against_the_prevalence():
+    ax = plots.plot_precision_recall(CURVES, styles=STYLES, prevalence=0.194, areas={"first": 0.5, "second": 0.6})
+    assert list(named(ax)["first"].get_xdata()) == CURVES["first"][0]
+    assert set(named(ax)["chance"].get_ydata()) == {0.194} and "chance 19%" in texts(ax)
+    assert [text for text in texts(ax) if ":" in text] == ["second: 0.600", "first: 0.500"]
+
+
+def test_reliability_shows_bins_their_sizes_and_the_error():
+    before = reliability([True, True, False, False], [0.9, 0.9, 0.9, 0.5])
+    after = reliability([True, True, False, False], [0.7, 0.7, 0.7, 0.5])
+    ax = plots.plot_reliability(before, after, color="#0072b2")
+    line = named(ax)["as trained"]
+    assert np.allclose(line.get_xdata(), [0.5, 0.9]) and np.allclose(line.get_ydata(), [0, 2 / 3])
+    assert np.allclose(named(ax)["temperature scaled"].get_xdata(), [0.5, 0.7])
+    assert {"as trained: calibration error 0.300", "temperature scaled: calibration error 0.150"} <= set(texts(ax))
+    tall = [round(bar.get_height() / ax.patches[1].get_height(), 9) for bar in ax.patches]
+    assert tall == [round(1 / 3, 9), 1, round(1 / 3, 9), 1]
+    # Bars of one bin stand beside each other.
+    assert ax.patches[0].get_x() + ax.patches[0].get_width() <= ax.patches[2].get_x()
+    assert "answers in each bin, 3 in the fullest" in texts(ax)
+    assert len(plots.plot_reliability(before, color="#0072b2").patches) == 2
+    plots.plot_reliability(reliability([], []), color="#0072b2")
+
+
+def test_costs_are_bars_with_their_numbers_and_seeds_as_dots():
+    words = lambda value: f"{value:.0f} min"  # noqa: E731
+    ax = plots.plot_cost({"quick": [10], "slow": [30, 50]}, words=words, name="training", colors={"slow": "#d55e00"})
+    assert [patch.get_width() for patch in ax.patches] == [10, 40]
+    assert {"10 min", "40 min", "quick", "slow"} == set(texts(ax))
+    assert colors.to_hex(ax.patches[1].get_facecolor()) == "#d55e00" and marked(ax, "seed") == [([30, 50], [1.2, 1.2])]
+    assert ax.get_xlabel() == "training" and not ax.get_yticklabels()
+    assert max(ax.get_xticks()) <= 53
+    tall = plots.plot_cost({str(run): [1.0] for run in range(40)}, words=words, name="training").figure
+    # 20 px and more a row of letters of 12 px.
+    assert tall.get_figheight() * 72 / 40 > 20
+
+
+def test_two_hundred_runs_are_dots_in_a_row_of_each_setting():
+    rng = np.random.default_rng(0)
+    groups = {
+        "batch size": {"8": rng.normal(0.5, 0.05, 100), "64": rng.normal(0.7, 0.05, 100)},
+        "rule": {"linear": rng.normal(0.6, 0.1, 200)},
+    }
+    ax = plots.plot_many(groups, words=lambda value: f"{value:.2f}", majority=0.3)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["8", "64", "linear"]
+    assert texts(ax) == ["batch size", "rule", "majority"]
+    for name, place in (("8", 1), ("64", 2), ("linear", 4)):
+        dots = named(ax)[name]
+        group = groups["rule" if name == "linear" else "batch size"][name]
+        assert np.array_equal(dots.get_xdata(), group) and (np.abs(dots.get_ydata() - place) < 0.45).all()
+    assert [x for (x,), _ in marked(ax, "median")] == [
+        np.median(group) for rows in groups.values() for group in rows.values()
+    ]
+    # Equal figures do not hide each other.
+    same = named(plots.plot_many({"a": {"b": [0.5] * 40}}, words=str))["b"].get_ydata()
+    assert len(set(same)) == 40
+
+
+def test_all_colors_follow_the_page():
+    bins = reliability([True, False], [0.9, 0.4])
+    drawn = [
+        plots.plot_roc(CURVES, styles=STYLES, points=POINTS),
+        plots.plot_precision_recall(CURVES, styles=STYLES, prevalence=0.2),
+        plots.plot_reliability(bins, bins, color="#e69f00"),
+        plots.plot_cost({"a": [1, 2]}, words=str, name="minutes"),
+        plots.plot_many({"a": {"b": [1, 2]}}, words=str, majority=1.5),
+        plots.plot_confusion(np.eye(5), normalize="pred"),
+    ]
+    for ax in drawn:
+        svg = inline_svg(ax, "figure")
+        assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= set(INK), svg
+        assert len(re.findall(r"#[0-9a-f]{6}\b", svg)) == len(re.findall(r"var\(--[a-z0-9]+, #[0-9a-f]{6}\)", svg))
