@@ -28,6 +28,11 @@ def refusal(**values):
     return str(caught.value)
 
 
+def test_names_that_are_no_text_are_unknown():
+    with pytest.raises(InputError, match="unknown parameter '1'"):
+        RunConfig.from_mapping({1: 2})
+
+
 def test_defaults_are_the_labs_recipe():
     config = RunConfig()
     assert (config.epochs, config.feature_extraction_epochs, config.batch_size) == (25, 5, 64)

@@ -24,6 +24,16 @@ def test_the_example_of_the_readme_runs(tmp_path):
     assert header == ",image,patient,grade,predicted,p0,p1,p2,p3,p4" and len(rows) == 10
 
 
+def test_figures_of_the_readme_are_those_of_the_pages():
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    readme = readme.partition("## Results")[2].partition("## More")[0]
+    pages = "".join(
+        (PROJECT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("results", "performance")
+    )
+    figures = re.findall(r"\d+\.\d+(?: \(\d+\.\d+ to \d+\.\d+\))?", readme)
+    assert len(figures) > 8 and not [figure for figure in figures if figure not in pages]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_that_are_there(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -124,6 +124,7 @@ def test_example_of_run_experiment(names):
         ({"epoks": 3}, "unknown parameter 'epoks'; did you mean 'epochs'?"),
         ({"epochs": 0}, "epochs: 0 is refused: Input should be greater than or equal to 1 "),
         ({"image_size": 300}, "image_size 300 is larger than resize 256"),
+        ({"self": 1}, "unknown parameter 'self'"),
     ],
 )
 def test_wrong_parameters_are_one_line(parameters, said):
@@ -186,9 +187,10 @@ def test_an_experiment_gives_tables(experiment):
     by_run = dict(iter(exp.predictions.groupby("run")))
     accuracy = {name: accuracy_score(part["grade"], part["predicted"]) for name, part in by_run.items()}
     change = accuracy["resnet18-weighted"] - accuracy["resnet18"]
-    first, second = changes.loc[0, ["first", "second"]]
-    assert changes["accuracy"][0] == pytest.approx(change if "weighted" in second else -change)
-    assert first != second
+    assert changes.loc[0, "second"] == f"{changes.loc[0, 'first']}, weighted"
+    assert changes["accuracy"][0] == pytest.approx(change)
+    with pytest.raises(InputError, match="'kapa' is none of accuracy"):
+        exp.plot_metric("kapa")
     with pytest.raises(InputError, match="no two finished runs differ in model alone; they differ in class_weights"):
         exp.compare("model")
     assert len(exp.plot_metric("accuracy").get_yticklabels()) == 2

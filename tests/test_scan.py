@@ -15,7 +15,7 @@ from data_folders import jpeg, picture, pixels, write_photographs
 from PIL import Image
 from torchvision.transforms import functional as F
 
-from dr_lib.data import scan as survey_module
+from dr_lib.data import scan as scan_module
 from dr_lib.data.crops import DecodedCrops, ResizeSpec
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.scan import Scanner
@@ -33,10 +33,10 @@ def folder(tmp_path):
 
 @pytest.fixture
 def scanner(tmp_path, folder):
-    return new_survey(folder, tmp_path / "cache")
+    return new_scanner(folder, tmp_path / "cache")
 
 
-def new_survey(folder, cache):
+def new_scanner(folder, cache):
     photographs = open_photographs(folder, pd.DataFrame({"image": NAMES}))
     return Scanner(photographs, folder, cache, progress=False)
 
@@ -48,13 +48,13 @@ def lab_square(data, side):
 
 def count_decodings(monkeypatch):
     decoded = []
-    examine = survey_module.Scanner._examine
+    examine = scan_module.Scanner._examine
 
     def counted(self, items, stores):
         decoded.extend(image for image, _ in items)
         return examine(self, items, stores)
 
-    monkeypatch.setattr(survey_module.Scanner, "_examine", counted)
+    monkeypatch.setattr(scan_module.Scanner, "_examine", counted)
     return decoded
 
 
@@ -76,7 +76,7 @@ def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, mon
 def test_what_is_known_is_kept_and_a_changed_file_is_looked_at_again(scanner, folder, tmp_path, monkeypatch):
     scanner.facts(NAMES, {RECIPE: NAMES})
     decoded = count_decodings(monkeypatch)
-    again = new_survey(folder, tmp_path / "cache")
+    again = new_scanner(folder, tmp_path / "cache")
     assert again.facts(NAMES, {RECIPE: NAMES}) == scanner.facts(NAMES) and decoded == []
     before = again.crops(RECIPE, ["3_left"])
     old = before.read("3_left").copy()
@@ -130,12 +130,12 @@ def test_the_same_content_on_another_disk_is_read_and_not_decoded(scanner, folde
     folder.rename(tmp_path / "old")
     shutil.copytree(tmp_path / "old", folder, copy_function=shutil.copy)  # other times and inodes
     decoded = count_decodings(monkeypatch)
-    again = new_survey(folder, scanner.cache_dir)
+    again = new_scanner(folder, scanner.cache_dir)
     assert again.facts(NAMES, {RECIPE: NAMES}) == facts and decoded == []
     again.crops(RECIPE, NAMES)
     assert [store.stat().st_size for store in scanner.folder.rglob("pixels.npy")] == sizes
-    monkeypatch.setattr(survey_module, "map_in_workers", lambda *_, **__: pytest.fail("read again"))
-    new_survey(folder, scanner.cache_dir).facts(NAMES, {RECIPE: NAMES})
+    monkeypatch.setattr(scan_module, "map_in_workers", lambda *_, **__: pytest.fail("read again"))
+    new_scanner(folder, scanner.cache_dir).facts(NAMES, {RECIPE: NAMES})
 
 
 def test_an_unreadable_file_has_facts_and_no_square(scanner, folder, monkeypatch):
@@ -168,16 +168,16 @@ def test_other_versions_of_the_decoders_make_the_squares_again(scanner, monkeypa
     kept = sorted(path for path in scanner.folder.rglob("*") if path.is_file())
     before = [path.read_bytes() for path in kept]
     decoded = count_decodings(monkeypatch)
-    monkeypatch.setattr(survey_module, "decoders", lambda: {"pillow": "0.1"})
+    monkeypatch.setattr(scan_module, "decoders", lambda: {"pillow": "0.1"})
     # Another environment at the same cache: it has a folder of its own, and what a run reads stays what it is.
-    other = new_survey(scanner.data_dir, scanner.cache_dir)
+    other = new_scanner(scanner.data_dir, scanner.cache_dir)
     other.crops(RECIPE, NAMES)
     assert len(decoded) == len(NAMES) and "made with other versions" in caplog.text
     assert other.folder != scanner.folder and "pillow 0.1" in (other.folder / "README").read_text()
     assert [path.read_bytes() for path in kept] == before
     monkeypatch.undo()
-    again = new_survey(scanner.data_dir, scanner.cache_dir)
-    monkeypatch.setattr(survey_module.Scanner, "_find", lambda *_: pytest.fail("decoded again"))
+    again = new_scanner(scanner.data_dir, scanner.cache_dir)
+    monkeypatch.setattr(scan_module.Scanner, "_find", lambda *_: pytest.fail("decoded again"))
     again.crops(RECIPE, NAMES)
 
 
@@ -186,7 +186,7 @@ def test_a_pixel_file_without_its_rows_is_made_again(scanner, folder, damage):
     scanner.facts(NAMES, {RECIPE: NAMES})
     (store,) = (scanner.folder).glob("crops-*/pixels.npy")
     store.write_bytes(damage)
-    crops = new_survey(folder, scanner.cache_dir).crops(RECIPE, NAMES)
+    crops = new_scanner(folder, scanner.cache_dir).crops(RECIPE, NAMES)
     np.testing.assert_array_equal(crops.read("0_left"), lab_square((folder / "0_left.jpeg").read_bytes(), 48))
 
 
@@ -199,7 +199,7 @@ def test_journals_with_lines_of_another_kind_are_mended(scanner, folder, monkeyp
         damaged.add(Path(json.loads(second)[0]).stem)
         journal.write_bytes(b"".join([first, key + b", 5]\n", *lines, key + b', {"facts": {}, "stamp": 7}]\n']))
     decoded = count_decodings(monkeypatch)
-    again = new_survey(folder, scanner.cache_dir)
+    again = new_scanner(folder, scanner.cache_dir)
     again.crops(RECIPE, NAMES)
     assert again.facts(NAMES) == scanner.facts(NAMES) and set(decoded) == damaged
 
@@ -214,7 +214,7 @@ def test_a_lost_pixel_file_is_made_again(scanner, folder, caplog):
 
 
 def _build(folder, cache, answers):
-    scanner = new_survey(folder, cache)
+    scanner = new_scanner(folder, cache)
     decoded = []
     examine = Scanner._examine
 
@@ -266,7 +266,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypat
         assert killed.stdout.readline() == "noted\n"
         killed.send_signal(signal.SIGKILL)
     decoded = count_decodings(monkeypatch)
-    scanner = new_survey(folder, tmp_path / "cache")
+    scanner = new_scanner(folder, tmp_path / "cache")
     crops = scanner.crops(RECIPE, NAMES)
     assert 0 < len(decoded) < len(NAMES)
     for name in NAMES:
@@ -281,8 +281,8 @@ def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, fol
         (folder / f"{name}.jpeg").write_bytes(behavior.encode())
     (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
     (folder / "3_left.kill_once").touch()
-    monkeypatch.setattr(survey_module, "_examine_one", odd_decoders.examine_or_die)
-    monkeypatch.setattr(survey_module, "SECONDS_A_FILE", 1)
+    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr(scan_module, "SECONDS_A_FILE", 1)
     facts = scanner.facts(NAMES, {RECIPE: NAMES})
     assert facts["1_left"].verdict.verdict == facts["2_left"].verdict.verdict == "unreadable"
     assert "SIGSEGV" in facts["1_left"].verdict.detail and "1 s of processor" in facts["2_left"].verdict.detail
@@ -293,7 +293,7 @@ def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, fol
 
 
 def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scanner, folder, monkeypatch):
-    monkeypatch.setattr(survey_module, "_examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
     (folder / "4_left.kill").touch()
     (folder / "5_left.memory").touch()
     real = folder / "1_left.jpeg"
@@ -321,7 +321,7 @@ def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scann
 
 
 def test_a_file_that_cannot_be_opened_is_not_remembered(scanner, folder, monkeypatch):
-    monkeypatch.setattr(survey_module, "remember", odd_decoders.remember_without_permission)
+    monkeypatch.setattr(scan_module, "remember", odd_decoders.remember_without_permission)
     assert scanner.find(["0_left"])[1]["0_left"].reason == "Permission denied"
     monkeypatch.undo()
     assert scanner.facts(["0_left"])["0_left"].verdict.verdict == "intact"
@@ -361,6 +361,6 @@ def test_on_a_disk_that_is_really_small(folder, tmp_path):
         pytest.skip("mounting is not allowed here")
     try:
         with pytest.raises(InputError, match="cache_dir"):
-            new_survey(folder, disk).crops(RECIPE, NAMES)
+            new_scanner(folder, disk).crops(RECIPE, NAMES)
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from experiment_factory import photograph_table, write_run, write_sweep
 
@@ -271,7 +270,7 @@ def test_the_command_plans_a_sweep_and_keeps_what_it_varies(folder, monkeypatch,
     for name in ("write_audit", "job_queue.experiment_jobs", "job_queue.run_jobs", "build_report"):
         monkeypatch.setattr(f"{running}.{name}", lambda *_, **__: [])
     monkeypatch.setattr(f"{running}.make_way", lambda *_: {})
-    done = lambda out: SimpleNamespace(results=pd.DataFrame({"run": started, "state": "done"}))  # noqa: E731
+    done = lambda out: SimpleNamespace(runs={name: SimpleNamespace(state="done") for name in started})  # noqa: E731
     monkeypatch.setattr(f"{running}.Experiment", done)
     path = sweep_file(folder, {"batch_size": [4, 8], "head": ["softmax", "corn"]})
     assert dr_lab(monkeypatch, "run", "--data", "data.yaml", path) == 0

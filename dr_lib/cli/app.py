@@ -101,8 +101,8 @@ def run(
         say("dr-lab: interrupted; the same command goes on from the last checkpoints", sys.stderr)
         raise typer.Exit(stop.exit_status) from None
     say(ExperimentFolder(out).report)
-    asked = experiment.results.set_index("run").loc[[config.name for config in configs], "state"]
-    raise typer.Exit(0 if (asked == "done").all() else 1)
+    done = all(experiment.runs[config.name].state == "done" for config in configs)
+    raise typer.Exit(0 if done else 1)
 
 
 @app.command()

@@ -224,7 +224,7 @@ class RunConfig(BaseModel):
         check_preprocessing(self.preprocessing)
         return self
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, /, **parameters: Any) -> None:
         """Raises :class:`InputError` for an unknown name, a wrong type or a value out of range, in one line."""
         try:
             super().__init__(**parameters)
@@ -239,7 +239,7 @@ class RunConfig(BaseModel):
         :class:`InputError` on an unknown key, a wrong type or a value out of range.
         """
         try:
-            return cls(**values)
+            return cls(**{str(name): value for name, value in values.items()})
         except _RefusedParameter as error:
             where = (sources or {}).get(error.name)
             raise InputError(f"{where}: {error}" if where else str(error)) from None

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.inspection import INTACT, NO_END_MARKER, inspect
+from dr_lib.data.manifest import read_labels
 from dr_lib.data.photographs import MedmnistPhotographs
 from dr_lib.data.splits import SPLITS
 from dr_lib.errors import InputError
@@ -48,8 +49,6 @@ class RetinopathyDataset(Dataset):
         target_transform: Callable[[int], Any] | None = None,
     ):
         if not isinstance(labels, pd.DataFrame):
-            from dr_lib.data.manifest import read_labels
-
             labels = read_labels(labels)
         if split is not None:
             if split not in SPLITS:

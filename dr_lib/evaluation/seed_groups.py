@@ -166,7 +166,7 @@ def against_control(control: Sequence[float], others: Sequence[Sequence[float]])
     """Return how much the mean of each of ``others`` is above that of ``control``, values one a seed.
 
     The intervals are Dunnett's (Journal of the American Statistical Association 1955): of many settings against one,
-    they hold for all together in 95 of 100 sweeps. The spread between seeds is taken to be the same everywhere, and
+    they hold for all together in 95 of 100 studies. The spread between seeds is taken to be the same everywhere, and
     is known from all of them; ``None`` where no setting has two seeds. They are over seeds alone: of these photographs.
     """
     settings = [np.asarray(values, dtype=float) for values in (control, *others)]

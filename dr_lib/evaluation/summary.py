@@ -78,7 +78,7 @@ def summarize(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
     for name in ("referable_at_90_sensitivity", "referable_at_95_specificity"):
         for part in (summary, summary["intervals"]):
             part[name] = dict(zip(("threshold", "sensitivity", "specificity"), part[name], strict=True))
-    return _plain(summary)
+    return plain_json(summary)
 
 
 def _intervals(resampled: np.ndarray) -> Any:
@@ -88,12 +88,12 @@ def _intervals(resampled: np.ndarray) -> Any:
     return [percentile_interval(values) for values in resampled.T]
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Return ``value`` in JSON's types, with ``None`` for NaN."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    return None if value is not None and value != value else value
+        return plain_json(value.tolist())
+    return None if isinstance(value, float) and value != value else value

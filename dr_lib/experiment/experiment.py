@@ -2,26 +2,28 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 
 from dr_lib.errors import InputError
-from dr_lib.plots import plain_axes
-from dr_lib.report.collect import collect
+from dr_lib.report.collect import collect, run_folders
 from dr_lib.report.comparisons import compare_parameter
+from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.results_files import results_rows
 from dr_lib.training.trained_run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SHOWN = ("run", "state", "accuracy", "balanced_accuracy", "kappa", "macro_auc", "referable_auc")
 _DIFFERENCES = ("accuracy", "kappa", "balanced_accuracy", "macro_auc", "referable_auc")
 
 
 class Experiment:
-    """The runs of one experiment folder, read when the object is made; make another to see what came since.
+    """The runs of one experiment folder.
+
+    Its tables are read when first asked for, all at one time; make another object to see what came since.
 
     >>> exp = dr_lib.load_experiment(experiment)
     >>> exp.results[["run", "state"]].values.tolist()
@@ -29,13 +31,17 @@ class Experiment:
     """
 
     def __init__(self, path: str | Path):
-        self._collected = collect(path)
         self.path = Path(path)
+        self._folders = run_folders(path)
 
     @property
     def runs(self) -> dict[str, Run]:
         """Its runs by name: finished, failed, running and queued ones."""
-        return {run.name: Run(self.path / "runs" / run.name) for run in self._collected.runs}
+        return {folder.name: Run(folder.path) for folder in self._folders}
+
+    @cached_property
+    def _collected(self) -> ExperimentResults:
+        return collect(self.path)
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -86,13 +92,22 @@ class Experiment:
 
         return build_report(self.path, normalize=normalize)
 
-    def plot_metric(self, metric: str = "kappa", *, ax: Axes | None = None) -> Axes:
+    def plot_metric(self, metric: str = "kappa", *, ax: "Axes | None" = None) -> "Axes":
         """Draw a metric of each finished run with its 95 % interval, seeds of one setting on one line."""
         groups = self._collected.configurations
         if not groups:
             raise InputError(f"{self.path}: no run has finished; there is nothing to draw")
+        known = [name for name, value in self._collected.done[0].test["intervals"].items() if len(value or ()) == 2]
+        if metric not in known:
+            raise InputError(f"plot_metric: {metric!r} is none of {', '.join(known)}")
         figures = [group.figure(metric) for group in groups]
         rows = [{"setting": group.label, metric: run.test[metric]} for group in groups for run in group.runs]
+        # Only where something is drawn: the process that looks after runs does without.
+        import matplotlib.pyplot as plt
+        import seaborn as sns
+
+        from dr_lib.plots import plain_axes
+
         if ax is None:
             _, ax = plt.subplots(figsize=(6, 1 + 0.45 * len(groups)), layout="constrained")
         sns.stripplot(pd.DataFrame(rows), x=metric, y="setting", ax=ax, size=5, alpha=0.6, jitter=False)

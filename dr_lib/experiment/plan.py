@@ -7,6 +7,7 @@ from pathlib import Path
 from dr_lib.config import RUN_NAME, RunConfig, combine
 from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import InputError
+from dr_lib.experiment.seeds import repeated_name
 from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
@@ -44,9 +45,7 @@ def plan_runs(
                 f"{run_file}: run folders are named after their file; use letters, digits and .+=-_, not dots alone"
             )
         configs.append(combine([*below, run_file], assignments, fixed={"out_dir": str(out_dir), "name": run_file.stem}))
-    names = [config.name for config in configs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
+    if twice := repeated_name(configs):
         raise InputError(f"{twice}: two run files have this name, and would share one run folder; rename one")
     if sweep:
         _check_same_sweep(sweep, out_dir)

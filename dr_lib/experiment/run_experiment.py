@@ -16,6 +16,7 @@ from dr_lib.experiment.experiment import Experiment
 from dr_lib.experiment.job import Job
 from dr_lib.experiment.monitor import Monitor
 from dr_lib.experiment.preflight import check_runs, make_way
+from dr_lib.experiment.seeds import repeated_name
 from dr_lib.report.audit_results import write_audit
 from dr_lib.report.build import build_report
 from dr_lib.report.text import duration
@@ -90,8 +91,7 @@ def _placed(configs: Sequence[RunConfig], out: Path) -> list[RunConfig]:
     if not configs:
         raise InputError("run_experiment: no configurations; give one at least")
     placed = [config.model_copy(update={"out_dir": str(out), "name": config.run_name}) for config in configs]
-    names = [config.name for config in placed]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := repeated_name(placed):
         raise InputError(f"{twice}: two configurations have this name and would share a folder; set name in one")
     return placed
 

@@ -1,7 +1,7 @@
 """The same configurations with several seeds, to tell a difference from luck."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dr_lib.config import MOST_RUNS, RunConfig
 from dr_lib.errors import InputError
@@ -19,6 +19,11 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+def repeated_name(configs: Iterable[RunConfig]) -> str | None:
+    """Return the first name that two runs have, and so would share a folder; None where each has its own."""
+    return next((name for name, count in Counter(config.name for config in configs).items() if count > 1), None)
+
+
 def with_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunConfig]:
     """Return each configuration once a seed, all of one seed before those of the next.
 
@@ -29,9 +34,7 @@ def with_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunCo
     if len(configs) * len(seeds) > MOST_RUNS:
         raise InputError(f"--seeds: {len(configs) * len(seeds):,} runs, more than {MOST_RUNS:,}; give fewer seeds")
     runs = [_with_seed(config, seed) for seed in seeds for config in configs]
-    names = [run.name for run in runs]
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice:
+    if twice := repeated_name(runs):
         raise InputError(f"--seeds: {twice} is the name of a run file and of another one's seed; rename the file")
     return runs
 

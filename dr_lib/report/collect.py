@@ -19,16 +19,22 @@ _LONGEST_SETTING = 60
 """Characters of a setting in words that a table's cell still holds on two lines or three."""
 
 
+def run_folders(experiment_dir: str | Path) -> list[RunFolder]:
+    """Return the folders of the runs of an experiment; raises :class:`InputError` where there are none."""
+    folders = list(ExperimentFolder(Path(experiment_dir)).runs())
+    if not folders:
+        runs = Path(experiment_dir) / "runs"
+        raise InputError(f"{runs}: no runs to report; make some with `dr-lab run --out {experiment_dir}`")
+    return folders
+
+
 def collect(experiment_dir: str | Path) -> ExperimentResults:
     """Return what the folder ``experiment_dir`` holds; raises :class:`InputError` where it holds no runs at all."""
+    folders = run_folders(experiment_dir)
     experiment = ExperimentFolder(Path(experiment_dir))
     grid = _read_grid(experiment.sweep)
     settings = _settings(grid) if grid else {}
-    runs = tuple(read_run(folder, experiment.path, settings.get(folder.name, "")) for folder in experiment.runs())
-    if not runs:
-        raise InputError(
-            f"{experiment.path / 'runs'}: no runs to report; make some with `dr-lab run --out {experiment_dir}`"
-        )
+    runs = tuple(read_run(folder, experiment.path, settings.get(folder.name, "")) for folder in folders)
     models = sorted({run.model for run in runs})
     pretrainings = {model: _read_pretraining(experiment, model) for model in models}
     return ExperimentResults(

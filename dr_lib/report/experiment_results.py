@@ -120,7 +120,7 @@ class ExperimentResults:
     def pairs_of(self, parameter: str) -> list[Pair]:
         """Return every two configurations that differ in ``parameter`` alone, in the order of its values.
 
-        What goes with it may differ too: the epochs of the head alone with ``pretrained``, say.
+        ``none`` comes first. What goes with it may differ too: the epochs of the head alone with ``pretrained``, say.
         """
         together = GO_TOGETHER.get({"class_weights": "weighted"}.get(parameter, parameter), {parameter})
 
@@ -251,7 +251,9 @@ def _depth_order(model: str) -> tuple[int, str]:
 
 
 def _order(value: Any) -> tuple[int, float, str]:
-    """Return what sorts values of a parameter: numbers by size, networks by depth, others as their text."""
+    """Return what sorts values of a parameter: ``none``, numbers by size, networks by depth, others as their text."""
+    if value == "none":
+        return -1, 0.0, ""
     if isinstance(value, bool | int | float):
         return 0, float(value), ""
     return (1, *_depth_order(value)) if isinstance(value, str) else (2, 0.0, repr(value))

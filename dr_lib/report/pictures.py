@@ -1,4 +1,4 @@
-"""The photographs that a sweep was made with, where this machine has them."""
+"""The photographs that an experiment was made with, where this machine has them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -3,13 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
-from dr_lib.evaluation.summary import estimates
+from dr_lib.evaluation.summary import estimates, plain_json
 from dr_lib.report.comparisons import Tested, all_comparisons
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
@@ -68,7 +65,7 @@ def results_csv(experiment: ExperimentResults) -> str:
 def results_json(experiment: ExperimentResults) -> dict[str, Any]:
     """Return all runs, what they come to over their seeds, how they differ, and what they were made with and of."""
     data: dict[str, Any] = next((run.config["data"] for run in experiment.runs if run.config.get("data")), {})
-    return _plain(
+    return plain_json(
         {
             "experiment": experiment.path.resolve().name,
             "dr_lab": version("dr-lab"),
@@ -171,14 +168,3 @@ def _cell(value: Any) -> Any:
         text = " ".join(value.split()) if "\n" in value or "\r" in value else value
         return as_cell(text)
     return value
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` in JSON's types, with ``None`` for NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and value != value else value

@@ -23,6 +23,7 @@ from dr_lib.report.text import patients
 from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
 from dr_lib.training.pretrain import photographs_folder
+from dr_lib.training.trained_run import Run
 
 _LESION_WORDS = {
     "microaneurysms": "microaneurysms",
@@ -58,24 +59,16 @@ def prepared_figure(image: str, grade: int, original: np.ndarray, config: RunCon
 
 def history(run: RunFolder) -> HTML:
     """Return the training and testing accuracy of each epoch, the majority, and the epochs in numbers."""
-    config, rows, metrics = run.read_config(), run.read_history().set_index("epoch"), run.read_metrics()
+    metrics = run.read_metrics()
     majority = metrics["test"]["majority_accuracy"]
-    curves = {"testing": rows.test_accuracy, "training": rows.train_accuracy}
-    model = config["parameters"]["model"]
-    axes = plots.plot_accuracy(
-        curves,
-        color=plots.network_colors([model])[model],
-        majority=majority,
-        head_only=int((rows.phase == "feature extraction").sum()),
-        chosen={"testing": metrics["chosen_epoch"]},
-    )
+    axes = Run(run.path).plot_history(ax=plots.panel())
     highest = metrics["highest_testing_accuracy"]
     caption = (
         f"Dashed red: the majority, {100 * majority:.2f} %. The dot is epoch {metrics['chosen_epoch']}, "
         f"{chosen_by(metrics['select_by'])}; the highest testing accuracy of all epochs is "
         f"{100 * highest['accuracy']:.2f} % in epoch {highest['epoch']}."
     )
-    last = rows.iloc[-1]
+    last = run.read_history().iloc[-1]
     spoken = (
         f"Accuracy per epoch: testing ends at {100 * last.test_accuracy:.1f} %, training at "
         f"{100 * last.train_accuracy:.1f} %, the majority is {100 * majority:.1f} %"

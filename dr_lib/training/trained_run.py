@@ -3,17 +3,17 @@
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.evaluation.summary import Estimate, estimates
-from dr_lib.plots import network_colors, plot_accuracy, plot_confusion
 from dr_lib.storage.folders import RunFolder
+
+if TYPE_CHECKING:  # matplotlib is imported where something is drawn: processes that train do without
+    from matplotlib.axes import Axes
 
 
 class Run:
@@ -84,8 +84,10 @@ class Run:
         """The lab report's figure: the best testing accuracy of all epochs, 0..1; optimistic, since it was chosen."""
         return self._summary["highest_testing_accuracy"]["accuracy"]
 
-    def plot_history(self, *, ax: Axes | None = None) -> Axes:
+    def plot_history(self, *, ax: "Axes | None" = None) -> "Axes":
         """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority."""
+        from dr_lib.plots import network_colors, plot_accuracy
+
         rows = self.history.set_index("epoch")
         curves = {"testing": rows["test_accuracy"], "training": rows["train_accuracy"]}
         done = self.state == "done"
@@ -99,9 +101,11 @@ class Run:
         )
 
     def plot_confusion(
-        self, *, normalize: Literal["true", "pred", "all"] | None = "true", ax: Axes | None = None
-    ) -> Axes:
+        self, *, normalize: Literal["true", "pred", "all"] | None = "true", ax: "Axes | None" = None
+    ) -> "Axes":
         """Draw the confusion matrix of the test photographs; ``normalize`` as in scikit-learn."""
+        from dr_lib.plots import plot_confusion
+
         return plot_confusion(self._summary["test"]["confusion_matrix"], normalize=normalize, ax=_axes(ax))
 
     @cached_property
@@ -131,6 +135,8 @@ class Run:
         return f"<p>{escape(self.name)}, epoch {self.chosen_epoch}</p>{table.to_html(float_format='{:.3f}'.format)}"
 
 
-def _axes(ax: Axes | None) -> Axes:
+def _axes(ax: "Axes | None") -> "Axes":
     """Return ``ax``, or Axes of a new figure, which a notebook shows."""
+    import matplotlib.pyplot as plt
+
     return ax if ax is not None else plt.subplots(figsize=(6, 4.5), layout="constrained")[1]

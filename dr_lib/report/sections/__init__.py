@@ -1,4 +1,4 @@
-"""The parts of the report that come from numbers: each takes a sweep and returns what a notebook cell shows."""
+"""The parts of the report that come from numbers: from an experiment's results to what a notebook cell shows."""
 
 from dr_lib.report.markup import style
 from dr_lib.report.sections.answer import answer, byline, findings
