@@ -155,6 +155,15 @@ def test_only_an_editor_goes_from_notebooks_to_the_project(monkeypatch, tmp_path
     assert Path.cwd() == (tmp_path if jupyter else tmp_path / "notebooks")
 
 
+def test_a_kernel_whose_starter_is_outside_of_its_container_stays(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.getppid", lambda: 0)
+    for name in notebook._SET_BY_EDITORS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    notebook.enter_project()
+    assert Path.cwd() == tmp_path
+
+
 @pytest.mark.notebooks
 @pytest.mark.parametrize("program", ["nbconvert", "jupyter"])
 def test_nbconvert_counts_paths_from_where_the_user_stands(tmp_path, program):

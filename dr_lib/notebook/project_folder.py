@@ -19,12 +19,12 @@ def enter_project() -> None:
     Relative paths in ``params/`` count from the project folder there. Under papermill, ``jupyter nbconvert --execute``
     and on the command line they count from where the user stands, whatever that folder is called.
     """
-    starter = psutil.Process(os.getppid())
     try:
+        starter = psutil.Process(os.getppid())
         if any(Path(part).name in _NBCONVERT for part in starter.cmdline()[:3]):
             os.chdir(starter.cwd())
             return
-    except psutil.Error:  # gone, or somebody else's
+    except psutil.Error:  # gone, somebody else's, or outside of this container
         pass
     by_editor = any(name in os.environ for name in _SET_BY_EDITORS)
     if by_editor and Path.cwd().name == "notebooks":
