@@ -21,9 +21,10 @@ _LONGEST_SETTING = 60
 
 def run_folders(experiment_dir: str | Path) -> list[RunFolder]:
     """Return the folders of the runs of an experiment; raises :class:`InputError` where there are none."""
-    folders = list(ExperimentFolder(Path(experiment_dir)).runs())
+    experiment = ExperimentFolder(Path(experiment_dir))
+    folders = list(experiment.runs())
     if not folders:
-        runs = Path(experiment_dir) / "runs"
+        runs = experiment.path / "runs"
         raise InputError(f"{runs}: no runs to report; make some with `dr-lab run --out {experiment_dir}`")
     return folders
 
