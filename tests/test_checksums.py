@@ -209,7 +209,7 @@ def test_a_run_whose_network_is_damaged_is_begun_anew_and_not_skipped(again, dat
 
 
 @pytest.mark.parametrize("harm", ["changed", "without checksums"])
-def test_a_status_that_is_not_as_it_was_written_is_that_of_no_finished_run(again, data, whole, harm):
+def test_a_status_that_is_not_as_it_was_written_is_that_of_no_finished_run(again, data, whole, tmp_path, harm):
     folder, config = again
     status = read_json(folder.status)
     if harm == "changed":
@@ -217,6 +217,11 @@ def test_a_status_that_is_not_as_it_was_written_is_that_of_no_finished_run(again
     else:
         write_json(folder.status, {key: status[key] for key in ("state", "epoch", "epochs", "seconds")})
     assert status_of(folder).state == "failed" and "status.json is damaged" in status_of(folder).reason
+    for use in (load_trained, lambda path: select_backend(path, 1, tmp_path / "cache")):
+        with pytest.raises(
+            InputError, match=r"status\.json: is not as dr-lab has written it; dr-lab run makes it again"
+        ):
+            use(folder.best_checkpoint)
     assert collect(folder.path.parent.parent).runs[0].state == "failed"
     assert plan(config, data) == ("queued", "")
     train_run(config, data)

@@ -127,6 +127,24 @@ def test_white_and_black_of_16_bits_may_change_places():
     np.testing.assert_array_equal(decode_rgb(stream.getvalue())[..., 0], (65535 - ramp) >> 8)
 
 
+def tiff_of(kind: str) -> bytes:
+    """Return an uncompressed TIFF of 4 x 4 gray samples of a NumPy type, which Pillow writes few of."""
+    samples = np.full((4, 4), 100, kind)
+    tags = [(256, 4), (257, 4), (258, 8 * samples.itemsize), (259, 1), (262, 1), (273, 8), (277, 1), (278, 4),
+            (279, samples.nbytes), (339, {"u": 1, "i": 2, "f": 3}[samples.dtype.kind])]  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    end = struct.pack("<H", len(tags)) + directory + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + samples.nbytes) + samples.tobytes() + end
+
+
+@pytest.mark.parametrize("kind", ["<i1", "<i2", "<f4", "<f2", "<f8", "<u8", "<u4"])
+def test_samples_of_which_pillow_knows_no_white_are_refused(kind):
+    verdict = inspect(tiff_of(kind)).verdict
+    assert verdict.verdict == "unreadable" and "save it with 8 or 16 bits a sample" in verdict.detail
+    sound = inspect(tiff_of("<u1"))
+    assert sound.verdict.verdict == "intact" and (sound.pixels == 100).all()
+
+
 @pytest.mark.parametrize(("mode", "name"), [("I", "32-bit integers"), ("F", "floating-point")])
 def test_samples_without_a_known_white_are_refused(mode, name):
     data = encode("tiff", mode=mode)

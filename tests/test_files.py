@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dr_lib.storage.files import remove_leftovers, scratch_folder, write_json, write_text, write_with
+from dr_lib.storage.files import folder_beside, remove_leftovers, scratch_folder, write_json, write_text, write_with
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,6 +44,16 @@ def test_a_full_disk_is_called_so_with_the_name_of_the_file(tmp_path, write):
     with pytest.raises(OSError, match=r"No space left on device: .*result\.json") as found:
         write_with(tmp_path / "result.json", write)
     assert found.value.errno == errno.ENOSPC
+
+
+def test_a_full_disk_names_what_a_folder_was_to_become(tmp_path):
+    for name in (lambda folder: folder / "images" / "a.jpeg", lambda folder: None):
+        refused = pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/drawn'")
+        with refused, folder_beside(tmp_path / "drawn") as folder:
+            raise OSError(errno.ENOSPC, "No space left on device", name(folder))
+    with pytest.raises(OSError, match="'/elsewhere'"), folder_beside(tmp_path / "drawn"):
+        raise OSError(errno.EACCES, "Permission denied", "/elsewhere")
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_error_that_is_being_handled_is_not_taken_for_that_of_writing(tmp_path):

@@ -5,7 +5,9 @@ import json
 import os
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -196,6 +198,24 @@ def test_a_file_that_answers_differently_is_not_kept(exported, tmp_path, monkeyp
     with pytest.raises(InputError, match=r"differ from torch's by 0\.0002"):
         export_onnx(checkpoint, tmp_path / "moved.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rounding_of_large_outputs_is_no_difference(exported):
+    """As of a network that has seen three tiny epochs: outputs of hundreds, which float32 keeps to 5 digits."""
+
+    class Large(torch.nn.Module):
+        def forward(self, crops):
+            return torch.full((len(crops), 5), 800.0), torch.full((len(crops), 5), 0.2)
+
+    crops, file = np.zeros((2, 8, 8, 3), np.uint8), Path("large.onnx")
+
+    def answers(outputs):
+        return lambda grader, crops: [np.full((len(crops), 5), outputs), np.full((len(crops), 5), 0.2)]
+
+    for outputs, refused in ((800.01, nullcontext()), (800.2, pytest.raises(InputError, match=r"by 0\.00025 of the"))):
+        graded = mock.patch.multiple(OnnxBackend, __init__=lambda *_: None, run=answers(outputs))
+        with graded, refused:
+            onnx_export.check_outputs_agree(file, Large(), crops, exported[0])
 
 
 def test_a_network_that_cannot_be_exported_is_refused_in_one_line(exported, tmp_path, monkeypatch):

@@ -347,7 +347,7 @@ def test_a_disk_without_room_is_an_error_and_leaves_nothing_broken(scanner, tmp_
     scanner.facts(NAMES[:4], {RECIPE: NAMES[:4]})
     real = os.statvfs
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([*real(path)[:4], 0, *real(path)[5:]]))
-    with pytest.raises(InputError, match=r"needs 0\.00 GB more and 0\.00 GB are free"):
+    with pytest.raises(InputError, match=r"needs 0\.1 MB more and 0\.0 MB are free"):
         scanner.crops(RECIPE, NAMES)
     monkeypatch.undo()
     assert scanner.crops(RECIPE, NAMES).read("5_right").shape == (48, 48, 3)

@@ -33,6 +33,8 @@ JPEG_FORMATS = ("JPEG", "MPO")
 METHOD = 3
 """Raise when the same bytes give other pixels, so that crops in the pixel cache are made again."""
 
+_SAMPLE_FORMAT = 339
+"""The TIFF tag that says whether samples are unsigned (1), signed (2) or floating-point numbers (3)."""
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras and scanners put into samples of 16 bits."""
 
@@ -97,8 +99,8 @@ def decode_noted(data: bytes, at_least: int = 0) -> tuple[np.ndarray, str]:
                 return _decode_turbo(data, image.size, at_least), ""
             except ValueError:
                 pass  # a complaint that Pillow may know nothing of, or a kind of JPEG that TurboJPEG does not take
-        if image.mode in ("I", "F"):
-            kind = "32-bit integers, or signed ones" if image.mode == "I" else "floating-point numbers"
+        if image.mode in ("I", "F") or _has_signed_bytes(image):
+            kind = "floating-point numbers" if image.mode == "F" else "32-bit integers, or signed ones"
             raise InputError(f"its pixels are {kind}, whose white is unknown; save it with 8 or 16 bits a sample")
         raw = _raw_mode(image)
         if image.mode.startswith("I;16"):
@@ -202,6 +204,11 @@ def _channels(image: Image.Image, raw: str) -> np.ndarray:
     if raw == "RGBA":  # two bytes of gray, two of alpha
         return np.repeat(pixels[..., 1:2], 3, axis=2)
     return pixels if image.mode == "CMYK" else pixels[..., :3]
+
+
+def _has_signed_bytes(image: ImageFile.ImageFile) -> bool:
+    """Return whether a TIFF holds 8-bit samples below zero, which Pillow takes for large ones."""
+    return isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(_SAMPLE_FORMAT, ())
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -310,7 +310,11 @@ def _why_not_opened(data: bytes, error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "its header is broken: Pillow knows no such format"  # its own message names a memory address
+        # Pillow's own message names a memory address.
+        return (
+            "its header is broken, or its samples are of a kind that Pillow does not read (such as 64-bit or 16-bit "
+            "floating-point numbers in a TIFF); save it with 8 or 16 bits a sample"
+        )
     if isinstance(error, InputError):
         return str(error)
     return f"{type(error).__name__}: {error}".partition("\n")[0]

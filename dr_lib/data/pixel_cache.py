@@ -200,7 +200,7 @@ def require_room(stores: Sequence[tuple[PixelCache, int]], cache_dir: Path) -> N
 def no_room(cache_dir: Path, needed: int, free: int) -> InputError:
     """Return the error for a disk that is too full for the crops."""
     return InputError(
-        f"cache_dir {cache_dir}: the pixel cache needs {needed / 1e9:.2f} GB more and {free / 1e9:.2f} GB are free; "
+        f"cache_dir {cache_dir}: the pixel cache needs {needed / 1e6:,.1f} MB more and {free / 1e6:,.1f} MB are free; "
         "make room, set cache_dir to a folder on a larger disk, or decode in every epoch with pixel_cache=false"
     )
 

@@ -26,12 +26,13 @@ from dr_lib.inference.grading import crops_of
 from dr_lib.inference.inputs import photographs_in
 from dr_lib.models.trained import TrainedNetwork, load_trained
 from dr_lib.storage.checksums import ONNX_SEAL, write_sealed
-from dr_lib.storage.files import new_folder
+from dr_lib.storage.files import folder_beside
 
 OPSET = 18
 """Of 2022: what other programs read. Nothing here needs a newer one."""
 TOLERANCE = 1e-4
-"""Largest difference of an output from torch's that is taken for rounding."""
+"""Largest difference from torch's that is taken for rounding, as a share of the largest output, or of 1 where that is
+less: sums of floats differ by their size."""
 LARGEST = 2 * 10**9
 """Bytes that one protobuf message may have."""
 CHECKED_ON = 4
@@ -52,7 +53,7 @@ def export_onnx(checkpoint: Path, out: Path, trained: TrainedNetwork | None = No
     model.producer_name, model.producer_version = "dr-lab", version("dr-lab")
     model.doc_string = "Grades diabetic retinopathy, 0-4, from crops of fundus photographs; see metadata_props."
     out.parent.mkdir(parents=True, exist_ok=True)
-    with new_folder(out.parent, f".{out.name}.", ".part") as folder:
+    with folder_beside(out) as folder:
         beside = folder / out.name
         write_sealed(beside, lambda stream: stream.write(model.SerializeToString()), ONNX_SEAL)
         onnx.checker.check_model(str(beside), full_check=True)
@@ -82,10 +83,11 @@ def check_outputs_agree(file: Path, whole: nn.Module, crops: np.ndarray, checkpo
     alone = [np.concatenate(parts) for parts in zip(*(grader.run(crop[None]) for crop in crops), strict=True)]
     for found in (together, alone):
         for name, theirs, ours in zip(OUTPUTS[:2], expected, found, strict=False):
-            worst = float(np.abs(theirs - ours).max())
+            worst = float(np.abs(theirs - ours).max() / max(1.0, np.abs(theirs).max()))
             if not worst <= TOLERANCE:
                 raise InputError(
-                    f"{checkpoint}: exported, its {name} differ from torch's by {worst:.2g}, more than {TOLERANCE:g}; "
+                    f"{checkpoint}: exported, its {name} differ from torch's by {worst:.2g} of the largest, more than "
+                    f"{TOLERANCE:g}; "
                     "no file is kept, grade with the checkpoint itself"
                 )
 

@@ -34,7 +34,7 @@ def leak(test_patients: int, also_in_training: int, named: bool = True, unknown:
             "The labels do not say which photographs are of the same patient: each counts as one of its own, and "
             "whether a patient is on both sides of the split is not known."
         )
-    said, which = [], " that is known" if unknown else ""
+    said = []
     if also_in_training:
         said.append(
             f"{also_in_training:,} of {counted(test_patients, 'testing patient')} "
@@ -42,8 +42,9 @@ def leak(test_patients: int, also_in_training: int, named: bool = True, unknown:
             "The eyes of one patient resemble each other, so testing figures flatter every network here."
         )
     elif test_patients or not unknown:
-        tested = counted(test_patients, "testing patient")
-        said.append(f"None of the {tested}{which} has a photograph among those trained on.")
+        patient = "known testing patient" if unknown else "testing patient"
+        none = f"None of the {test_patients:,} {patient}s" if test_patients > 1 else f"No {patient}"
+        said.append(f"{none} was trained on.")
     if unknown:
         said.append(
             f"The patients of {counted(unknown, 'photograph')} are unknown: each counts as one of its own, and whether "

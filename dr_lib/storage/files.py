@@ -55,11 +55,11 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     outside = sys.exc_info()[1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}."
-    _remove_abandoned(path.parent, prefix, ".part")
+    prefix, suffix = beside_names(path)
+    _remove_abandoned(path.parent, prefix, suffix)
 
     def make() -> tuple[int, Path]:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
         return handle, Path(beside)
 
     handle, beside = _make_ours(make)
@@ -123,6 +123,28 @@ def new_folder(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a new folder beside ``path``, for what is then renamed to it.
+
+    Errors of the system in the block name ``path`` where they would name nothing, or a file in that folder.
+    """
+    prefix, suffix = beside_names(path)
+    try:
+        with new_folder(path.parent, prefix, suffix) as folder:
+            yield folder
+    except OSError as error:
+        parts = Path(error.filename).parts if error.filename is not None else (prefix + suffix,)
+        if not error.errno or not any(part.startswith(prefix) and part.endswith(suffix) for part in parts):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def beside_names(path: Path) -> tuple[str, str]:
+    """Return how the names of files and folders begin and end that are made beside ``path``."""
+    return f".{path.name}.", ".part"
 
 
 def scratch_folder(parent: Path | None = None) -> AbstractContextManager[Path]:

@@ -251,11 +251,14 @@ class RunFolder(NotebookFiles):
 def recorded_network(path: Path) -> str | None:
     """Return the SHA-256 of the network that a finished run has left as ``path``, or beside it for an export of it.
 
-    None where ``path`` is no run's ``checkpoints/best`` with whatever ending, or its run has not finished.
+    None where ``path`` is no run's ``checkpoints/best`` with whatever ending, or its run has not finished. Raises
+    :class:`InputError` where the run's status is damaged, since it alone tells.
     """
     best = path.absolute().with_suffix(".pt")
     folder = RunFolder(best.parent.parent)
-    return folder.read_status().get("sha256", {}).get(folder._name_of(best)) if best == folder.best_checkpoint else None
+    if best != folder.best_checkpoint or not folder.status.exists():
+        return None
+    return read_sealed_json(folder.status).get("sha256", {}).get(folder._name_of(best))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from dr_lib import GRADES
 from dr_lib.errors import InputError
-from dr_lib.storage.files import in_use, new_folder
+from dr_lib.storage.files import beside_names, folder_beside, in_use
 from dr_lib.synthetic.damage import apply_damage, choose_damage
 from dr_lib.synthetic.fundus import SMALLEST, draw_fundus
 from dr_lib.synthetic.lesions import LESION_KINDS
@@ -64,7 +64,7 @@ def make_data(
     """
     shares = _checked(train, test, size, seed, jobs, tuple(grade_shares))
     folder = Path(os.path.abspath(folder))  # a name beside which to work, even for "."
-    hidden = f".{folder.name}.", ".part"
+    hidden = beside_names(folder)
     _refuse_what_is_there(folder)
     if in_use(folder.parent, *hidden):
         log.warning("%s: another process draws these photographs; waiting for it", folder)
@@ -79,7 +79,7 @@ def make_data(
             damaged |= choose_damage(names, at_least, np.random.default_rng([seed, 0, purpose]))
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with new_folder(folder.parent, *hidden) as part:
+    with folder_beside(folder) as part:
         part.chmod(0o755)  # mkdtemp makes folders private
         (part / "images").mkdir()
         sitters = splits["train"] + splits["test"]
