@@ -22,8 +22,8 @@ from dr_lib.experiment.status import status_of
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.inference.select_backend import select_backend
 from dr_lib.inference.source_run import facts_of_run, figures_of_run
-from dr_lib.models.builders import load_weights_file, read_state
 from dr_lib.models.trained import load_trained
+from dr_lib.models.weights import load_weights_file, read_state
 from dr_lib.report.collect import collect
 from dr_lib.storage.checksums import damage, sha256, write_sealed_json
 from dr_lib.storage.files import read_json, write_json

@@ -6,18 +6,14 @@ import torchvision
 from torch import nn
 
 from dr_lib.errors import InputError
-from dr_lib.models.builders import (
-    build_model,
+from dr_lib.models.builders import build_model, training_problem
+from dr_lib.models.freezing import freeze_backbone, head, train_mode, unfreeze
+from dr_lib.models.weights import (
     check_hash_in_name,
     fetch_imagenet_weights,
-    freeze_backbone,
-    head,
     imagenet_weights,
     load_imagenet_weights,
     load_weights_file,
-    train_mode,
-    training_problem,
-    unfreeze,
 )
 
 
@@ -134,7 +130,7 @@ def test_multi_weight_names_find_torchvisions_files_in_the_cache(hub, monkeypatc
     published = torchvision.models.get_model(name, weights=None)
     torch.save(published.state_dict(), hub / file)
     monkeypatch.setattr(
-        "dr_lib.models.builders.check_hash_in_name", lambda path: None
+        "dr_lib.models.weights.check_hash_in_name", lambda path: None
     )  # nobody can make a file for a hash
     model = build_model(name)
     fresh_head = head(model).weight.clone()
@@ -183,7 +179,7 @@ def test_a_cached_file_is_what_its_name_says(hub, tmp_path):
 
 
 def test_a_file_in_the_cache_is_data_never_code(hub, monkeypatch, tmp_path):
-    monkeypatch.setattr("dr_lib.models.builders.check_hash_in_name", lambda path: None)
+    monkeypatch.setattr("dr_lib.models.weights.check_hash_in_name", lambda path: None)
     torch.save({"fc.weight": Touches(tmp_path / "touched")}, hub / "resnet18-f37072fd.pth", pickle_protocol=2)
     with pytest.raises(InputError, match="safely"):
         load_imagenet_weights(build_model("resnet18"), "resnet18", "DEFAULT")

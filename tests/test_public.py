@@ -4,8 +4,10 @@ import doctest
 import inspect
 import os
 import pickle
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib
@@ -86,6 +88,23 @@ def run_examples(what, names):
 def test_public_names_are_those():
     assert [name for name in dir(dr_lib) if not name.startswith("_")] == PUBLIC
     assert all(getattr(dr_lib, name).__doc__ for name in PUBLIC)
+
+
+FRONTS = ["config", "data", "evaluation", "inference", "models", "plots", "synthetic", "training"]
+DESCRIBED = ["experiment", "explore", "notebook", "storage", "system"]
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_each_package_exports_what_it_is_for(name):
+    package = import_module(f"dr_lib.{name}")
+    assert package.__all__ and all(getattr(package, public) is not None for public in package.__all__)
+
+
+@pytest.mark.parametrize("name", [*DESCRIBED, "data", "evaluation", "inference", "models", "synthetic", "training"])
+def test_the_front_of_a_package_names_its_modules(name):
+    package = import_module(f"dr_lib.{name}")
+    modules = {path.stem for path in Path(package.__file__).parent.glob("[!_]*.py")}
+    assert modules and not modules - set(re.findall(r"``(\w+)``", package.__doc__))
 
 
 def test_importing_costs_nothing():

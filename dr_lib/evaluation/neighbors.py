@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dr_lib.errors import check_finite
-from dr_lib.models.builders import head, outputs_of
+from dr_lib.models.builders import outputs_of
+from dr_lib.models.freezing import head
 
 
 @torch.inference_mode()

@@ -1,1 +1,5 @@
-"""Looking at single photographs through a trained network: the run, its training cases, the pictures, the panel."""
+"""Single photographs through a trained network: what ``explore.ipynb`` shows.
+
+``loaded_run`` opens a run, ``neighbor_index`` keeps the features of its training photographs, ``figures`` draws,
+``panel`` is the panel with its sliders, ``cells`` is what the notebook calls.
+"""

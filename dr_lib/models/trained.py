@@ -11,8 +11,9 @@ from dr_lib.config import RunConfig
 from dr_lib.data.normalization import Normalization
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError, check_finite
-from dr_lib.models.builders import build_model, load_weights, outputs_of, read_checkpoint
+from dr_lib.models.builders import build_model, outputs_of
 from dr_lib.models.heads import Head, build_head, final_layer
+from dr_lib.models.weights import load_weights, read_checkpoint
 from dr_lib.storage.checksums import sha256
 from dr_lib.storage.folders import recorded_network
 

@@ -1,1 +1,6 @@
-"""What the operating system gives: processes that end with their parent, signals, the terminal, the machine."""
+"""What the operating system gives.
+
+``process_pool`` does work in processes that may die, ``processes`` end with their parent, ``signals`` ask to stop,
+``resources`` shares processors and GPUs among runs, ``terminal``, ``console`` and ``progress`` are what people see,
+``stopwatch`` counts the time of a run over all its parts.
+"""

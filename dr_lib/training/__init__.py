@@ -1,1 +1,13 @@
-"""Where a network learns: the recipe, the loop over epochs, its checkpoints, and the generated pretraining."""
+"""One run: its steps and epochs, its checkpoints, and how it goes on after an interruption.
+
+* ``run`` is a run from beginning to end, ``trained_run`` its results, ``trainer`` its epochs, ``learner`` one step.
+* ``optimizers``, ``schedules``, ``phases``, ``mixup``, ``batchnorm``, ``weight_average`` and ``gradient_norms`` are
+  parts of a step.
+* ``loaders`` makes batches of what ``sampler`` and ``epoch_plan`` choose.
+* ``checkpoint`` writes, ``resume`` decides whether to go on, ``provenance`` records what a run was made with.
+* ``device`` and ``launch`` choose device and processes; ``starting_weights`` and ``pretrain`` are the beginning.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,8 +13,8 @@ from torch import nn
 from dr_lib.config import RunConfig
 from dr_lib.data.normalization import Normalization
 from dr_lib.errors import InputError
-from dr_lib.models.builders import not_finite, read_checkpoint
 from dr_lib.models.heads import Head
+from dr_lib.models.weights import not_finite, read_checkpoint
 from dr_lib.storage.checksums import TORCH_SEAL, write_sealed
 from dr_lib.storage.files import write_bytes
 from dr_lib.system.terminal import logger

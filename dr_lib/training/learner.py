@@ -7,9 +7,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dr_lib.config import RunConfig
-from dr_lib.models.builders import freeze_backbone, load_weights, train_mode, unfreeze
+from dr_lib.models.freezing import freeze_backbone, train_mode, unfreeze
 from dr_lib.models.heads import Head
 from dr_lib.models.losses import grade_shares
+from dr_lib.models.weights import load_weights
 from dr_lib.training.mixup import mix
 from dr_lib.training.optimizers import build_optimizer, set_learning_rate
 from dr_lib.training.phases import FEATURE_EXTRACTION

@@ -19,7 +19,8 @@ from dr_lib.data.crops import resize_for_training
 from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.models.builders import build_model, not_finite
+from dr_lib.models.builders import build_model
+from dr_lib.models.weights import not_finite
 from dr_lib.storage.checksums import read_sealed_json, sha256, write_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.synthetic import LESION_KINDS, make_data

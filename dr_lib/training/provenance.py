@@ -15,7 +15,8 @@ from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels
 from dr_lib.data.normalization import Normalization
 from dr_lib.data.prepare import DataSplits
-from dr_lib.models.builders import WeightsOrigin, parameter_count
+from dr_lib.models.builders import parameter_count
+from dr_lib.models.weights import WeightsOrigin
 from dr_lib.training.device import describe_device
 
 _PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg", "numpy", "accelerate")

@@ -6,7 +6,7 @@ from typing import Any
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.models.builders import not_finite, read_checkpoint
+from dr_lib.models.weights import not_finite, read_checkpoint
 from dr_lib.storage.checksums import damage
 from dr_lib.storage.files import read_json
 from dr_lib.storage.folders import RunFolder

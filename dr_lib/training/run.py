@@ -14,8 +14,8 @@ from dr_lib.errors import Failure, InputError
 from dr_lib.evaluation.calibration import temperature_scaling
 from dr_lib.evaluation.predict import prediction_table
 from dr_lib.evaluation.summary import summarize
-from dr_lib.models.builders import WeightsOrigin
 from dr_lib.models.trained import load_trained, new_head, new_network
+from dr_lib.models.weights import WeightsOrigin
 from dr_lib.storage.files import write_json
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
 from dr_lib.storage.lock import acquire_lock

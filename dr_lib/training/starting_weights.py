@@ -6,7 +6,7 @@ from torch import nn
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.models.builders import (
+from dr_lib.models.weights import (
     WeightsOrigin,
     fetch_imagenet_weights,
     imagenet_weights,

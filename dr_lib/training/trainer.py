@@ -19,8 +19,8 @@ from dr_lib.data.prepare import DataSplits
 from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import predict
 from dr_lib.evaluation.ranking import macro_auc
-from dr_lib.models.builders import WeightsOrigin, not_finite
 from dr_lib.models.heads import Head
+from dr_lib.models.weights import WeightsOrigin, not_finite
 from dr_lib.storage.folders import RunFolder
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption

@@ -1,0 +1,11 @@
+from .metrics import accuracy as accuracy
+from .metrics import balanced_accuracy as balanced_accuracy
+from .metrics import confusion_matrix as confusion_matrix
+from .metrics import macro_auc as macro_auc
+from .metrics import macro_f1 as macro_f1
+from .metrics import precision as precision
+from .metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
+from .metrics import recall as recall
+from .metrics import referable_auc as referable_auc
+from .paired import compare as compare
+from .summary import summarize as summarize

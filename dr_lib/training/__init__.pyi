@@ -1,0 +1,2 @@
+from .run import train as train
+from .trained_run import Run as Run
