@@ -1,11 +1,15 @@
-"""ROC and precision-recall curves are scikit-learn's, thinned by less than can be seen."""
+"""ROC and precision-recall curves are scikit-learn's, drawn with fewer points by less than can be seen."""
+
+import re
 
 import numpy as np
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
 from sklearn import metrics as reference
 
-from dr_lib.evaluation.curves import MOST_POINTS, precision_recall_curve, referable, roc_curve, thinned
+from dr_lib import plots
+from dr_lib.evaluation.curves import precision_recall_curve, referable, roc_curve
+from dr_lib.report.drawing import inline_svg
 
 
 @pytest.fixture(scope="module")
@@ -20,45 +24,34 @@ def test_referable_is_grade_two_or_worse_by_the_sum_of_their_probabilities():
     assert np.allclose(score, predictions["p2"] + predictions["p3"] + predictions["p4"], rtol=0, atol=1e-12)
 
 
-def test_a_small_curve_is_scikit_learns():
-    positive, score = [False, True, False, True, True, False], [0.1, 0.9, 0.8, 0.7, 0.35, 0.3]
-    alarms, sensitivity, _ = reference.roc_curve(positive, score)
-    assert np.array_equal(roc_curve(positive, score), [alarms, sensitivity])
-    precision, recall, _ = reference.precision_recall_curve(positive, score)
-    found = set(zip(*precision_recall_curve(positive, score), strict=True))
-    # All but those on a straight line.
-    assert found <= set(zip(recall, precision, strict=True)) and len(found) >= len(recall) - 2
-
-
-def test_thousands_of_photographs_become_few_points_that_hold_the_curve(scored):
+def test_curves_run_from_end_to_end_and_hold_all_points(scored):
     alarms, sensitivity = roc_curve(*scored)
-    assert len(alarms) <= MOST_POINTS and (alarms[0], sensitivity[0], alarms[-1], sensitivity[-1]) == (0, 0, 1, 1)
-    assert (np.diff(alarms) >= 0).all() and (np.diff(sensitivity) >= 0).all()
-    assert np.trapezoid(sensitivity, alarms) == pytest.approx(reference.roc_auc_score(*scored), abs=2e-4)
-    full = reference.roc_curve(*scored, drop_intermediate=False)
-    # Half a pixel of a panel whose axes are 290 px long.
-    assert farthest(np.stack(full[:2], axis=1), np.stack([alarms, sensitivity], axis=1)) < 0.5 / 290
-
+    assert (alarms[0], sensitivity[0], alarms[-1], sensitivity[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(sensitivity, alarms) == pytest.approx(reference.roc_auc_score(*scored), abs=1e-12)
     recall, precision = precision_recall_curve(*scored)
-    assert len(recall) <= MOST_POINTS and (recall[0], recall[-1], precision[-1]) == (1, 0, 1)
-    assert precision[0] == pytest.approx(scored[0].mean())
+    assert (recall[0], recall[-1], precision[-1]) == (1, 0, 1) and precision[0] == pytest.approx(scored[0].mean())
     full = reference.precision_recall_curve(*scored)
-    assert farthest(np.stack(full[1::-1], axis=1), np.stack([recall, precision], axis=1)) < 1 / 290
+    assert set(zip(recall, precision, strict=True)) <= set(zip(full[1], full[0], strict=True))
+
+
+def test_thousands_of_points_are_drawn_as_hundreds_that_cannot_be_told_from_them(scored):
+    alarms, sensitivity = reference.roc_curve(*scored, drop_intermediate=False)[:2]
+    styles = {"run": plots.Line(plots.NETWORKS[0])}
+    figure = inline_svg(plots.plot_roc({"run": (alarms, sensitivity)}, styles=styles), "curve")
+    drawn = max((re.findall(r"[ML] (\S+) (\S+)", path) for path in re.findall(r' d="([^"]*)"', figure)), key=len)
+    points = np.array(drawn, dtype=float)
+    assert len(alarms) > 5000 and len(points) < 1000
+    low, high = points.min(axis=0), points.max(axis=0)
+    full = low + np.stack([alarms, 1 - sensitivity], axis=1) * (high - low)
+    assert farthest(full, points) < 0.5  # px
 
 
 def farthest(points, line):
     """Return how far the farthest of ``points`` (N, 2) lies from ``line`` (M, 2), measured to each of its pieces."""
     start, along = line[:-1], np.diff(line, axis=0)
-    share = ((points[:, None] - start) * along).sum(axis=2) / (along**2).sum(axis=1)
-    nearest = start + np.clip(share, 0, 1)[..., None] * along
-    return np.hypot(*np.moveaxis(points[:, None] - nearest, 2, 0)).min(axis=1).max()
-
-
-def test_thinning_keeps_corners_and_drops_what_is_straight():
-    assert np.array_equal(thinned([0, 0.5, 1, 1, 1], [0, 0, 0, 0.3, 1]), [[0, 1, 1], [0, 0, 1]])
-    zigzag = np.arange(1000) % 2
-    assert len(thinned(np.linspace(0, 1, 1000), zigzag, most=100)[0]) <= 100
-    assert np.array_equal(thinned([0.5], [0.2]), [[0.5], [0.2]])
+    length = np.maximum((along**2).sum(axis=1), 1e-12)
+    share = np.clip(((points[:, None] - start) * along).sum(axis=2) / length, 0, 1)
+    return np.linalg.norm(points[:, None] - (start + share[..., None] * along), axis=2).min(axis=1).max()
 
 
 def test_curves_without_both_sides_do_not_exist():

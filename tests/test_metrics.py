@@ -1,7 +1,5 @@
 """Figures of merit agree with scikit-learn, and say what they do where scikit-learn gives up."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +8,7 @@ from sklearn import metrics as reference
 from dr_lib import PROBABILITIES
 from dr_lib.errors import InputError
 from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation import metrics as public
 from dr_lib.evaluation.bootstrap import patient_matrices
 from dr_lib.evaluation.calibration import at_temperature, fit_temperature, reliability
 from dr_lib.evaluation.ensemble import ensemble
@@ -42,10 +41,12 @@ def test_agrees_with_scikit_learn(seed, present):
     close(metrics.recall(matrix), reference.recall_score(grades, predicted, **options))
     close(metrics.precision(matrix), reference.precision_score(grades, predicted, **options))
     for normalize in ("true", "pred", "all"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn divides by empty rows
-            expected = reference.confusion_matrix(grades, predicted, labels=GRADES, normalize=normalize)
-        close(metrics.confusion_matrix(grades, predicted, normalize=normalize), expected)
+        expected = reference.confusion_matrix(grades, predicted, labels=GRADES, normalize=normalize)
+        close(metrics.normalize_matrix(matrix, normalize), expected)
+        close(public.confusion_matrix(grades, predicted, normalize=normalize), expected)
+    # The public ones, by scikit-learn, and the matrix form, by us, are one and the same.
+    for name in ("accuracy", "quadratic_weighted_kappa", "balanced_accuracy", "macro_f1", "recall", "precision"):
+        close(getattr(metrics, name)(matrix), getattr(public, name)(grades, predicted))
 
 
 def test_kappa_of_published_table():
@@ -66,7 +67,7 @@ def test_kappa_at_its_ends():
     constant_answer = metrics.confusion_matrix([0, 1, 2], [0, 0, 0])
     assert metrics.quadratic_weighted_kappa(constant_answer) == 0
     both_constant = metrics.confusion_matrix([0, 0], [0, 0])
-    assert metrics.quadratic_weighted_kappa(both_constant) == 0
+    assert metrics.quadratic_weighted_kappa(both_constant) == public.quadratic_weighted_kappa([0, 0], [0, 0]) == 0
     grades, predicted = sample(1)
     there, back = metrics.confusion_matrix(grades, predicted), metrics.confusion_matrix(predicted, grades)
     assert metrics.quadratic_weighted_kappa(there) == pytest.approx(metrics.quadratic_weighted_kappa(back))
@@ -76,7 +77,8 @@ def test_absent_and_unanswered_grades_are_undefined():
     matrix = metrics.confusion_matrix([0, 0, 2], [0, 1, 1])
     assert np.isnan(metrics.recall(matrix)).tolist() == [False, True, False, True, True]
     assert np.isnan(metrics.precision(matrix)).tolist() == [False, False, True, True, True]
-    assert metrics.balanced_accuracy(matrix) == 0.25
+    assert np.isnan(public.precision([0, 0, 2], [0, 1, 1])).tolist() == [False, False, True, True, True]
+    assert metrics.balanced_accuracy(matrix) == public.balanced_accuracy([0, 0, 2], [0, 1, 1]) == 0.25
     assert np.isnan(metrics.accuracy(np.zeros((5, 5))))
 
 
@@ -113,9 +115,9 @@ def table(probability):
         lambda rows, shares: fit_temperature(rows.grade, shares),
         lambda rows, shares: at_temperature(shares, 2.0),
         lambda rows, shares: reliability(rows.grade == rows.predicted, shares[:, 0]),
-        lambda rows, shares: metrics.confusion_matrix(rows.grade, shares[:, 0]),
-        lambda rows, shares: patient_matrices(rows.patient, rows.grade, shares[:, 0]),
-        lambda rows, shares: metrics.majority_accuracy(shares[:, 0]),
+        lambda rows, shares: metrics.confusion_matrix(rows.grade, shares[:, 0].round()),
+        lambda rows, shares: patient_matrices(rows.patient, rows.grade, shares[:, 0].round()),
+        lambda rows, shares: metrics.majority_accuracy(shares[:, 0].round()),
         lambda rows, shares: metrics.accuracy(shares[:5]),
         lambda rows, shares: metrics.quadratic_weighted_kappa(shares[:5]),
         lambda rows, shares: metrics.macro_f1(shares[:5]),
@@ -130,3 +132,18 @@ def test_no_figure_is_made_of_what_is_not_finite(score, bad):
     score(sound, sound[list(PROBABILITIES)].to_numpy())
     with pytest.raises(InputError, match="not all are finite numbers"):
         score(broken, broken[list(PROBABILITIES)].to_numpy())
+
+
+@pytest.mark.parametrize("wrong", [[0, 5, 1], [0, -1, 1], [0, 1.5, 1]])
+def test_what_is_no_grade_is_neither_left_out_nor_counted_elsewhere(wrong):
+    """scikit-learn leaves it out in silence; a count by place would put it into the next row, or the next patient."""
+    for score in (
+        lambda: public.confusion_matrix([0, 1, 1], wrong),
+        lambda: public.accuracy(wrong, [0, 1, 1]),
+        lambda: public.quadratic_weighted_kappa(wrong, [0, 1, 1]),
+        lambda: metrics.confusion_matrix(wrong, [0, 1, 1]),
+        lambda: patient_matrices(["a", "b", "c"], [0, 1, 1], wrong),
+        lambda: metrics.majority_accuracy([0, 1, 1], wrong),
+    ):
+        with pytest.raises(InputError, match="grades: not all are whole numbers from 0 to 4"):
+            score()

@@ -23,7 +23,8 @@ def class_weights(kind: str | Sequence[float], counts: np.ndarray) -> np.ndarray
     """Return the weight of each grade in the cross entropy: float64 (5,).
 
     ``none``: ones. ``majority_ratio``: n_0/n_c, as in the lab report. ``balanced``: n/(5 n_c), as in scikit-learn's
-    ``compute_class_weight``. Or five positive numbers. ``counts`` are training photographs per grade.
+    ``compute_class_weight`` (which would cost each training a second to load, for one division). Or five positive
+    numbers. ``counts`` are training photographs per grade.
     Raises :class:`InputError` where a grade without photographs would need an infinite weight.
     """
     if not isinstance(kind, str):

@@ -39,7 +39,8 @@ def near_duplicates(phashes: Mapping[str, str], max_distance: int = MAX_DISTANCE
     ``phashes``: hex by photograph, all of one length, a multiple of 64 bits; an empty one, or one of zeros alone,
     resembles nothing. Where several have one and the same hash, each is paired with the first of them, and that one
     alone with others, so that a placeholder that is there a thousand times makes a thousand pairs. Every hash is
-    compared with every other: 35,000 take 3 s and 60 MB.
+    compared with every other: 35,000 take 3 s and 60 MB (scikit-learn's ``NearestNeighbors`` with Hamming's distance
+    takes 12 times as long).
     """
     groups = {phash: images for phash, images in _by_value(phashes).items() if phash.strip("0")}
     pairs = [Pair(images[0], other, 0) for images in groups.values() for other in images[1:]]

@@ -1,7 +1,9 @@
 """Percentile bootstrap over patients: how far a figure would move had other patients been photographed.
 
 Both eyes of a patient are drawn together, since they resemble each other (Efron & Tibshirani 1993, chapters 8 and 13).
-All figures of all runs on the same patients are taken from the same draws, so that differences between runs are paired.
+All figures of all runs on the same patients are taken from the same draws, so that differences between runs are paired;
+neither ``scipy.stats.bootstrap`` nor scikit-learn's ``resample`` draws patients instead of photographs, or the same
+ones for several figures.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES
-from dr_lib.errors import check_finite
+from dr_lib.evaluation.matrix_metrics import check_grades
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -66,8 +68,7 @@ def patient_matrices(patients: ArrayLike, grades: ArrayLike, predicted: ArrayLik
     """Return one confusion matrix a patient, counts, shape (patients, 5, 5), patients in sorted order."""
     number, index = patient_index(patients)
     n = len(GRADES)
-    grades, predicted = (check_finite(each, "grades").astype(np.int64) for each in (grades, predicted))
-    flat = (index * n + grades) * n + predicted
+    flat = (index * n + check_grades(grades)) * n + check_grades(predicted)
     return np.bincount(flat, minlength=number * n * n).reshape(-1, n, n)
 
 

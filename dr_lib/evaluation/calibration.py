@@ -25,8 +25,9 @@ def reliability(right: ArrayLike, confidence: ArrayLike) -> dict[str, Any]:
     its own answer. Answers fall in 15 bins of confidence of equal width, lower end out and upper end in. ``ece``: mean
     distance of a bin's accuracy from its mean confidence, each bin weighing as many photographs as are in it (Guo et
     al., ICML 2017), 0..1; None without photographs. ``bins``: ``low``, ``high``, ``photographs``, and mean
-    ``confidence`` and ``accuracy``, None in an empty one. No interval goes with ``ece``: it is a sum of absolute
-    values, which resamples only make larger.
+    ``confidence`` and ``accuracy``, None in an empty one; the means are those of scikit-learn's ``calibration_curve``,
+    which does not say how many photographs a bin holds, though ``ece`` needs it. No interval goes with ``ece``: it is
+    a sum of absolute values, which resamples only make larger.
     """
     right, confidence = np.asarray(right, dtype=float), check_finite(confidence, "probabilities")
     number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
@@ -56,7 +57,7 @@ def fit_temperature(grades: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the temperature, 0.05..20, under which ``probabilities`` (N, 5) make ``grades`` (N,) likeliest.
 
     Above 1 the network is too sure of itself, below 1 too unsure. One number for all photographs, which changes no
-    order between grades (Guo et al., ICML 2017).
+    order between grades (Guo et al., ICML 2017). (scikit-learn fits one too, to an estimator, not to probabilities.)
     """
     logits, grades = _logits(probabilities), np.asarray(grades, dtype=np.int64)
     told = logits[np.arange(len(grades)), grades].mean()

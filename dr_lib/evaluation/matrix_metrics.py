@@ -1,6 +1,7 @@
 """Metrics of confusion matrices, thousands of them at a time, as the bootstrap needs them.
 
-:mod:`dr_lib.evaluation.metrics` has the same with the signatures of scikit-learn.
+:mod:`dr_lib.evaluation.metrics` has the same for one set of photographs, from scikit-learn, which scores one at
+a time: for 2,000 resamples of 7,026 photographs it takes half a minute, where the matrices here take 3 ms.
 
 Matrices have shape (..., 5, 5), so that one call scores thousands of resamples; rows are true grades, columns predicted
 ones. Where a figure is undefined it is NaN; nothing is rounded.
@@ -12,29 +13,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import GRADES
-from dr_lib.errors import check_finite
+from dr_lib.errors import InputError, check_finite
 
 Floats = NDArray[np.float64]
 
 _SQUARED_DISTANCE = np.subtract.outer(GRADES, GRADES).astype(float) ** 2
 
 
-def confusion_matrix(
-    grades: ArrayLike, predicted: ArrayLike, *, normalize: Literal["true", "pred", "all"] | None = None
-) -> NDArray:
-    """Return the 5 x 5 table of true grades (rows) against predicted grades (columns).
+def confusion_matrix(grades: ArrayLike, predicted: ArrayLike) -> NDArray[np.int64]:
+    """Return how many photographs of each true grade (rows) got each predicted grade (columns), 5 x 5.
 
-    Counts, or with ``normalize``, in scikit-learn's words, shares of the row (``true``), of the column (``pred``) or
-    of everything (``all``). A row or column without photographs normalizes to zeros, as there.
+    Counted here since training counts after each epoch and starts a second sooner without scikit-learn.
     """
-    grades, predicted = (check_finite(each, "grades").astype(np.int64) for each in (grades, predicted))
     n = len(GRADES)
-    counts = np.bincount(grades * n + predicted, minlength=n * n).reshape(n, n)
-    return counts if normalize is None else normalize_matrix(counts, normalize)
+    return np.bincount(check_grades(grades) * n + check_grades(predicted), minlength=n * n).reshape(n, n)
+
+
+def check_grades(values: ArrayLike) -> NDArray[np.int64]:
+    """Return ``values`` as whole numbers; :class:`InputError` where one is no grade: it would be counted as another."""
+    grades = check_finite(values, "grades")
+    if not np.isin(grades, GRADES).all():
+        raise InputError(f"grades: not all are whole numbers from {GRADES[0]} to {GRADES[-1]}; check the labels")
+    return grades.astype(np.int64)
 
 
 def normalize_matrix(matrix: ArrayLike, over: Literal["true", "pred", "all"]) -> Floats:
-    """Return counts as shares of their row (``true``), their column (``pred``) or of everything (``all``)."""
+    """Return counts as shares of their row (``true``), their column (``pred``) or of everything (``all``).
+
+    A row or column without photographs becomes zeros, as in scikit-learn, which starts from photographs, not counts.
+    """
     matrix = check_finite(matrix, "counts")
     axes: dict[str, int | tuple[int, int]] = {"true": -1, "pred": -2, "all": (-2, -1)}
     return np.nan_to_num(_divide(matrix, matrix.sum(axis=axes[over], keepdims=True)))
@@ -48,8 +55,8 @@ def accuracy(matrix: ArrayLike) -> Floats:
 
 def majority_accuracy(grades: ArrayLike, training_grades: ArrayLike | None = None) -> float:
     """Return the accuracy of answering always the commonest grade, of ``training_grades`` where given."""
-    grades = check_finite(grades, "grades").astype(np.int64)
-    known = grades if training_grades is None else check_finite(training_grades, "grades").astype(np.int64)
+    grades = check_grades(grades)
+    known = grades if training_grades is None else check_grades(training_grades)
     return float(np.mean(grades == np.bincount(known, minlength=len(GRADES)).argmax()))
 
 

@@ -1,6 +1,7 @@
-"""Metrics of graded photographs with the signatures of scikit-learn: ``metric(y_true, y_pred)``.
+"""Metrics of graded photographs by scikit-learn and with its signatures: ``metric(y_true, y_pred)``.
 
-Grades are whole numbers 0-4; where a metric is undefined it is NaN; nothing is rounded. NaN or infinite input raises
+Grades are whole numbers 0-4: one that does not occur keeps its place, and is left out of means. Where a metric is
+undefined it is NaN; nothing is rounded. What is no grade, NaN and infinite input raise
 :class:`dr_lib.errors.InputError`. The same for thousands of resamples at once is in
 :mod:`dr_lib.evaluation.matrix_metrics`.
 """
@@ -11,12 +12,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn import metrics
 
-from dr_lib import REFERABLE_GRADE
+from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.errors import check_finite
 from dr_lib.evaluation import matrix_metrics, ranking
-from dr_lib.evaluation.matrix_metrics import confusion_matrix as _matrix
+from dr_lib.evaluation.matrix_metrics import check_grades
+
+_BY_GRADE = {"labels": GRADES, "zero_division": np.nan}
 
 
 def confusion_matrix(
@@ -30,7 +33,7 @@ def confusion_matrix(
     >>> confusion_matrix([0, 0, 4], [0, 1, 4])[0]
     array([1, 1, 0, 0, 0])
     """
-    return _matrix(y_true, y_pred, normalize=normalize)
+    return metrics.confusion_matrix(check_grades(y_true), check_grades(y_pred), labels=GRADES, normalize=normalize)
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -39,7 +42,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> accuracy([0, 1, 2, 2], [0, 1, 2, 3])
     0.75
     """
-    return float(matrix_metrics.accuracy(_matrix(y_true, y_pred)))
+    return float(metrics.accuracy_score(check_grades(y_true), check_grades(y_pred)))
 
 
 def majority_accuracy(y_true: ArrayLike, y_train: ArrayLike | None = None) -> float:
@@ -57,20 +60,23 @@ def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> balanced_accuracy([0, 0, 0, 4], [0, 0, 0, 0])
     0.5
     """
-    return float(matrix_metrics.balanced_accuracy(_matrix(y_true, y_pred)))
+    # ``balanced_accuracy_score`` is the same, and warns of predicted grades that do not occur.
+    return float(metrics.recall_score(check_grades(y_true), check_grades(y_pred), average="macro", **_BY_GRADE))
 
 
 def quadratic_weighted_kappa(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Return Cohen's kappa with squared distances as weights, -1..1: 1 full agreement, 0 agreement by chance.
 
-    Source: Cohen, Psychological Bulletin 1968. Equal to ``cohen_kappa_score(..., weights="quadratic")`` of
-    scikit-learn, except where truth and prediction are one and the same constant: there it is 0 instead of NaN, so
-    that a network that always answers grade 0 never scores above chance.
+    Source: Cohen, Psychological Bulletin 1968. Where truth and prediction are one and the same constant it is
+    0 (scikit-learn: NaN), so that a network that always answers grade 0 never scores above chance.
 
     >>> round(quadratic_weighted_kappa([0, 1, 2, 3, 4], [0, 1, 2, 3, 3]), 3)
     0.941
     """
-    return float(matrix_metrics.quadratic_weighted_kappa(_matrix(y_true, y_pred)))
+    true, predicted = check_grades(y_true), check_grades(y_pred)
+    if len(np.unique([true, predicted])) == 1:
+        return 0.0
+    return float(metrics.cohen_kappa_score(true, predicted, labels=GRADES, weights="quadratic"))
 
 
 def recall(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.float64]:
@@ -79,7 +85,7 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.float64]:
     >>> recall([0, 0, 4], [0, 1, 4])[[0, 4]]
     array([0.5, 1. ])
     """
-    return matrix_metrics.recall(_matrix(y_true, y_pred))
+    return metrics.recall_score(check_grades(y_true), check_grades(y_pred), average=None, **_BY_GRADE)
 
 
 def precision(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.float64]:
@@ -88,7 +94,7 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.float64]:
     >>> precision([0, 0, 4], [0, 4, 4])[[0, 4]]
     array([1. , 0.5])
     """
-    return matrix_metrics.precision(_matrix(y_true, y_pred))
+    return metrics.precision_score(check_grades(y_true), check_grades(y_pred), average=None, **_BY_GRADE)
 
 
 def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -97,14 +103,15 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> macro_f1([0, 0, 4], [0, 0, 4])
     1.0
     """
-    return float(matrix_metrics.macro_f1(_matrix(y_true, y_pred)))
+    return float(metrics.f1_score(check_grades(y_true), check_grades(y_pred), average="macro"))
 
 
 def macro_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """Return the mean over grades of the area under the ROC curve of each grade against the others, 0..1.
 
     ``y_score``: probabilities, shape (N, 5). Grades that no photograph, or every photograph, has are left out; NaN
-    where none is left. Source: MedMNIST's evaluator (Yang et al., Scientific Data 2023).
+    where none is left (``roc_auc_score(..., multi_class="ovr")`` wants all five to occur). Source: MedMNIST's
+    evaluator (Yang et al., Scientific Data 2023).
 
     >>> macro_auc([0, 1], [[0.9, 0.1, 0, 0, 0], [0.2, 0.8, 0, 0, 0]])
     1.0
@@ -120,7 +127,8 @@ def referable_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> referable_auc([0, 3], [[0.9, 0.1, 0, 0, 0], [0.2, 0.2, 0.2, 0.2, 0.2]])
     1.0
     """
-    referable = check_finite(y_true, "grades") >= REFERABLE_GRADE
+    referable = check_grades(y_true) >= REFERABLE_GRADE
     if referable.all() or not referable.any():
         return float("nan")
-    return float(roc_auc_score(referable, check_finite(y_score, "probabilities")[:, REFERABLE_GRADE:].sum(axis=1)))
+    score = check_finite(y_score, "probabilities")[:, REFERABLE_GRADE:].sum(axis=1)
+    return float(metrics.roc_auc_score(referable, score))

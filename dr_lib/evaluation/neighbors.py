@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from dr_lib.errors import check_finite
@@ -40,27 +41,13 @@ def features(
 def nearest(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where the ``k`` rows of ``features`` nearest to each query are, and their cosine distances.
 
-    ``features``: (N, D); ``query``: (D,), or (Q, D). Indices are int64 and distances float64 of shape (k,) or (Q, k),
-    nearest first, equals in the order of the rows; fewer than ``k`` where there are fewer rows. The distance is 1 less
-    the cosine of the angle: 0 for the same direction, 1 for a right angle, 2 for the opposite. What has no direction,
-    all zeros, is at 1 from everything.
+    ``features``: (N, D); ``query``: (D,), or (Q, D). Indices and distances have shape (k,) or (Q, k), nearest first,
+    equals in the order of the rows (where more are equal than asked for, some of them); fewer than ``k`` where there
+    are fewer rows. The distance is 1 less the cosine of the angle: 0 for the same direction, 1 for a right angle, 2
+    for the opposite. What has no direction, all zeros, is at 1 from everything.
     """
-    rows, queries = _directions(features), _directions(np.atleast_2d(query))
-    distances = np.clip(1 - queries @ rows.T, 0, 2).astype(np.float64)
-    k = min(k, len(rows))
-    if 0 < k < len(rows):
-        # All that are no farther than the k-th, so that of equals the first rows are taken.
-        bounds = np.partition(distances, k - 1, axis=1)[:, k - 1]
-        near = [np.flatnonzero(row <= bound) for row, bound in zip(distances, bounds, strict=True)]
-        first = [some[np.argsort(row[some], kind="stable")] for row, some in zip(distances, near, strict=True)]
-        indices = np.stack([some[:k] for some in first])
-    else:
-        indices = np.argsort(distances, axis=1, kind="stable")[:, :k]
-    chosen = np.take_along_axis(distances, indices, axis=1)
-    return (indices, chosen) if query.ndim == 2 else (indices[0], chosen[0])
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors (N, D) at length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
+    search = NearestNeighbors(n_neighbors=min(k, len(features)), metric="cosine", algorithm="brute").fit(features)
+    distances, indices = search.kneighbors(np.atleast_2d(query))
+    order = np.lexsort((indices, distances))
+    indices, distances = (np.take_along_axis(found, order, axis=1) for found in (indices, distances))
+    return (indices, distances) if query.ndim == 2 else (indices[0], distances[0])

@@ -1,7 +1,8 @@
 """How well scores rank photographs: areas under curves and operating points, of a set and of its resamples.
 
 Photographs are sorted once; one walk from the highest score down gives all figures of one resample, which is how often
-each patient was drawn. Ties are walked over in one step.
+each patient was drawn. Ties are walked over in one step. scikit-learn gives the same figures of one set at a time, and
+sorts anew for each.
 """
 
 from dataclasses import dataclass

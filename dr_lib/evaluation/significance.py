@@ -25,7 +25,7 @@ def mcnemar(right_first: ArrayLike, right_second: ArrayLike) -> McNemar:
     """Return McNemar's exact test of two runs; arguments: bool (N,), whether each answers a photograph rightly.
 
     Where they disagree, each is right as often as the other by chance alone: a binomial of 1/2 (McNemar, Psychometrika
-    1947, in its exact form). 1 where they never disagree.
+    1947, in its exact form). 1 where they never disagree, which ``scipy.stats.binomtest`` refuses.
     """
     first, second = np.asarray(right_first, dtype=bool), np.asarray(right_second, dtype=bool)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
@@ -36,7 +36,8 @@ def mcnemar(right_first: ArrayLike, right_second: ArrayLike) -> McNemar:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return ``p_values`` corrected for their number, in their order (Holm, Scandinavian Journal of Statistics 1979).
 
-    Calling those below 0.05 different is wrong even once in at most 5% of such families of comparisons.
+    Calling those below 0.05 different is wrong even once in at most 5% of such families of comparisons. (SciPy
+    corrects for false discoveries alone.)
     """
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
