@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import colors
+from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn import metrics as reference
@@ -84,9 +85,12 @@ def cells_of(ax):
     """Return the large texts of the cells, the small ones, and how deep the cells are, each 5 x 5."""
     large = [text.get_text() for text in ax.texts if text.get_gid() != "count"]
     small = {
-        (round(t.get_position()[1]), t.get_position()[0]): t.get_text() for t in ax.texts if t.get_gid() == "count"
+        (int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts if t.get_gid() == "count"
     }
-    depth = np.array([patch.get_alpha() for patch in ax.patches]).reshape(5, 5)
+    (mesh,) = ax.collections
+    mesh.update_scalarmappable()
+    assert {colors.to_hex(color) for color in mesh.get_facecolors().reshape(-1, 4)} == {plots.HEAT}
+    depth = mesh.get_facecolors().reshape(5, 5, 4)[..., 3]
     return np.array(large).reshape(5, 5), small, depth
 
 
@@ -102,8 +106,8 @@ def test_cells_of_a_confusion_matrix_have_scikit_learns_shares_and_counts(normal
         nobody = not counts.sum(axis=1)[cell[0]] and normalize == "true"
         assert large[cell] == ("–" if nobody else f"{shares[cell]:.2f}")
         assert small.get(cell) == (None if nobody else str(counts[cell]))
-    assert 0.5 < depth.max() <= 0.6
-    assert np.array_equal(np.argsort(depth.ravel(), kind="stable"), np.argsort(shares.ravel(), kind="stable"))
+    deepest = shares.max() if normalize == "all" else 1
+    assert np.allclose(depth, 0.03 + 0.57 * shares / deepest, rtol=0, atol=1e-3)
 
 
 def test_confusion_names_grades_and_how_many_have_them():
@@ -119,6 +123,15 @@ def test_confusion_names_grades_and_how_many_have_them():
     assert set(large.ravel()) == {"–"} and not small
 
 
+def test_nothing_is_left_open_in_pyplot(curves):
+    """A notebook would show it below the cell."""
+    plt.close("all")
+    plots.plot_confusion(MATRIX, ax=Figure().subplots())
+    plots.plot_confusion(MATRIX)
+    plots.plot_accuracy(curves, color="#0072b2")
+    assert not plt.get_fignums()
+
+
 def test_recall_change_leaves_undefined_grades_out():
     ax = plots.plot_recall_change([0.9, 0.1, None, 0.2, 0.0], [0.8, 0.4, 0.5, 0.2, 0.3], color="#d55e00")
     rows = {line.get_ydata()[0] for line in ax.lines}
@@ -128,6 +141,11 @@ def test_recall_change_leaves_undefined_grades_out():
 def test_shares_are_written_beside_their_bars():
     ax = plots.plot_grade_shares({"training": [0.7, 0.1, 0.1, 0.05, 0.05], "testing": [0.6, 0.2, 0.1, 0.05, 0.05]})
     assert "70.0%" in texts(ax) and "60.0%" in texts(ax) and len(ax.patches) == 10
+    training, testing = ax.containers
+    assert [bar.get_width() for bar in training] == [0.7, 0.1, 0.1, 0.05, 0.05]
+    # Of a grade, training above testing.
+    middles = [[bar.get_y() + bar.get_height() / 2 for bar in bars] for bars in (training, testing)]
+    assert np.allclose(middles, [np.arange(5) - 0.2, np.arange(5) + 0.2])
 
 
 def test_networks_keep_their_colors():

@@ -212,7 +212,13 @@ def test_an_experiment_gives_tables(experiment):
         exp.plot_metric("kapa")
     with pytest.raises(InputError, match="no two finished runs differ in model alone; they differ in class_weights"):
         exp.compare("model")
-    assert len(exp.plot_metric("accuracy").get_yticklabels()) == 2
+    ax = exp.plot_metric("accuracy")
+    assert [label.get_text() for label in ax.get_yticklabels()] == [changes.loc[0, "first"], changes.loc[0, "second"]]
+    first, second, *intervals = ax.collections
+    assert [row.get_offsets()[0][0] for row in (first, second)] == list(accuracy.values())
+    assert [bar.get_paths()[0].vertices[:, 0].tolist() for bar in intervals] == results.loc[
+        list(accuracy), ["accuracy_low", "accuracy_high"]
+    ].to_numpy().tolist()
     plt.close("all")
     assert "2 done" in repr(exp) and "<table" in exp._repr_html_()
 

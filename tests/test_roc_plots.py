@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import colors
 
@@ -28,6 +29,10 @@ def named(ax):
 
 def marked(ax, gid):
     return [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines if line.get_gid() == gid]
+
+
+def dots(ax, gid):
+    return [row.get_offsets().tolist() for row in ax.collections if row.get_gid() == gid]
 
 
 def test_roc_curves_are_drawn_and_named_best_first():
@@ -84,7 +89,8 @@ def test_costs_are_bars_with_their_numbers_and_seeds_as_dots():
     ax = plots.plot_cost({"quick": [10], "slow": [30, 50]}, words=words, name="training", colors={"slow": "#d55e00"})
     assert [patch.get_width() for patch in ax.patches] == [10, 40]
     assert {"10 min", "40 min", "quick", "slow"} == set(texts(ax))
-    assert colors.to_hex(ax.patches[1].get_facecolor()) == "#d55e00" and marked(ax, "seed") == [([30, 50], [1.2, 1.2])]
+    assert colors.to_hex(ax.patches[1].get_facecolor()) == "#d55e00"
+    assert dots(ax, "seed") == [[[30, 1.2], [50, 1.2]]]
     assert ax.get_xlabel() == "training" and not ax.get_yticklabels()
     assert max(ax.get_xticks()) <= 53
     tall = plots.plot_cost({str(run): [1.0] for run in range(40)}, words=words, name="training").figure
@@ -101,16 +107,18 @@ def test_two_hundred_runs_are_dots_in_a_row_of_each_setting():
     ax = plots.plot_many(groups, words=lambda value: f"{value:.2f}", majority=0.3)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["8", "64", "linear"]
     assert texts(ax) == ["batch size", "rule", "majority"]
-    for name, place in (("8", 1), ("64", 2), ("linear", 4)):
-        dots = named(ax)[name]
-        group = groups["rule" if name == "linear" else "batch size"][name]
-        assert np.array_equal(dots.get_xdata(), group) and (np.abs(dots.get_ydata() - place) < 0.45).all()
-    assert [x for (x,), _ in marked(ax, "median")] == [
-        np.median(group) for rows in groups.values() for group in rows.values()
-    ]
+    figures = [group for rows in groups.values() for group in rows.values()]
+    for row, place, group in zip(dots(ax, "runs"), (1, 2, 4), figures, strict=True):
+        x, y = np.transpose(row)
+        assert np.array_equal(x, group) and (np.abs(y - place) < 0.45).all()
+    ((medians, places),) = marked(ax, "median")
+    assert np.allclose(medians, [np.median(group) for group in figures]) and places == [1, 2, 4]
     # Equal figures do not hide each other.
-    same = named(plots.plot_many({"a": {"b": [0.5] * 40}}, words=str))["b"].get_ydata()
-    assert len(set(same)) == 40
+    (same,) = dots(plots.plot_many({"a": {"b": [0.5] * 40}}, words=str), "runs")
+    assert len({y for _, y in same}) == 40
+    # Two drawings of the same are the same: seaborn's own jitter is not.
+    first, second = (inline_svg(plots.plot_many(groups, words=str), "runs") for _ in range(2))
+    assert first == second
 
 
 def test_all_colors_follow_the_page():
@@ -122,6 +130,10 @@ def test_all_colors_follow_the_page():
         plots.plot_cost({"a": [1, 2]}, words=str, name="minutes"),
         plots.plot_many({"a": {"b": [1, 2]}}, words=str, majority=1.5),
         plots.plot_confusion(np.eye(5), normalize="pred"),
+        plots.plot_grade_shares({"training": [0.2] * 5, "testing": [0.2] * 5}),
+        plots.plot_settings({"a": [1, 2]}, {"a": (0, 3)}, words=str, majority=1.5),
+        plots.plot_by_batch_size({"a": {8: [1, 2], 16: [3, 4]}}, styles=plots.line_styles(["a"]), words=str),
+        plots.plot_accuracy({"a": pd.DataFrame({0: [0.5, 0.6], 1: [0.6, 0.7]}, [1, 2])}, color="#cc79a7", head_only=1),
     ]
     for ax in drawn:
         svg = inline_svg(ax, "figure")

@@ -51,7 +51,7 @@ def test_intervals_stand_beside_each_other_and_seeds_about_their_mean():
     ax = plot.plot_by_batch_size(several, styles=STYLES, words=TWO)
     assert named(ax)["unscaled"].get_ydata() == pytest.approx([0.3, 0.2])
     seeds = [line for line in ax.lines if line.get_gid() == "seed"]
-    assert [list(line.get_ydata()) for line in seeds] == list(several["unscaled"].values())
+    assert [list(line.get_ydata()) for line in seeds] == [[0.1, 0.3, 0.5, 0.2, 0.2, 0.2]]
     assert texts(ax) == ["0.30", "0.20"]  # a single line has its numbers beside it
 
 
@@ -93,10 +93,13 @@ def test_settings_have_a_row_each_with_interval_or_seeds():
     figures = {"softmax": [0.3], "coral": [0.2, 0.4]}
     ax = plot.plot_settings(figures, {"softmax": (0.2, 0.4), "coral": None}, words=TWO, majority=0.25)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["softmax", "coral"]
-    assert ax.collections[0].get_paths()[0].vertices[:, 0].tolist() == [0.2, 0.4]
+    *dots, bar = ax.collections
+    assert [row.get_offsets().tolist() for row in dots] == [[[0.3, 0]], [[0.2, 1], [0.4, 1]]]
+    assert bar.get_paths()[0].vertices[:, 0].tolist() == [0.2, 0.4]
     means = [line for line in ax.lines if line.get_gid() == "mean"]
     assert len(means) == 1 and means[0].get_xdata() == pytest.approx([0.3]) and means[0].get_ydata() == [1]
     assert "majority" in texts(ax)
+    plot.plot_settings({"undefined": [None, None], "once": [None, 0.3]}, {}, words=TWO)
 
 
 def test_names_that_would_overlap_are_moved_apart():

@@ -177,12 +177,9 @@ def against_control(control: Sequence[float], others: Sequence[Sequence[float]])
     if not others or freedom < 1:
         return [None] * len(others)
     pooled = np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in settings) / freedom)
-    reach = dunnetts_t(sizes[0], sizes[1:], freedom) * pooled
-    differences = []
-    for values in settings[1:]:
-        change, far = values.mean() - settings[0].mean(), reach * np.sqrt(1 / sizes[0] + 1 / len(values))
-        differences.append(Difference(float(change), float(change - far), float(change + far)))
-    return differences
+    reach = dunnetts_t(sizes[0], sizes[1:], freedom) * pooled * np.sqrt(1 / sizes[0] + 1 / np.array(sizes[1:]))
+    changes = [float(values.mean() - settings[0].mean()) for values in settings[1:]]
+    return [Difference(change, change - far, change + far) for change, far in zip(changes, reach.tolist(), strict=True)]
 
 
 @lru_cache(maxsize=64)

@@ -93,31 +93,29 @@ class Experiment:
         return build_report(self.path, normalize=normalize)
 
     def plot_metric(self, metric: str = "kappa", *, ax: "Axes | None" = None) -> "Axes":
-        """Draw a metric of each finished run with its 95 % interval, seeds of one setting on one line."""
+        """Draw a metric of each finished run as a dot, seeds of one setting on one line with their mean and its 95 %
+        interval."""
         groups = self._collected.configurations
         if not groups:
             raise InputError(f"{self.path}: no run has finished; there is nothing to draw")
         known = [name for name, value in self._collected.done[0].test["intervals"].items() if len(value or ()) == 2]
         if metric not in known:
             raise InputError(f"plot_metric: {metric!r} is none of {', '.join(known)}")
-        figures = [group.figure(metric) for group in groups]
-        rows = [{"setting": group.label, metric: run.test[metric]} for group in groups for run in group.runs]
+        means = {group.label: group.figure(metric) for group in groups}
         # Only where something is drawn: the process that looks after runs does without.
         import matplotlib.pyplot as plt
-        import seaborn as sns
 
-        from dr_lib.plots import plain_axes
+        from dr_lib.plots import plot_settings
 
         if ax is None:
             _, ax = plt.subplots(figsize=(6, 1 + 0.45 * len(groups)), layout="constrained")
-        sns.stripplot(pd.DataFrame(rows), x=metric, y="setting", ax=ax, size=5, alpha=0.6, jitter=False)
-        for place, figure in enumerate(figures):
-            ax.errorbar(
-                figure.mean, place, xerr=[[figure.mean - figure.low], [figure.high - figure.mean]], fmt="D", capsize=3,
-                color="black", ms=4, lw=1.2,
-            )  # fmt: skip
-        plain_axes(ax)
-        ax.set_ylabel("")
+        ax = plot_settings(
+            {group.label: [run.test[metric] for run in group.runs] for group in groups},
+            {label: (mean.low, mean.high) if mean.known else None for label, mean in means.items()},
+            words="{:.3g}".format,
+            ax=ax,
+        )
+        ax.set_xlabel(metric)
         return ax
 
     def _long(self, table: Literal["history", "predictions"]) -> pd.DataFrame:

@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from dr_lib.plots.axes import (
     DASHED,
-    DOTTED,
     FONT,
-    MAJORITY,
     MUTED,
     PHASE,
     TEXT,
     count_axis,
+    mark_majority,
     name_ends,
     panel,
     percent,
@@ -59,27 +59,24 @@ def plot_accuracy(
             "head only", (first - 0.4, 1), xycoords=("data", "axes fraction"), xytext=(4, -5),
             textcoords="offset points", va="top", fontsize=FONT - 1.5, color=MUTED,
         )  # fmt: skip
-    ends = {}
-    if majority is not None:
-        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
-        ends["majority"] = (majority, MAJORITY)
+    ends = mark_majority(ax, majority)
     for number, (name, curve) in enumerate(curves.items()):
         seeds = curve.to_frame() if isinstance(curve, pd.Series) else curve
         style: dict[str, Any] = {"ls": "-", "lw": 2.4} if number == 0 else {"ls": DASHED, "lw": 1.9}
-        mean = seeds.mean(axis=1)
-        if seeds.shape[1] > 1:
-            ax.fill_between(
-                seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=color, alpha=0.22, lw=0, zorder=2, gid="seeds"
-            )
-        ax.plot(mean.index, mean.to_numpy(), color=color, zorder=3, label=name, **style)
-        if len(mean) == 1:
-            ax.plot(mean.index, mean.to_numpy(), "o", color=color, ms=4, zorder=3)
+        if len(seeds) == 1:  # a line of one epoch is not seen
+            style |= {"marker": "o", "markersize": 4, "markeredgecolor": color}
+        long = seeds.melt(ignore_index=False)
+        sns.lineplot(
+            x=long.index.to_numpy(), y=long["value"].to_numpy(), errorbar=("pi", 100) if seeds.shape[1] > 1 else None,
+            color=color, label=name, legend=False, zorder=3, ax=ax,
+            err_kws={"alpha": 0.22, "lw": 0, "zorder": 2, "gid": "seeds"}, **style,
+        )  # fmt: skip
         if chosen and name in chosen:
             epochs = np.atleast_1d(chosen[name])
             for epoch, (_, seed) in zip(epochs, seeds.items(), strict=True):
                 size = 8 if len(epochs) == 1 else 6
                 ax.plot(epoch, seed.loc[epoch], "o", color=color, ms=size, zorder=4, gid="chosen")
-        ends[name] = (float(mean.iloc[-1]), TEXT)
+        ends[name] = (float(seeds.iloc[-1].mean()), TEXT)
     plain_axes(ax)
     count_axis(ax, "epoch")
     value_axis(ax, percent)

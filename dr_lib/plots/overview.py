@@ -1,13 +1,15 @@
 """Many runs at once: what each took, and where all those with one setting lie."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from dr_lib.plots.axes import DOTTED, FONT, GRID, HEAT, MAJORITY, MUTED, TEXT, Words, panel, plain_axes
+from dr_lib.plots.axes import FONT, HEAT, MUTED, TEXT, Words, mark_majority, panel, row_axis
 
 _ROW = 24
 
@@ -28,22 +30,26 @@ def plot_cost(
     """
     ax = ax or panel(360, 56 + 1.7 * _ROW * len(figures))
     largest = max((max(values) for values in figures.values()), default=0) or 1.0
+    bars = []
     for row, (run, values) in enumerate(figures.items()):
-        color, mean = (colors or {}).get(run, HEAT), float(np.mean(values))
-        bar = row + 0.2
-        ax.barh(bar, mean, 0.36, color=color, label=run)
-        if len(values) > 1:
-            ax.plot(values, [bar] * len(values), "o", ms=4.5, color=TEXT, zorder=3, gid="seed")
+        bars += [(row + 0.2, value) for value in values]
         ax.annotate(
-            words(mean), (max(values), bar), xytext=(6, 0), textcoords="offset points", va="center",
-            fontsize=FONT - 1.5, color=TEXT,
+            words(float(np.mean(values))), (max(values), row + 0.2), xytext=(6, 0), textcoords="offset points",
+            va="center", fontsize=FONT - 1.5, color=TEXT,
         )  # fmt: skip
         ax.annotate(
             run, (0, row - 0.22), xytext=(1, 0), textcoords="offset points", va="center", fontsize=FONT - 1,
             color=TEXT, gid="name",
         )  # fmt: skip
+    table = pd.DataFrame(bars, columns=["row", "value"])
+    palette = [(colors or {}).get(run, HEAT) for run in figures]
+    rows: dict[str, Any] = {"x": "value", "y": "row", "orient": "y", "native_scale": True, "legend": False, "ax": ax}
+    sns.barplot(table, hue="row", palette=palette, saturation=1, width=0.36, errorbar=None, **rows)
+    seeds = table[table.groupby("row")["value"].transform("size") > 1]
+    if len(seeds):
+        sns.stripplot(seeds, color=TEXT, size=5.5, jitter=False, zorder=3, gid="seed", **rows)
     ax.set(xlim=(0, 1.18 * largest), ylim=(len(figures) - 0.5, -0.5))
-    _rows(ax, [], words)
+    row_axis(ax, {}, words)
     ax.set_xlabel(name, fontsize=FONT, color=MUTED)
     # The bars start here; further right there are only numbers.
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= 1.05 * largest])
@@ -67,47 +73,33 @@ def plot_many(
     ax = ax or panel(360, 70 + _ROW * lines)
     numbers = np.array([value for rows in groups.values() for values in rows.values() for value in values])
     span = float(np.ptp(numbers)) or 1.0
-    row, places, names = 0, [], []
+    names: dict[float, str] = {}
+    places, row = [], 0
     for parameter, rows in groups.items():
         ax.annotate(
             parameter, (0, row), xycoords=("axes fraction", "data"), va="center", fontsize=FONT - 0.5,
             fontweight="bold", color=TEXT, annotation_clip=False,
         )  # fmt: skip
-        row += 1
-        for name, values in rows.items():
-            figures = np.asarray(values, dtype=float)
-            ax.plot(
-                figures,
-                row + _apart(figures, span / 75),
-                "o",
-                ms=3.6,
-                color=HEAT,
-                zorder=3,
-                label=name,
-            )
-            ax.plot([np.median(figures)], [row], "|", ms=17, mew=2.6, color=TEXT, zorder=4, gid="median")
-            places.append(row)
-            names.append(name)
-            row += 1
-    if majority is not None:
-        ax.axvline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
-        ax.annotate(
-            "majority", (majority, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
-            ha="center", fontsize=FONT - 1, color=MAJORITY,
-        )  # fmt: skip
+        for place, (name, values) in enumerate(rows.items(), row + 1):
+            names[place] = name
+            places += [place] * len(values)
+        row += 1 + len(rows)
+    options: dict[str, Any] = {"x": numbers, "y": places, "orient": "y", "native_scale": True, "ax": ax}
+    drawn = len(ax.collections)
+    sns.stripplot(**options, jitter=False, color=HEAT, size=4.6, zorder=3, gid="runs")
+    # Its jitter is drawn from a generator that all share, so that each drawing would be another.
+    for dots in ax.collections[drawn:]:
+        x, y = np.asarray(dots.get_offsets()).T
+        dots.set_offsets(np.column_stack([x, y + _apart(x, span / 75)]))
+    sns.pointplot(
+        **options, estimator="median", errorbar=None, linestyle="none", color=TEXT, marker="|", markersize=17,
+        markeredgewidth=2.6, zorder=4, gid="median",
+    )  # fmt: skip
+    mark_majority(ax, majority, across=False)
     ax.set_ylim(lines - 0.4, -0.6)
     ax.margins(x=0.05)
-    _rows(ax, names, words, places)
+    row_axis(ax, names, words)
     return ax
-
-
-def _rows(ax: Axes, names: Sequence[str], words: Words, places: Sequence[int] | None = None) -> None:
-    plain_axes(ax)
-    ax.grid(False, axis="y")
-    ax.grid(axis="x", color=GRID, lw=0.8)
-    ax.set_yticks(range(len(names)) if places is None else places, names, fontsize=FONT - 1, color=TEXT)
-    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
 
 
 def _apart(figures: NDArray[np.float64], near: float) -> NDArray[np.float64]:

@@ -4,26 +4,27 @@ Lines are told apart by color, by marker or dashes, and by their names, which st
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from dr_lib.plots.axes import (
-    DOTTED,
     FONT,
-    GRID,
-    MAJORITY,
     MUTED,
     NETWORKS,
     TEXT,
     Line,
     Words,
     count_axis,
+    mark_majority,
     name_ends,
     panel,
     plain_axes,
+    row_axis,
     value_axis,
 )
 
@@ -60,32 +61,28 @@ def plot_by_batch_size(
     """
     ax = ax or panel(360, 240)
     sizes = sorted({size for line in lines.values() for size in line})
-    ax.set_xscale("log", base=2)
-    ends = {}
+    ends = mark_majority(ax, majority)
     for number, (name, line) in enumerate(lines.items()):
-        style, x = styles[name], np.array(sorted(line), dtype=float)
-        means = [float(np.mean(line[int(size)])) for size in x]
+        color = styles[name].color
         apart = 2 ** (0.13 * (number - (len(lines) - 1) / 2)) if intervals else 1.0
-        ax.plot(x * apart, means, marker=style.marker, ms=6, lw=2, color=style.color, label=name, zorder=3)
-        for size in x:
-            if len(line[int(size)]) > 1:
-                ax.plot(
-                    [size * apart] * len(line[int(size)]), line[int(size)], ".", ms=5, color=style.color, zorder=2,
-                    gid="seed",
-                )  # fmt: skip
-            if intervals and int(size) in intervals[name]:
-                low, high = intervals[name][int(size)]
-                ax.vlines(size * apart, low, high, color=style.color, lw=1.4, alpha=0.6, zorder=2)
-        ends[name] = (means[-1], TEXT)
+        x, y = np.array([(size * apart, value) for size in sorted(line) for value in line[size]]).T
+        sns.lineplot(
+            x=x, y=y, errorbar=None, color=color, lw=2, marker=styles[name].marker, markersize=6,
+            markeredgecolor=color, label=name, legend=False, zorder=3, ax=ax,
+        )  # fmt: skip
+        several = np.isin(x, [size * apart for size in line if len(line[size]) > 1])
+        ax.plot(x[several], y[several], ".", ms=5, color=color, zorder=2, gid="seed")
+        for size, (low, high) in (intervals or {}).get(name, {}).items():
+            ax.vlines(size * apart, low, high, color=color, lw=1.4, alpha=0.6, zorder=2)
+        means = {size: float(np.mean(line[size])) for size in sorted(line)}
+        ends[name] = (means[max(means)], TEXT)
         if len(lines) == 1:
-            for size, mean in zip(x, means, strict=True):
+            for size, mean in means.items():
                 ax.annotate(
                     words(mean), (size, mean), xytext=(0, 7), textcoords="offset points", ha="center",
                     fontsize=FONT - 1, color=TEXT,
                 )  # fmt: skip
-    if majority is not None:
-        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
-        ends["majority"] = (majority, MAJORITY)
+    ax.set_xscale("log", base=2)
     ax.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     ax.margins(y=0.14)
     plain_axes(ax)
@@ -109,15 +106,12 @@ def plot_per_epoch(
 ) -> Axes:
     """Draw curves over epochs (values indexed by epoch), named at their ends, on a value axis of ``limits``."""
     ax = ax or panel(360, 230)
-    ends = {}
+    ends = mark_majority(ax, majority)
     for name, curve in curves.items():
         style = styles[name]
         ax.plot(curve.index, curve.to_numpy(), color=style.color, label=name, zorder=3, **style.strokes)
         ax.plot(curve.index[-1:], curve.to_numpy()[-1:], style.marker, color=style.color, ms=5, zorder=3)
         ends[name] = (float(curve.iloc[-1]), TEXT)
-    if majority is not None:
-        ax.axhline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
-        ends["majority"] = (majority, MAJORITY)
     first, last = (int(edge([curve.index[end] for curve in curves.values()])) for edge, end in ((min, 0), (max, -1)))
     ax.set_xlim(first - 0.4, max(last, first + 1) + 0.2)
     ax.set_ylim(*limits)
@@ -173,27 +167,24 @@ def plot_settings(
 ) -> Axes:
     """Draw one row a setting: the figure of each seed as a dot, their mean as a stroke, the interval as a bar."""
     ax = ax or panel(360, 70 + 30 * len(figures))
-    color = NETWORKS[_ORDER[0]]
-    for row, (name, values) in enumerate(figures.items()):
-        if limits := intervals.get(name):
-            ax.hlines(row, *limits, color=color, lw=7, alpha=0.3, zorder=2)
-        if len(values) > 1:
-            ax.plot([np.mean(values)], [row], "|", ms=16, mew=2.4, color=color, zorder=4, gid="mean")
-        ax.plot(values, [row] * len(values), "o", ms=7 if len(values) == 1 else 4, color=color, zorder=3)
-    if majority is not None:
-        ax.axvline(majority, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1)
-        ax.annotate(
-            "majority", (majority, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-            textcoords="offset points", ha="center", fontsize=FONT - 1, color=MAJORITY,
+    values = [(row, value) for row, seeds in enumerate(figures.values()) for value in seeds]
+    table = pd.DataFrame(values, columns=["row", "value"], dtype=float)
+    rows: dict[str, Any] = {"x": "value", "y": "row", "orient": "y", "native_scale": True, "ax": ax}
+    rows["color"] = NETWORKS[_ORDER[0]]
+    sns.stripplot(table, jitter=False, size=6, zorder=3, gid="seed", **rows)
+    several = table[table.groupby("row")["value"].transform("size") > 1]
+    if len(several):
+        sns.pointplot(
+            several, errorbar=None, linestyle="none", marker="|", markersize=16, markeredgewidth=2.4, zorder=4,
+            gid="mean", **rows,
         )  # fmt: skip
+    for row, name in enumerate(figures):
+        if limits := intervals.get(name):
+            ax.hlines(row, *limits, color=rows["color"], lw=7, alpha=0.3, zorder=2)
+    mark_majority(ax, majority, across=False)
     ax.set_ylim(len(figures) - 0.5, -0.5)
     ax.margins(x=0.08)
-    plain_axes(ax)
-    ax.grid(False, axis="y")
-    ax.grid(axis="x", color=GRID, lw=0.8)
-    ax.set_yticks(range(len(figures)), list(figures), fontsize=FONT - 0.5, color=TEXT)
-    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    row_axis(ax, dict(enumerate(figures)), words)
     return ax
 
 
