@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from rich.console import Console
 from dr_lib.config import RunConfig
 from dr_lib.experiment import job
 from dr_lib.experiment import jobs as grid
+from dr_lib.experiment.backend import Backend, LocalBackend
 from dr_lib.experiment.job import Job
 from dr_lib.experiment.monitor import Monitor
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
@@ -69,10 +69,8 @@ def short_jobs(out_dir: Path, count: int) -> list[Job]:
     return [Job(config.run_name, "train", config.model_dump(), experiment.run(config.run_name)) for config in configs]
 
 
-def measure(
-    engine: str, jobs: list[Job], seconds: float, parallel: int, drive: Callable[[list[Job], int, Any], None]
-) -> Cost:
-    """Return what it costs to have ``drive(jobs, parallel, watch)`` see jobs of so many ``seconds`` to their end."""
+def measure(engine: str, jobs: list[Job], seconds: float, parallel: int, backend: Backend) -> Cost:
+    """Return what it costs to have ``backend`` execute jobs of so many ``seconds``, ``parallel`` at a time."""
     driver, memory = psutil.Process(), []
     with Monitor(Console(file=io.StringIO(), force_terminal=True, width=120, height=50)) as watch:
 
@@ -82,7 +80,7 @@ def measure(
                 memory.append(driver.memory_info().rss)
 
         wall, processor = time.perf_counter(), time.process_time()
-        drive(jobs, parallel, look)
+        grid.run_jobs(jobs, backend, look)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
     return Cost(
         engine, len(jobs), wall, processor, wall * parallel / len(jobs) - seconds, (memory[0], memory[-1]),
@@ -105,7 +103,7 @@ def measure_local(out_dir: Path, runs: int, seconds: float, parallel: int) -> Co
 
     before, job.start_notebook = job.start_notebook, start
     try:
-        return measure("local", short_jobs(out_dir, runs), seconds, parallel, grid.run_jobs)
+        return measure("local", short_jobs(out_dir, runs), seconds, parallel, LocalBackend(parallel))
     finally:
         job.start_notebook = before
 

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 SLEEP = "DR_LAB_BENCHMARK_SLEEP"
 
 
-def start_stub(kind, files, parameters, *, threads, scratch, gpus=(), again=False):
+def start_stub(kind, files, parameters, *, threads, gpus=(), again=False):
     """Start a process that sleeps, in the place of a notebook; its folder says at once that it is done."""
     files.parameters.write_text("{}")
     files.log.touch()
@@ -42,15 +42,16 @@ def use_stubs():
 def stubs(runs: int, seconds: float) -> None:
     from dr_lib.experiment.job import Job
     from dr_lib.experiment.jobs import run_jobs
-    from dr_lib.experiment.ray.connection import connected
-    from dr_lib.experiment.ray.ray_backend import RayEngine
+    from dr_lib.experiment.ray.connection import connect
+    from dr_lib.experiment.ray.ray_backend import RayBackend
+    from dr_lib.storage.files import scratch_folder
     from dr_lib.storage.folders import ExperimentFolder
 
     os.environ[SLEEP] = str(seconds)
     me, cores = psutil.Process(), len(os.sched_getaffinity(0))
     variables = {"PYTHONPATH": str(HERE), SLEEP: str(seconds)}
     hook = {"worker_process_setup_hook": "grid_ray.use_stubs", "env_vars": variables}
-    with connected(runtime_env=hook, num_cpus=cores) as cluster, tempfile.TemporaryDirectory() as folder:
+    with connect(runtime_env=hook, num_cpus=cores), tempfile.TemporaryDirectory() as folder:
         for count in (cores, runs // 10, runs):  # the first of them start the workers
             experiment = Path(folder) / str(count)
             parameters = {"out_dir": str(experiment), "epochs": 1, "device": "cpu"}
@@ -59,7 +60,9 @@ def stubs(runs: int, seconds: float) -> None:
                 for number in range(count)
             ]
             began, used = time.monotonic(), sum(me.cpu_times()[:2])
-            run_jobs(jobs, 1, lambda jobs: None, engine=RayEngine(cluster, experiment, threads=1))
+            experiment.mkdir()
+            with scratch_folder(experiment) as marker:
+                run_jobs(jobs, RayBackend(marker, 1, threads=1), lambda jobs: None)
             took, used = time.monotonic() - began, sum(me.cpu_times()[:2]) - used
             assert all(job.state == "done" for job in jobs)
             ideal = count * seconds / cores

@@ -50,7 +50,8 @@ def start(kind, files, parameters, *, threads, gpus=(), again=False):
     (files.path / "threads").write_text(f"{threads} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}")
     with files.log.open("ab" if again else "wb") as stream:
         return subprocess.Popen(
-            [sys.executable, "-c", PRETENDED_RUN, kind, str(files.path)],
+            # Its command line ends as papermill's does: that is how others find it.
+            [sys.executable, "-c", PRETENDED_RUN, kind, str(files.path), "papermill", str(files.notebook)],
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -189,7 +189,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
 
 
 def test_what_failed_runs_have_said_does_not_steer_the_terminal(folder, monkeypatch, capsys):
-    def fail(jobs, parallel, watch, **options):
+    def fail(jobs, backend, watch, **options):
         for job in jobs:
             job.files.path.mkdir(parents=True, exist_ok=True)
             job.files.log.write_text("\x1b[2Jlog\n")

@@ -12,8 +12,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from dr_lib.experiment import job
+from dr_lib.experiment import backend, job
 from dr_lib.experiment import jobs as grid
+from dr_lib.experiment.backend import LocalBackend
 from dr_lib.experiment.job import Job
 from dr_lib.experiment.jobs import run_jobs
 from dr_lib.experiment.monitor import Monitor
@@ -121,7 +122,7 @@ def gone(pid):
 
 def test_every_job_ends_with_the_truth_about_it(tmp_path, started):
     jobs = [a_job(tmp_path, kind, kind) for kind in ("works", "dies", "fails")]
-    run_jobs(jobs, 2, quietly)
+    run_jobs(jobs, LocalBackend(2), quietly)
     assert [item.state for item in jobs] == ["done", "failed", "failed"]
     assert jobs[1].reason == "its process ended with status 137: Killed"
     assert jobs[2].reason == "the disk is full"
@@ -131,7 +132,7 @@ def test_every_job_ends_with_the_truth_about_it(tmp_path, started):
 def test_no_more_than_asked_for_run_at_the_same_time(tmp_path, started):
     at_once = []
     jobs = [a_job(tmp_path, f"run{number}", "works") for number in range(4)]
-    run_jobs(jobs, 2, lambda jobs: at_once.append(sum(item.state == "running" for item in jobs)))
+    run_jobs(jobs, LocalBackend(2), lambda jobs: at_once.append(sum(item.state == "running" for item in jobs)))
     assert max(at_once) == 2 and {item.state for item in jobs} == {"done"}
 
 
@@ -140,7 +141,7 @@ def test_what_starts_from_a_job_waits_for_it_and_fails_with_it(tmp_path, started
     after_good = a_job(tmp_path, "after-good", "works", needs=good)
     after_bad = a_job(tmp_path, "after-bad", "works", needs=bad)
     free = a_job(tmp_path, "free", "works")
-    run_jobs([good, bad, after_good, after_bad, free], 3, quietly)
+    run_jobs([good, bad, after_good, after_bad, free], LocalBackend(3), quietly)
     assert started.index("after-good") > started.index("free")
     assert "after-bad" not in started
     assert (after_good.state, after_bad.state) == ("done", "failed")
@@ -148,7 +149,7 @@ def test_what_starts_from_a_job_waits_for_it_and_fails_with_it(tmp_path, started
 
 
 def test_skipped_jobs_do_not_start(tmp_path, started):
-    run_jobs([a_job(tmp_path, "old", "works", state="skipped")], 1, quietly)
+    run_jobs([a_job(tmp_path, "old", "works", state="skipped")], LocalBackend(1), quietly)
     assert started == []
 
 
@@ -160,7 +161,7 @@ def test_an_interrupt_ends_the_processes_and_says_how_to_go_on(tmp_path, started
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(jobs, 1, interrupt)
+        run_jobs(jobs, LocalBackend(1), interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(jobs[0].process.pid, 0)
     assert jobs[0].files.read_status()["reason"].startswith("interrupted; the same command goes on")
@@ -169,7 +170,7 @@ def test_an_interrupt_ends_the_processes_and_says_how_to_go_on(tmp_path, started
 
 def test_a_failed_run_keeps_its_last_words(tmp_path, started):
     dead = a_job(tmp_path, "dead", "dies")
-    run_jobs([dead], 1, quietly)
+    run_jobs([dead], LocalBackend(1), quietly)
     assert dead.files.read_status()["log"] == ["computing", "Killed"] == dead.last_words()
 
 
@@ -180,7 +181,7 @@ def test_a_run_that_is_killed_is_said_to_be_and_the_others_go_on(tmp_path, start
         if shot.state == "running" and "epoch" in shot.files.read_status():
             os.kill(shot.process.pid, signal.SIGKILL)
 
-    run_jobs([shot, other], 2, shoot)
+    run_jobs([shot, other], LocalBackend(2), shoot)
     assert (shot.state, other.state) == ("failed", "done")
     assert shot.reason.startswith("its process was killed in epoch 1") and "memory" in shot.reason
 
@@ -188,7 +189,7 @@ def test_a_run_that_is_killed_is_said_to_be_and_the_others_go_on(tmp_path, start
 def test_a_run_that_is_silent_for_too_long_is_ended_with_all_that_it_has_started(tmp_path, started):
     hanging, other = a_job(tmp_path, "hanging", "hangs"), a_job(tmp_path, "other", "works")
     began = time.monotonic()
-    run_jobs([hanging, other], 1, quietly, timeout=1.5 / 60)
+    run_jobs([hanging, other], LocalBackend(1, timeout=1.5 / 60), quietly)
     assert time.monotonic() - began < 20
     assert (hanging.state, other.state) == ("failed", "done")
     assert hanging.reason == "it gave no sign of life for 0.025 minutes, and was ended"
@@ -197,7 +198,7 @@ def test_a_run_that_is_silent_for_too_long_is_ended_with_all_that_it_has_started
 
 def test_a_run_that_lives_is_not_taken_for_one_that_hangs(tmp_path, started):
     living = a_job(tmp_path, "living", "beats")
-    run_jobs([living], 1, quietly, timeout=1 / 60)
+    run_jobs([living], LocalBackend(1, timeout=1 / 60), quietly)
     assert living.state == "done"
 
 
@@ -205,8 +206,8 @@ def test_what_fails_is_tried_again_as_often_as_asked_for(tmp_path, started):
     lucky, luckless = a_job(tmp_path, "lucky", "works the second time"), a_job(tmp_path, "luckless", "dies")
     once = a_job(tmp_path / "once", "once", "works the second time")
     said = set()
-    run_jobs([lucky, luckless], 2, lambda jobs: said.update(item.reason for item in jobs), retries=2)
-    run_jobs([once], 1, quietly)
+    run_jobs([lucky, luckless], LocalBackend(2), lambda jobs: said.update(item.reason for item in jobs), retries=2)
+    run_jobs([once], LocalBackend(1), quietly)
     assert (lucky.state, luckless.state, once.state) == ("done", "failed", "failed")
     assert (started.count("lucky"), started.count("luckless"), started.count("once")) == (2, 3, 1)
     assert lucky.reason == "" and "try 1 failed: its process ended with status 1: no luck" in said
@@ -215,7 +216,7 @@ def test_what_fails_is_tried_again_as_often_as_asked_for(tmp_path, started):
 
 def test_a_run_that_wants_more_memory_than_there_is_fails_by_name(tmp_path, started):
     greedy, other = a_job(tmp_path, "greedy", "eats"), a_job(tmp_path, "other", "works")
-    run_jobs([greedy, other], 1, quietly)
+    run_jobs([greedy, other], LocalBackend(1), quietly)
     assert (greedy.state, other.state) == ("failed", "done")
     assert greedy.reason == "its process ended with status 1: MemoryError"
 
@@ -223,7 +224,7 @@ def test_a_run_that_wants_more_memory_than_there_is_fails_by_name(tmp_path, star
 def test_a_run_is_not_begun_again_beside_its_old_kernel(tmp_path, started, monkeypatch):
     monkeypatch.setattr(job, "_SECONDS_UNTIL_KERNELS_END", 10)
     killed = a_job(tmp_path, "killed", "leaves its kernel")
-    run_jobs([killed], 1, quietly, retries=1)
+    run_jobs([killed], LocalBackend(1), quietly, retries=1)
     assert (killed.state, started) == ("done", ["killed", "killed"])
 
 
@@ -231,7 +232,7 @@ def test_a_place_is_filled_as_soon_as_it_is_free(tmp_path, started, monkeypatch)
     monkeypatch.setattr(grid, "_SECONDS_BETWEEN_LOOKS", 120)
     jobs = [a_job(tmp_path, f"run{number}", "works") for number in range(2)]
     began = time.monotonic()
-    run_jobs(jobs, 1, quietly)
+    run_jobs(jobs, LocalBackend(1), quietly)
     assert time.monotonic() - began < 120 and {item.state for item in jobs} == {"done"}
 
 
@@ -253,7 +254,7 @@ def test_a_full_disk_fails_the_run_and_not_the_grid(tmp_path, started, monkeypat
 
     monkeypatch.setattr(RunFolder, "write_status", full)
     monkeypatch.setattr(job, "start_notebook", no_room)
-    run_jobs([crowded, other], 1, quietly, retries=1)
+    run_jobs([crowded, other], LocalBackend(1), quietly, retries=1)
     assert (crowded.state, other.state) == ("failed", "done")
     assert crowded.reason == f"{crowded.files.path}: cannot be written: No space left on device"
 
@@ -262,7 +263,7 @@ def test_a_notebook_that_cannot_be_shown_does_not_end_the_grid(tmp_path, started
     half, other = a_job(tmp_path, "half", "works"), a_job(tmp_path, "other", "works")
     half.files.path.mkdir(parents=True)
     half.files.notebook.write_text('{"cells": [')
-    run_jobs([half, other], 1, quietly)
+    run_jobs([half, other], LocalBackend(1), quietly)
     assert (half.state, other.state) == ("done", "done")
     assert "no page could be made" in caplog.text
 
@@ -289,7 +290,7 @@ def orphan(tmp_path, started):
 def test_a_run_that_is_still_at_work_from_an_earlier_start_is_waited_for(tmp_path, started, orphan):
     left, process = orphan("works")
     said = set()
-    run_jobs([left], 1, lambda jobs: said.add(left.reason))
+    run_jobs([left], LocalBackend(1), lambda jobs: said.add(left.reason))
     assert f"process {process.pid} is still at it, from an earlier start; waiting for it" in said
     assert (left.state, left.reason, started) == ("done", "", [])
 
@@ -301,7 +302,7 @@ def test_an_orphan_that_is_killed_is_begun_again(tmp_path, started, orphan):
         if process.poll() is None and left.state == "running" and "epoch" in left.files.read_status():
             process.kill()
 
-    run_jobs([left], 1, shoot, retries=1)
+    run_jobs([left], LocalBackend(1), shoot, retries=1)
     assert (left.state, started) == ("done", ["left"])
 
 
@@ -311,7 +312,7 @@ def test_a_folder_in_which_another_run_is_at_work_is_left_alone(tmp_path, starte
     while "epoch" not in left.files.read_status():
         time.sleep(0.02)
     before = left.files.status.read_text()
-    run_jobs([left], 1, quietly, retries=1)
+    run_jobs([left], LocalBackend(1), quietly, retries=1)
     assert left.state == "failed" and f"process {process.pid} executes" in left.reason
     assert left.files.status.read_text() == before and started == []
 
@@ -320,16 +321,16 @@ def test_the_longest_are_begun_first_after_what_others_wait_for(tmp_path, starte
     short, long = a_job(tmp_path, "short", "works", cost=1), a_job(tmp_path, "long", "works", cost=9)
     awaited = a_job(tmp_path, "awaited", "works")
     waiting = a_job(tmp_path, "waiting", "works", cost=5, needs=awaited)
-    run_jobs([short, long, waiting, awaited], 1, quietly)
+    run_jobs([short, long, waiting, awaited], LocalBackend(1), quietly)
     assert started == ["awaited", "long", "waiting", "short"]
 
 
 def test_each_run_gets_a_gpu_of_its_own(tmp_path, started, monkeypatch):
-    monkeypatch.setattr(grid, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
+    monkeypatch.setattr(backend, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
     jobs = [a_job(tmp_path, f"run{number}", "works") for number in range(3)]
     on_cpu = a_job(tmp_path, "on-cpu", "works")
     on_cpu.parameters["device"] = "cpu"
-    run_jobs([*jobs, on_cpu], 2, quietly)
+    run_jobs([*jobs, on_cpu], LocalBackend(2), quietly)
     gpus = [(item.files.path / "gpus").read_text() for item in [*jobs, on_cpu]]
     assert sorted(gpus[:2]) == ["GPU-a", "GPU-b"] and gpus[2] in ("GPU-a", "GPU-b") and gpus[3] == ""
 

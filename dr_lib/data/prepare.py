@@ -17,7 +17,7 @@ from dr_lib.data.inspection import NO_IMAGE
 from dr_lib.data.labels import read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.repair_policy import Decision, decide
-from dr_lib.data.scan import Decode, Scanner
+from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits, splits_of
 from dr_lib.errors import InputError
@@ -56,21 +56,18 @@ class DataSplits:
         return DecodedCrops(self.photographs, recipe)
 
 
-def prepare_data(
-    config: RunConfig, progress: bool = True, *, to_train: bool = True, decode: Decode | None = None
-) -> DataSplits:
+def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = True) -> DataSplits:
     """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
 
     The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
     ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used, a file that is no image
     among them unless ``on_damage`` is ``drop``. With ``to_train`` off, which is for testing a network, any split may be
-    empty and all grades the same. ``decode``: who decodes what was not decoded before, this machine where nobody is
-    named.
+    empty and all grades the same.
     """
     table = read_table(config, progress, to_train=to_train)
     data_dir = Path(config.data_dir)
     photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
-    scanner = Scanner(photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
+    scanner = Scanner(photographs, data_dir, cache_folder(config.cache_dir), progress)
     facts = scanner.facts(table["image"], required_crops(config, table))
     if config.on_damage != "drop":
         _refuse_what_is_no_image(facts, photographs)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,14 +53,12 @@ class Scanner:
     decoded again only where that is another content. Other versions of the libraries that decode
     have another folder, so that nobody writes where a run of theirs reads. What the machine alone is to blame for is
     not kept. Of several processes that miss something one finds it, the others wait for it.
-    ``decode``: who decodes, :func:`decode_here` where nobody is named.
     """
 
     photographs: Photographs
     data_dir: Path
     cache_dir: Path
     progress: bool = True
-    decode: "Decode | None" = None
 
     def facts(self, images: Iterable[str], crops: Wanted | None = None) -> dict[str, ImageInfo]:
         """Return the facts of ``images``, and see to it that the ``crops`` named are in the store.
@@ -238,13 +236,16 @@ class Scanner:
             raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
 
     def _examine(
-        self, items: list["Item"], stores: Mapping[ResizeSpec, PixelCache]
+        self, items: list["_Item"], stores: Mapping[ResizeSpec, PixelCache]
     ) -> dict[str, ImageInfo | ReadFailure]:
         not_kept: dict[str, ImageInfo | ReadFailure] = {}
         stamps = {image: self._stamp(image) for image, _ in items}
         notes, noted = _Notes(self._info_log, stores), time.monotonic()
         label = "decoding photographs" if stores else "checking photographs"
-        answers = (self.decode or decode_here)(self.photographs, items)
+        answers = map_in_workers(
+            _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember,
+            initargs=(self.photographs,),
+        )  # fmt: skip
         with Progress() if self.progress else nullcontext() as show:
             try:
                 for done, ((image, places), answer) in enumerate(answers, start=1):
@@ -253,7 +254,8 @@ class Scanner:
                     elif isinstance(answer, ReadFailure):
                         not_kept[image] = answer
                     else:
-                        notes.add(self.photographs.key(image), stamps[image], *answer, places)
+                        facts, crcs = answer
+                        notes.add(self.photographs.key(image), stamps[image], facts, crcs, places)
                     if show:
                         show.bar(label, done, len(items))
                     if done % _FILES_BETWEEN_NOTES == 0 or time.monotonic() - noted > _SECONDS_BETWEEN_NOTES:
@@ -305,21 +307,8 @@ class Scanner:
 
 
 _Place = tuple[ResizeSpec, Path, int]
-Item = tuple[str, tuple[_Place, ...]]
+_Item = tuple[str, tuple[_Place, ...]]
 """A photograph, and where its crops belong: recipe, ``pixels.npy``, number of the row."""
-
-Answer = tuple[ImageInfo, list[int]] | ReadFailure | WorkerDied
-"""What an item comes to: its facts, and the checksums of its crops, which are written by then."""
-
-Decode = Callable[[Photographs, Sequence[Item]], Generator[tuple[Item, Answer], None, None]]
-"""Decodes items and writes their crops, in any order; a generator, which is closed where it is left early."""
-
-
-def decode_here(photographs: Photographs, items: Sequence[Item]) -> Generator[tuple[Item, Answer], None, None]:
-    """Decode with the processors of this machine."""
-    return map_in_workers(
-        _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
-    )
 
 
 class _Notes:
@@ -356,9 +345,8 @@ def remember(photographs: Photographs) -> None:
     _photographs = photographs
 
 
-def scan_file(wanted: tuple[str, Sequence[ResizeSpec]]) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
+def _scan_file(image: str, recipes: Sequence[ResizeSpec]) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
     """Return the facts of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
-    image, recipes = wanted
     try:
         data = _photographs.read_as_is(image)
     except TooLarge as error:
@@ -376,14 +364,10 @@ def _digest_now(image: str) -> str | None:
         return None
 
 
-def _examine_one(item: Item) -> Answer:
+def _examine_one(item: _Item) -> tuple[ImageInfo, list[int]] | ReadFailure:
     """Examine one photograph in a worker, write its crops, and return its facts and the crops' checksums."""
     image, places = item
-    return with_rows(scan_file((image, [recipe for recipe, _, _ in places])), places)
-
-
-def with_rows(answer: tuple[ImageInfo, list[np.ndarray]] | ReadFailure, places: tuple[_Place, ...]) -> Answer:
-    """Write the crops of an answer into their rows, and return their checksums in place of them."""
+    answer = _scan_file(image, [recipe for recipe, _, _ in places])
     if isinstance(answer, ReadFailure):
         return answer
     facts, crops = answer

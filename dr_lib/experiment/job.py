@@ -53,8 +53,8 @@ class Job:
     starts: int = 0
     began: float = 0.0
     """When it was last begun, seconds since 1970."""
-    told: RunStatus | None = None
-    """How it stands by what another machine has told, where it is executed by one."""
+    remote: bool = False
+    """Whether a cluster has it. Its folder alone then says whether it runs already."""
     _found: tuple[tuple[str, str], RunStatus] | None = field(default=None, repr=False)
     """How it stood when it was last looked at, and in which state and for what reason."""
     _sign: float = field(default=-1.0, repr=False)
@@ -117,15 +117,16 @@ class Job:
 
     def standing(self) -> RunStatus:
         """Return how it stands, by what is known of its process and by what its folder says."""
-        if self.told:
-            return self.told
         if not self.trains or self.state == "queued":
             return RunStatus(self.title, self.state, reason=self.reason)
         now = self.state, self.reason
         if self.state == "running" or self._found is None or self._found[0] != now:
             folder, epochs = self.run_folder, self.parameters["epochs"]
             status, last = folder.read_status(), folder.last_epoch()
-            self._found = now, standing(self.title, self.state, status, last, epochs=epochs, reason=self.reason)
+            state, reason = self.state, self.reason
+            if self.remote and status["state"] == "queued":
+                state, reason = "queued", status.get("reason") or reason
+            self._found = now, standing(self.title, state, status, last, epochs=epochs, reason=reason)
         return self._found[1]
 
     def seconds_silent(self) -> float:

@@ -2,16 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dr_lib.config import RunConfig
-from dr_lib.experiment.job import Job, stop
-from dr_lib.notebook.process import wait_for_an_end
+from dr_lib.experiment.backend import Backend
+from dr_lib.experiment.job import Job
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.system.progress import Progress
-from dr_lib.system.resources import GpuShares, threads_each, visible_gpus
 from dr_lib.system.signals import Interrupted, Interruption
 
 # What knows networks is imported where an experiment is planned: looking after runs needs nothing of it, and does not
@@ -73,100 +72,31 @@ def draw_pretraining_photographs(jobs: list[Job]) -> None:
                 draw_photographs(RunConfig.from_mapping(job.parameters), progress)
 
 
-class Engine(Protocol):
-    """What executes jobs: this machine, or several."""
+def run_jobs(jobs: list[Job], backend: Backend, watch: Callable[[list[Job]], None], *, retries: int = 0) -> None:
+    """Have the ``backend`` execute what is queued, longest first; a job that fails stops only those that need it.
 
-    def room(self, running: int) -> int:
-        """Return how many more may be begun while so many are running."""
-
-    def start(self, job: Job) -> None:
-        """See to it that a queued job is executed; its state then says how it stands."""
-
-    def poll(self, running: list[Job]) -> None:
-        """Judge the jobs that have ended."""
-
-    def wait(self, running: list[Job], seconds: float) -> None:
-        """Return when there may be something to do, at the latest after so many seconds."""
-
-    def stop(self, running: list[Job]) -> None:
-        """Have jobs that are under way write a checkpoint and end."""
-
-
-class ThisMachine:
-    """Executes jobs in processes of this machine, ``parallel`` at a time, its threads and GPUs divided among them.
-
-    A run that gives no sign of life for ``timeout`` minutes is killed. ``threads`` and ``gpus`` are given where
-    somebody else has divided them.
-    """
-
-    def __init__(
-        self,
-        parallel: int,
-        *,
-        timeout: float | None = None,
-        threads: int | None = None,
-        gpus: Sequence[str] | None = None,
-    ):
-        self._parallel, self._timeout = parallel, timeout
-        self._threads = threads or threads_each(parallel)
-        self._gpus = GpuShares(visible_gpus() if gpus is None else gpus)
-
-    def room(self, running: int) -> int:
-        return self._parallel - running
-
-    def start(self, job: Job) -> None:
-        job.start(threads=self._threads, gpus=self._gpus.take(job.parameters))
-        if job.state != "running":
-            self._gpus.give_back(job.gpus)
-
-    def poll(self, running: list[Job]) -> None:
-        for job in running:
-            _look_after(job, self._timeout)
-            if job.state != "running":
-                self._gpus.give_back(job.gpus)
-
-    def wait(self, running: list[Job], seconds: float) -> None:
-        wait_for_an_end([job.at_work for job in running], seconds)
-
-    def stop(self, running: list[Job]) -> None:
-        stop(running)
-
-
-def run_jobs(
-    jobs: list[Job],
-    parallel: int,
-    watch: Callable[[list[Job]], None],
-    *,
-    timeout: float | None = None,
-    retries: int = 0,
-    engine: Engine | None = None,
-) -> None:
-    """Execute what is queued, ``parallel`` at a time, longest first; a job that fails stops only those that need it.
-
-    A run that gives no sign of life for ``timeout`` minutes is killed. One that fails is begun again up to
-    ``retries`` times. ``watch`` is called twice a second with all jobs. On an interrupt the runs that are under way
-    are told to stop, which they do after a checkpoint; :class:`dr_lib.system.signals.Interrupted` is raised
-    then. An ``engine`` that is given, and has limits of its own, takes the place of this machine.
+    A run that fails is begun again up to ``retries`` times. ``watch`` is called twice a second with all jobs. On an
+    interrupt the runs that are under way are told to stop, which they do after a checkpoint;
+    :class:`dr_lib.system.signals.Interrupted` is raised then.
     """
     with Interruption() as interruption:
-        engine = engine or ThisMachine(parallel, timeout=timeout)
         shown = -math.inf
         try:
             while any(job.state in ("queued", "running") for job in jobs):
                 running = [job for job in jobs if job.state == "running"]
-                engine.poll(running)
+                backend.poll(running)
                 for job in running:
                     if job.state == "failed" and job.starts <= retries:
                         job.queue_again()
                 for job in jobs:
                     if job.state == "queued" and job.needs and job.needs.state == "failed":
                         job.fail(f"{job.needs.title} failed, which it starts from")
-                for job in _next(jobs, engine.room(sum(job.state == "running" for job in jobs))):
-                    engine.start(job)
+                for job in _next(jobs, backend.room(sum(job.state == "running" for job in jobs))):
+                    backend.start(job)
                 if time.monotonic() - shown >= _SECONDS_BETWEEN_LOOKS:
                     watch(jobs)
                     shown = time.monotonic()
-                engine.wait([job for job in jobs if job.state == "running"], _SECONDS_BETWEEN_LOOKS)
+                backend.wait([job for job in jobs if job.state == "running"], _SECONDS_BETWEEN_LOOKS)
                 interruption.raise_if_requested()
         except BaseException as error:
             running = [job for job in jobs if job.state == "running"]
@@ -174,20 +104,11 @@ def run_jobs(
                 for job in running:
                     job.reason = "told to stop, which it does after a checkpoint; a second Ctrl-C leaves it behind"
                 watch(jobs)
-            engine.stop(running)
+            backend.stop(running)
             if isinstance(error, Interrupted):
                 watch(jobs)
             raise
     watch(jobs)
-
-
-def _look_after(job: Job, timeout: float | None) -> None:
-    """Judge a job whose process has ended, and end one that has been silent for ``timeout`` minutes."""
-    if job.at_work.poll() is not None:
-        job.collect()
-    elif timeout is not None and job.seconds_silent() > 60 * timeout:
-        job.kill()
-        job.collect(hung=f"it gave no sign of life for {timeout:g} minutes, and was ended")
 
 
 def _next(jobs: list[Job], free: int) -> list[Job]:

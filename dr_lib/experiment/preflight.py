@@ -7,7 +7,6 @@ from pathlib import Path
 from dr_lib.config import CROP_PARAMETERS, DATA_PARAMETERS, RunConfig
 from dr_lib.data.class_weights import class_counts, class_weights
 from dr_lib.data.prepare import DataSplits, prepare_data
-from dr_lib.data.scan import Decode
 from dr_lib.errors import InputError
 from dr_lib.experiment.job import find_running_process
 from dr_lib.models.builders import check_model
@@ -23,23 +22,22 @@ _OF_NO_WEIGHT = {"out_dir", "device", "num_workers", "cache_dir", "pixel_cache"}
 
 
 def check_runs(
-    configs: list[RunConfig], decode: Decode | None = None, check: Callable[[RunConfig], None] = check_machine
+    configs: list[RunConfig], check_device: Callable[[RunConfig], None] = check_machine
 ) -> dict[str, DataSplits]:
     """Return the data of each run by its name, having checked everything, the quick and local things first.
 
-    Runs on the same photographs share them. ``decode``: who decodes those that are new, this machine where nobody is
-    named. ``check`` raises where there is no device for a run. Raises :class:`InputError` for the first thing that is
-    wrong.
+    Runs on the same photographs share them. ``check_device`` raises where there is no device for a run. Raises
+    :class:`InputError` for the first thing that is wrong.
     """
     check_one_pretraining(configs)
     for config in configs:
         check_model(config.model, config.resnet_version, config.residual)
-        check(config)
+        check_device(config)
     prepared, by_name = {}, {}
     for config in configs:
         key = json.dumps(config.model_dump(include={*DATA_PARAMETERS, *CROP_PARAMETERS}))
         if key not in prepared:
-            prepared[key] = prepare_data(config, decode=decode)
+            prepared[key] = prepare_data(config)
         by_name[config.run_name] = prepared[key]
         class_weights(config.class_weights, class_counts(prepared[key].split("train").grade))
         check_trainable(config, prepared[key])

@@ -48,10 +48,10 @@ def run_experiment(
 
     configs: one a run; each is placed in ``out`` under its ``name``, or a name made from its parameters. jobs: runs at
     a time, each on a GPU of its own where there are as many. engine: ``local``, or ``ray`` with the ``address`` of its
-    cluster and the ``threads`` of each run. timeout: minutes without a sign of life after which a run is ended.
-    retries: times that a failed run starts again, from its checkpoint. fresh: begin all runs anew; earlier results
-    move to ``superseded``. sweep: what the configurations vary, where they come from a sweep file. console: where
-    progress is shown; standard output by default.
+    cluster, whose machines all see ``out``, and the ``threads`` of each run. timeout: minutes without a sign of life
+    after which a run is ended. retries: times that a failed run starts again, from its checkpoint. fresh: begin all
+    runs anew; earlier results move to ``superseded``. sweep: what the configurations vary, where they come from a sweep
+    file. console: where progress is shown; standard output by default.
 
     Raises :class:`dr_lib.errors.InputError` for what cannot be run, :class:`dr_lib.errors.Failure` where the report
     cannot be written, and :class:`dr_lib.system.signals.Interrupted` when told to stop.
@@ -65,11 +65,11 @@ def run_experiment(
     configs = _placed(configs, out)
     console = console or PlainConsole()
     folder = ExperimentFolder(out)
-    with open_backend(engine, address=address, parallel=jobs, threads=threads, timeout=timeout) as backend:
-        prepared = check_runs(configs, backend.decode, backend.check)
+    with open_backend(engine, out, address=address, parallel=jobs, threads=threads, timeout=timeout) as backend:
+        prepared = check_runs(configs, backend.check_device)
         with acquire_lock(folder.lock):
             reasons = make_way(configs, prepared, fresh)
-            write_audit(configs[0], decode=backend.decode)
+            write_audit(configs[0])
             if sweep:
                 write_sealed_json(folder.sweep, sweep.as_json())
             queue = job_queue.experiment_jobs(configs, prepared)
@@ -77,7 +77,7 @@ def run_experiment(
                 job.reason = reasons.get(job.title, "")
             job_queue.draw_pretraining_photographs(queue)
             with Monitor(console) as monitor:
-                job_queue.run_jobs(queue, jobs, monitor, timeout=timeout, retries=retries, engine=backend.engine(out))
+                job_queue.run_jobs(queue, backend, monitor, retries=retries)
             _print_end(console, queue, len(configs), time.monotonic() - started)
             try:
                 build_report(out)

@@ -18,7 +18,7 @@ from dr_lib.data.isolated_decoding import thumbnail_isolated
 from dr_lib.data.photographs import Photographs, find_photographs
 from dr_lib.data.prepare import read_table, required_crops
 from dr_lib.data.repair_policy import Decision, decide
-from dr_lib.data.scan import Decode, Scanner
+from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
 from dr_lib.report.audit_text import findings, overview
@@ -106,7 +106,7 @@ def audit(data: str | Path | RunConfig, **parameters: Any) -> Audit:
     return audit_data(RunConfig.from_mapping(given | parameters))
 
 
-def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
+def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     """Return what is in the data of ``config``, whatever state it is in.
 
     Missing photographs, unreadable ones, files of other kinds and two of one name are findings here, not errors; so are
@@ -120,7 +120,7 @@ def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None =
     there = _rows_with_files(table, [*search.missing, *search.several], config)
     if there.empty:
         return Audit(found, search.photographs, _photographs(there, search.photographs))
-    scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress, decode)
+    scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
     facts, failures = scanner.find(there["image"], required_crops(config, there))
     there = there[~there["image"].isin(failures)]
     verdicts = {image: fact.verdict for image, fact in facts.items()}
@@ -134,10 +134,10 @@ def audit_data(config: RunConfig, progress: bool = True, decode: Decode | None =
     return Audit(found | {"fingerprint": fingerprint(usable, facts)}, search.photographs, table)
 
 
-def write_audit(config: RunConfig, progress: bool = True, decode: Decode | None = None) -> Audit:
+def write_audit(config: RunConfig, progress: bool = True) -> Audit:
     """Audit the data of ``config`` and write ``audit.json`` and ``audit.html`` into its experiment folder."""
     experiment = ExperimentFolder(Path(config.out_dir))
-    found = audit_data(config, progress, decode)
+    found = audit_data(config, progress)
     write_sealed_json(experiment.audit, found.found)
     found.save(experiment.audit_page)
     return found

@@ -315,11 +315,6 @@ class ExperimentFolder:
         return self.path / "sweep.json"
 
     @property
-    def token(self) -> Path:
-        """A random word of the driver of runs on several machines; who reads it shares the driver's disk."""
-        return self.path / ".driver"
-
-    @property
     def lock(self) -> Path:
         """Held by the ``dr-lab run`` that is at this experiment."""
         return self.path / "lock"

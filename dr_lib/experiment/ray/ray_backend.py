@@ -1,151 +1,154 @@
-"""The grid's jobs as tasks of Ray, which places them, begins them again where machines die, and shares out GPUs."""
+"""Jobs as tasks of Ray, which places them, starts them again where machines die, and shares out GPUs."""
 
 import sys
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dr_lib.experiment.job import Job
-from dr_lib.experiment.ray.connection import Cluster, Machine, while_it_lasts
-from dr_lib.experiment.ray.coordinator import Coordinator, Ended
-from dr_lib.experiment.ray.task import MOST_ATTEMPTS, execute
-from dr_lib.experiment.ray.task_spec import make_task_spec, write_token
-from dr_lib.experiment.status import RunStatus
-from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.experiment.job import Job, find_running_process
+from dr_lib.experiment.ray.connection import CoordinatorCheck, Node, live_nodes
+from dr_lib.experiment.ray.task import DriverSettings, execute, machine_problem
 from dr_lib.system.terminal import logger
 
 log = logger("experiment")
 
+MAX_RETRIES = 4
+"""How often Ray starts a run again whose machine or worker has died: it may be the run that takes its machine down."""
+
 _SECONDS_TO_STOP = 180.0
-"""A run may take two minutes to write its checkpoint and end; its files are on the way after that."""
+"""A run may take two minutes to write its checkpoint and end."""
 
 
-class RayEngine:
-    """Executes jobs on the machines of a cluster; an :class:`dr_lib.experiment.jobs.Engine`.
+class RayBackend:
+    """Executes jobs on the machines of the connected cluster; a :class:`dr_lib.experiment.backend.Backend`.
 
-    A job is a task that demands ``threads`` processors and, where the cluster has GPUs and it may use one, as many as
-    its ``devices``. Tasks are handed to Ray at once, what takes longest first, so that a cluster that grows by demand
-    sees all of it. A job's first start and each of its retries is one task, which Ray begins again by itself where
-    a machine dies.
+    A job is a task that asks for ``threads`` processors and, where the cluster has GPUs and the job may use one, as
+    many as its ``devices``. Without ``threads``, the processors of a machine are divided by ``parallel``. Ray gets all
+    tasks at once, the longest first, so that a cluster that grows by demand sees them. ``marker``: see
+    :class:`dr_lib.experiment.ray.task.DriverSettings`. Raises :class:`InputError` where a machine cannot execute runs.
     """
 
-    def __init__(self, cluster: Cluster, experiment: Path, *, threads: int, timeout: float | None = None):
-        self._cluster, self._threads, self._timeout = cluster, threads, timeout
-        self._gpus = any(machine.gpus for machine in cluster.machines())
-        self._token = write_token(ExperimentFolder(experiment))
-        here = NodeAffinitySchedulingStrategy(cluster.here(), soft=False)
-        board = ray.remote(Coordinator).options(num_cpus=0, scheduling_strategy=here)
-        self._board: Any = board.remote(experiment.resolve())  # the handle's methods are made at run time
+    def __init__(self, marker: Path, parallel: int, *, threads: int | None = None, timeout: float | None = None):
+        self._nodes = live_nodes()
+        self._gpus = any(node.gpus for node in self._nodes)
+        self._threads = threads or threads_per_run(self._nodes, parallel)
+        self._settings = DriverSettings(marker, self._threads, timeout)
         self._execute = ray.remote(execute)
-        self._keys: dict[ray.ObjectRef, str] = {}
-        self._jobs: dict[str, Job] = {}
-        self._moves: Counter[str] = Counter()
+        self._jobs: dict[ray.ObjectRef, Job] = {}
+        self._coordinator = CoordinatorCheck()
         self._stopping = False
+        self._warned: list[dict[str, int]] = []
+        _check_machines(self._nodes, self._settings)
+
+    def check_device(self, config: RunConfig) -> None:
+        from dr_lib.training.device import check_machine  # torch: a cluster's workers do without
+
+        if not self._gpus:  # the machines with GPUs check it themselves
+            check_machine(config)
 
     def room(self, running: int) -> int:
         return sys.maxsize  # Ray has the queue
 
-    @while_it_lasts()
     def start(self, job: Job) -> None:
-        demand = demand_of(job.parameters, self._threads, self._gpus)
-        wanted = make_task_spec(job, threads=self._threads, timeout=self._timeout, token=self._token)
-        task = self._execute.options(max_retries=MOST_ATTEMPTS, name=job.title, **demand).remote(wanted, self._board)
-        self._keys[task], self._jobs[wanted.key] = wanted.key, job
-        job.state, job.starts = "running", job.starts + 1
-        job.told = RunStatus(job.title, "queued", reason=job.reason or self._why_it_waits(demand))
+        wanted = resources(job.parameters, self._threads, self._gpus)
+        self._warn_if_too_large(wanted)
+        task = self._execute.options(max_retries=MAX_RETRIES, retry_exceptions=False, name=job.title, **wanted)
+        self._jobs[task.remote(replace(job, needs=None), self._settings)] = job
+        job.state, job.starts, job.remote = "running", job.starts + 1, True
 
     def poll(self, running: list[Job]) -> None:
-        self._cluster.require_coordinator()
-        self._hear()
+        self._coordinator.check()
+        self._collect()
 
-    @while_it_lasts()
-    def _hear(self) -> None:
-        for key, standing in ray.get(self._board.news.remote()).items():
-            if key in self._jobs:
-                self._jobs[key].told = standing
-        ended, _ = ray.wait(list(self._keys), num_returns=len(self._keys), timeout=0) if self._keys else ([], [])
-        for task in ended:
-            self._judge(task)
-
-    @while_it_lasts()
     def wait(self, running: list[Job], seconds: float) -> None:
-        if self._keys:
-            ray.wait(list(self._keys), num_returns=1, timeout=seconds)
+        if self._jobs:
+            ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
 
     def stop(self, running: list[Job]) -> None:
         self._stopping = True
-        try:
-            self._stop_tasks()
-            self._hear()
-        finally:
-            for job in running:
-                job.told = None
-                if job.state in ("running", "interrupted"):
-                    job.state = "interrupted"
-                    job.reason = "interrupted; the same command goes on from its last checkpoint"
-
-    @while_it_lasts()
-    def _stop_tasks(self) -> None:
-        ray.get(self._board.stop.remote())
-        for task, key in self._keys.items():
-            if (told := self._jobs[key].told) and told.state == "queued":
+        if self._jobs and not self._coordinator.lost:
+            for task in self._jobs:
                 ray.cancel(task)
-        if self._keys:
-            ray.wait(list(self._keys), num_returns=len(self._keys), timeout=_SECONDS_TO_STOP)
+            ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=_SECONDS_TO_STOP)
+            self._collect()
+        for job in running:
+            if job.state in ("running", "interrupted"):
+                job.state = "interrupted"
+                job.reason = "interrupted; the same command goes on from its last checkpoint"
 
-    def _judge(self, task: ray.ObjectRef) -> None:
-        """Let a job know how its task has ended."""
-        key = self._keys.pop(task)
-        job = self._jobs.pop(key)
-        job.told = None
-        ended = _result(task)
-        self._board.forget.remote(key)
-        job.render()
-        if ended.state == "interrupted" and not self._stopping and self._moves[job.title] < MOST_ATTEMPTS:
-            # Somebody has told the run, not us: a batch system that takes its machine away, for instance.
-            self._moves[job.title] += 1
-            job.state, job.reason = "queued", f"told to stop where it was ({ended.reason}); goes on elsewhere"
-        elif ended.state == "failed":
-            job.fail(ended.reason)
-        else:
-            job.state, job.reason = ended.state, ended.reason
+    def _warn_if_too_large(self, wanted: dict[str, int]) -> None:
+        fits = any(node.cpus >= wanted["num_cpus"] and node.gpus >= wanted["num_gpus"] for node in self._nodes)
+        if not fits and wanted not in self._warned:
+            self._warned.append(wanted)
+            gpus = f" and {wanted['num_gpus']} GPUs" if wanted["num_gpus"] else ""
+            log.warning("no machine of the cluster has %d processors%s; waiting for one", wanted["num_cpus"], gpus)
 
-    def _why_it_waits(self, demand: dict[str, int]) -> str:
-        if any(_fits(machine, demand) for machine in self._cluster.machines()):
-            return ""
-        gpus = f" and {demand['num_gpus']} GPUs" if demand.get("num_gpus") else ""
-        return f"no machine of the cluster has {demand['num_cpus']} processors{gpus}; waiting for one"
+    def _collect(self) -> None:
+        """Take over how the tasks that have ended say that their jobs stand."""
+        ended = ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=0)[0] if self._jobs else []
+        for task in ended:
+            job = self._jobs.pop(task)
+            job.remote = False
+            job.state, job.reason = _result(task)
+            if job.state == "failed" and not find_running_process(job.files):
+                job.fail(job.reason)  # its own record may be missing; whoever is at the folder writes another one
+            elif job.state == "interrupted" and not self._stopping:
+                # Somebody else told it to stop, such as a batch system that takes its machine away.
+                job.state, job.reason = "queued", f"told to stop on its machine ({job.reason}); goes on elsewhere"
+                job.starts -= 1  # no failure: --retries are for those
+                job.announce()
 
 
-def threads_in(cluster: Cluster, parallel: int) -> int:
+def threads_per_run(nodes: list[Node], parallel: int) -> int:
     """Return the threads of each run where every machine has ``parallel`` at a time: by the smallest machine.
 
-    All runs have the same number, wherever they are, since it decides the last bits of the figures. Of a cluster with
-    GPUs those machines alone are counted that have some.
+    All runs have the same number, wherever they are, since it decides the last bits of the results. Of a cluster with
+    GPUs only the machines that have some count.
     """
-    machines = cluster.machines()
-    counted = [machine for machine in machines if machine.gpus] or machines
-    return max(1, min((machine.cpus for machine in counted if machine.cpus), default=1) // parallel)
+    counted = [node for node in nodes if node.gpus] or nodes
+    return max(1, min((node.cpus for node in counted if node.cpus), default=1) // parallel)
 
 
-def demand_of(parameters: dict[str, Any], threads: int, gpus: bool) -> dict[str, int]:
-    """Return what a job asks Ray for; ``gpus``: whether the cluster has any."""
-    wanted = gpus and parameters.get("device", "auto") in ("auto", "cuda")
-    return {"num_cpus": threads, "num_gpus": parameters.get("devices", 1) if wanted else 0}
+def resources(parameters: dict[str, Any], threads: int, gpus: bool) -> dict[str, int]:
+    """Return what a run asks Ray for; ``gpus``: whether the cluster has any."""
+    uses_gpus = gpus and parameters.get("device", "auto") in ("auto", "cuda")
+    return {"num_cpus": threads, "num_gpus": parameters.get("devices", 1) if uses_gpus else 0}
 
 
-def _fits(machine: Machine, demand: dict[str, int]) -> bool:
-    return machine.cpus >= demand["num_cpus"] and machine.gpus >= demand["num_gpus"]
+def _check_machines(nodes: list[Node], settings: DriverSettings) -> None:
+    """Raise :class:`InputError` for the first machine that cannot execute runs; those that join later check it too."""
+    check = ray.remote(machine_problem)
+    answers = {}
+    for node in nodes:
+        if node.cpus:
+            there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+            answers[node] = check.options(num_cpus=0, scheduling_strategy=there).remote(settings)
+    for node, answer in answers.items():
+        try:
+            problem = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            problem = f"{node.name}: cannot execute runs ({_one_line(error)}); see ray status"
+        if problem:
+            raise InputError(problem)
 
 
-def _result(task: ray.ObjectRef) -> Ended:
+def _result(task: ray.ObjectRef) -> tuple[str, str]:
     try:
         return ray.get(task)
-    except ray.exceptions.TaskCancelledError:
-        return Ended("interrupted")
+    except ray.exceptions.TaskCancelledError:  # before it had started
+        return "interrupted", ""
+    except ray.exceptions.RayTaskError as error:
+        return "failed", f"its task failed: {_one_line(error)}"
     except ray.exceptions.RayError as error:
-        last = [line for line in str(error).splitlines() if line.strip()][-1]
-        return Ended("failed", f"its task has failed: {' '.join(last.split())}")
+        times = MAX_RETRIES + 1
+        return "failed", f"its machine, or Ray's process there, died {times} times under it ({_one_line(error)})"
+
+
+def _one_line(error: Exception) -> str:
+    """Return the last line of an error of Ray: of a task's own that is type and message."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
