@@ -3,31 +3,41 @@
 import re
 import shlex
 import sys
-from html import unescape
+from html import escape, unescape
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
-from experiment_factory import EVIL_NAME, built_report, made_up_audit, photograph_table, recorded, write_run
+from experiment_factory import (
+    EVIL_NAME,
+    broken_experiment,
+    built_report,
+    made_up_audit,
+    photograph_table,
+    recorded,
+    write_run,
+)
 
 from dr_lib.errors import InputError
 from dr_lib.notebook.process import NOTEBOOKS
-from dr_lib.report import sections
+from dr_lib.plots.axes import TEXT, name_ends, panel
+from dr_lib.report import markup, sections
 from dr_lib.report.collect import collect
-from dr_lib.report.drawing import interval_svg
+from dr_lib.report.drawing import inline_svg, interval_svg
 from dr_lib.report.formulas import markdown_to_html, slug
+from dr_lib.report.html_page import html_page
 from dr_lib.report.render import as_left_on_screen, page_of, render_page
+from dr_lib.report.report_page import report_page
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import read_json, write_json, write_text
 from dr_lib.storage.folders import ExperimentFolder
 
-SECTIONS = [
-    getattr(sections, name) for name in sections.__all__ if name not in ("block_figures", "stride_figure", "style")
-]
+SECTIONS = [getattr(sections, name) for name in sections.__all__ if name not in ("block_figures", "stride_figure")]
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    return built_report(tmp_path_factory.getbasetemp())
+    return broken_experiment(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +46,8 @@ def results(experiment):
 
 
 @pytest.fixture(scope="module")
-def page(experiment):
-    return ExperimentFolder(experiment).report.read_text()
+def page(results):
+    return report_page(results)
 
 
 def text_of(html):
@@ -278,16 +288,16 @@ def test_runs_that_share_a_value_are_named_in_few_words(tmp_path):
 
 def test_hyperparameters_differ_by_network(results):
     text = text_of(sections.hyperparameters(results).data)
-    assert ".dr {" in sections.style().data and "{%" not in sections.style().data
+    assert ".dr {" in markup.style().data and "{%" not in markup.style().data
     assert "64 ResNet18" in text and "16 ResNet50" in text and "cross entropy" in text
 
 
-@pytest.mark.notebooks
 def test_report_is_one_file_with_all_sections(page):
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert [re.sub("^[0-9] ", "", heading) for heading in headings] == [
         "All runs", "Introduction", "Set-up", "Preprocessing", "Results", "Discussion", "How to reproduce", "Sources",
     ]  # fmt: skip
+    assert "{{" not in page and "{%" not in page
     assert page.startswith("<!DOCTYPE html>") and '<html lang="en">' in page and page.count("<h1") == 1
     assert page.count("<math") > 15 and "$$" not in text_of(page)
     for outside in ("cdn", "MathJax", "require.js", "jquery"):
@@ -299,31 +309,53 @@ def test_report_is_one_file_with_all_sections(page):
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.notebooks
 def test_every_picture_has_a_text(page):
     for tag in re.findall(r"<(?:svg|img)\b[^>]*>", page):
         assert re.search(r'(?:aria-label|alt)="[^"]{10,}"', tag), tag[:200]
     assert page.count("<figure") == page.count("<figcaption")
 
 
+def test_every_section_has_its_place(page, results):
+    for name in sections.__all__:
+        arguments = [] if name in ("block_figures", "stride_figure") else [results]
+        html = getattr(sections, name)(*arguments).data
+        assert html.replace("<pre>", '<pre tabindex="0">') in page, name
+
+
+def test_shares_of_confusion_matrices_are_those_that_were_asked_for(results):
+    assert "counts alone" not in report_page(results, normalize=None)
+    assert "diagonal, in bold, is the precision of each answer" in report_page(results, normalize="pred")
+
+
+@pytest.mark.parametrize("text", ["{{ 1 + 1 }}", "{% raw %}", "# a", "*a*", "$x$", "<b>a</b>", "&lt;", "a & b"])
+def test_what_runs_say_is_neither_template_nor_markdown(text, tmp_path):
+    write_run(tmp_path, photograph_table(60), state="failed", reason=f"reason {text}.")
+    page = report_page(collect(tmp_path))
+    assert f"reason {escape(text)}." in page
+
+
+@pytest.mark.parametrize("name", ["$x$", r"costs $5 or $\frac{", r"$\href{a}{x}$", "a_b^c"])
+def test_a_name_in_a_figure_is_no_formula(name):
+    ax = panel()
+    ax.set_yticks([0, 1], [name, "b"])
+    name_ends(ax, {name: (0.5, TEXT)})
+    root = ElementTree.fromstring(inline_svg(ax, name).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1))
+    assert [text for element in root.iter() if (text := (element.text or "").strip()) == name] == [name, name]
+
+
+def test_a_page_has_a_title_and_escapes_it():
+    page = html_page("<p>body &amp; more</p>", title="<b>&</b>", home="a&b.html")
+    assert "<title>&lt;b&gt;&amp;&lt;/b&gt;</title>" in page and "<h1>&lt;b&gt;&amp;&lt;/b&gt;</h1>" in page
+    assert "<p>body &amp; more</p>" in page and 'href="a&amp;b.html"' in page
+    assert "<h1>x</h1>" not in html_page('<h1 id="a">A</h1>', title="x")
+
+
 @pytest.mark.notebooks
-def test_executed_notebook_is_kept(experiment, page):
-    notebook = nbformat.read(ExperimentFolder(experiment).report_notebook, as_version=4)
-    assert any(str(experiment) in cell.source for cell in notebook.cells)
+def test_the_files_of_a_report_are_those(tmp_path_factory):
+    experiment = built_report(tmp_path_factory.getbasetemp())
     assert {path.name for path in experiment.iterdir()} == {
-        "audit.json", "figures", "index.html", "report.ipynb", "report.md", "results.csv", "results.json", "runs",
+        "audit.json", "index.html", "report.ipynb", "results.csv", "results.json", "runs", "summary.md",
     }  # fmt: skip
-
-
-def test_notebook_is_thin_and_has_no_outputs():
-    notebook = nbformat.read(NOTEBOOKS / "report.ipynb", as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert len(code) > 15
-    for cell in code:
-        assert not cell.outputs and cell.execution_count is None
-        assert len(cell.source.splitlines()) <= 6 and not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
-    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
-    assert [cell.source.partition(" ")[0] for cell in tagged] == ["experiment_dir"]
 
 
 def test_pages_of_other_notebooks_show_code_and_link_back(tmp_path):
@@ -371,7 +403,9 @@ def test_package_carries_its_template():
     folder = NOTEBOOKS.parent / "dr_lib" / "report" / "template" / "page"
     assert {path.name for path in folder.iterdir()} == {
         "conf.json",
+        "frame.html.j2",
         "index.html.j2",
+        "report.md",
         "style.css",
         "pieces.css",
         "contents.js",

@@ -30,18 +30,15 @@ def referable_figures(experiment: ExperimentResults) -> HTML:
 
 
 def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
-    colors = network_colors(experiment.models)
-    styles = {
-        _short(one): Line(colors[one.model], "s" if one.pretrained else "o", dashed=not one.pretrained) for one in shown
-    }
-    tables = {_short(one): referable(one.first.done_predictions) for one in shown}
+    styles = curve_styles(experiment, shown)
+    tables = {short_label(one): referable(one.first.done_predictions) for one in shown}
     roc = _defined({name: roc_curve(*table) for name, table in tables.items()})
     precisions = _defined({name: precision_recall_curve(*table) for name, table in tables.items()})
     if not roc or not precisions:
         return markup.paragraphs(
             "The testing photographs are all referable or all not: there are no curves.", css="note"
         )
-    firsts = {_short(one): one.first for one in shown}
+    firsts = {short_label(one): one.first for one in shown}
     prevalence = _prevalence(shown[0].first)
     panels = [
         (
@@ -106,7 +103,16 @@ def _table(experiment: ExperimentResults) -> str:
     return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
 
 
-def _short(one: RunGroup) -> str:
+def curve_styles(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> dict[str, Line]:
+    """Return by its short label how the curve of each configuration looks: a color a network, dashed from scratch."""
+    colors = network_colors(experiment.models)
+    markers = {True: "s", False: "o"}
+    return {
+        short_label(one): Line(colors[one.model], markers[one.pretrained], dashed=not one.pretrained) for one in shown
+    }
+
+
+def short_label(one: RunGroup) -> str:
     """Return a label short enough for the key of a panel."""
     start = "pretrained" if one.pretrained else "scratch"
     return f"{one.network} {start}" + (f" ({one.distinct_labels})" if one.distinct_labels else "")
