@@ -117,6 +117,14 @@ def test_importing_costs_nothing():
     assert min(seconds) < 0.2
 
 
+def test_opening_an_experiment_loads_nothing_that_draws_or_trains():
+    code = (
+        "import dr_lib, sys; dr_lib.load_experiment; "
+        "assert not {'torch', 'sklearn', 'matplotlib', 'seaborn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("name", sorted(set(PUBLIC) - {"InputError", "run_experiment"}))
 def test_examples_of_public_names(name, names):
     what = getattr(dr_lib, name)

@@ -309,6 +309,11 @@ def test_report_is_one_file_with_all_sections(page):
     assert len(ids) == len(set(ids))
 
 
+def test_no_heading_of_a_table_is_a_name_of_the_code(page):
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)', page)
+    assert len(heads) > 60 and not [head for head in heads if re.search("[a-z][A-Z]", head.replace("ResNet", ""))]
+
+
 def test_every_picture_has_a_text(page):
     for tag in re.findall(r"<(?:svg|img)\b[^>]*>", page):
         assert re.search(r'(?:aria-label|alt)="[^"]{10,}"', tag), tag[:200]

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from dr_lib.errors import InputError
-from dr_lib.evaluation.curves import referable, roc_curve
 from dr_lib.experiment.experiment_tables import ExperimentTables
 from dr_lib.report.examples import sureness
 from dr_lib.report.pictures import find_pictures
 from dr_lib.report.run_group import RunGroup
-from dr_lib.report.sections.referable import curve_styles, short_label
 from dr_lib.storage.find_experiments import latest_experiment
 from dr_lib.training.trained_run import new_axes
 
-if TYPE_CHECKING:  # matplotlib is imported where something is drawn: the process that looks after runs does without
+if TYPE_CHECKING:  # what draws is imported where it is needed: the process that looks after runs does without
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -112,15 +110,17 @@ class Experiment(ExperimentTables):
 
         Of several seeds the lowest. A setting tested on referable photographs alone, or on none, has no curve.
         """
+        from dr_lib.evaluation.curves import referable, roc_curve
         from dr_lib.plots import plot_roc
+        from dr_lib.report.drawing import curve_styles
 
-        groups = {short_label(group): group for group in self._main()}
+        groups = {group.short_label: group for group in self._main()}
         curves = {label: roc_curve(*referable(group.first.done_predictions)) for label, group in groups.items()}
         drawn = {label: curve for label, curve in curves.items() if curve is not None}
         tests = {label: groups[label].first.test for label in drawn}
         return plot_roc(
             drawn,
-            styles=curve_styles(self._collected, list(groups.values())),
+            styles=curve_styles(self._collected.models, list(groups.values())),
             areas={label: test["referable_auc"] for label, test in tests.items()},
             intervals={label: test["intervals"].get("referable_auc") for label, test in tests.items()},
             ax=ax or new_axes(7, 6 + 0.25 * len(drawn)),

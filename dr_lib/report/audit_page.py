@@ -202,7 +202,7 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
         for kind, count in found["kinds"].items()
     ]
     table = markup.table(
-        ["FileStatus", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
+        ["Status", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
     )
     worst_first = sorted(found["files"], key=lambda entry: -entry["lost"])
     shots = [
