@@ -44,12 +44,18 @@ def test_no_formulas_and_links_come_of_names():
     assert escape_markdown("$a$ https://a.b www.c.d") == r"\$a\$ https:\//a.b www\.c.d"
 
 
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    folder = write_sweep(tmp_path_factory.mktemp("sweep"), {"ema_decay": [0.9]}, photographs=60)
+    write_run(folder, photograph_table(60), name="broken", state="failed")
+    return ExperimentFolder(folder)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_titles_and_reasons_stay_where_they_belong(name, tmp_path):
-    file = ExperimentFolder(write_sweep(tmp_path, {"ema_decay": [0.9]}, photographs=60)).sweep
-    write_sealed_json(file, read_sealed_json(file) | {"title": name})
-    write_run(tmp_path, photograph_table(60), name="broken", state="failed", reason=name)
-    shown = rendered(summary_markdown(collect(tmp_path)))
+def test_titles_and_reasons_stay_where_they_belong(name, sweep):
+    write_sealed_json(sweep.sweep, read_sealed_json(sweep.sweep) | {"title": name})
+    sweep.run("broken").write_status("failed", reason=name)
+    shown = rendered(summary_markdown(collect(sweep.path)))
     text = " ".join(name.split())
     assert [seen(heading) for heading in shown.iter("h1")] == [text]
     assert [seen(cell) for cell in list(shown.iter("tr"))[-1]] == ["broken", f"failed: {text}".strip(), "", ""]
