@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 from dr_lib.errors import InputError
 from dr_lib.experiment.experiment_tables import ExperimentTables
 from dr_lib.report.examples import sureness
