@@ -3,7 +3,8 @@
     python benchmarks/report.py
 
 Prints what the statistics of all runs take (figures of merit with their intervals, 2,000 resamples of the patients),
-what the comparisons of runs take, what the whole report takes from its notebook to its files, and how large they are.
+what the comparisons of runs take, what the page takes, what the whole report takes with its notebook, and how large the
+files are.
 The runs are made up; the photographs that the report shows are drawn.
 """
 
@@ -26,6 +27,7 @@ from dr_lib.evaluation.summary import summarize
 from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import all_comparisons
+from dr_lib.report.report_page import report_page
 from dr_lib.storage.folders import ExperimentFolder
 
 
@@ -48,13 +50,13 @@ def main() -> None:
         )
         wall, cpu = _timed(lambda: all_comparisons(sweep))
         print(f"comparisons of runs: {wall:.1f} s, {cpu:.1f} s CPU")
+        wall, cpu = _timed(lambda: report_page(sweep))
+        print(f"page: {wall:.1f} s, {cpu:.1f} s CPU")
         wall, _ = _timed(lambda: build_report(experiment.path))
         children = os.times()
         print(f"report: {wall:.1f} s, {children.children_user + children.children_system:.1f} s CPU in its kernel")
-        for path in (experiment.report, experiment.report_markdown, experiment.results_table, experiment.results):
+        for path in (experiment.report, experiment.report_notebook, experiment.results_table, experiment.results):
             print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
-        figures = [path.stat().st_size for path in experiment.figures.iterdir()]
-        print(f"figures: {sum(figures) / 1e6:.2f} MB in {len(figures)} files")
 
 
 def _timed(work) -> tuple[float, float]:

@@ -114,6 +114,7 @@ def made_up_audit(table: pd.DataFrame) -> dict[str, Any]:
             "test_patients": splits["test"]["patients"],
             "also_in_training": splits["test"]["patients"] // 8,
             "named": True,
+            "unknown": 0,
             "patients": sorted(table["patient"].unique())[: splits["test"]["patients"] // 8],
         },
         "damage": {
@@ -125,6 +126,12 @@ def made_up_audit(table: pd.DataFrame) -> dict[str, Any]:
                 {"image": "1337_left", "verdict": "unreadable", "lost": 1.0, "action": "dropped", "detail": "no SOI"},
             ],
         },
+        "header_loss": [],
+        "patients_apart": {"patients": 0, "by_difference": [], "apart": []},
+        "files": {"missing": [], "several": {}, "respelled": {}, "dangling": [], "unlabeled": []},
+        "duplicates": {"exact": [], "near": []},
+        **{name: {} for name in ("orientations", "modes")},
+        **{name: [] for name in ("dark", "bright", "no_retina")},
         "width": [400, 3888, 5184],
         "height": [315, 2592, 3456],
     }
@@ -225,15 +232,21 @@ def recorded(path: Path) -> Path:
 
 @lru_cache(maxsize=1)
 def built_report(folder: Path) -> Path:
-    """Return the experiment ``folder`` / lab with all of it that can go wrong, its report built once a test session."""
+    """Return :func:`broken_experiment` with its report, built once a test session."""
     # Imported here, so that tests of numbers alone need not load notebooks.
     from dr_lib.report.build import build_report
 
+    build_report(broken_experiment(folder))
+    return broken_experiment(folder)
+
+
+@lru_cache(maxsize=1)
+def broken_experiment(folder: Path) -> Path:
+    """Return the experiment ``folder`` / lab with all of it that can go wrong, written once a test session."""
     experiment = write_experiment(folder / "lab")
     table = photograph_table(700)
     write_run(experiment, table, name="resnet18-broken", state="failed", reason="out of memory <b>")
     write_run(experiment, table, name="resnet18-stopped-with-a-rather-long-name", state="running")
-    build_report(experiment)
     return experiment
 
 

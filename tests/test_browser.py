@@ -19,6 +19,7 @@ from experiment_factory import built_report
 from dr_lib.config import RunConfig
 from dr_lib.report import run_page
 from dr_lib.report.audit_results import write_audit
+from dr_lib.report.html_page import html_page
 from dr_lib.report.render import render_page
 from dr_lib.storage.folders import ExperimentFolder
 
@@ -255,7 +256,6 @@ def test_runs_are_sorted_by_mouse_and_keyboard(report):
 
 def test_names_are_sorted_as_text_and_ties_keep_their_order(browser, tmp_path):
     from dr_lib.report.markup import Cell, Row, table
-    from dr_lib.report.render import page_of
 
     rows = [
         [Cell("net10", "net10"), Cell("1", 1.0)],
@@ -266,8 +266,7 @@ def test_names_are_sorted_as_text_and_ties_keep_their_order(browser, tmp_path):
         ["failed", "why"],
     ]
     html = table(["Name", "Number"], rows, "x", sortable=True)
-    cell = nbformat.v4.new_raw_cell(html, metadata={"raw_mimetype": "text/html"})
-    (tmp_path / "page.html").write_text(page_of(nbformat.v4.new_notebook(cells=[cell]), title="x"))
+    (tmp_path / "page.html").write_text(html_page(html, title="x"))
     names = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[0].innerText)"
     with opened(browser, tmp_path / "page.html") as page:
         page.click("text=Name")
@@ -284,12 +283,9 @@ def test_names_are_sorted_as_text_and_ties_keep_their_order(browser, tmp_path):
 
 
 def test_a_script_in_an_output_does_not_run(browser, tmp_path):
-    from dr_lib.report.render import page_of
-
     evil = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
     evil += '<img src="https://example.org/x.png"><link rel="stylesheet" href="https://example.org/x.css">'
-    cell = nbformat.v4.new_raw_cell(evil, metadata={"raw_mimetype": "text/html"})
-    (tmp_path / "page.html").write_text(page_of(nbformat.v4.new_notebook(cells=[cell]), title="mine"))
+    (tmp_path / "page.html").write_text(html_page(evil, title="mine"))
     with opened(browser, tmp_path / "page.html") as page:
         page.wait_for_timeout(200)
         assert page.title() == "mine" and page.sent == [page.url]
@@ -306,7 +302,7 @@ def test_printed_pages_are_light_whole_and_without_the_contents(browser, pages, 
             "[...new Set([...document.querySelectorAll('svg text')].map(t => getComputedStyle(t).fill))]"
         )
         assert "rgb(0, 0, 0)" in colors and "rgb(231, 233, 238)" not in colors
-        assert not page.locator("#contents").is_visible() and not page.locator("details.code").first.is_visible()
+        assert not page.locator("#contents").is_visible()
         summaries = page.eval_on_selector_all("details.more > summary", "found => found.map(s => s.innerText)")
         tables = page.eval_on_selector_all("details.more caption", "found => found.map(c => c.textContent)")
     if not _poppler():

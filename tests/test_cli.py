@@ -273,7 +273,8 @@ def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "out/index.html"
     out = folder / "out"
-    for name in ("index.html", "report.ipynb", "audit.json", "audit.html", "pretraining/resnet18/pretrain.html"):
+    names = ("index.html", "report.ipynb", "summary.md", "audit.json", "audit.html")
+    for name in (*names, "pretraining/resnet18/pretrain.html"):
         assert (out / name).is_file(), name
     for run in ("resnet18", "resnet18-pretrained"):
         for name in (

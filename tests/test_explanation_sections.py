@@ -13,10 +13,11 @@ from experiment_factory import EVIL_NAME, made_up_audit, photograph_table, recor
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalization import Normalization
+from dr_lib.evaluation.mistakes import worst_first
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.report import pictures
 from dr_lib.report.collect import collect
-from dr_lib.report.examples import best_run, false_alarms, missed, surest, worst_first
+from dr_lib.report.examples import best_run, false_alarms, missed, surest
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.sections.explanations import looked_at, where_hottest
 from dr_lib.report.sections.mistakes import worst_mistakes

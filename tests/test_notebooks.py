@@ -6,9 +6,13 @@ import nbformat
 import papermill
 import pytest
 from data_folders import eyes, write_course, write_photographs
+from experiment_factory import photograph_table, write_experiment, write_run, write_sweep
 
+import dr_lib
 from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.config import RunConfig
+from dr_lib.errors import InputError
+from dr_lib.report.build import build_report
 from dr_lib.storage.files import read_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.training.run import train_run
@@ -115,3 +119,59 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
     for line in ("augmentations: [RandomCrop]", "test_time_augmentation: TenCrop", "normalization: zca"):
         assert f"<code>{line}</code>" in gallery
     assert gallery.count("<img") > 60
+
+
+@pytest.mark.notebooks
+def test_the_report_notebook_is_taken_apart_with_standard_tools(tmp_path):
+    """Executed with a variable of the user's own; nbconvert as it comes turns it into HTML and Markdown."""
+    experiment = write_experiment(tmp_path / "lab", photographs=60)
+    executed = tmp_path / "out.ipynb"
+    parameters = {"experiment_dir": str(experiment), "metric": "accuracy", "mine": 1}
+    notebook = NOTEBOOKS[0].parent / "report.ipynb"
+    papermill.execute_notebook(notebook, executed, parameters, progress_bar=False, kernel_name="python3")
+    tables = figures = 0
+    for cell in nbformat.read(executed, 4).cells:
+        if cell.cell_type == "code" and not {"setup", "parameters", "injected-parameters"} & set(cell.metadata.tags):
+            (output,) = cell.outputs
+            drawn = cell.source.endswith(";")
+            assert set(output.data) == {"text/plain", "image/png" if drawn else "text/html"}, cell.source
+            assert drawn or output.data["text/html"].count('class="dataframe"') == 1
+            tables, figures = tables + (not drawn), figures + drawn
+    for form in ("html", "markdown"):
+        subprocess.run(
+            [sys.executable, "-m", "nbconvert", "--to", form, "--log-level", "ERROR", str(executed)], check=True,
+        )  # fmt: skip
+    page, text = (tmp_path / "out.html").read_text(), (tmp_path / "out.md").read_text()
+    for shown in (page, text):
+        assert shown.count('class="dataframe"') == tables > 10 and "ResNet50 from scratch, weighted" in shown
+    assert page.count("data:image/png;base64") == len(list((tmp_path / "out_files").iterdir())) == figures > 5
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize("runs", ["none", "one", "sweep", "unreachable photographs of one kind"])
+def test_the_report_notebook_works_for_any_experiment(runs, tmp_path):
+    table = photograph_table(60)
+    if runs == "sweep":
+        write_sweep(tmp_path, {"batch_size": [8, 16]}, photographs=60)
+    elif runs == "one":
+        write_run(tmp_path, table, epochs=1)
+    elif runs != "none":
+        write_run(tmp_path, table.assign(grade=0))
+    write_run(tmp_path, table, name="broken", state="failed", reason="no disk")
+    build_report(tmp_path, normalize=None)
+    notebook = nbformat.read(ExperimentFolder(tmp_path).report_notebook, 4)
+    executed = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(executed) if runs != "none" else not any(executed)
+    assert any("normalize = None" in cell.source for cell in notebook.cells)
+
+
+def test_the_latest_experiment_is_never_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="reports: no run has finished there; train one with"):
+        dr_lib.load_experiment()
+    assert not list(tmp_path.iterdir())
+    write_run(Path("reports/lab"), photograph_table(60))
+    folder = ExperimentFolder(Path("reports/lab")).run("resnet18")
+    folder.best_checkpoint.parent.mkdir()
+    folder.best_checkpoint.touch()
+    assert dr_lib.load_experiment().path == Path("reports/lab")

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 import torch
 from data_folders import jpeg, picture
-from experiment_factory import write_sweep
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.axes import Axes
 from PIL import Image
@@ -221,14 +220,6 @@ def test_an_experiment_gives_tables(experiment):
     ].to_numpy().tolist()
     plt.close("all")
     assert "2 done" in repr(exp) and "<table" in exp._repr_html_()
-
-
-def test_comparisons_are_those_of_one_parameter_in_the_order_of_its_values(tmp_path):
-    write_sweep(tmp_path, {"batch_size": [16, 8, 32]})
-    changes = dr_lib.load_experiment(tmp_path).compare("batch_size")
-    sizes = [tuple(label.split()[-1] for label in pair) for pair in changes[["first", "second"]].to_numpy()]
-    assert sizes == [("8", "16"), ("8", "32"), ("16", "32")]
-    assert (changes["p_holm"] >= changes["p"]).all()
 
 
 def test_predictions_of_a_model(demo, experiment):

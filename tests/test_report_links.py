@@ -40,7 +40,7 @@ def broken_links(start):
 
 
 @pytest.mark.notebooks
-@pytest.mark.parametrize("name", ["index.html", "report.md"])
+@pytest.mark.parametrize("name", ["index.html", "summary.md"])
 def test_all_links_lead_somewhere(name, tmp_path_factory):
     if GIVEN:
         experiment = ExperimentFolder(Path(GIVEN).resolve())

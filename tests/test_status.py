@@ -20,8 +20,8 @@ from dr_lib.experiment.seeds import parse_seeds, with_seeds
 from dr_lib.experiment.status import RunStatus, read_statuses, status_of
 from dr_lib.experiment.status_table import StatusTable
 from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all
-from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect
+from dr_lib.report.report_page import report_page
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import acquire_lock, lock_owner
 
@@ -178,7 +178,6 @@ print(time.process_time() - began)
     assert min(seconds) < 2.0
 
 
-@pytest.mark.notebooks
 def test_a_report_shows_what_there_is_while_runs_are_going(tmp_path, at_work):
     table = photograph_table(300)
     write_experiment(tmp_path, photographs=300)
@@ -187,7 +186,7 @@ def test_a_report_shows_what_there_is_while_runs_are_going(tmp_path, at_work):
     for name in ("just-made", "begun"):
         ExperimentFolder(tmp_path).run(name).path.mkdir()
     ExperimentFolder(tmp_path).run("begun").lock.touch()
-    text = build_report(tmp_path).read_text()
+    text = report_page(collect(tmp_path))
     assert "ResNet50" in text and "82" in text
     assert "epoch 2 of 25" in text and "just-made" in text
 

@@ -20,8 +20,8 @@ from dr_lib.experiment.plan import experiment_name, plan_runs
 from dr_lib.experiment.preflight import check_one_pretraining
 from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 from dr_lib.report import sections
-from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect, read_run
+from dr_lib.report.report_page import report_page
 from dr_lib.report.text import signed
 from dr_lib.storage.checksums import read_sealed_json, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
@@ -340,7 +340,7 @@ def test_the_report_has_the_studys_title(tmp_path):
     sweep = ExperimentFolder(write_sweep(tmp_path, {"ema_decay": [0.9, 0.5]}, photographs=60)).sweep
     evil = "[a](javascript:alert(1)) ![b](https://evil.example/b.png) $\\frac$"
     write_sealed_json(sweep, read_sealed_json(sweep) | {"title": f"Is <b>1</b> less than 2? {evil}", "question": evil})
-    page = build_report(tmp_path).read_text()
+    page = report_page(collect(tmp_path))
     assert not re.search(r"""<[^>]*["'](javascript:|https://evil)""", page)
     shown = re.escape(escape(f"Is <b>1</b> less than 2? {evil}"))
     assert re.search(f"<title>{shown} – ", page) and re.search(f"<h1[^>]*>{shown}<", page)

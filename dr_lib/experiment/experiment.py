@@ -1,26 +1,26 @@
-"""An experiment, finished or not, as tables: what its runs are, how they differ, and its report."""
+"""An experiment, finished or not: its tables, its figures for notebooks, and its report."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 from dr_lib.errors import InputError
-from dr_lib.report.collect import collect, run_folders
-from dr_lib.report.comparisons import compare_parameter
-from dr_lib.report.experiment_results import ExperimentResults
-from dr_lib.report.results_files import results_rows
-from dr_lib.training.trained_run import Run
+from dr_lib.experiment.experiment_tables import ExperimentTables
+from dr_lib.report.examples import sureness
+from dr_lib.report.pictures import find_pictures
+from dr_lib.report.run_group import RunGroup
+from dr_lib.storage.find_experiments import latest_experiment
+from dr_lib.training.trained_run import new_axes
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what draws is imported where it is needed: the process that looks after runs does without
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_SHOWN = ("run", "state", "accuracy", "balanced_accuracy", "kappa", "macro_auc", "referable_auc")
-_DIFFERENCES = ("accuracy", "kappa", "balanced_accuracy", "macro_auc", "referable_auc")
+_MOST_LINES = 10
+_SIDE = 220
+"""Side of a photograph in a gallery, px."""
 
 
-class Experiment:
+class Experiment(ExperimentTables):
     """The runs of one experiment folder.
 
     Its tables are read when first asked for, all at one time; make another object to see what came since.
@@ -29,59 +29,6 @@ class Experiment:
     >>> exp.results[["run", "state"]].values.tolist()
     [['resnet18', 'done'], ['resnet18-weighted', 'done']]
     """
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._folders = run_folders(path)
-
-    @property
-    def runs(self) -> dict[str, Run]:
-        """Its runs by name: finished, failed, running and queued ones."""
-        return {folder.name: Run(folder.path) for folder in self._folders}
-
-    @cached_property
-    def _collected(self) -> ExperimentResults:
-        return collect(self.path)
-
-    @cached_property
-    def results(self) -> pd.DataFrame:
-        """One row a run: its state, the parameters that differ, and each metric with its ``_low`` and ``_high``.
-
-        Shares are 0..1, intervals are of 95 % over patients, times are seconds. The same as ``results.csv``.
-        """
-        return pd.DataFrame(results_rows(self._collected))
-
-    @cached_property
-    def history(self) -> pd.DataFrame:
-        """The histories of all finished runs in one table: ``run, model, pretrained, class_weights, seed``, epochs."""
-        return self._long("history")
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """The predictions of all finished runs in one table, with the same first columns."""
-        return self._long("predictions")
-
-    def compare(self, parameter: str) -> pd.DataFrame:
-        """Return the differences between runs that differ in ``parameter`` alone; seeds of one setting count together.
-
-        One row a pair: ``first``, ``second``, and of ``accuracy``, ``kappa``, ``balanced_accuracy``, ``macro_auc`` and
-        ``referable_auc`` the second's less the first's with ``_low`` and ``_high`` of its 95 % interval, over the same
-        patients on both sides (and seeds, where there are several). ``p``: McNemar's exact test of the accuracies, or
-        Student's t over seeds; ``p_holm``: corrected for all rows (Holm 1979). Raises :class:`InputError` where no two
-        runs differ in ``parameter`` alone.
-        """
-        rows = []
-        for tested in compare_parameter(self._collected, parameter):
-            row = {"first": tested.first.label, "second": tested.second.label}
-            for name in _DIFFERENCES:
-                change = getattr(tested.found, name)
-                row |= {name: change and change.value}
-                row |= {f"{name}_low": change and change.low, f"{name}_high": change and change.high}
-            rows.append(row | {"p": tested.found.p, "p_holm": tested.corrected})
-        if not rows:
-            varied = ", ".join(self._collected.differing) or "nothing"
-            raise InputError(f"{self.path}: no two finished runs differ in {parameter} alone; they differ in {varied}")
-        return pd.DataFrame(rows)
 
     def report(self, *, normalize: Literal["true", "pred", "all"] | None = "true") -> Path:
         """Write the HTML report, ``index.html``, and the tables beside it; return its path.
@@ -92,56 +39,139 @@ class Experiment:
 
         return build_report(self.path, normalize=normalize)
 
-    def plot_metric(self, metric: str = "kappa", *, ax: "Axes | None" = None) -> "Axes":
+    def plot_metric(self, metric: str = "kappa", *, most: int = 20, ax: "Axes | None" = None) -> "Axes":
         """Draw a metric of each finished run as a dot, seeds of one setting on one line with their mean and its 95 %
-        interval."""
-        groups = self._collected.configurations
-        if not groups:
-            raise InputError(f"{self.path}: no run has finished; there is nothing to draw")
+        interval.
+
+        ``most``: so many settings, the most accurate ones.
+        """
+        groups = self._finished()[:most]
         known = [name for name, value in self._collected.done[0].test["intervals"].items() if len(value or ()) == 2]
         if metric not in known:
             raise InputError(f"plot_metric: {metric!r} is none of {', '.join(known)}")
         means = {group.label: group.figure(metric) for group in groups}
-        # Only where something is drawn: the process that looks after runs does without.
-        import matplotlib.pyplot as plt
-
         from dr_lib.plots import plot_settings
 
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6, 1 + 0.45 * len(groups)), layout="constrained")
         ax = plot_settings(
             {group.label: [run.test[metric] for run in group.runs] for group in groups},
             {label: (mean.low, mean.high) if mean.known else None for label, mean in means.items()},
             words="{:.3g}".format,
-            ax=ax,
+            ax=ax or new_axes(8, 1 + 0.45 * len(groups)),
         )
         ax.set_xlabel(metric)
         return ax
 
-    def _long(self, table: Literal["history", "predictions"]) -> pd.DataFrame:
-        frames = []
-        for run in self._collected.done:
-            frame = getattr(run, table)
-            facts = {name: run.parameters.get(name) for name in ("model", "pretrained", "class_weights", "seed")}
-            frames.append(frame.assign(run=run.name, **{k: [v] * len(frame) for k, v in facts.items()}))
-        if not frames:
-            raise InputError(f"{self.path}: no run has finished; there is no {table} yet")
-        long = pd.concat(frames, ignore_index=True)
-        first = ["run", "model", "pretrained", "class_weights", "seed"]
-        return long[first + [name for name in long if name not in first]]
+    def plot_history(self, column: str = "test_accuracy", *, ax: "Axes | None" = None) -> "Axes":
+        """Draw a column of :attr:`history` by epoch, a line a setting; a band from its lowest seed to its highest.
 
-    def __repr__(self) -> str:
-        states = pd.Series([run.state for run in self._collected.runs]).value_counts()
-        return f"Experiment({self.path}: {', '.join(f'{count} {state}' for state, count in states.items())})"
+        Of many settings the ten most accurate.
+        """
+        labels = [group.label for group in self._finished()[:_MOST_LINES]]
+        history = self.history[self.history["setting"].isin(labels)]
+        numbers = history.select_dtypes("number").columns.drop(["epoch", "seed"])
+        if column not in numbers:
+            raise InputError(f"plot_history: {column!r} is none of {', '.join(numbers)}")
+        import seaborn as sns
 
-    def _repr_html_(self) -> str:
-        return self.results[[name for name in _SHOWN if name in self.results]].to_html(float_format="{:.3f}".format)
+        from dr_lib.plots import plain_axes
+        from dr_lib.plots.axes import count_axis
+
+        ax = ax or new_axes(8)
+        sns.lineplot(
+            history, x="epoch", y=column, hue="setting", hue_order=labels, errorbar=("pi", 100), marker="o", ax=ax
+        )
+        sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
+        plain_axes(ax)
+        count_axis(ax, "epoch")
+        return ax
+
+    def plot_confusion(self, normalize: Literal["true", "pred", "all"] | None = "true") -> "Figure":
+        """Draw the confusion matrices of the report's settings, over all seeds; ``normalize`` as in scikit-learn."""
+        import matplotlib.pyplot as plt
+
+        from dr_lib.plots import plot_confusion
+
+        groups = self._main()
+        rows = (len(groups) + 1) // 2
+        size = (11 if len(groups) > 1 else 5.5, 5.5 * rows)
+        figure, grid = plt.subplots(rows, min(2, len(groups)), figsize=size, layout="constrained", squeeze=False)
+        for place, ax in enumerate(grid.flat):
+            if place < len(groups):
+                plot_confusion(groups[place].confusion_matrix, normalize=normalize, ax=ax)
+                ax.set_title(groups[place].label)
+            else:
+                ax.remove()
+        return figure
+
+    def plot_roc(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw ROC curves of referable retinopathy (grade 2 and above), of the report's settings.
+
+        Of several seeds the lowest. A setting tested on referable photographs alone, or on none, has no curve.
+        """
+        from dr_lib.evaluation.curves import referable, roc_curve
+        from dr_lib.plots import plot_roc
+        from dr_lib.report.drawing import curve_styles
+
+        groups = {group.short_label: group for group in self._main()}
+        curves = {label: roc_curve(*referable(group.first.done_predictions)) for label, group in groups.items()}
+        drawn = {label: curve for label, curve in curves.items() if curve is not None}
+        tests = {label: groups[label].first.test for label in drawn}
+        return plot_roc(
+            drawn,
+            styles=curve_styles(self._collected.models, list(groups.values())),
+            areas={label: test["referable_auc"] for label, test in tests.items()},
+            intervals={label: test["intervals"].get("referable_auc") for label, test in tests.items()},
+            ax=ax or new_axes(7, 6 + 0.25 * len(drawn)),
+        )
+
+    def plot_mistakes(self, count: int = 10, *, run: str = "") -> "Figure":
+        """Draw the worst mistakes of a run (the best one unless named) as whole photographs, with what it answered.
+
+        They come in the order of :attr:`dr_lib.Run.mistakes`. Of a photograph that is not on this machine there are
+        the words alone.
+        """
+        import matplotlib.pyplot as plt
+
+        if run and run not in self.runs:
+            raise InputError(f"plot_mistakes: {run!r} is none of {', '.join(self.runs)}")
+        chosen = self.runs[run] if run else self.best
+        rows = chosen.mistakes.head(count)
+        found = find_pictures(self._collected)
+        here = not isinstance(found, str) and found.include(chosen.predictions)
+        opened = dict(found.opened(rows["image"], at_least=_SIDE)) if here and not isinstance(found, str) else {}
+        lines = max(1, -(-len(rows) // 5))
+        figure, grid = plt.subplots(lines, 5, figsize=(11, 2.7 * lines), layout="constrained", squeeze=False)
+        for ax in grid.flat:
+            ax.set_axis_off()
+        for ax, row in zip(grid.flat, rows.to_dict("records"), strict=False):
+            if row["image"] in opened:
+                ax.imshow(opened[row["image"]])
+            else:
+                ax.text(0.5, 0.5, "not on this machine", ha="center", va="center", transform=ax.transAxes)
+            answer = f"grade {row['grade']}, called {row['predicted']}\n{sureness(row['certainty'])} sure"
+            ax.set_title(f"{row['image']}\n{answer}", fontsize=9, parse_math=False)
+        shown = f"the worst {len(rows)} of {len(chosen.mistakes)} mistakes" if len(rows) else "no mistakes"
+        figure.suptitle(f"{chosen.name}: {shown}", parse_math=False)
+        return figure
+
+    def _finished(self) -> tuple[RunGroup, ...]:
+        if not self._collected.configurations:
+            raise InputError(f"{self.path}: no run has finished; there is nothing to draw")
+        return self._collected.configurations
+
+    def _main(self) -> list[RunGroup]:
+        """Return the settings that the report draws: without class weights, or with where none is without."""
+        self._finished()
+        main = self._collected.main
+        return [group for group in main if not group.weighted] or list(main)
 
 
-def load_experiment(path: str | Path) -> Experiment:
-    """Return the experiment in the folder ``path``; raises :class:`dr_lib.errors.InputError` where it holds no runs.
+def load_experiment(path: str | Path = "") -> Experiment:
+    """Return the experiment in the folder ``path``; empty: the one in ``reports/`` whose run finished last.
+
+    Nothing is trained. Raises :class:`dr_lib.errors.InputError` where there are no runs.
 
     >>> dr_lib.load_experiment(experiment)
     Experiment(...: 2 done)
     """
-    return Experiment(path)
+    return Experiment(path or latest_experiment())

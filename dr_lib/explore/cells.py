@@ -45,8 +45,8 @@ class ExploredRun:
     def open(cls, experiment_dir: str = "", run: str = "") -> "ExploredRun":
         """Return a run of an experiment: the named one, or the first that is done.
 
-        With ``experiment_dir`` empty it is the latest experiment in ``reports/``; where there is none, a small network
-        is trained first. Raises :class:`InputError` for a run or an experiment that is not there.
+        With ``experiment_dir`` empty it is the latest experiment in ``reports/``. Raises :class:`InputError` for a run
+        or an experiment that is not there.
         """
         opened = LoadedRun.open(finished_run(Path(experiment_dir) if experiment_dir else latest_experiment(), run))
         with Progress() as progress:

@@ -9,7 +9,6 @@ from functools import wraps
 from html import escape
 from typing import Any
 
-import nbformat
 from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES
@@ -32,7 +31,7 @@ from dr_lib.report.audit_thumbnails import (
     thumbnail_html,
 )
 from dr_lib.report.drawing import inline_svg
-from dr_lib.report.render import page_of
+from dr_lib.report.html_page import html_page
 from dr_lib.report.text import SPLIT_WORDS, counted, listed, percent
 from dr_lib.system.terminal import printable
 
@@ -56,9 +55,8 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
         }
     parts = [answer(audit).data]
     parts += [f'<h2 id="{ident}">{title}</h2>{shown.data}' for ident, (title, shown) in sections.items()]
-    cells = [nbformat.v4.new_raw_cell(part, metadata={"raw_mimetype": "text/html"}) for part in parts]
     title = f"Audit of {printable(audit.get('data_dir') or 'a data set')}"
-    return page_of(nbformat.v4.new_notebook(cells=cells), title=title)
+    return html_page("\n".join(parts), title=title)
 
 
 def style() -> HTML:
@@ -204,7 +202,7 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
         for kind, count in found["kinds"].items()
     ]
     table = markup.table(
-        ["FileStatus", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
+        ["Status", "Files", "Meaning"], rows, "Each file was decoded to its end.", numeric=(1,), css="cards"
     )
     worst_first = sorted(found["files"], key=lambda entry: -entry["lost"])
     shots = [

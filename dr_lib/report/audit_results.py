@@ -60,7 +60,7 @@ class Audit:
 
     def save(self, path: str | Path) -> Path:
         """Write the audit as one HTML page, and return its path."""
-        from dr_lib.report.audit_page import audit_page  # nbconvert, which makes it, takes a second to import
+        from dr_lib.report.audit_page import audit_page  # matplotlib, which it draws with, takes a second to import
 
         write_text(Path(path), audit_page(self.found, self.thumbnail))
         return Path(path)

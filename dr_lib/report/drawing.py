@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 from dr_lib import plots
+from dr_lib.report.run_group import RunGroup
 
 INK = {
     plots.TEXT: "--fg",
@@ -57,6 +58,16 @@ def inline_svg(ax: Axes, label: str) -> str:
     # The line ends that matplotlib asks for in a style sheet, which would hold for the whole page.
     lines = 'stroke-linejoin="round" stroke-linecap="butt"'
     return f'<svg viewBox="{box[1]}" {_spoken(label)} {lines} xmlns:xlink="http://www.w3.org/1999/xlink">{body.strip()}'
+
+
+def curve_styles(models: Sequence[str], groups: Sequence[RunGroup]) -> dict[str, plots.Line]:
+    """Return by its short label how the curve of each group looks: a color a network, dashed from scratch."""
+    colors = plots.network_colors(models)
+    markers = {True: "s", False: "o"}
+    return {
+        one.short_label: plots.Line(colors[one.model], markers[one.pretrained], dashed=not one.pretrained)
+        for one in groups
+    }
 
 
 def interval_svg(

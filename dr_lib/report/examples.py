@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dr_lib import PROBABILITIES, REFERABLE_GRADE
+from dr_lib import REFERABLE_GRADE
+from dr_lib.evaluation.mistakes import with_certainty
 from dr_lib.report.experiment_results import ExperimentResults, RunResults
 from dr_lib.report.text import percent
 
@@ -20,18 +21,9 @@ def surest(predictions: pd.DataFrame, grade: int, *, right: bool) -> pd.Series |
 
     With the columns of ``predictions.csv`` it has ``certainty``, the probability of the answer.
     """
-    rows = _with_certainty(predictions[predictions["grade"] == grade])
+    rows = with_certainty(predictions[predictions["grade"] == grade])
     rows = rows[(rows["predicted"] == grade) == right]
     return None if rows.empty else rows.sort_values(["certainty", "image"], ascending=[False, True]).iloc[0]
-
-
-def worst_first(wrong: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of ``predictions.csv`` by how far the answer is from the truth, then by how sure the run was of it.
-
-    They gain ``certainty``, the probability of the answer, and ``distance`` in grades.
-    """
-    rows = _with_certainty(wrong).assign(distance=(wrong["grade"] - wrong["predicted"]).abs())
-    return rows.sort_values(["distance", "certainty", "image"], ascending=[False, False, True])
 
 
 def missed(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -54,8 +46,3 @@ def same_answer(runs: Sequence[RunResults], image: str, answer: int) -> tuple[in
 def sureness(probability: float) -> str:
     """Return ``97%``, and ``over 99%`` rather than a certainty that no network has."""
     return "over 99%" if probability >= 0.995 else percent(probability, 0)
-
-
-def _with_certainty(rows: pd.DataFrame) -> pd.DataFrame:
-    probabilities = rows[PROBABILITIES].to_numpy()
-    return rows.assign(certainty=probabilities[range(len(rows)), rows["predicted"].to_numpy()])

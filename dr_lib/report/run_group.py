@@ -34,6 +34,12 @@ class RunGroup:
         return self.first.label + (f" ({self.distinct_labels})" if self.distinct_labels else "")
 
     @property
+    def short_label(self) -> str:
+        """A label short enough for the key of a panel, without the loss."""
+        start = "pretrained" if self.pretrained else "scratch"
+        return f"{self.network} {start}" + (f" ({self.distinct_labels})" if self.distinct_labels else "")
+
+    @property
     def facts(self) -> str:
         """The label without the network."""
         return self.label.removeprefix(f"{self.network} ")

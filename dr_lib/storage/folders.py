@@ -277,17 +277,13 @@ class ExperimentFolder:
 
     @property
     def report_notebook(self) -> Path:
+        """The results as tables and figures to take apart."""
         return self.path / "report.ipynb"
 
     @property
-    def report_markdown(self) -> Path:
-        """The report for a repository."""
-        return self.path / "report.md"
-
-    @property
-    def figures(self) -> Path:
-        """Folder of the pictures of ``report.md``."""
-        return self.path / "figures"
+    def summary(self) -> Path:
+        """The report in a few lines, for a repository."""
+        return self.path / "summary.md"
 
     @property
     def results_table(self) -> Path:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
+from dr_lib.evaluation.mistakes import worst_first
 from dr_lib.evaluation.summary import Estimate, estimates
 from dr_lib.storage.folders import RunFolder
 
@@ -66,6 +67,15 @@ class Run:
         self._check_done("predictions")
         return self.folder.read_predictions()
 
+    @property
+    def mistakes(self) -> pd.DataFrame:
+        """The wrong predictions, the farthest from the true grade first, then those that it was surest of.
+
+        Two more columns: ``certainty``, the probability of the answer, 0..1, and ``distance`` in grades.
+        """
+        table = self.predictions
+        return worst_first(table[table["grade"] != table["predicted"]]).reset_index(drop=True)
+
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
         """Each metric on the test photographs: ``value``, and ``low`` and ``high`` of its 95 % interval over patients.
@@ -97,7 +107,7 @@ class Run:
             majority=self._summary["test"]["majority_accuracy"] if done else None,
             head_only=int((rows["phase"] == "feature extraction").sum()),
             chosen={"testing": self.chosen_epoch} if done else None,
-            ax=_axes(ax),
+            ax=ax or new_axes(),
         )
 
     def plot_confusion(
@@ -106,7 +116,16 @@ class Run:
         """Draw the confusion matrix of the test photographs; ``normalize`` as in scikit-learn."""
         from dr_lib.plots import plot_confusion
 
-        return plot_confusion(self._summary["test"]["confusion_matrix"], normalize=normalize, ax=_axes(ax))
+        return plot_confusion(self._summary["test"]["confusion_matrix"], normalize=normalize, ax=ax or new_axes())
+
+    def plot_calibration(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw how often its answers are right against how sure it was; dashed, after temperature scaling."""
+        from dr_lib.plots import network_colors, plot_reliability
+
+        summary = self._summary
+        color = network_colors([self.config.model])[self.config.model]
+        ax = ax or new_axes(5.0, 6.0)
+        return plot_reliability(summary["test"]["calibration"], summary.get("temperature_scaling"), color=color, ax=ax)
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
@@ -135,8 +154,8 @@ class Run:
         return f"<p>{escape(self.name)}, epoch {self.chosen_epoch}</p>{table.to_html(float_format='{:.3f}'.format)}"
 
 
-def _axes(ax: "Axes | None") -> "Axes":
-    """Return ``ax``, or Axes of a new figure, which a notebook shows."""
+def new_axes(width: float = 6.0, height: float = 4.5) -> "Axes":
+    """Return Axes of a new figure, ``width`` × ``height`` inches, which a notebook shows."""
     import matplotlib.pyplot as plt
 
-    return ax if ax is not None else plt.subplots(figsize=(6, 4.5), layout="constrained")[1]
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]

@@ -1,6 +1,5 @@
-"""The parts of the report that come from numbers: from an experiment's results to what a notebook cell shows."""
+"""The parts of the report that come from numbers: from an experiment's results to HTML."""
 
-from dr_lib.report.markup import style
 from dr_lib.report.sections.answer import answer, byline, findings
 from dr_lib.report.sections.calibration import calibration
 from dr_lib.report.sections.confusion import confusion_figures
@@ -51,7 +50,6 @@ __all__ = [
     "sample_photographs",
     "seeds",
     "stride_figure",
-    "style",
     "sweep_findings",
     "worst_mistakes",
 ]  # fmt: skip

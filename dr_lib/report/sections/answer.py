@@ -15,6 +15,11 @@ from dr_lib.report.run_group import RunGroup, by_kappa
 
 
 def byline(experiment: ExperimentResults) -> HTML:
+    """Return :func:`byline_text`."""
+    return markup.shown(markup.paragraphs(byline_text(experiment), css="by"))
+
+
+def byline_text(experiment: ExperimentResults) -> str:
     """Return one line on how many runs, photographs and hours stand behind the report."""
     parts = [f"{len(experiment.done)} of {words.counted(len(experiment.runs), 'run')} finished"]
     numbers = [
@@ -37,17 +42,26 @@ def byline(experiment: ExperimentResults) -> HTML:
     dates = sorted(run.config["started"][:10] for run in experiment.runs if run.config.get("started"))
     if dates:
         parts.append(dates[-1])
-    return markup.shown(markup.paragraphs(" · ".join(parts), css="by"))
+    return " · ".join(parts)
 
 
 def answer(experiment: ExperimentResults) -> HTML:
-    """Return the report's answer in two sentences: how well the best grades, and what each of the three causes does.
+    """Return :func:`answer_texts`, set off from the page."""
+    warning, texts = answer_texts(experiment)
+    css = "answer" + " alert" * (not experiment.configurations)
+    bold = f"<p><b>{escape(warning)}</b></p>" * bool(warning)
+    return markup.shown(f'<div class="{css}">{bold}{markup.paragraphs(*texts)}</div>')
 
-    A third one warns where no run can be said to grade at all, a fourth where a sweep is not about testing photographs.
+
+def answer_texts(experiment: ExperimentResults) -> tuple[str, list[str]]:
+    """Return a warning and the answer: how well the best grades, and what each of the three causes does.
+
+    The warning is empty unless no run can be said to grade at all. A second paragraph says so where a sweep is not
+    about testing photographs.
     """
     if not experiment.configurations:
         text = "No run has finished yet, so there is nothing to answer with. The table below says how far each one got."
-        return markup.shown(f'<div class="answer alert">{markup.paragraphs(text)}</div>')
+        return "", [text]
     best = max(experiment.configurations, key=by_kappa)
     accuracy, kappa = (best.figure(name) for name in ("accuracy", "kappa"))
     first = lead.best(best.label, len(best.runs), accuracy, kappa, experiment.majority or 0, experiment.majority_grade)
@@ -63,11 +77,10 @@ def answer(experiment: ExperimentResults) -> HTML:
         [(kappa.low, kappa.high) for _, kappa in figures if kappa.known],
         experiment.majority or 0,
     )
-    text = f"<p><b>{escape(warning)}</b></p>" * bool(warning)
-    text += f"<p>{escape(first)} {escape(lead.causes(changes))}</p>"
+    texts = [f"{first} {lead.causes(changes)}".strip()]
     if experiment.grid and experiment.grid.evaluate_on == "validation":
-        text += f"<p>{escape(lead.evaluated_on_validation(len(experiment.configurations)))}</p>"
-    return markup.shown(f'<div class="answer">{text}</div>')
+        texts.append(lead.evaluated_on_validation(len(experiment.configurations)))
+    return warning, texts
 
 
 CAUSES = (("pretraining", "pretrained", False), ("depth", "model", False), ("class weights", "weighted", True))

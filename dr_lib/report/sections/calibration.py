@@ -73,7 +73,7 @@ def _table(experiment: ExperimentResults, known: list[RunGroup]) -> str:
                 else "–",
             ]
         )
-    head = ["RunResults", "Mean confidence", "Accuracy", "Calibration error, points", "After temperature scaling"]
+    head = ["Run", "Mean confidence", "Accuracy", "Calibration error, points", "After temperature scaling"]
     caption = (
         "How sure each network is of its answers and how often it is right"
         + (", means over seeds" if any(one.several for one in known) else "")

@@ -10,10 +10,11 @@ from PIL import Image
 
 from dr_lib import REFERABLE_GRADE
 from dr_lib.data.labels import patient_known
+from dr_lib.evaluation.mistakes import worst_first
 from dr_lib.report import markup
 from dr_lib.report import text as words
 from dr_lib.report.audit_thumbnails import SIDE, beside, thumbnail_html
-from dr_lib.report.examples import best_run, false_alarms, missed, same_answer, sureness, worst_first
+from dr_lib.report.examples import best_run, false_alarms, missed, same_answer, sureness
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.pictures import ExperimentPhotographs, find_pictures, not_here
 

@@ -9,10 +9,10 @@ from IPython.display import HTML
 from dr_lib import REFERABLE_GRADE
 from dr_lib.evaluation.curves import Curve, precision_recall_curve, referable, roc_curve
 from dr_lib.evaluation.ranking import SENSITIVITY, SPECIFICITY
-from dr_lib.plots import Line, OperatingPoint, network_colors, plot_precision_recall, plot_roc
+from dr_lib.plots import OperatingPoint, plot_precision_recall, plot_roc
 from dr_lib.report import markup
 from dr_lib.report import text as words
-from dr_lib.report.drawing import inline_svg
+from dr_lib.report.drawing import curve_styles, inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults
@@ -30,18 +30,15 @@ def referable_figures(experiment: ExperimentResults) -> HTML:
 
 
 def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
-    colors = network_colors(experiment.models)
-    styles = {
-        _short(one): Line(colors[one.model], "s" if one.pretrained else "o", dashed=not one.pretrained) for one in shown
-    }
-    tables = {_short(one): referable(one.first.done_predictions) for one in shown}
+    styles = curve_styles(experiment.models, shown)
+    tables = {one.short_label: referable(one.first.done_predictions) for one in shown}
     roc = _defined({name: roc_curve(*table) for name, table in tables.items()})
     precisions = _defined({name: precision_recall_curve(*table) for name, table in tables.items()})
     if not roc or not precisions:
         return markup.paragraphs(
             "The testing photographs are all referable or all not: there are no curves.", css="note"
         )
-    firsts = {_short(one): one.first for one in shown}
+    firsts = {one.short_label: one.first for one in shown}
     prevalence = _prevalence(shown[0].first)
     panels = [
         (
@@ -80,7 +77,7 @@ def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
 
 def _table(experiment: ExperimentResults) -> str:
     head = [
-        "RunResults",
+        "Run",
         "AUC",
         "Average precision",
         f"Specificity at sensitivity {words.percent(SENSITIVITY, 0)}",
@@ -104,12 +101,6 @@ def _table(experiment: ExperimentResults) -> str:
         f"other; the testing photographs themselves place it. {rest_in_words(experiment)}"
     )
     return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
-
-
-def _short(one: RunGroup) -> str:
-    """Return a label short enough for the key of a panel."""
-    start = "pretrained" if one.pretrained else "scratch"
-    return f"{one.network} {start}" + (f" ({one.distinct_labels})" if one.distinct_labels else "")
 
 
 def _defined(curves: dict[str, Curve | None]) -> dict[str, Curve]:

@@ -30,7 +30,7 @@ def provenance(experiment: ExperimentResults) -> HTML:
         ["dates", escape(" to ".join(dict.fromkeys([started[0], started[-1]])) if started else "not recorded")],
         ["git commit", "<br>".join(f"<code>{escape(commit)}</code>" for commit in commits)],
         ["photographs", "<br>".join(f"<code>{escape(print_)}…</code>" for print_ in prints)],
-        ["this page", f"made by {markup.link('report.ipynb', 'report.ipynb')}"],
+        ["results as tables", markup.link("report.ipynb", "report.ipynb")],
     ]
     parameters = ExperimentFolder(experiment.path).run(run.name).parameters
     commit = next(iter(commits)).removesuffix("-dirty")

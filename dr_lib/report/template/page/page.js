@@ -27,7 +27,7 @@
   name();
   document.querySelector("#contents details").append(button);
 
-  const folded = () => [...document.querySelectorAll("main details:not(.code):not([open])")];
+  const folded = () => [...document.querySelectorAll("main details:not([open])")];
   let opened = [];
   addEventListener("beforeprint", () => (opened = folded()).forEach((part) => (part.open = true)));
   addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
