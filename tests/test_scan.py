@@ -17,6 +17,7 @@ from torchvision.transforms import functional as F
 
 from dr_lib.data import scan as scan_module
 from dr_lib.data.crops import DecodedCrops, ResizeSpec
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.scan import Scanner
 from dr_lib.errors import InputError
@@ -37,7 +38,7 @@ def scanner(tmp_path, folder):
 
 
 def new_scanner(folder, cache):
-    photographs = open_photographs(folder, pd.DataFrame({"image": NAMES}))
+    photographs = open_photographs(folder, Labels(pd.DataFrame({"image": NAMES})))
     return Scanner(photographs, folder, cache, progress=False)
 
 
@@ -245,6 +246,7 @@ import sys, time
 from pathlib import Path
 import pandas as pd
 from dr_lib.data import scan as module
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.crops import ResizeSpec
 folder, cache = map(Path, sys.argv[1:])
@@ -255,7 +257,7 @@ def slow(notes):
     print("noted", flush=True)
     time.sleep(1)
 module._Notes.write, module._FILES_BETWEEN_NOTES = slow, 3
-photographs = open_photographs(folder, pd.DataFrame({"image": names}))
+photographs = open_photographs(folder, Labels(pd.DataFrame({"image": names})))
 module.Scanner(photographs, folder, cache, progress=False).facts(names, {ResizeSpec(48): names})
 """
 

@@ -53,6 +53,13 @@ def panel(width: float = 360, height: float = 270) -> Axes:
     return figure.subplots()
 
 
+def new_axes(ax: Axes | None) -> Axes:
+    """Return ``ax``, or Axes of a new figure of pyplot, which a notebook shows at the end of its cell."""
+    import matplotlib.pyplot as plt  # only where a person draws: the report's figures do without its list of figures
+
+    return ax if ax is not None else plt.subplots(figsize=(6, 4.5), layout="constrained")[1]
+
+
 def plain_axes(ax: Axes) -> None:
     """Leave a horizontal grid and small letters; take the frame away."""
     ax.patch.set_alpha(0)
