@@ -71,8 +71,7 @@ class _RefusedParameter(InputError):
 class RunConfig(BaseModel):
     """All parameters of one run, validated and immutable.
 
-    The fields are flat so that papermill can inject them one by one; the ``parameters`` cell of ``train.ipynb``
-    names the same fields.
+    The fields are flat so that papermill can inject them one by one; ``train.ipynb`` names the same fields.
 
     >>> RunConfig(model="resnet50", epochs=20).learning_rate
     0.001
