@@ -323,7 +323,7 @@ def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scann
 
 
 def test_a_file_that_cannot_be_opened_is_not_remembered(scanner, folder, monkeypatch):
-    monkeypatch.setattr(scan_module, "remember", odd_decoders.remember_without_permission)
+    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_without_permission)
     assert scanner.find(["0_left"])[1]["0_left"].reason == "Permission denied"
     monkeypatch.undo()
     assert scanner.facts(["0_left"])["0_left"].verdict.verdict == "intact"

@@ -9,6 +9,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ray
@@ -16,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.photographs import Photographs
-from dr_lib.data.scan import SECONDS_A_FILE, Answer, Item, decode_here, decoders, remember, scan_file, with_rows
+from dr_lib.data.scan import SECONDS_A_FILE, Answer, Item, decode_here, decoders, scan_file, with_rows
 from dr_lib.data.scan_image import ReadFailure
 from dr_lib.experiment.ray.connection import Cluster, Machine, while_it_lasts
 from dr_lib.system.process_pool import WorkerDied, map_in_workers
@@ -189,9 +190,7 @@ def _decode(photographs: Photographs, folder: str, wanted: dict[int, _Wanted]) -
     _enter(folder)
     numbers = {image: number for number, (image, _, stamp) in wanted.items() if _same(photographs, image, stamp)}
     there = [(image, wanted[number][1]) for image, number in numbers.items()]
-    found = map_in_workers(
-        scan_file, there, workers=1, timeout=SECONDS_A_FILE, initializer=remember, initargs=(photographs,)
-    )
+    found = map_in_workers(partial(scan_file, photographs), there, workers=1, timeout=SECONDS_A_FILE)
     piece = []
     for (image, _), answer in found:
         piece.append((numbers[image], answer))
