@@ -98,5 +98,6 @@ def test_what_a_kernel_sends_is_a_heartbeat_while_it_is_executed(execute, tmp_pa
 
 
 def test_a_disk_that_takes_no_heartbeat_is_no_reason_to_fail(tmp_path):
+    (tmp_path / "none").touch()  # a file where the folder is to be
     NotebookFiles(tmp_path / "none", "run").write_heartbeat()
     assert NotebookFiles(tmp_path / "none", "run").signs_of_life() == (0, "")

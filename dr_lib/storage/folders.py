@@ -74,11 +74,11 @@ class NotebookFiles:
         """Return what changes as long as the kernel sends something or its process prints."""
         try:
             size = self.log.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             size = 0
         try:
             return size, self.heartbeat.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except OSError:
             return size, ""
 
 
