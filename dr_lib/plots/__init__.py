@@ -24,7 +24,7 @@ from dr_lib.plots.axes import (
 )
 from dr_lib.plots.confusion import plot_confusion, plot_grade_shares, plot_recall_change
 from dr_lib.plots.overview import plot_cost, plot_many
-from dr_lib.plots.photographs import plot_photographs, show_photograph
+from dr_lib.plots.photographs import plot_photographs
 from dr_lib.plots.reliability import plot_reliability
 from dr_lib.plots.roc import OperatingPoint, plot_precision_recall, plot_roc
 from dr_lib.plots.sweeps import (
@@ -70,7 +70,6 @@ __all__ = [
     "plot_reliability",
     "plot_roc",
     "plot_settings",
-    "show_photograph",
     "spread_out",
     "value_limits",
 ]

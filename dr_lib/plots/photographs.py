@@ -34,11 +34,11 @@ def plot_photographs(photographs: Iterable[tuple[str, ArrayLike]], *, columns: i
     figure = Figure(figsize=(columns * side / 72, rows * (side + below) / 72), layout="constrained")
     for number, (title, pixels) in enumerate(shown, start=1):
         ax = figure.add_subplot(rows, columns, number)
-        show_photograph(ax, title, pixels)
+        _show(ax, title, pixels)
     return figure
 
 
-def show_photograph(ax: Axes, title: str, pixels: ArrayLike) -> None:
+def _show(ax: Axes, title: str, pixels: ArrayLike) -> None:
     """Show one photograph, uint8 (H, W, 3), in ``ax``."""
     ax.imshow(pixels)
     # A name with dollars in it is no formula.
