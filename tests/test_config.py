@@ -8,7 +8,15 @@ import pytest
 from data_folders import picture
 from torchvision import transforms
 
-from dr_lib.config import CROP_PARAMETERS, DATA_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
+from dr_lib.config import (
+    CROP_PARAMETERS,
+    DATA_PARAMETERS,
+    RunConfig,
+    check_injected,
+    combine,
+    parse_assignment,
+    read_parameters,
+)
 from dr_lib.data.augmentations import build_augmentations
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
@@ -229,6 +237,12 @@ def test_an_injected_parameter_that_is_none_is_refused():
         RunConfig.from_notebook({"epochs": 2, "epoch": 3, "In": ["", "import dr_lib", INJECTED]})
     with pytest.raises(InputError, match=r"unknown parameter 'xyzzy'; see docs/parameters\.md"):
         RunConfig.from_notebook({"In": ["# Parameters\nxyzzy = [1, 2]\n"]})
+
+
+def test_a_notebook_of_few_parameters_names_them():
+    check_injected({"In": ["# Parameters\nrun = 'a'\n"], "image": 3}, ["run", "image"])
+    with pytest.raises(InputError, match="unknown parameter 'seed'; this notebook has run, image"):
+        check_injected({"In": ["# Parameters\nseed = 1\n"]}, ["run", "image"])
 
 
 def test_variables_of_the_user_are_no_parameters(recwarn):
