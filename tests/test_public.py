@@ -352,6 +352,7 @@ def test_an_audit_is_tables(demo, tmp_path):
     assert audit.patients["patients"].sum() == 3 and audit.on_both_sides.empty
     assert audit.file_kinds["photographs"].sum() == 3 and audit.file_kinds["format"].tolist() == ["JPEG"]
     assert isinstance(audit.plot_grades(), Axes)
+    plt.close("all")
     shown = audit.plot_photographs(audit.damaged)
     assert shown.axes[0].get_title().startswith("b_left\ngrade 1, ") and len(shown.axes) == 1
     assert (
