@@ -3,6 +3,7 @@
 import io
 import re
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +167,8 @@ def _of(path, expected):
 def _other_data(run):
     table = run.data.table
     first = table.index[table["split"] == "train"][0]
-    return type(run.data)(
-        table.drop(index=first), run.data.photographs, run.data.decisions, "another", run.data.scanner, run.data.stored
-    )
+    labels = replace(run.data.labels, table=table.drop(index=first))
+    return replace(run.data, labels=labels, fingerprint="another")
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_a_word(run, cases, monkeypatch, caplog):
