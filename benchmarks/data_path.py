@@ -25,6 +25,7 @@ from torchvision.models import resnet18
 from dr_lib.config import RunConfig
 from dr_lib.data.crop_dataset import CropDataset, identity_collate
 from dr_lib.data.crops import ResizeSpec
+from dr_lib.data.labels import Labels
 from dr_lib.data.normalization import Normalization
 from dr_lib.data.photographs import FolderPhotographs
 from dr_lib.data.pixel_cache import write_row
@@ -74,7 +75,7 @@ def stored(files: list[Path], cache: Path) -> DataSplits:
     table = pd.DataFrame({"image": [f.stem for f in files], "grade": 0, "patient": [f.stem for f in files]})
     table["split"] = "train"
     photographs = FolderPhotographs({file.stem: file for file in files})
-    return DataSplits(table, photographs, [], "", Scanner(photographs, files[0].parent, cache, progress=False))
+    return DataSplits(Labels(table), photographs, [], "", Scanner(photographs, files[0].parent, cache, progress=False))
 
 
 def compare_building(name: str, files: list[Path], scratch: Path, rounds: int) -> None:

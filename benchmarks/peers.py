@@ -42,7 +42,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dr_lib.config import RunConfig
 from dr_lib.data.photographs import open_photographs
-from dr_lib.data.prepare import read_table
+from dr_lib.data.prepare import read_splits
 from dr_lib.evaluation.matrix_metrics import confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predict import prediction_table
 from dr_lib.evaluation.summary import summarize
@@ -99,7 +99,7 @@ def measure(way: str, seed: int, options: argparse.Namespace) -> None:
             raise SystemExit(f"{way}, seed {seed}: it ended with status {status}; its message is above")
         predictions = pd.read_csv(Path(scratch) / "predictions.csv", dtype={"image": str, "patient": str})
         seconds = float((Path(scratch) / "seconds").read_text())
-    table = read_table(configuration(options, seed, Path(scratch)), progress=False)
+    table = read_splits(configuration(options, seed, Path(scratch)), progress=False).table
     cost = {
         "images_per_second": options.epochs * int((table.split == "train").sum()) / seconds,
         "cpu_seconds": used.ru_utime + used.ru_stime,
@@ -162,8 +162,9 @@ def train_one(options: argparse.Namespace) -> None:
 
 def photograph_table(config: RunConfig) -> pd.DataFrame:
     """Return image, patient, grade, split and path of every photograph."""
-    table = read_table(config, progress=False)
-    photographs = open_photographs(Path(config.data_dir), table, config.images_dir, config.labels_file)
+    labels = read_splits(config, progress=False)
+    photographs = open_photographs(Path(config.data_dir), labels, config.images_dir, config.labels_file)
+    table = labels.table
     return table.assign(path=[str(photographs.path(image)) for image in table.image])
 
 

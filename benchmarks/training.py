@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import models, transforms
 
 from dr_lib.config import RunConfig
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import FolderPhotographs
 from dr_lib.data.prepare import DataSplits
 from dr_lib.data.scan import Scanner
@@ -174,7 +175,7 @@ def repeated_data(files: list[Path], cache: Path) -> DataSplits:
     names = [f"{number}-{file.stem}" for number, file in enumerate(files)]
     table = pd.DataFrame({"image": names, "grade": np.arange(len(files)) % 5, "patient": names, "split": "train"})
     photographs = FolderPhotographs(dict(zip(names, files, strict=True)))
-    return DataSplits(table, photographs, [], "", Scanner(photographs, files[0].parent, cache, progress=False))
+    return DataSplits(Labels(table), photographs, [], "", Scanner(photographs, files[0].parent, cache, progress=False))
 
 
 def endless(batches) -> Iterator:

@@ -18,8 +18,8 @@ GROUPS = {
 
 INTRODUCTION = """# Parameters
 
-Every parameter of a run, as `RunConfig` has it: in Python, in a params file, with `--set NAME=VALUE`, and in the
-parameters cell of `notebooks/train.ipynb`. Later files win over earlier ones, `--set` over all. Unknown names, wrong
+Every parameter of a run, as `RunConfig` has it: in Python, in a params file, with `--set NAME=VALUE`, and in
+`notebooks/train.ipynb`. Later files win over earlier ones, `--set` over all. Unknown names, wrong
 types and values out of range are refused before anything starts. `dr-lab check FILE...` prints the merged parameters.
 `lr` is accepted for `learning_rate`.
 """

@@ -1,5 +1,7 @@
 """Errors that are one line on the command line."""
 
+import difflib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dr_lib.system.terminal import one_line
@@ -24,6 +26,12 @@ class InputError(ValueError):
 
 class Failure(RuntimeError):
     """What has failed though the input was sound, in one line: exit status 1."""
+
+
+def closest(name: str, known: Iterable[str], *, likeness: float = 0.5) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, 0..1, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_finite(values: "ArrayLike", what: object) -> "NDArray":

@@ -10,12 +10,12 @@ from pathlib import Path
 from dr_lib.data import scan as scanner
 from dr_lib.data.inspection import inspect
 
-_examine_one, _remember = scanner._examine_one, scanner.remember
+_examine_one = scanner._examine_one
 
 
-def examine_or_die(item):
+def examine_or_die(photographs, item):
     """Examine a photograph, or die in the way that its contents or a file beside it ask for."""
-    path = scanner._photographs.path(item[0])
+    path = photographs.path(item[0])
     data = path.read_bytes() if path.is_file() else b""
     if data == b"crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -28,11 +28,11 @@ def examine_or_die(item):
         os.kill(os.getpid(), signal.SIGKILL)
     if path.with_suffix(".memory").exists():
         raise MemoryError
-    return _examine_one(item)
+    return _examine_one(photographs, item)
 
 
-def remember_without_permission(photographs):
-    """Begin a worker that may not open photographs; the tests run as root, who may."""
+def examine_without_permission(photographs, item):
+    """Examine a photograph in a worker that may not open it; the tests run as root, who may."""
 
     def denied(path, *rest, **options):
         if str(path).endswith(".jpeg"):
@@ -40,7 +40,7 @@ def remember_without_permission(photographs):
         return opened(path, *rest, **options)
 
     opened, os.open = os.open, denied
-    _remember(photographs)
+    return _examine_one(photographs, item)
 
 
 def verdict_within(item):

@@ -10,9 +10,9 @@ import pytest
 from data_folders import real_data, write_course
 
 from dr_lib.data.appearance import BRIGHT, DARK
-from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint, header_loss, patients_apart
+from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint, patients_apart
 from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
-from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.labels import Labels, patient_of, read_labels
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.errors import InputError
@@ -65,9 +65,7 @@ def names(entries):
 
 
 def test_labels_alone():
-    table = TABLE.copy()
-    table.attrs.update(form="course", header=False, split_origin="made here by patient")
-    found = audit_labels(table)
+    found = audit_labels(Labels(TABLE, "course", header=False, split_origin="made here by patient"))
     assert found["splits"]["train"] == {
         "photographs": 4, "patients": 3, "unknown_patients": 0,
         "counts": [3, 0, 0, 0, 1], "shares": [0.75, 0, 0, 0, 0.25],
@@ -83,13 +81,13 @@ def test_labels_alone():
 
 
 def test_the_majority_is_that_of_training():
-    found = audit_labels(table_of(train={"1": 2, "2": 2, "3": 0}, test={"4": 0, "5": 0, "6": 2, "7": 0}))
+    found = audit_labels(Labels(table_of(train={"1": 2, "2": 2, "3": 0}, test={"4": 0, "5": 0, "6": 2, "7": 0})))
     assert found["majority_accuracy"] == 0.25
     assert not found["patients_on_both_sides"]["named"]
 
 
 def test_patients_are_unknown_where_neither_the_labels_nor_a_name_tell_them():
-    found = audit_labels(table_of(train={"a": 0, "b": 1, "1_left": 0}, test={"c": 0, "2_left": 1}))
+    found = audit_labels(Labels(table_of(train={"a": 0, "b": 1, "1_left": 0}, test={"c": 0, "2_left": 1})))
     both = found["patients_on_both_sides"]
     assert both == {"test_patients": 1, "also_in_training": 0, "named": True, "unknown": 3, "patients": []}
     assert [found["splits"][split]["patients"] for split in ("train", "test")] == [1, 1]
@@ -97,7 +95,7 @@ def test_patients_are_unknown_where_neither_the_labels_nor_a_name_tell_them():
 
 
 def test_empty_splits_are_zeros_that_json_can_hold(tmp_path):
-    found = audit_labels(table_of(train={"1": 0}))
+    found = audit_labels(Labels(table_of(train={"1": 0})))
     assert found["splits"]["test"] == {
         "photographs": 0, "patients": 0, "unknown_patients": 0, "counts": [0] * 5, "shares": [0] * 5,
     }  # fmt: skip
@@ -112,7 +110,7 @@ def test_pandas_default_loses_the_first_photograph_of_each_pair(tmp_path, both):
     if not both:
         (tmp_path / "test_img.csv").unlink()
         (tmp_path / "test_label.csv").unlink()
-    lost = header_loss(read_labels(tmp_path, "course"))
+    lost = read_labels(tmp_path, "course").header_loss
     for number, prefix in enumerate(["train", "test"][: 1 + both]):
         image, grade = (pd.read_csv(tmp_path / f"{prefix}_{part}.csv").columns[0] for part in ("img", "label"))
         assert lost[number] == {
@@ -123,10 +121,10 @@ def test_pandas_default_loses_the_first_photograph_of_each_pair(tmp_path, both):
 
 def test_nothing_is_lost_where_there_is_a_header(tmp_path):
     write_course(tmp_path / "course", {"9_left": 3}, {"7_right": 2}, header=True)
-    assert header_loss(read_labels(tmp_path / "course")) == []
+    assert read_labels(tmp_path / "course").header_loss == ()
     (tmp_path / "kaggle").mkdir()
     (tmp_path / "kaggle" / "trainLabels.csv").write_text("image,level\n1_left,0\n")
-    assert header_loss(read_labels(tmp_path / "kaggle")) == []
+    assert read_labels(tmp_path / "kaggle").header_loss == ()
 
 
 def test_patients_apart():
@@ -226,7 +224,7 @@ def test_all_of_it_is_json(tmp_path):
     facts = {
         image: usual(verdict=VERDICTS["abcdef"[number % 6]], digest="aa") for number, image in enumerate(table["image"])
     }
-    found = audit_labels(table) | look_at(facts, table)
+    found = audit_labels(Labels(table)) | look_at(facts, table)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -280,9 +278,8 @@ def test_the_audit_of_labels_loads_nothing_heavy():
 @pytest.mark.real
 def test_the_courses_labels():
     started = time.process_time()
-    table = read_labels(real_data() / "course-csv")
-    table.attrs["header_loss"] = header_loss(table)
-    found = audit_labels(table)
+    labels = read_labels(real_data() / "course-csv")
+    table, found = labels.table, audit_labels(labels)
     assert time.process_time() - started < 5
     assert [found["splits"][split]["photographs"] for split in ("train", "validation", "test")] == [28097, 0, 7026]
     both = found["patients_on_both_sides"]

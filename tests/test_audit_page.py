@@ -13,9 +13,9 @@ import pytest
 from data_folders import picture, real_data
 from PIL import Image
 
-from dr_lib.data.audit import audit_labels, audit_photographs, header_loss
+from dr_lib.data.audit import audit_labels, audit_photographs
 from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
-from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.labels import Labels, patient_of, read_labels
 from dr_lib.data.repair_policy import decide
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.report import audit_page as pages
@@ -44,27 +44,24 @@ def sound_audit(patients=20):
         for eye in ("left", "right")
     ]
     table = pd.DataFrame(rows, columns=["image", "grade", "patient", "split"])
-    table.attrs.update(form="course", header=True, split_origin="given")
     facts = {image: facts_of(number) for number, image in enumerate(table["image"])}
     return audit_of(table, facts), table, facts
 
 
-def audit_of(table, facts, **options):
+def audit_of(table, facts, labels=None, **options):
     verdicts = {image: one.verdict for image, one in facts.items()}
     decisions = decide(verdicts, on_damage="repair", max_lost_share=0.1)
     paths = {kind: options.get(kind, []) for kind in ("missing", "unlabeled", "dangling")}
     paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled", "other_pictures")} | {
         "folders": ["/photos"]
     }
-    found = {"data_dir": "/photos", **audit_labels(table), "files": paths}
+    found = {"data_dir": "/photos", **audit_labels(labels or Labels(table, "course", header=True)), "files": paths}
     return found | audit_photographs(table, facts, decisions)
 
 
 def add(table, image, grade, split):
     row = pd.DataFrame([(image, grade, patient_of(image), split)], columns=table.columns)
-    longer = pd.concat([table, row], ignore_index=True)
-    longer.attrs.update(table.attrs)
-    return longer
+    return pd.concat([table, row], ignore_index=True)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +72,10 @@ def troubled():
     table = add(table, "77_left\x1b[31m", 0, "test")
     table.loc[table["image"] == "2_left", "grade"] = 0
     table.loc[table["image"] == "2_right", "split"] = "test"
-    table.attrs.update(header=False, headers={"train": False, "test": False})
-    table.attrs["header_loss"] = header_loss(table)
+    lost = tuple(
+        {"image_file": f"{split}_img.csv", "grade_file": f"{split}_label.csv", "image": image, "grade": grade}
+        for split, image, grade in (("train", "1_left", 1), ("test", "2_right", 2))
+    )
     facts |= {
         "1_left": facts_of(101, FileStatus(TRUNCATED, 0.25, "25.0 % of the rows are lost", 96, 80)),
         "1_right": facts_of(102, FileStatus(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
@@ -89,8 +88,9 @@ def troubled():
         EVIL: facts_of(109, retina=None),
         "77_left\x1b[31m": facts_of(110, brightness=0.01),
     }
+    labels = Labels(table, "course", header=False, header_loss=lost)
     return audit_of(
-        table, facts, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
+        table, facts, labels, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
         several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
         other_pictures={"97_left.heic": "HEIC: save it as JPEG", "98.heic": "HEIC: save it as JPEG"},
         respelled={"97_LEFT.png": "/photos/97_left.png"},
@@ -167,7 +167,7 @@ def test_every_kind_of_trouble_is_found(troubled):
 
 def test_an_absent_grade_and_unnamed_patients_are_found():
     table = pd.DataFrame({"image": ["a", "b"], "grade": [0, 1], "patient": ["a", "b"], "split": ["train", "test"]})
-    said = [finding.text for finding in findings(audit_labels(table))]
+    said = [finding.text for finding in findings(audit_labels(Labels(table)))]
     assert said[0] == "No training photograph is of grade 1, 2, 3 and 4."
     assert said[1] == "No testing photograph is of grade 0, 2, 3 and 4."
     assert said[2].startswith("The labels do not say which photographs are of the same patient")
@@ -179,7 +179,7 @@ def test_unknown_patients_are_counted_wherever_patients_are():
         "image": [f"{number}" for number in range(40)], "grade": [number % 5 for number in range(40)],
         "patient": ["ann", *(f"{number}" for number in range(1, 40))], "split": ["test", "train"] * 20,
     })  # fmt: skip
-    audit = audit_labels(table)
+    audit = audit_labels(Labels(table))
     assert "patients" in [finding.section for finding in findings(audit)]
     text = " ".join(audit_text(audit).split())
     page = Page(audit_page(audit, nothing)).text
@@ -219,7 +219,7 @@ def test_a_big_data_set_fills_no_more_lines():
 
 def test_labels_alone_make_a_text_and_a_page():
     _, table, _ = sound_audit()
-    audit = audit_labels(table)
+    audit = audit_labels(Labels(table))
     assert "The photographs themselves were not looked at." in " ".join(audit_text(audit).split())
     page = Page(audit_page(audit, nothing))
     assert [attributes["id"] for attributes in page.of("h2")] == ["grades", "patients", "eyes"]
@@ -228,22 +228,22 @@ def test_labels_alone_make_a_text_and_a_page():
 
 def test_sections_on_photographs_say_that_nobody_looked_at_them():
     _, table, _ = sound_audit()
-    audit = audit_labels(table)
+    audit = audit_labels(Labels(table))
     shown = [section(audit, nothing) for section in (pages.damage, pages.duplicates, pages.unusual)]
     for section in (pages.files(audit), *shown):
-        assert Page(section.data).text == "The photographs were not looked at."
+        assert Page(section).text == "The photographs were not looked at."
 
 
 def test_shares_are_drawn_of_training_and_testing():
     audit, table, _ = sound_audit()
-    html = pages.grades(audit, nothing).data
+    html = pages.grades(audit, nothing)
     for split, words in (("train", "training"), ("test", "testing")):
         part = table[table["split"] == split]["grade"]
         shares = ", ".join(f"{100 * (part == grade).mean():.1f}%" for grade in range(5))
         assert f"{words} {shares}" in html
     assert "From the top of each grade: training and testing." in html
     untested = audit | {"splits": audit["splits"] | {"test": {"photographs": 0}}}
-    assert "From the top of each grade: training." in pages.grades(untested | {"majority_accuracy": None}, nothing).data
+    assert "From the top of each grade: training." in pages.grades(untested | {"majority_accuracy": None}, nothing)
 
 
 @pytest.mark.parametrize(
@@ -258,12 +258,11 @@ def test_shares_are_drawn_of_training_and_testing():
 def test_who_holds_validation_photographs_out_of_those_given_is_told(form, origin, split, said):
     _, table, _ = sound_audit()
     table.loc[table["patient"] == "1", "split"] = split
-    table.attrs.update(form=form, split_origin=origin)
-    audit = audit_labels(table)
+    audit = audit_labels(Labels(table, form, split_origin=origin))
     sentence = "Validation photographs are held out of the 30 given for training (validation_share)."
     assert (table["split"] != "test").sum() == 30
     assert (f"  {sentence}" in audit_text(audit).splitlines()) == said
-    assert (sentence in Page(pages.grades(audit, nothing).data).text) == said
+    assert (sentence in Page(pages.grades(audit, nothing)).text) == said
 
 
 def test_page_has_a_section_for_each_finding_and_stands_alone(troubled):
@@ -295,7 +294,7 @@ def test_every_picture_says_what_it_shows(troubled):
 
 def test_a_line_stands_where_rows_are_lost(troubled):
     white = Image.new("RGB", (220, 220), "white")
-    html = pages.damage(troubled, lambda image: white if image == "1_left" else None).data
+    html = pages.damage(troubled, lambda image: white if image == "1_left" else None)
     (shown,) = Page(html).of("img")
     with Image.open(io.BytesIO(base64.b64decode(shown["src"].partition(",")[2]))) as image:
         row_is_red = (np.asarray(image).astype(int)[..., 1] < 160).mean(axis=1) > 0.9
@@ -304,15 +303,15 @@ def test_a_line_stands_where_rows_are_lost(troubled):
 
 
 def test_what_cannot_be_shown_is_named(troubled):
-    assert "3_left" in pages.damage(troubled, nothing).data
-    assert "no image format that Pillow knows" in pages.damage(troubled, nothing).data
+    assert "3_left" in pages.damage(troubled, nothing)
+    assert "no image format that Pillow knows" in pages.damage(troubled, nothing)
     assert "<img" not in audit_page(troubled, nothing)
 
 
 def test_long_lists_are_cut_and_say_so():
     _, table, facts = sound_audit(patients=40)
     dark = {image: facts_of(number, brightness=0.0) for number, image in enumerate(facts)}
-    html = pages.unusual(audit_of(table, dark), thumbnail).data
+    html = pages.unusual(audit_of(table, dark), thumbnail)
     assert html.count("<img") == pages.MOST_SHOWN
     assert f"And {80 - pages.MOST_SHOWN} more in audit.json." in html
 
@@ -321,23 +320,20 @@ def test_no_retina_anywhere_is_no_finding():
     _, table, facts = sound_audit()
     audit = audit_of(table, {image: facts_of(number, retina=None) for number, image in enumerate(facts)})
     assert findings(audit) == []
-    assert "On 40 photographs no round retina was found" in pages.unusual(audit, thumbnail).data
+    assert "On 40 photographs no round retina was found" in pages.unusual(audit, thumbnail)
 
 
 def test_sections_are_what_a_notebook_shows(troubled):
     page = audit_page(troubled, thumbnail)
     for section in (pages.grades, pages.eyes, pages.damage, pages.duplicates, pages.unusual):
-        assert section(troubled, thumbnail).data in page
+        assert section(troubled, thumbnail) in page
     for section in (pages.answer, pages.patients, pages.files):
-        assert section(troubled).data in page
-    assert ".shots" in pages.style().data
+        assert section(troubled) in page
 
 
 @pytest.mark.real
 def test_the_courses_audit_in_words():
-    table = read_labels(real_data() / "course-csv")
-    table.attrs["header_loss"] = header_loss(table)
-    text = " ".join(audit_text(audit_labels(table)).split())
+    text = " ".join(audit_text(audit_labels(read_labels(real_data() / "course-csv"))).split())
     assert "3 things to look at" in text
     assert "2576_right (grade 0) of train_img.csv and 3798_left (grade 0) of test_img.csv" in text
     assert "5,618 of 6,322 testing patients (88.9%)" in text

@@ -3,6 +3,8 @@
 With DR_EXPERIMENT naming an experiment folder, the checks that hold for any are of its pages.
 """
 
+import base64
+import io
 import os
 import re
 import subprocess
@@ -17,11 +19,12 @@ from data_folders import eyes, write_course, write_photographs
 from experiment_factory import built_report
 
 from dr_lib.config import RunConfig
-from dr_lib.report import run_page
+from dr_lib.plots import panel
 from dr_lib.report.audit_results import write_audit
 from dr_lib.report.html_page import html_page
 from dr_lib.report.render import render_page
 from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.training.trained_run import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.notebooks, needs_chromium]
 
@@ -51,16 +54,22 @@ def pages(experiment, tmp_path_factory):
 def _render_run(experiment):
     """Write the page of one run, with the cells that are there without any training."""
     folder = experiment.run("resnet18-pretrained")
+    run = Run(folder.path)
     cells = [nbformat.v4.new_markdown_cell("# A run\n\n## Accuracy")]
-    for show in (run_page.history, run_page.confusion):
-        cell = nbformat.v4.new_code_cell(f"run_page.{show.__name__}(run)  # a comment, a {1 + 1} and a 'text'")
-        cell.outputs = [nbformat.v4.new_output("execute_result", data={"text/html": show(folder).data})]
+    for plot in (run.plot_history, run.plot_confusion):
+        cell = nbformat.v4.new_code_cell(f"run.{plot.__name__}();  # a comment, a {1 + 1} and a 'text'")
+        stream = io.BytesIO()
+        plot(ax=panel()).figure.savefig(stream, format="png")
+        picture = {"image/png": base64.b64encode(stream.getvalue()).decode()}
+        cell.outputs = [nbformat.v4.new_output("display_data", data=picture)]
         cells.append(cell)
     cells[1].outputs.append(nbformat.v4.new_output("stream", text="epoch 1: " + 30 * "a long line, "))
     cells[1].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=["\x1b[31mE: no\x1b[0m"]))
     frame = pd.DataFrame({f"photographs {split}": [3, 4] for split in range(6)}, index=["no DR", "mild"]).to_html()
-    cells[2].outputs.append(nbformat.v4.new_output("display_data", data={"text/html": frame}))
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder.notebook)
+    for html in (frame, run._repr_html_()):
+        cells[2].outputs.append(nbformat.v4.new_output("display_data", data={"text/html": html}))
+    folded = nbformat.v4.new_code_cell("# epochs = 25", metadata={"jupyter": {"source_hidden": True}})
+    nbformat.write(nbformat.v4.new_notebook(cells=[folded, *cells]), folder.notebook)
     render_page(folder.notebook, folder.page, title="resnet18-pretrained", home="../../index.html")
 
 

@@ -1,18 +1,25 @@
-import json
+import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from data_folders import picture
 from torchvision import transforms
 
-from dr_lib.config import CROP_PARAMETERS, DATA_PARAMETERS, RunConfig, combine, parse_assignment, read_parameters
+from dr_lib.config import (
+    CROP_PARAMETERS,
+    DATA_PARAMETERS,
+    RunConfig,
+    check_injected,
+    combine,
+    parse_assignment,
+    read_parameters,
+)
 from dr_lib.data.augmentations import build_augmentations
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
-from dr_lib.experiment.plan import plan_runs
-from dr_lib.experiment.sweeps import expand, read_sweep
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
 from dr_lib.training.schedules import scaled_learning_rate
 
@@ -157,27 +164,53 @@ def test_the_eight_run_files_hold_only_what_differs():
     assert {c.batch_size for c in configs.values() if c.model == "resnet50"} == {16}
 
 
+NOTEBOOKS = PARAMS.parent / "notebooks"
+
+
+def cells_of(notebook):
+    """Return the source of the cell of parameters, and that of the folded cell before it, if there is one."""
+    cells = [cell for cell in nbformat.read(NOTEBOOKS / notebook, 4).cells if cell.cell_type == "code"]
+    (at,) = [at for at, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    folded = cells[at - 1].metadata.get("jupyter", {}).get("source_hidden")
+    return cells[at].source, cells[at - 1].source if folded else ""
+
+
 def parameters_of(notebook):
-    cells = [cell for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.metadata.get("tags", [])]
-    assert len(cells) == 1, f"{notebook.name} needs one parameters cell"
+    """Return what the notebook sets, in the order in which it does."""
+    shown, folded = cells_of(notebook)
     names = {}
-    exec(cells[0].source, {}, names)
+    exec(folded + "\n" + shown, {}, names)
     return names
 
 
-def test_notebook_and_config_name_the_same_parameters_in_the_same_order():
-    assert list(parameters_of(PARAMS.parent / "notebooks" / "train.ipynb")) == list(RunConfig.model_fields)
+def test_the_cell_of_parameters_shows_the_dozen_that_people_change():
+    shown, _ = cells_of("train.ipynb")
+    assert 10 <= len(shown.splitlines()) <= 15
+    for name in ("data_dir", "labels", "out_dir", "model", "pretrained", "epochs", "learning_rate", "seed"):
+        assert f"\n{name} = " in "\n" + shown
 
 
-def test_the_other_notebooks_name_what_their_work_uses():
-    notebooks = PARAMS.parent / "notebooks"
-    assert set(parameters_of(notebooks / "audit.ipynb")) == {*DATA_PARAMETERS, *CROP_PARAMETERS, "out_dir"}
-    assert set(parameters_of(notebooks / "pretrain.ipynb")) == set(PRETRAINING_PARAMETERS)
+def test_train_ipynb_names_every_parameter_once_with_its_default_and_meaning():
+    shown, folded = cells_of("train.ipynb")
+    named = []
+    for line in [*shown.splitlines(), *folded.splitlines()]:
+        (name,) = re.findall(r"^(?:# )?(\w+) = ", line)
+        named.append(name)
+        assert line.endswith(f"  # {RunConfig.model_fields[name].description}"), line
+        if line.startswith("# "):
+            assert eval(line[2:].partition(" = ")[2]) == RunConfig.model_fields[name].default, line
+    assert sorted(named) == sorted(RunConfig.model_fields)
+
+
+@pytest.mark.parametrize("notebook", ["audit.ipynb", "pretrain.ipynb"])
+def test_the_other_notebooks_show_parameters_that_their_work_uses(notebook):
+    used = {"audit.ipynb": {*DATA_PARAMETERS, *CROP_PARAMETERS, "out_dir"}, "pretrain.ipynb": {*PRETRAINING_PARAMETERS}}
+    assert set(parameters_of(notebook)) <= used[notebook]
     assert {*DATA_PARAMETERS, *PRETRAINING_PARAMETERS} <= set(RunConfig.model_fields)
 
 
 def test_notebook_runs_on_the_demo_by_default():
-    defaults = RunConfig.from_notebook(parameters_of(PARAMS.parent / "notebooks" / "train.ipynb"))
+    defaults = RunConfig.from_notebook(parameters_of("train.ipynb"))
     assert defaults == combine([PARAMS / "data" / "demo.yaml"])
 
 
@@ -185,7 +218,7 @@ def test_notebook_runs_on_the_demo_by_default():
 @pytest.mark.parametrize("run", RUN_FILES, ids=lambda path: path.stem)
 def test_plain_papermill_and_the_command_line_mean_the_same(data, run):
     """papermill lays the files over the notebook's values, dr-lab over the defaults: the result must agree."""
-    notebook = parameters_of(PARAMS.parent / "notebooks" / "train.ipynb")
+    notebook = parameters_of("train.ipynb")
     over_defaults = combine([data, run])
     given = {name: getattr(over_defaults, name) for name in combine_keys([data, run])}
     assert RunConfig.from_notebook(notebook | given) == over_defaults
@@ -195,34 +228,34 @@ def combine_keys(files):
     return [key for file in files for key in read_parameters(file)]
 
 
-def test_notebook_refuses_a_parameter_that_papermill_only_warns_about():
-    with pytest.raises(InputError, match="'epoch'; did you mean 'epochs'"):
-        RunConfig.from_notebook({"epochs": 2, "epoch": 3, "In": ["x"], "_i1": "x", "function": print})
+INJECTED = '# Parameters\nepoch = 3\nmodel = "resnet50"\n'
 
 
-def test_identity_leaves_out_places_only():
-    here, there = RunConfig(out_dir="a", name="x", cache_dir="b", num_workers=0), RunConfig(out_dir="c")
-    assert here.identity() == there.identity()
-    assert RunConfig(seed=1).identity() != RunConfig().identity()
-    json.dumps(RunConfig().identity())
+def test_an_injected_parameter_that_is_none_is_refused():
+    """papermill only warns, and the run would be another than the one that was asked for."""
+    with pytest.raises(InputError, match="unknown parameter 'epoch'; did you mean 'epochs'"):
+        RunConfig.from_notebook({"epochs": 2, "epoch": 3, "In": ["", "import dr_lib", INJECTED]})
+    with pytest.raises(InputError, match=r"unknown parameter 'xyzzy'; see docs/parameters\.md"):
+        RunConfig.from_notebook({"In": ["# Parameters\nxyzzy = [1, 2]\n"]})
 
 
-@pytest.mark.parametrize("name", [".", "..", "...", "a/b", "../a", "a\n", "a\0b", "a b"])
-def test_a_run_is_one_folder_below_the_experiments(tmp_path, name):
-    with pytest.raises(InputError, match="name"):
-        RunConfig.from_mapping({"name": name})
-    with pytest.raises(InputError, match="model"):
-        RunConfig.from_mapping({"model": name})
-    if "/" not in name and "\0" not in name:
-        file = tmp_path / f"{name}.yaml"
-        file.write_text("epochs: 1\n")
-        with pytest.raises(InputError, match="run folders are named after their file"):
-            plan_runs(PARAMS / "data" / "demo.yaml", [file], recipe=None, assignments=[], out_dir=tmp_path)
+def test_a_notebook_of_few_parameters_names_them():
+    check_injected({"In": ["# Parameters\nrun = 'a'\n"], "image": 3}, ["run", "image"])
+    with pytest.raises(InputError, match="unknown parameter 'seed'; this notebook has run, image"):
+        check_injected({"In": ["# Parameters\nseed = 1\n"]}, ["run", "image"])
 
 
-def test_runs_of_a_sweep_are_folders_below_the_experiments(tmp_path):
-    file = tmp_path / "mine.yaml"
-    file.write_text('title: a\nquestion: b\nvary: {pretrained_weights: ["..", ".", "../w.pt", "w.pt"]}\n')
-    _, configs = expand(read_sweep(file), [], ["pretrained=true"], "out")
-    for config in configs:
-        assert RunConfig.from_mapping(config.model_dump()).run_name == config.name
+def test_variables_of_the_user_are_no_parameters(recwarn):
+    own = {"threshold": 0.5, "rows": ["a"], "table": pd.DataFrame(), "In": ["threshold = 0.5"], "_i1": "x", "f": print}
+    assert RunConfig.from_notebook({"epochs": 2, **own}) == RunConfig(epochs=2)
+    assert not recwarn
+
+
+def test_a_slip_in_the_cell_of_parameters_is_named():
+    with pytest.warns(UserWarning, match="epoch is no parameter; did you mean 'epochs'"):
+        assert RunConfig.from_notebook({"epochs": 2, "epoch": 3, "In": ["epoch = 3"]}).epochs == 2
+
+
+def test_a_parameter_of_another_kind_is_refused_rather_than_left_out():
+    with pytest.raises(InputError, match=r"model: .* is refused"):
+        RunConfig.from_notebook({"model": print})

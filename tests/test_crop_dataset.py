@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from dr_lib.config import RunConfig
 from dr_lib.data.crop_dataset import CropDataset, draw_seed, identity_collate
-from dr_lib.data.labels import patient_of
+from dr_lib.data.labels import Labels, patient_of
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.prepare import DataSplits
 from dr_lib.data.scan import Scanner
@@ -22,9 +22,9 @@ def data(request, tmp_path_factory):
         (name, grade, patient_of(name), "train" if i < 8 else "test") for i, (name, grade) in enumerate(grades.items())
     ]
     table = pd.DataFrame(rows, columns=["image", "grade", "patient", "split"])
-    photographs = open_photographs(folder, table)
+    photographs = open_photographs(folder, Labels(table))
     scanner = Scanner(photographs, folder, tmp_path_factory.mktemp("cache"), progress=False)
-    return DataSplits(table, photographs, [], "", scanner, stored=request.param == "stored")
+    return DataSplits(Labels(table), photographs, [], "", scanner, stored=request.param == "stored")
 
 
 CONFIG = RunConfig(resize=40, image_size=32)
@@ -56,7 +56,7 @@ def test_item_is_image_and_grade(data):
 
 
 def test_stored_and_decoded_give_the_same(data):
-    other = DataSplits(data.table, data.photographs, [], "", data.scanner, stored=not data.stored)
+    other = DataSplits(data.labels, data.photographs, [], "", data.scanner, stored=not data.stored)
     assert same(by_name(data), by_name(other))
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import re
 from collections import Counter
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -71,8 +72,12 @@ def flip(data, at, rng):
     return bytes(changed)
 
 
-def judge_case(case):
-    """Judge one damaged file; returns the verdict, whether it is honest, and the process's peak memory in MB."""
+def judge_case(noise, case):
+    """Judge one damaged file, its process heard in the file ``noise``.
+
+    Returns the verdict, whether it is honest, and the process's peak memory in MB.
+    """
+    hear(noise)
     damage, data, whole = case
     judged = inspect(data)
     found, honest = judged.verdict, True
@@ -97,6 +102,7 @@ def hear(path):
     noise = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(noise, 1)
     os.dup2(noise, 2)
+    os.close(noise)
 
 
 def judge_all(cases, tmp_path):
@@ -104,9 +110,7 @@ def judge_all(cases, tmp_path):
     noise = tmp_path / "noise"
     counts, cases = Counter(), list(cases)
     numbered = [(f"{damage}#{number}", data, whole) for number, (damage, data, whole) in enumerate(cases)]
-    for (damage, *_), answer in map_in_workers(
-        judge_case, numbered, workers=2, timeout=60, initializer=hear, initargs=(str(noise),)
-    ):
+    for (damage, *_), answer in map_in_workers(partial(judge_case, str(noise)), numbered, workers=2, timeout=60):
         assert not isinstance(answer, WorkerDied), f"{damage}: {answer.reason}"
         found, honest, megabytes = answer
         assert honest, f"{damage}: {found}"

@@ -1,3 +1,4 @@
+import ast
 import json
 import re
 import shutil
@@ -72,3 +73,50 @@ def test_pip_section_resolves_to_the_pins(tmp_path):
         if name not in ("dr-lab", "setuptools") and pins().get(name) != found
     }
     assert not wrong
+
+
+VARIABLES = PROJECT / "dr_lib" / "system" / "environment.py"
+RAY = PROJECT / "dr_lib" / "experiment" / "ray"
+"""Which sets variables of its library before it is imported, and reads Ray's own."""
+
+
+def reads_of_the_environment(source):
+    """Return the lines that use ``os.environ`` or ``os.getenv``, other than to hand it on to another process."""
+    tree = ast.parse(source)
+    handed_on = [node.left for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)]
+    handed_on += [
+        argument
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "without_editor"
+        for argument in node.args
+    ]
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb") and node not in handed_on
+    ]
+
+
+def test_the_scan_for_variables_finds_what_it_is_to_find():
+    assert reads_of_the_environment("import os\nx = os.environ['A']\ny = os.getenv('B')\nrun(env=os.environ | {})") == [
+        2,
+        3,
+    ]
+
+
+def test_the_environment_is_read_in_one_place():
+    modules = [path for path in (PROJECT / "dr_lib").rglob("*.py") if path != VARIABLES and RAY not in path.parents]
+    assert len(modules) > 100
+    found = {path: lines for path in modules if (lines := reads_of_the_environment(path.read_text()))}
+    assert found == {}
+    assert not [path for path in modules if re.search(r"from os import .*(environ|getenv)", path.read_text())]
+
+
+def test_the_page_of_variables_names_each_one():
+    constants = [node.value for node in ast.walk(ast.parse(VARIABLES.read_text())) if isinstance(node, ast.Constant)]
+    read = {
+        value for value in constants if isinstance(value, str) and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*", value)
+    }
+    rows = [line for line in (PROJECT / "docs" / "environment.md").read_text().splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == read and len(read) > 10

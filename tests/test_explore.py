@@ -3,6 +3,7 @@
 import io
 import re
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +167,8 @@ def _of(path, expected):
 def _other_data(run):
     table = run.data.table
     first = table.index[table["split"] == "train"][0]
-    return type(run.data)(
-        table.drop(index=first), run.data.photographs, run.data.decisions, "another", run.data.scanner, run.data.stored
-    )
+    labels = replace(run.data.labels, table=table.drop(index=first))
+    return replace(run.data, labels=labels, fingerprint="another")
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_a_word(run, cases, monkeypatch, caplog):
@@ -221,26 +221,40 @@ def test_names_are_text():
     assert "same patient" in html[2]
 
 
+def titles(figure):
+    return [ax.get_title() for ax in figure.axes]
+
+
 def test_what_cells_show_of_a_photograph(folder, run):
+    """Tables that can be taken apart, and figures of what they name."""
     exploration = ExploredRun.open(str(folder / "reports" / "two"), "plain")
     case = run.case("14_right")
-    html = exploration.show_photograph("14_right").data
-    assert f"Grade <b>{pictures.graded(case.grade)}</b>, answered <b>{pictures.graded(case.predicted)}</b>" in html
-    assert f"What speaks for grade {case.predicted}" in html or f"Nothing speaks for grade {case.predicted}" in html
-    assert len(read(html)) == (3 if case.right else 4)
-    nearest = exploration.cases.nearest(run.pixels("14_right"), 4)
-    html = exploration.show_neighbors("14_right", 4).data
-    positions = [html.index(f"distance {distance:.4f}") for distance in nearest.distance]
-    assert positions == sorted(positions)
-    assert all(image in html for image in nearest.image)
-    assert f"grade {pictures.graded(run.case('14_left').grade)}" in exploration.show_fellow_eye("14_right").data
-    assert "14_left" in exploration.show_fellow_eye("14_right").data
-    said = "Patient 14: this photograph has grade 4 proliferative, the other grade 4 proliferative."
-    assert said in exploration.show_fellow_eye("14_right").data
-    assert len(read(exploration.show_draws("14_right").data)) == 7
+    answer = exploration.answer("14_right")
+    np.testing.assert_array_equal(answer["probability"], case.probabilities)
+    assert "answer" in answer["14_right"].iloc[case.predicted] and "true grade" in answer["14_right"].iloc[case.grade]
+    shown = titles(exploration.plot_answer("14_right"))
+    assert shown[0] == f"14_right\ngrade {pictures.graded(case.grade)}" and len(shown) == (3 if case.right else 4)
+    assert f"speaks for grade {case.predicted}\nthe answer" in shown[2]
+    neighbors = exploration.neighbors("14_right", 4)
+    pd.testing.assert_frame_equal(neighbors, exploration.cases.nearest(run.pixels("14_right"), 4))
+    assert titles(exploration.plot_photographs(neighbors)) == [
+        f"{row.image}\ngrade {row.grade}, distance {row.distance:.4f}" for row in neighbors.itertuples()
+    ]
+    fellows = exploration.fellow_eyes("14_right")
+    other = run.case("14_left")
+    assert fellows.values.tolist() == [["14_left", other.grade, "14", "test", other.predicted]]
+    assert titles(exploration.plot_photographs(fellows)) == [
+        f"14_left\ngrade {other.grade}, answered {other.predicted}"
+    ]
+    assert "1_right\ngrade 1, not tested" in titles(exploration.plot_photographs(exploration.fellow_eyes("1_left")))
+    assert titles(exploration.plot_draws("14_right")) == [f"epoch {epoch}" for epoch in range(1, 8)]
+    drawn = exploration.plot_draws("14_right").axes[2].images[0].get_array()
+    expected = pictures.drawn("14_right", run.pixels("14_right"), run.config, range(3, 4))[3]
+    np.testing.assert_array_equal(drawn, expected)
     right = (run.predictions.grade == run.predictions.predicted).mean()
-    assert f"it answered {100 * right:.1f}% right" in exploration.describe().data
-    assert exploration.show_mistakes().data.count("wrong</span>") == min(12, len(run.worst_mistakes()))
+    assert f"it answered {100 * right:.1f}% right" in exploration.describe()
+    assert exploration.mistakes().image.tolist() == run.worst_mistakes().image.tolist()
+    assert exploration.samples().groupby("grade").size().max() <= 5
 
 
 def test_a_network_without_a_map_has_its_reason_instead_of_heat(folder, run, monkeypatch):
@@ -250,8 +264,16 @@ def test_a_network_without_a_map_has_its_reason_instead_of_heat(folder, run, mon
     monkeypatch.setattr("dr_lib.explore.cells.explain_many", refuse)
     monkeypatch.setattr("dr_lib.explore.panel.explain", refuse)
     exploration = ExploredRun.open(str(folder / "reports" / "two"), "plain")
-    assert "vit_b_16 has no convolutional map" in exploration.show_photograph("14_right").data
+    figure = exploration.plot_answer("14_right")
+    assert len(figure.axes) == 1 and "vit_b_16 has no convolutional map" in figure.get_supxlabel()
     assert "vit_b_16 has no convolutional map" in exploration.choose("14_right")._seen.value
+
+
+def test_without_an_experiment_nothing_is_trained_and_a_line_says_how(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"reports: no run has finished there; `dr-lab run --data .*` trains some"):
+        ExploredRun.open()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

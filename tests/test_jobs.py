@@ -433,6 +433,18 @@ def test_silence_counts_while_the_machine_is_awake(tmp_path, monkeypatch):
     assert clocks.ask(one, 0.5) == 0 and clocks.ask(one, 20) == pytest.approx(20)
 
 
+def test_each_sign_of_life_ends_the_silence_and_file_times_are_none(tmp_path, monkeypatch):
+    clocks, one = Clocks(monkeypatch), a_job(tmp_path, "run", "train")
+    one.files.write_status("running", epoch=1)
+    one.seconds_silent()
+    for sign in (one.files.write_heartbeat, lambda: one.files.log.write_text("a line")):
+        assert clocks.ask(one, 20) == pytest.approx(20)
+        sign()
+        assert clocks.ask(one, 0.5) == 0
+    os.utime(one.files.log)
+    assert clocks.ask(one, 20) == pytest.approx(20)
+
+
 def test_the_hour_that_is_set_anew_is_no_silence(tmp_path, monkeypatch):
     clocks, one = Clocks(monkeypatch), a_job(tmp_path, "run", "train")
     one.files.write_status("running", epoch=1, heartbeat=0)  # the clock on the wall is wrong by decades

@@ -31,10 +31,11 @@ def refusal(folder, form="auto", labels_file=""):
 
 def test_course_files_without_header_keep_the_first_photograph(tmp_path):
     write_course(tmp_path, {"10_left": 2, "10_right": 0}, {"7_left": 4})
-    table = read_labels(tmp_path)
+    labels = read_labels(tmp_path)
+    table = labels.table
     assert list(table.columns) == ["image", "grade", "patient", "split", "suffix"]
     assert rows(table) == [("10_left", 2, "10", "train"), ("10_right", 0, "10", "train"), ("7_left", 4, "7", "test")]
-    assert table.attrs == {"form": "course", "header": False, "headers": {"train": False, "test": False}}
+    assert (labels.form, labels.header) == ("course", False)
     assert table["grade"].dtype == np.int64
 
 
@@ -47,7 +48,7 @@ def test_course_files_with_header_give_the_same_rows(tmp_path, image, grade):
         test_img="3_left\n",
         test_label="0\n",
     )
-    table = read_labels(tmp_path)
+    table = read_labels(tmp_path).table
     assert rows(table)[:2] == [("1_left", 3, "1", "train"), ("2_left", 1, "2", "train")]
     assert len(table) == 3
 
@@ -56,16 +57,17 @@ def test_course_files_as_pandas_writes_them_by_default(tmp_path):
     for split in ("train", "test"):
         pd.DataFrame([f"{split}1_left", f"{split}2_left"]).to_csv(tmp_path / f"{split}_img.csv", index=False)
         pd.DataFrame([0, 4]).to_csv(tmp_path / f"{split}_label.csv", index=False)
-    table = read_labels(tmp_path)
+    labels = read_labels(tmp_path)
+    table = labels.table
     assert table["grade"].tolist() == [0, 4, 0, 4]
-    assert table.attrs["header"] is True
+    assert labels.header is True
 
 
 def test_windows_lines_byte_order_mark_and_a_missing_last_newline(tmp_path):
     (tmp_path / "train_img.csv").write_bytes(b"\xef\xbb\xbf1_left\r\n2_left")
     (tmp_path / "train_label.csv").write_bytes(b"1\r\n2")
     write(tmp_path, test_img="3_left\n", test_label="0\n")
-    assert rows(read_labels(tmp_path))[:2] == [("1_left", 1, "1", "train"), ("2_left", 2, "2", "train")]
+    assert rows(read_labels(tmp_path).table)[:2] == [("1_left", 1, "1", "train"), ("2_left", 2, "2", "train")]
 
 
 @pytest.mark.parametrize(
@@ -78,22 +80,23 @@ def test_windows_lines_byte_order_mark_and_a_missing_last_newline(tmp_path):
 )
 def test_each_form_is_recognized_and_named(tmp_path, name, text, form):
     write(tmp_path, **{name: text})
-    table = read_labels(tmp_path)
-    assert table.attrs["form"] == form
+    labels = read_labels(tmp_path)
+    table = labels.table
+    assert labels.form == form
     assert rows(table) == [("10_left", 0, "10", ""), ("10_right", 3, "10", "")]
-    assert rows(read_labels(tmp_path, form)) == rows(table)
+    assert rows(read_labels(tmp_path, form).table) == rows(table)
 
 
 def test_table_with_patients_and_splits(tmp_path):
     write(tmp_path, any="Image,Grade,Patient,Split\na.png,0,ann,train\nb.jpeg,1,ann,val\nc,4,bob,Testing\n")
-    assert rows(read_labels(tmp_path)) == [
+    assert rows(read_labels(tmp_path).table) == [
         ("a", 0, "ann", "train"), ("b", 1, "ann", "validation"), ("c", 4, "bob", "test"),
     ]  # fmt: skip
 
 
 def test_names_stay_text(tmp_path):
     write(tmp_path, labels="image,grade,patient\n007,0,01\nNA,1,\n1e5,2,nan\n")
-    table = read_labels(tmp_path)
+    table = read_labels(tmp_path).table
     assert table["image"].tolist() == ["007", "NA", "1e5"]
     assert table["patient"].tolist() == ["01", "NA", "nan"]
 
@@ -101,7 +104,7 @@ def test_names_stay_text(tmp_path):
 def test_labels_file_chooses_among_several(tmp_path):
     write(tmp_path, one="image,level\na,0\n", two="image,level\nb,1\n")
     assert "choose one with labels_file" in refusal(tmp_path)
-    assert read_labels(tmp_path, labels_file="two.csv")["image"].tolist() == ["b"]
+    assert read_labels(tmp_path, labels_file="two.csv").table["image"].tolist() == ["b"]
     assert "labels_file" in refusal(tmp_path, labels_file="../two.csv")
     assert "three.csv" in refusal(tmp_path, labels_file="three.csv")
 
@@ -122,7 +125,7 @@ def test_a_bad_grade_in_the_first_line_of_a_course_file_is_no_header(tmp_path, g
 
 def test_grades_written_as_floats_are_the_integers_they_are(tmp_path):
     write(tmp_path, trainLabels="image,level\na,3.0\nb,0.\n")
-    assert read_labels(tmp_path)["grade"].tolist() == [3, 0]
+    assert read_labels(tmp_path).table["grade"].tolist() == [3, 0]
 
 
 def test_pair_of_different_length(tmp_path):
@@ -144,13 +147,13 @@ def test_a_name_in_training_and_testing_is_refused_even_with_one_grade(tmp_path)
 
 def test_a_line_that_says_the_same_again_counts_once(tmp_path, caplog):
     write(tmp_path, trainLabels="image,level\na,3\nb,1\na,3\na.jpeg,3\n")
-    assert read_labels(tmp_path)["image"].tolist() == ["a", "b"]
+    assert read_labels(tmp_path).table["image"].tolist() == ["a", "b"]
     assert "2 repeated lines" in caplog.text
 
 
 def test_the_ending_of_a_name_is_kept_beside_it(tmp_path):
     write(tmp_path, labels="image,grade\na.png,0\nb.JPG,1\nc,2\nsub/d.tif,3\na,0\n")
-    table = read_labels(tmp_path)
+    table = read_labels(tmp_path).table
     suffixes = dict(zip(table["image"], table["suffix"], strict=True))
     assert suffixes == {"a": ".png", "b": ".JPG", "c": "", "sub/d": ".tif"}
 
@@ -164,7 +167,7 @@ def test_one_name_with_two_endings_is_refused(tmp_path):
 def test_unicode_forms_of_a_name_are_one_name_and_one_patient(tmp_path):
     composed, decomposed = "M\u00fcller", "Mu\u0308ller"
     write(tmp_path, labels=f"image,grade,patient\n{composed}_1,0,{composed}\n{decomposed}_2,1,{decomposed}\n")
-    assert rows(read_labels(tmp_path)) == [
+    assert rows(read_labels(tmp_path).table) == [
         (f"{composed}_1", 0, composed, ""), (f"{composed}_2", 1, composed, ""),
     ]  # fmt: skip
     write(tmp_path, labels=f"image,grade\n{composed},0\n{decomposed},1\n")
@@ -187,13 +190,13 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
 
 def test_a_name_in_a_subfolder_is_fine(tmp_path):
     write(tmp_path, labels="image,grade\nsub/10_left,1\n..hidden/a,2\n")
-    assert rows(read_labels(tmp_path)) == [("sub/10_left", 1, "10", ""), ("..hidden/a", 2, "..hidden/a", "")]
+    assert rows(read_labels(tmp_path).table) == [("sub/10_left", 1, "10", ""), ("..hidden/a", 2, "..hidden/a", "")]
 
 
 def test_course_without_test_files_needs_to_be_asked_for(tmp_path):
     write(tmp_path, train_img="1_left\n2_left\n", train_label="0\n1\n")
     assert "labels: course" in refusal(tmp_path)
-    assert read_labels(tmp_path, "course")["split"].tolist() == ["", ""]
+    assert read_labels(tmp_path, "course").table["split"].tolist() == ["", ""]
     write(tmp_path, test_img="3_left\n")
     assert "test_label.csv" in refusal(tmp_path, "course")
 
@@ -240,7 +243,7 @@ TABLE = "image,grade\nMüller_1,0\nb_2,3\n"
 )  # fmt: skip
 def test_the_encoding_of_a_label_file_is_detected_and_said_once(tmp_path, caplog, encoding, said):
     (tmp_path / "labels.csv").write_bytes(TABLE.encode(encoding))
-    assert rows(read_labels(tmp_path)) == [("Müller_1", 0, "Müller_1", ""), ("b_2", 3, "b_2", "")]
+    assert rows(read_labels(tmp_path).table) == [("Müller_1", 0, "Müller_1", ""), ("b_2", 3, "b_2", "")]
     assert [record.getMessage().count(said) for record in caplog.records] == ([1] if said else [])
     assert not said or str(tmp_path / "labels.csv") in caplog.text
 
@@ -251,19 +254,19 @@ def test_the_encoding_of_a_label_file_is_detected_and_said_once(tmp_path, caplog
 def test_label_files_are_found_by_their_names_in_any_case_and_as_tsv(tmp_path, name):
     text = TABLE.replace(",", "\t") if name.lower().endswith("tsv") else TABLE
     (tmp_path / name).write_text(text.replace("grade", "level"))
-    assert read_labels(tmp_path)["grade"].tolist() == [0, 3]
+    assert read_labels(tmp_path).table["grade"].tolist() == [0, 3]
 
 
 def test_course_files_are_found_in_any_case(tmp_path):
     write_course(tmp_path, {"1_left": 2}, {"7_left": 4})
     for path in list(tmp_path.iterdir()):
         path.rename(path.with_name(path.name.upper()))
-    assert read_labels(tmp_path)["split"].tolist() == ["train", "test"]
+    assert read_labels(tmp_path).table["split"].tolist() == ["train", "test"]
 
 
 def test_two_label_files_of_one_name_are_refused(tmp_path):
     write(tmp_path, trainLabels="image,level\na,0\n", trainlabels="image,level\na,1\n", other="image,level\na,2\n")
-    assert read_labels(tmp_path)["grade"].tolist() == [0]  # spelled as it should be
+    assert read_labels(tmp_path).table["grade"].tolist() == [0]  # spelled as it should be
     (tmp_path / "trainLabels.csv").rename(tmp_path / "TRAINLABELS.csv")
     assert "TRAINLABELS.csv or " in refusal(tmp_path)
 
@@ -324,8 +327,9 @@ def write_medmnist(path, grades=(0, 1, 2, 3, 4)):
 
 def test_medmnist_with_its_official_splits(tmp_path):
     write_medmnist(tmp_path / "retinamnist_64.npz")
-    table = read_labels(tmp_path)
-    assert table.attrs == {"form": "medmnist", "header": None}
+    labels = read_labels(tmp_path)
+    table = labels.table
+    assert (labels.form, labels.header, labels.header_loss) == ("medmnist", None, ())
     assert table["split"].value_counts().to_dict() == {"train": 10, "validation": 5, "test": 5}
     assert table["grade"].tolist()[:6] == [0, 1, 2, 3, 4, 0]
     assert table["image"].is_unique and table["patient"].is_unique
@@ -335,7 +339,7 @@ def test_several_sizes_of_medmnist_need_a_choice(tmp_path):
     write_medmnist(tmp_path / "retinamnist.npz")
     write_medmnist(tmp_path / "retinamnist_224.npz")
     assert "labels_file" in refusal(tmp_path)
-    assert len(read_labels(tmp_path, labels_file="retinamnist_224.npz")) == 20
+    assert len(read_labels(tmp_path, labels_file="retinamnist_224.npz").table) == 20
 
 
 @pytest.mark.parametrize("folder", ["", "none"])
@@ -356,10 +360,10 @@ def test_a_medmnist_file_that_is_none(tmp_path):
 
 @pytest.mark.real
 def test_the_courses_own_files():
-    table = read_labels(real_data() / "course-csv")
+    table = read_labels(real_data() / "course-csv").table
     assert table["split"].value_counts().to_dict() == {"train": 28097, "test": 7026}
     assert rows(table)[0] == ("2576_right", 0, "2576", "train")
-    kaggle = read_labels(real_data(), "kaggle")
+    kaggle = read_labels(real_data(), "kaggle").table
     assert len(kaggle) == 35126
     both = table.merge(kaggle, on="image", suffixes=("", "_kaggle"))
     assert len(both) == 35123 and (both["grade"] == both["grade_kaggle"]).all()

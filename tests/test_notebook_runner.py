@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-import time
 
 import nbformat
 import pytest
 
-from dr_lib.notebook import runner as kernels
+from dr_lib.storage.folders import NotebookFiles
 
 pytestmark = pytest.mark.notebooks
 
@@ -89,21 +88,16 @@ def test_an_error_is_the_cells_own(execute):
     assert not any("\\x1b" in line for line in log)
 
 
-def test_what_a_kernel_sends_moves_the_time_of_its_log(execute, tmp_path):
-    status, _ = execute(
-        f"import os; os.utime({str(tmp_path / 'log')!r}, (1, 1))", TRAINS.replace("progress.line", "str")
-    )
-    assert status == 0 and time.time() - (tmp_path / "log").stat().st_mtime < 30
+def test_what_a_kernel_sends_is_a_heartbeat_while_it_is_executed(execute, tmp_path):
+    """A kernel that computes says so by its bar, of which the log holds nothing."""
+    beats = "import pathlib; first = pathlib.Path('out.heartbeat').read_text()"
+    moved = "assert float(pathlib.Path('out.heartbeat').read_text()) > float(first) + 1"
+    status, log = execute(beats, TRAINS.replace("progress.line", "str"), moved)
+    assert status == 0, log
+    assert not (tmp_path / "out.heartbeat").exists()
 
 
-def test_output_into_a_file_of_somebody_else_is_no_reason_to_fail(monkeypatch):
-    def refuse(descriptor):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "utime", refuse)
-    file = os.stat(__file__)
-    monkeypatch.setattr(os, "fstat", lambda descriptor: file)
-    client = object.__new__(kernels._Client)
-    client._sign = 0.0
-    client._give_sign()
-    assert client._sign > 0
+def test_a_disk_that_takes_no_heartbeat_is_no_reason_to_fail(tmp_path):
+    (tmp_path / "none").touch()  # a file where the folder is to be
+    NotebookFiles(tmp_path / "none", "run").write_heartbeat()
+    assert NotebookFiles(tmp_path / "none", "run").signs_of_life() == (0, "")

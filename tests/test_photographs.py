@@ -11,6 +11,7 @@ from PIL import Image
 
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.decoding import decode_rgb
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import find_photographs, open_photographs
 from dr_lib.errors import InputError
 from dr_lib.inference.inputs import photographs_named
@@ -18,9 +19,7 @@ from dr_lib.inference.inspect_crop import inspect_and_crop
 
 
 def table_of(*names, form="table"):
-    table = pd.DataFrame({"image": names})
-    table.attrs["form"] = form
-    return table
+    return Labels(pd.DataFrame({"image": names}), form)
 
 
 @pytest.mark.parametrize("folder", [".", "images", "train", "test", "train_images", "test_images"])
@@ -53,7 +52,7 @@ def test_endings(tmp_path):
 
 def found(folder, images_dir="", **suffixes):
     """Return the file that is found for each name of a table, names with the endings that the labels give."""
-    table = pd.DataFrame({"image": list(suffixes), "suffix": list(suffixes.values())})
+    table = Labels(pd.DataFrame({"image": list(suffixes), "suffix": list(suffixes.values())}))
     search = find_photographs(folder, table, images_dir)
     return {image: str(search.photographs.path(image).relative_to(folder)) for image in suffixes}
 

@@ -9,7 +9,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.audit import fingerprint
 from dr_lib.data.crops import resize_for_testing, resize_for_training
 from dr_lib.data.inspection import FileStatus
-from dr_lib.data.prepare import prepare_data, read_table
+from dr_lib.data.prepare import prepare_data, read_splits
 from dr_lib.errors import InputError
 
 TRAIN, TEST = eyes(range(10)), eyes(range(20, 25))
@@ -57,7 +57,7 @@ def damaged(data):
 
 def test_the_table_keeps_what_is_known_of_the_labels(prepare, folder):
     data = prepare()
-    assert data.table.attrs | {"form": "course", "header": False, "split_origin": "given"} == data.table.attrs
+    assert (data.labels.form, data.labels.header, data.labels.split_origin) == ("course", False, "given")
     assert [len(data.split(split)) for split in ("train", "validation", "test")] == [18, 2, 8]
     assert data.fingerprint == fingerprint(data.table, data.scanner.facts(data.table["image"]))
 
@@ -158,11 +158,12 @@ def test_a_validation_split_drawn_anew_is_told(tmp_path):
     (tmp_path / "labels.csv").write_text("image,grade,split\n" + "\n".join(rows) + "\n")
     fields = {"data_dir": str(tmp_path), "labels": "table", "validation_share": 0.5}
     given, drawn = (
-        read_table(RunConfig(**fields, given_validation=given_validation)) for given_validation in (True, False)
+        read_splits(RunConfig(**fields, given_validation=given_validation)) for given_validation in (True, False)
     )
+    assert given.split_origin == "given"
+    assert drawn.split_origin == "given, but for the validation photographs, which were drawn anew"
+    given, drawn = given.table, drawn.table
     assert (given.split == "validation").sum() == 8 and (drawn.split == "validation").sum() == 24
-    assert given.attrs["split_origin"] == "given"
-    assert drawn.attrs["split_origin"] == "given, but for the validation photographs, which were drawn anew"
     assert drawn[drawn.split == "test"].equals(given[given.split == "test"])
 
 
@@ -170,7 +171,7 @@ def test_split_made_here(prepare, folder):
     for name in ("test_img.csv", "test_label.csv"):
         (folder / name).unlink()
     data = prepare(labels="course", test_share=0.3)
-    assert data.table.attrs["split_origin"] == "made here by patient"
+    assert data.labels.split_origin == "made here by patient"
     test, train = (set(data.split(split)["patient"]) for split in ("test", "train"))
     assert len(test) == 3 and not test & train
     assert "test_share" in refusal(prepare, labels="course", test_share=0)
@@ -215,7 +216,7 @@ def test_medmnist(prepare, folder):
         arrays[f"{split}_labels"] = np.arange(10, dtype=np.uint8).reshape(-1, 1) % 5
     np.savez_compressed(folder / "retinamnist.npz", **arrays)
     data = prepare(labels="medmnist")
-    assert (data.table.attrs["form"], data.table.attrs["header"]) == ("medmnist", None)
+    assert (data.labels.form, data.labels.header) == ("medmnist", None)
     assert {decision.verdict for decision in data.decisions} == {FileStatus("intact", 0.0, "", 28, 28)}
     assert len(prepare(labels="medmnist", limit=5).table) == 15
     assert "zenodo.org" in refusal(prepare, labels="medmnist", data_dir=str(folder / "none"))

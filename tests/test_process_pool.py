@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,6 @@ import pytest
 
 from dr_lib.errors import InputError
 from dr_lib.system.process_pool import MEMORY, WorkerDied, map_in_workers
-
-_kept = None
 
 
 def square(number):
@@ -60,13 +59,18 @@ def end_of_file(_):
     raise EOFError("of the function's own")
 
 
-def keep(value):
-    global _kept
-    _kept = value
+def add(large, number):
+    return large + number
 
 
-def add_kept(number):
-    return number + _kept
+class Arrives:
+    """A function that, when it arrives in a worker, is what another one returns there."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
 
 
 def allocate(size):
@@ -178,14 +182,14 @@ def test_an_exception_of_the_function_is_raised():
 
 def test_a_worker_that_cannot_begin_is_an_error():
     with pytest.raises(ZeroDivisionError):
-        list(map_in_workers(square, [1], workers=1, timeout=60, initializer=divmod, initargs=(1, 0)))
+        list(map_in_workers(Arrives(divmod, 1, 0), [1], workers=1, timeout=60))
     with pytest.raises(RuntimeError, match=r"could not start: .* status 7"):
-        list(map_in_workers(square, [1], workers=1, timeout=60, initializer=os._exit, initargs=(7,)))
+        list(map_in_workers(Arrives(os._exit, 7), [1], workers=1, timeout=60))
 
 
 def test_what_all_items_need_is_sent_once():
     large = np.arange(2**20)  # more than a pipe holds
-    found = list(map_in_workers(add_kept, [1, 2], workers=1, timeout=60, initializer=keep, initargs=(large,)))
+    found = list(map_in_workers(partial(add, large), [1, 2], workers=1, timeout=60))
     np.testing.assert_array_equal(found[1][1], large + 2)
 
 
@@ -199,21 +203,19 @@ def test_memory_is_bounded():
 def test_what_dies_once_is_tried_again(tmp_path, how):
     first = tmp_path / "first"
     first.touch()
-    found = list(
-        map_in_workers(dies_first, [str(first), "a", "b"], workers=1, timeout=1, initializer=keep, initargs=(how,))
-    )
+    found = list(map_in_workers(partial(dies_first, how), [str(first), "a", "b"], workers=1, timeout=1))
     assert found == [("a", "a"), ("b", "b"), (str(first), str(first))]
 
 
-def dies_first(name):
-    """Die in the way kept where ``name`` is a file, which is then no more."""
+def dies_first(how, name):
+    """Die in the way ``how`` where ``name`` is a file, which is then no more."""
     if os.path.exists(name):
         os.unlink(name)
-        if _kept == "memory":
+        if how == "memory":
             raise MemoryError
-        if _kept == "sleep":
+        if how == "sleep":
             time.sleep(600)
-        os.kill(os.getpid(), _kept)
+        os.kill(os.getpid(), how)
     return name
 
 
@@ -285,14 +287,14 @@ def note_and_compute(path):
 def test_a_worker_that_dies_while_it_starts_costs_nothing(tmp_path):
     first = str(tmp_path / "first")
     Path(first).touch()
-    begin = {"initializer": begins_second, "initargs": (first,)}
-    assert list(map_in_workers(square, [1, 2], workers=1, timeout=60, **begin)) == [(1, 1), (2, 4)]
+    assert list(map_in_workers(Arrives(begins_second, first), [1, 2], workers=1, timeout=60)) == [(1, 1), (2, 4)]
 
 
 def begins_second(first):
     if os.path.exists(first):
         os.unlink(first)
         os.kill(os.getpid(), signal.SIGKILL)
+    return square
 
 
 def test_workers_are_light_and_silent(capfd):

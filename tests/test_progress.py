@@ -59,6 +59,39 @@ def test_a_notebook_keeps_the_lines_alone(cell, capsys):
     assert capsys.readouterr().out == ""
 
 
+def train(show):
+    with show as progress:
+        progress.line("going on after epoch 0")
+        for epoch in (1, 2):
+            progress._drawn = 0
+            progress.bar(f"epoch {epoch}", 5, 10, lambda: "loss 0.7")
+            progress.line(f"epoch {epoch}: done", passing=True)
+        progress.line("epoch 2 is chosen")
+
+
+def test_in_an_editor_one_line_lives_and_the_next_takes_its_place(cell, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+    train(Progress())
+    first, bar, done, bar2, done2, last, _ = cell
+    assert first == "going on after epoch 0" and "50%|" in bar and bar.endswith("| loss 0.7")
+    assert [text.splitlines()[1:] for text in (done, done2, last)] == [
+        ["epoch 1: done"], ["epoch 2: done"], ["epoch 2 is chosen"],
+    ]  # fmt: skip
+    assert len(bar2.splitlines()) == 2 and "epoch 2:  50%" in bar2
+
+
+def test_papermill_keeps_a_line_an_epoch(cell, monkeypatch):
+    for name in ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD"):
+        monkeypatch.delenv(name, raising=False)
+    train(Progress())
+    assert cell[-1].splitlines() == ["going on after epoch 0", "epoch 1: done", "epoch 2: done", "epoch 2 is chosen"]
+
+
+def test_what_stands_behind_a_bar_is_asked_for_only_where_it_is_seen():
+    with Progress() as progress:
+        progress.bar("training", 1, 2, lambda: 1 / 0)
+
+
 def test_a_notebook_gets_no_output_where_nothing_was_said(cell):
     with Progress():
         pass

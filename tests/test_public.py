@@ -243,7 +243,6 @@ def test_labels_are_a_table(demo):
     assert all(Path(path).stem == image for path, image in zip(labels["path"], labels["image"], strict=True))
     for row in labels.itertuples():
         assert row.image == f"{row.patient}_{row.eye}"
-    assert labels.attrs == {}
 
 
 def test_photographs_without_a_file_have_no_path(tmp_path):
@@ -343,9 +342,31 @@ def test_an_audit_is_tables(demo, tmp_path):
     assert audit.grades.to_numpy().sum() == 4
     sections = set(audit.findings["section"])
     assert {"files", "damage", "duplicates", "eyes"} <= sections
+    assert audit.damaged[["image", "status"]].to_numpy().tolist() == [["b_left", "truncated"]]
+    assert audit.duplicates["image"].tolist() == ["a_left", "a_right"] and audit.duplicates["group"].eq(1).all()
+    assert audit.patients_apart["image"].tolist() == ["a_left", "a_right"]
+    assert audit.file_problems.to_numpy().tolist() == [["Without a file", "c_left"]]
+    assert audit.patients["patients"].sum() == 3 and audit.on_both_sides.empty
+    assert audit.file_kinds["photographs"].sum() == 3 and audit.file_kinds["format"].tolist() == ["JPEG"]
+    assert isinstance(audit.plot_grades(), Axes)
+    plt.close("all")
+    shown = audit.plot_photographs(audit.damaged)
+    assert shown.axes[0].get_title().startswith("b_left\ngrade 1, ") and len(shown.axes) == 1
+    assert (
+        audit.plot_photographs(audit.unusual.head(0)).axes[0].texts[0].get_text() == "There is no photograph to show."
+    )
     page = audit.save(str(tmp_path / "audit.html"))
     assert "c_left" in page.read_text(encoding="utf-8")
     assert "3 photographs" in repr(audit) and "<table" in audit._repr_html_()
+
+
+def test_an_audit_of_labels_alone_has_the_same_tables(tmp_path):
+    (tmp_path / "labels.csv").write_text("image,grade\na_left,0\na_right,4\nb_left,1\n")
+    audit = dr_lib.audit(tmp_path, cache_dir=str(tmp_path / "cache"), labels="table")
+    for table in (audit.damaged, audit.duplicates, audit.unusual, audit.file_kinds, audit.samples):
+        assert table.empty and len(table.columns)
+    assert audit.patients_apart["image"].tolist() == ["a_left", "a_right"] and len(audit.file_problems) == 3
+    assert len(audit.plot_photographs(audit.patients_apart).axes) == 1
 
 
 def test_metrics_equal_scikit_learns():

@@ -17,6 +17,7 @@ from torchvision.transforms import functional as F
 
 from dr_lib.data import scan as scan_module
 from dr_lib.data.crops import DecodedCrops, ResizeSpec
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.scan import Scanner
 from dr_lib.errors import InputError
@@ -37,7 +38,7 @@ def scanner(tmp_path, folder):
 
 
 def new_scanner(folder, cache):
-    photographs = open_photographs(folder, pd.DataFrame({"image": NAMES}))
+    photographs = open_photographs(folder, Labels(pd.DataFrame({"image": NAMES})))
     return Scanner(photographs, folder, cache, progress=False)
 
 
@@ -245,6 +246,7 @@ import sys, time
 from pathlib import Path
 import pandas as pd
 from dr_lib.data import scan as module
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.crops import ResizeSpec
 folder, cache = map(Path, sys.argv[1:])
@@ -255,7 +257,7 @@ def slow(notes):
     print("noted", flush=True)
     time.sleep(1)
 module._Notes.write, module._FILES_BETWEEN_NOTES = slow, 3
-photographs = open_photographs(folder, pd.DataFrame({"image": names}))
+photographs = open_photographs(folder, Labels(pd.DataFrame({"image": names})))
 module.Scanner(photographs, folder, cache, progress=False).facts(names, {ResizeSpec(48): names})
 """
 
@@ -321,7 +323,7 @@ def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scann
 
 
 def test_a_file_that_cannot_be_opened_is_not_remembered(scanner, folder, monkeypatch):
-    monkeypatch.setattr(scan_module, "remember", odd_decoders.remember_without_permission)
+    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_without_permission)
     assert scanner.find(["0_left"])[1]["0_left"].reason == "Permission denied"
     monkeypatch.undo()
     assert scanner.facts(["0_left"])["0_left"].verdict.verdict == "intact"

@@ -128,7 +128,7 @@ def test_limit_is_deterministic_and_zero_or_more_than_there_is_keeps_all():
 
 @pytest.mark.real
 def test_the_courses_split_is_kept():
-    labels = read_labels(real_data() / "course-csv")
+    labels = read_labels(real_data() / "course-csv").table
     table = split(labels)
     assert (table["split"] == "test").sum() == 7026
     training = labels[labels["split"] == "train"]["patient"].nunique()

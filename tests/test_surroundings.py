@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +23,13 @@ from dr_lib.config import CACHE_DIR, RunConfig
 from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler
 from dr_lib.data.cache_folder import cache_folder
-from dr_lib.errors import Failure, InputError
+from dr_lib.errors import InputError
 from dr_lib.inference.inputs import photographs_named
 from dr_lib.notebook import project_folder as notebook
 from dr_lib.report.collect import collect
 from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.system import memory
+from dr_lib.system.environment import EDITORS
 
 PROJECT = Path(__file__).parents[1]
 
@@ -146,7 +149,7 @@ def test_machine_code_is_kept_among_temporary_files_where_the_usual_places_canno
 @pytest.mark.parametrize("jupyter", [True, False])
 def test_only_an_editor_goes_from_notebooks_to_the_project(monkeypatch, tmp_path, jupyter):
     (tmp_path / "notebooks").mkdir()
-    for name in notebook._SET_BY_EDITORS:
+    for name in EDITORS:
         monkeypatch.delenv(name, raising=False)
     if jupyter:
         monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
@@ -157,7 +160,7 @@ def test_only_an_editor_goes_from_notebooks_to_the_project(monkeypatch, tmp_path
 
 def test_a_kernel_whose_starter_is_outside_of_its_container_stays(monkeypatch, tmp_path):
     monkeypatch.setattr("os.getppid", lambda: 0)
-    for name in notebook._SET_BY_EDITORS:
+    for name in EDITORS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     notebook.enter_project()
@@ -297,15 +300,36 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
     ],
 )
 def test_limits_that_leave_torch_no_memory_are_told_before_it_is_loaded(monkeypatch, limits, trial, refused):
-    monkeypatch.setattr(command_line, "_limits", lambda: limits)
-    monkeypatch.setattr(command_line, "_TRIAL", trial)
-    monkeypatch.setattr(command_line, "_SECONDS", 5)
-    assert command_line._BeforeTorch.find_spec("json") is None
-    if refused:
-        with pytest.raises(Failure, match=r"not enough memory \(ulimit -v is 9\) to compute with torch"):
-            command_line._BeforeTorch.find_spec("torch")
-    else:
-        assert command_line._BeforeTorch.find_spec("torch") is None
+    monkeypatch.setattr(memory, "memory_limits", lambda: limits)
+    monkeypatch.setattr(memory, "_TRIAL", trial)
+    monkeypatch.setattr(memory, "_SECONDS", 5)
+    with pytest.raises(MemoryError, match="torch cannot compute") if refused else nullcontext():
+        memory.check_memory_for_torch()
+
+
+def test_each_command_looks_at_the_limits_before_it_loads_torch(params):
+    """Of what is imported before, nothing brings torch either."""
+    (params.parent / "best.pt").write_bytes(b"a network")
+    code = """
+import sys
+from dr_lib.cli import app, network_commands
+from dr_lib.inference import select_backend
+def refuse(): raise MemoryError("looked")
+for module in (app, network_commands, select_backend): module.check_memory_for_torch = refuse
+for line in sys.argv[1:]:
+    try: app.app(args=line.split(), standalone_mode=False)
+    except MemoryError: pass
+    else: print(line)
+print("torch" in sys.modules)
+"""
+    data = params.name
+    lines = [
+        f"run --data {data} {data} --dry-run", f"run --data {data} {data} --out out", "report out", f"check {data}",
+        f"evaluate best.pt --data {data}", "export best.pt --onnx", "predict best.pt best.pt",
+    ]  # fmt: skip
+    command = [sys.executable, "-c", code, *lines]
+    done = subprocess.run(command, cwd=params.parent, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["False"], done.stdout + done.stderr
 
 
 # Encodings

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -85,12 +86,32 @@ def test_a_run_leaves_everything_the_contract_names(config):
         assert test["kappa"] == pytest.approx(kappa, abs=1e-12)
 
 
-def test_lines_have_the_labs_form(config, capsys):
-    train_run(config)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "epoch 1 :"
-    assert lines[1].startswith("training accuracy: ") and lines[2].startswith("testing accuracy: ")
-    assert lines[3] == "epoch 1 save weights"
+def test_an_epoch_is_one_line(config, capsys):
+    run = train_run(config.model_copy(update={"epochs": 2}))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    for number, row in enumerate(run.read_history().itertuples(), start=1):
+        figures = f"testing accuracy {100 * row.test_accuracy:.4f}, validation kappa {row.val_kappa:.4f}"
+        accuracy = f"training accuracy {100 * row.train_accuracy:.4f}"
+        assert lines[number - 1].startswith(f"epoch {number}/2: loss {row.train_loss:.4f}, {accuracy}, {figures}")
+    assert lines[0].endswith(", weights saved") and len(lines) == 2
+
+
+def test_the_live_line_has_loss_figures_and_time(config, monkeypatch):
+    """The loss is that of the epoch so far; figures are the last epoch's, and so is the pace that tells the time."""
+    drawn = []
+
+    def bar(progress, label, done, total, note=None):
+        drawn.append((label, done, total, note() if note else ""))
+
+    monkeypatch.setattr("dr_lib.training.run.Progress.bar", bar)
+    run = train_run(config.model_copy(update={"epochs": 2}))
+    first, second = run.read_history().itertuples()
+    train = [note for label, done, total, note in drawn if label == "epoch 1/2 train"]
+    assert train[-1] == f"loss {first.train_loss:.3f}" and "left" not in train[0]
+    train = [note for label, done, total, note in drawn if label == "epoch 2/2 train"]
+    figures = f"testing accuracy {100 * first.test_accuracy:.4f}, validation kappa {first.val_kappa:.4f}"
+    assert re.fullmatch(rf"loss [\d.]+, {re.escape(figures)}, \d\d:\d\d left", train[0])
+    assert train[-1] == f"loss {second.train_loss:.3f}, {figures}"
 
 
 def test_same_seed_same_numbers_other_seed_others(config, tmp_path):

@@ -12,11 +12,12 @@ from dr_lib.cli.options import Assignments, DataFile, check_output
 from dr_lib.errors import InputError
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.system.console import PlainConsole
+from dr_lib.system.memory import check_memory_for_torch
 from dr_lib.system.signals import Interrupted
 from dr_lib.system.terminal import say
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
-# most mistakes are answered at once.
+# most mistakes are answered at once. Before torch, limits of memory are looked at.
 
 app = typer.Typer(
     help="Grade diabetic retinopathy (0-4) from fundus photographs with ResNets, and report it honestly.",
@@ -84,6 +85,7 @@ def run(
         if plan.sweep:
             raise InputError("--seeds: a sweep lists its seeds itself; put 'seed: [0, 1, 2]' under vary in its file")
         configs = with_seeds(configs, parse_seeds(seeds))
+    check_memory_for_torch()
     if dry_run:
         from dr_lib.experiment.dry_run import format_dry_run, plan_dry_run
 
@@ -136,6 +138,7 @@ def report(
 ) -> None:
     """Write the lab report of the runs that are there."""
     check_output(experiment, folder=True, called="")
+    check_memory_for_torch()
 
     from dr_lib.report.build import build_report
 
@@ -208,6 +211,7 @@ def check(
     grids = [expand(read_sweep(file), below, assignments, RunConfig().out_dir) for file in sweeps]
     configs = [config for _, runs in grids for config in runs] or [combine(files, assignments)]
 
+    check_memory_for_torch()
     from dr_lib.models.builders import check_model
 
     for config in configs:

@@ -2,22 +2,21 @@
 
 import errno
 import io
-import mmap
 import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from typer.exceptions import TyperException
 
 from dr_lib.errors import Failure, InputError
 from dr_lib.storage.files import private_folder
+from dr_lib.system import environment
+from dr_lib.system.memory import check_memory_to_start, memory_limits
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import one_line, say, silence
 
@@ -29,14 +28,6 @@ _OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What the name itself is to blame for: bad input."""
 _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't allocate memory|not enough memory")
 
-_TRIAL = """import torch
-torch.nn.functional.conv2d(torch.ones(8, 3, 99, 99), torch.ones(8, 3, 3, 3))
-torch.ones(999, 999) @ torch.ones(999, 999)
-torch.empty(256_000_000, dtype=torch.uint8)"""
-"""Loads torch, starts its threads, and asks for a little more."""
-_SECONDS = 60
-"""What that may take; it takes three."""
-
 
 def run_command(app: Callable[..., object]) -> NoReturn:
     """Run a typer ``app`` with the arguments of this process, and exit.
@@ -47,12 +38,10 @@ def run_command(app: Callable[..., object]) -> NoReturn:
     _begin_in_utf8()
     _open_streams()
     _find_place_for_fonts()
-    if _BeforeTorch not in sys.meta_path:
-        sys.meta_path.insert(0, _BeforeTorch)
     try:
         with raising_signals():
             _check_folder()
-            _check_memory()
+            check_memory_to_start()
             arguments = [_at_home(argument) for argument in sys.argv[1:]]
             status = app(args=arguments or ["--help"], prog_name="dr-lab", standalone_mode=False)
     except TyperException as error:
@@ -86,23 +75,8 @@ def _begin_in_utf8() -> None:
 
     In such a locale Python does so by itself, unless it is told not to.
     """
-    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+    if sys.getfilesystemencoding() == "ascii" and not environment.told_to_speak_utf8():
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
-
-
-class _BeforeTorch:
-    """Asks, when torch is about to be loaded, whether limits of the shell leave it enough memory; finds no module.
-
-    Where they do not, torch and what it computes with end the process without a word, or in words of their own.
-    """
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        if name == "torch" and (limits := _limits()):
-            try:  # that it fails, or for want of memory turns in circles
-                subprocess.run([sys.executable, "-c", _TRIAL], capture_output=True, timeout=_SECONDS, check=True)
-            except subprocess.SubprocessError:
-                raise Failure(f"not enough memory{limits} to compute with torch; raise the limit") from None
 
 
 def _open_streams() -> None:
@@ -120,11 +94,9 @@ def _find_place_for_fonts() -> None:
 
     Else every process makes a list anew, and says so.
     """
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
-    place = next((folder for folder in (home, home.parent) if folder.is_dir()), None)
-    if "MPLCONFIGDIR" not in os.environ and not (place and os.access(place, os.W_OK | os.X_OK)):
+    if not environment.has_place_for_fonts():
         with suppress(OSError, InputError):
-            os.environ["MPLCONFIGDIR"] = str(private_folder() / "matplotlib")
+            environment.keep_fonts_in(private_folder() / "matplotlib")
 
 
 def _check_folder() -> None:
@@ -132,18 +104,6 @@ def _check_folder() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise InputError("the current folder has been deleted; go to another") from None
-
-
-def _check_memory() -> None:
-    """Raise :class:`MemoryError` where numpy and scipy could not even begin.
-
-    Their OpenBLAS takes 40 MB a processor each, and asks for it again for ever, deaf to signals, where it gets none.
-    """
-    least = 2**20 * (256 + 96 * (os.cpu_count() or 1))
-    try:
-        mmap.mmap(-1, least, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-    except OSError:
-        raise MemoryError(f"{least // 1024} kB are the least") from None
 
 
 def _at_home(argument: str) -> str:
@@ -174,14 +134,16 @@ def describe_system_error(error: Exception) -> str:
     """
     want = _want_of_memory(error)
     if want is not None:
-        return f"not enough memory{_limits()}: {str(want).strip() or 'no more is given'}; give more, or ask for less"
+        return (
+            f"not enough memory{memory_limits()}: {str(want).strip() or 'no more is given'}; give more, or ask for less"
+        )
     if not isinstance(error, OSError):
         return ""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return f"more files would have to be open than may be, {most}; raise ulimit -n"
     if error.errno == errno.ENOMEM:
-        return f"not enough memory{_limits()}; give more, or ask for less"
+        return f"not enough memory{memory_limits()}; give more, or ask for less"
     if error.errno not in _OF_THE_SYSTEM:
         return ""
     path = error.filename2 or error.filename
@@ -206,11 +168,3 @@ def _verb(path: str | int | None, number: int) -> str:
         return "read" if os.path.lexists(path) and not os.access(path, os.R_OK) else "written"
     except (OSError, ValueError):
         return "used"
-
-
-def _limits() -> str:
-    """Return the limits of the shell that bound memory, to be put behind a word."""
-    limits = {"-v": resource.RLIMIT_AS, "-d": resource.RLIMIT_DATA}
-    found = {flag: resource.getrlimit(which)[0] for flag, which in limits.items()}
-    told = [f"ulimit {flag} is {most // 1024}" for flag, most in found.items() if most != resource.RLIM_INFINITY]
-    return f" ({', '.join(told)})" if told else ""

@@ -9,6 +9,7 @@ import typer
 
 from dr_lib.cli.options import Assignments, DataFile, check_output
 from dr_lib.errors import InputError
+from dr_lib.system.memory import check_memory_for_torch
 from dr_lib.system.terminal import printable, printable_lines, say
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
     """Load a trained network and evaluate it on a data set."""
+    check_memory_for_torch()
     from dr_lib.inference.evaluate import agreement_with_run, evaluate_checkpoint, figures_as_text
 
     summary = evaluate_checkpoint(checkpoint, data, assignments, split)
@@ -115,6 +117,7 @@ def export(
     if out.suffix.lower() != ".onnx":
         raise InputError(f"--out {out}: needs a name that ends in .onnx, which is how predict knows it")
     check_output(out, folder=False)
+    check_memory_for_torch()
 
     from dr_lib.inference.model_card import model_card
     from dr_lib.inference.onnx_export import describe, export_onnx

@@ -1,14 +1,15 @@
 """Every parameter of a run: its meaning, type, range and default, written once."""
 
-import difflib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS, check_augmentations
+from dr_lib.config.notebook_cells import check_injected
 from dr_lib.config.preprocessing_spec import check_preprocessing
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest
 from dr_lib.storage.files import with_home
 
 DEMO_DIR = "data/demo"
@@ -21,6 +22,9 @@ MOST_RUNS = 10_000
 """Runs of one experiment; more are a slip of the keyboard, which would take minutes to list."""
 
 CACHE_DIR = "~/.cache/dr-lab"
+
+_SLIP = 0.8
+"""Likeness, 0..1, from which on a name is taken for a mistyped parameter: of six letters one may be wrong."""
 
 ABBREVIATIONS = {"lr": "learning_rate"}
 """Spellings that everybody in the field understands, accepted for the names they stand for."""
@@ -67,8 +71,7 @@ class _RefusedParameter(InputError):
 class RunConfig(BaseModel):
     """All parameters of one run, validated and immutable.
 
-    The fields are flat so that papermill can inject them one by one; the ``parameters`` cell of ``train.ipynb``
-    names the same fields.
+    The fields are flat so that papermill can inject them one by one; ``train.ipynb`` names the same fields.
 
     >>> RunConfig(model="resnet50", epochs=20).learning_rate
     0.001
@@ -248,16 +251,16 @@ class RunConfig(BaseModel):
     def from_notebook(cls, names: dict[str, Any]) -> "RunConfig":
         """Return the configuration that a notebook's variables (its ``globals()``) spell out.
 
-        papermill only warns about a parameter that the notebook does not know, so a plain value under a name that is
-        no parameter is refused here.
+        Variables that are no parameters are the user's own; a warning names one that looks like a slip. What papermill
+        injects has to be a parameter: papermill itself only warns.
         """
-        plain = (str, int, float, bool, list, type(None))
-        given = {
-            ABBREVIATIONS.get(key, key): value
-            for key, value in names.items()
-            if not key.startswith("_") and key not in ("In", "Out") and isinstance(value, plain)
-        }
-        return cls.from_mapping(given)
+        known = {name: name for name in cls.model_fields} | ABBREVIATIONS
+        check_injected(names, known)
+        own = [name for name, value in names.items() if isinstance(value, str | int | float | list) and name[0] != "_"]
+        for name in own:
+            if name not in known and (slip := closest(name, known, likeness=_SLIP)):
+                warnings.warn(f"{name} is no parameter{slip}", stacklevel=2)
+        return cls.from_mapping({known[name]: value for name, value in names.items() if name in known})
 
     @property
     def run_name(self) -> str:
@@ -300,7 +303,6 @@ CROP_PARAMETERS = ("resize", "image_size", "test_time_augmentation", "preprocess
 """The parameters that decide what is made of them once; with those above all that preparing the data uses."""
 
 
-def nearest(name: str, known: Any) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else "; see dr_lib/config/run_config.py for the names"
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, or where the names are."""
+    return closest(name, known) or "; see dr_lib/config/run_config.py for the names"

@@ -4,10 +4,11 @@ A list holds names, or mappings of one name to its arguments, as YAML and paperm
 ``[RandomCrop, {RandomRotation: {degrees: 20}}]``. Nothing heavy is imported.
 """
 
-import difflib
 import math
 from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
+
+from dr_lib.errors import closest
 
 
 class Numbers(NamedTuple):
@@ -90,5 +91,4 @@ class TransformSpec(NamedTuple):
 
 
 def _nearest(name: str, known: Mapping | tuple) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known) or 'none'}"
+    return closest(name, known) or f"; known are {', '.join(known) or 'none'}"

@@ -16,15 +16,12 @@ from dr_lib.data.appearance import BRIGHT, DARK
 from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
-from dr_lib.data.labels import patient_known
+from dr_lib.data.labels import Labels, patient_known
 from dr_lib.data.repair_policy import Decision
 from dr_lib.data.splits import SPLITS
 
 if TYPE_CHECKING:
     from dr_lib.data.scan_image import ImageInfo  # brings numba, which labels alone do without
-
-GIVEN, MADE_HERE = "given", "made here by patient"
-DRAWN_ANEW = "given, but for the validation photographs, which were drawn anew"
 
 APART = 2
 """Grades between two photographs of one patient from which on they are worth a second look."""
@@ -33,17 +30,18 @@ SAMPLES = 5
 """Training photographs of each grade that are named, to be looked at."""
 
 
-def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
+def audit_labels(labels: Labels) -> dict[str, Any]:
     """Return what the labels alone tell; the photographs need not be there.
 
-    ``form``, ``header``, ``header_loss`` (see :func:`header_loss`) and ``split_origin`` are those of the table's
-    ``attrs``. ``splits``: photographs, known patients, photographs of unknown ones, counts and shares of the grades in
-    each. ``majority_accuracy``: share of the commonest training grade in the test split, which a network must beat
-    (None without test photographs). ``patients_on_both_sides``: known patients of the test split, how many of them are
-    in training or validation too, and which; ``named``: whether any patient is known; ``unknown``: photographs, of all
+    ``form``, ``header``, ``header_loss`` and ``split_origin`` are those of ``labels``. ``splits``: photographs,
+    known patients, photographs of unknown ones, counts and shares of the grades in each. ``majority_accuracy``: share
+    of the commonest training grade in the test split, which a network must beat (None without test photographs).
+    ``patients_on_both_sides``: known patients of the test split, how many of them are in training or validation too,
+    and which; ``named``: whether any patient is known; ``unknown``: photographs, of all
     splits, whose patient is not. ``patients_apart``: see :func:`patients_apart`. ``samples``: training photographs of
     grade 0 to 4, of different patients, the first by name.
     """
+    table = labels.table
     parts = {split: table[table["split"] == split] for split in SPLITS}
     train, test = parts["train"], parts["test"]
     known = table[patient_known(table)]
@@ -52,11 +50,11 @@ def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
     test_patients = set(known[tested]["patient"])
     leaked = test_patients & set(known[~tested]["patient"])
     return {
-        "form": table.attrs.get("form", ""),
-        "header": table.attrs.get("header"),
-        "header_loss": table.attrs.get("header_loss", []),
+        "form": labels.form,
+        "header": labels.header,
+        "header_loss": list(labels.header_loss),
         "splits": {split: _describe(part) for split, part in parts.items()},
-        "split_origin": table.attrs.get("split_origin", GIVEN),
+        "split_origin": labels.split_origin,
         "majority_accuracy": float(class_shares(test_counts)[train_counts.argmax()]) if test_counts.sum() else None,
         "patients_on_both_sides": {
             "test_patients": len(test_patients),
@@ -68,27 +66,6 @@ def audit_labels(table: pd.DataFrame) -> dict[str, Any]:
         "patients_apart": patients_apart(table),
         "samples": [_samples(train[train["grade"] == grade]) for grade in GRADES],
     }
-
-
-def header_loss(labels: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the photographs that are lost to who reads the course's files with pandas' default, ``header=0``.
-
-    ``labels``: the table as :func:`dr_lib.data.labels.read_labels` returned it, its ``attrs`` and its order as they
-    were. One entry a pair of files: ``image_file``, ``grade_file``, and the ``image`` and ``grade`` of their first
-    line. Empty where that line is a header, as it always is in the other forms.
-    """
-    headers = labels.attrs.get("headers", {})
-    first: Iterable[Any] = labels.drop_duplicates("split").itertuples()
-    return [
-        {
-            "image_file": f"{row.split or 'train'}_img.csv",
-            "grade_file": f"{row.split or 'train'}_label.csv",
-            "image": row.image,
-            "grade": int(row.grade),
-        }
-        for row in first
-        if headers.get(row.split) is False
-    ]
 
 
 def patients_apart(table: pd.DataFrame) -> dict[str, Any]:

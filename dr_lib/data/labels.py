@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import pandas as pd
 
@@ -29,17 +31,37 @@ EYE = re.compile(r"^(?P<patient>.+)_(left|right)$", re.IGNORECASE)
 GRADE = re.compile(r"^[0-4](\.0*)?$")
 
 
-def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd.DataFrame:
-    """Return one row a photograph: ``image`` and ``patient`` (text), ``grade`` (0-4), ``split``, ``suffix``.
+GIVEN, MADE_HERE = "given", "made here by patient"
+DRAWN_ANEW = "given, but for the validation photographs, which were drawn anew"
 
-    ``suffix`` is the ending that the labels give to ``image``, such as ``.png``; empty where they give none.
-    ``split`` is ``train``, ``validation``, ``test``, or empty in all rows where the labels bring none.
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a data set, and what is known of their files.
+
+    ``table``: one row a photograph: ``image`` and ``patient`` (text), ``grade`` (0-4), ``split``, ``suffix``.
+    ``suffix`` is the ending that the labels give to ``image``, such as ``.png``; empty where they give none. ``split``
+    is ``train``, ``validation``, ``test``, or empty in all rows where the labels bring none.
+    ``form``: how they are written, never ``auto``. ``header``: whether the first line was one; None where a form has no
+    lines. ``header_loss``: the photographs that are lost to who reads the course's files with pandas' default,
+    ``header=0``, one a pair of files: ``image_file``, ``grade_file``, and the ``image`` and ``grade`` of their first
+    line. ``split_origin``: who has made the splits.
+    """
+
+    table: pd.DataFrame
+    form: str = "table"
+    header: bool | None = None
+    header_loss: tuple[dict[str, Any], ...] = ()
+    split_origin: str = GIVEN
+
+
+def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> Labels:
+    """Return the labels in ``data_dir``, as they are written there.
+
     ``form`` is ``course`` (``train_img.csv`` with ``train_label.csv``, and ``test_*``, with or without a header),
     ``kaggle`` (``trainLabels.csv``: image, level), ``aptos`` (``train.csv``: id_code, diagnosis), ``table`` (any CSV
     with image and grade columns), ``medmnist`` (``retinamnist*.npz``) or ``auto`` (by the files that are there).
-    ``attrs`` of the table holds ``form`` (never ``auto``) and ``header`` (whether the first line was one; None where
-    a form has no lines); for the course's files also ``headers``, the same for each split. Raises
-    :class:`InputError` naming file and line.
+    Raises :class:`InputError` naming file and line.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
@@ -53,16 +75,13 @@ def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> pd
         path = _label_file(data_dir, form, labels_file)
     if path:
         columns = read_columns(path)
-        table, header, form = _read_table(path, columns), True, form or _form_of(columns)
-    elif form == "medmnist":
-        rows, header = medmnist.read_labels(medmnist.find(data_dir, labels_file)), None
-        table = pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(suffix="")
-    elif form == "course":
-        table, header = _read_course(data_dir, labels_file)
-    else:
-        raise InputError(f"labels: {form!r} is no known form; use course, kaggle, aptos, table, medmnist or auto")
-    table.attrs.update(form=form, header=header)
-    return table
+        return Labels(_read_table(path, columns), form or _form_of(columns), header=True)
+    if form == "medmnist":
+        rows = medmnist.read_labels(medmnist.find(data_dir, labels_file))
+        return Labels(pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(suffix=""), form)
+    if form == "course":
+        return _read_course(data_dir, labels_file)
+    raise InputError(f"labels: {form!r} is no known form; use course, kaggle, aptos, table, medmnist or auto")
 
 
 def recognize(data_dir: Path, labels_file: str = "") -> tuple[str, Path | None]:
@@ -144,7 +163,7 @@ def _spelled(data_dir: Path, name: str) -> Path:
     return alike[0] if alike else path
 
 
-def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
+def _read_course(data_dir: Path, labels_file: str) -> Labels:
     if labels_file:
         raise InputError(f"labels_file {labels_file!r}: labels of form course have fixed names; leave it empty")
     pairs = {"train": "train"}
@@ -152,11 +171,10 @@ def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
         pairs["test"] = "test"
     else:
         pairs["train"] = ""
-    rows, headers = _Rows(), {}
+    rows, lost = _Rows(), []
     for prefix, split in pairs.items():
         image_path, grade_path = (_spelled(data_dir, f"{prefix}_{part}.csv") for part in ("img", "label"))
         images, grades, header = read_course_column(image_path, grade_path)
-        headers[split] = header
         if len(images) != len(grades):
             raise InputError(
                 f"{image_path.name} has {len(images)} names and {grade_path.name} {len(grades)} grades "
@@ -166,9 +184,10 @@ def _read_course(data_dir: Path, labels_file: str) -> tuple[pd.DataFrame, bool]:
             raise InputError(f"{image_path}: no photographs in it; needs one name a line")
         for image, grade in zip(images, grades, strict=True):
             rows.add(image, grade, split=split)
-    table = rows.table()
-    table.attrs["headers"] = headers
-    return table, all(headers.values())
+        if not header:
+            first = {"image": _image_name(images[0])[0], "grade": int(grades[0].text[0])}
+            lost.append({"image_file": f"{prefix}_img.csv", "grade_file": f"{prefix}_label.csv", **first})
+    return Labels(rows.table(), "course", header=not lost, header_loss=tuple(lost))
 
 
 def _read_table(path: Path, columns: Mapping[str, Column]) -> pd.DataFrame:

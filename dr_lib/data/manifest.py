@@ -29,11 +29,10 @@ def read_labels(
     {'train': 40, 'test': 10}
     """
     data_dir = Path(data_dir)
-    table = read_label_files(data_dir, labels, labels_file)
-    search = find_photographs(data_dir, table, images_dir, labels_file)
+    known = read_label_files(data_dir, labels, labels_file)
+    table, search = known.table, find_photographs(data_dir, known, images_dir, labels_file)
     absent = {*search.missing, *search.several}
     paths = [None if image in absent else str(search.photographs.path(image)) for image in table["image"]]
     eyes = [match[1].lower() if (match := _EYE.search(image)) else "" for image in table["image"]]
-    # A fresh frame: what the reader notes for the audit stays behind.
     columns = {"path": paths, "eye": eyes, **{name: table[name].to_numpy() for name in COLUMNS if name in table}}
     return pd.DataFrame({name: columns[name] for name in COLUMNS})

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from dr_lib.data import medmnist
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.inspection import repair
-from dr_lib.data.labels import check_inside
+from dr_lib.data.labels import Labels, check_inside
 from dr_lib.data.signatures import SUFFIXES, is_photograph, kind_of_other_picture
 from dr_lib.errors import InputError
 from dr_lib.storage.bounded_read import read_bounded
@@ -161,15 +160,16 @@ class Search:
         }
 
 
-def find_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", labels_file: str = "") -> Search:
-    """Look for the photographs of ``table`` in ``data_dir``, all or none of which may be there.
+def find_photographs(data_dir: Path, labels: Labels, images_dir: str = "", labels_file: str = "") -> Search:
+    """Look for the photographs of ``labels`` in ``data_dir``, all or none of which may be there.
 
     With ``images_dir`` empty, ``data_dir`` itself and its usual subfolders are searched. A name is that of a file with
     the same ending (column ``suffix``, where the labels give one), else with the same in another case, else with
     another ending; it never chooses between two of these. Raises :class:`InputError` where two names mean one file.
     """
     data_dir = Path(data_dir)
-    if table.attrs.get("form") == "medmnist":
+    table = labels.table
+    if labels.form == "medmnist":
         return Search(MedmnistPhotographs(medmnist.find(data_dir, labels_file)), [], [data_dir])
     check_inside(images_dir, "images_dir")
     candidates = [data_dir / images_dir] if images_dir else [data_dir / name for name in USUAL_FOLDERS]
@@ -206,13 +206,13 @@ def find_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", 
     )
 
 
-def open_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", labels_file: str = "") -> Photographs:
-    """Return the photographs of ``table``, found in ``data_dir`` as :func:`find_photographs` does.
+def open_photographs(data_dir: Path, labels: Labels, images_dir: str = "", labels_file: str = "") -> Photographs:
+    """Return the photographs of ``labels``, found in ``data_dir`` as :func:`find_photographs` does.
 
     Raises :class:`InputError` that says how many are missing, which, and where they were looked for, or which of them
     have several files.
     """
-    search = find_photographs(data_dir, table, images_dir, labels_file)
+    search = find_photographs(data_dir, labels, images_dir, labels_file)
     if search.missing:
         some = ", ".join(search.missing[:5]) + (", ..." if len(search.missing) > 5 else "")
         why = f"; {len(search.dangling)} links lead to no file: {HOW_TO_FETCH}" if search.dangling else ""
@@ -221,14 +221,14 @@ def open_photographs(data_dir: Path, table: pd.DataFrame, images_dir: str = "", 
             more = f", and {len(search.other_pictures) - 1} more" if len(search.other_pictures) > 1 else ""
             why += f"; {name} is a picture of another kind, {kind}{more}"
         raise InputError(
-            f"{len(search.missing)} of {len(table)} photographs are missing ({some}); looked in "
+            f"{len(search.missing)} of {len(labels.table)} photographs are missing ({some}); looked in "
             f"{', '.join(map(str, search.folders))} for files ending in {', '.join(SUFFIXES)}{why}; "
             "set images_dir, or take the missing ones out of the labels"
         )
     if search.several:
         image, files = next(iter(search.several.items()))
         raise InputError(
-            f"{len(search.several)} of {len(table)} photographs have several files ({image}: "
+            f"{len(search.several)} of {len(labels.table)} photographs have several files ({image}: "
             f"{' or '.join(map(str, files))}); set images_dir, or write folder and ending of the names in the labels"
         )
     return search.photographs

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.config.preprocessing_spec import VOCABULARY
-from dr_lib.data.audit import DRAWN_ANEW, GIVEN, MADE_HERE, fingerprint, header_loss
+from dr_lib.data.audit import fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import Crops, DecodedCrops, ResizeSpec, resize_for_testing, resize_for_training
 from dr_lib.data.inspection import NO_IMAGE
-from dr_lib.data.labels import read_labels
+from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, Labels, read_labels
 from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
@@ -32,18 +32,24 @@ log = logger("data")
 class DataSplits:
     """What every run of an experiment shares.
 
-    ``table``: one row a usable photograph, ``image, grade, patient, split``. ``photographs``: their pixels, repaired
+    ``labels``: what the labels say; ``table``: one row a usable photograph, ``image, grade, patient, split``.
+    ``photographs``: their pixels, repaired
     where decided so. ``decisions``: what became of each photograph that the labels name. ``fingerprint``: SHA-256 of
     the table and the files' contents. ``scanner``: where facts and crops come from; without ``stored`` crops are
     decoded whenever they are asked for.
     """
 
-    table: pd.DataFrame
+    labels: Labels
     photographs: Photographs
     decisions: list[Decision]
     fingerprint: str
     scanner: Scanner
     stored: bool = True
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a usable photograph."""
+        return self.labels.table
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the rows of one split, counted from 0: ``train``, ``validation`` or ``test``."""
@@ -64,9 +70,10 @@ def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = T
     among them unless ``on_damage`` is ``drop``. With ``to_train`` off, which is for testing a network, any split may be
     empty and all grades the same.
     """
-    table = read_table(config, progress, to_train=to_train)
+    labels = read_splits(config, progress, to_train=to_train)
+    table = labels.table
     data_dir = Path(config.data_dir)
-    photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    photographs = open_photographs(data_dir, labels, config.images_dir, config.labels_file)
     scanner = Scanner(photographs, data_dir, cache_folder(config.cache_dir), progress)
     facts = scanner.facts(table["image"], required_crops(config, table))
     if config.on_damage != "drop":
@@ -78,28 +85,24 @@ def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = T
     if to_train:
         _refuse_unusable(table, data_dir, decisions)
     mark = fingerprint(table, facts)
-    return DataSplits(table, photographs, decisions, mark, scanner, config.pixel_cache)
+    return DataSplits(replace(labels, table=table), photographs, decisions, mark, scanner, config.pixel_cache)
 
 
-def read_table(config: RunConfig, progress: bool = True, *, to_train: bool = True) -> pd.DataFrame:
+def read_splits(config: RunConfig, progress: bool = True, *, to_train: bool = True) -> Labels:
     """Return the labels with every photograph in a split; nothing is known of the files yet.
 
-    ``attrs`` holds ``form`` and ``header`` as :func:`read_labels` gives them, ``split_origin``, and ``header_loss``,
-    which photographs a reader that takes the first line for a header would lose. ``to_train``: as for
-    :func:`prepare_data`.
+    ``to_train``: as for :func:`prepare_data`.
     """
     data_dir = Path(config.data_dir)
     if config.data_dir == DEMO_DIR:
         _draw_if_missing(config, data_dir, progress)
     labels = read_labels(data_dir, config.labels, config.labels_file)
-    table = limit_splits(splits_of(config, labels, to_train=to_train), config.limit, config.split_seed)
-    origin = _origin_of_splits(labels, config.given_validation)
-    table.attrs |= labels.attrs | {"split_origin": origin, "header_loss": header_loss(labels)}
-    return table
+    table = limit_splits(splits_of(config, labels.table, to_train=to_train), config.limit, config.split_seed)
+    return replace(labels, table=table, split_origin=_origin_of_splits(labels.table, config.given_validation))
 
 
-def _origin_of_splits(labels: pd.DataFrame, given_validation: bool) -> str:
-    there = set(labels["split"])
+def _origin_of_splits(table: pd.DataFrame, given_validation: bool) -> str:
+    there = set(table["split"])
     if there == {""}:
         return MADE_HERE
     return GIVEN if given_validation or "validation" not in there else DRAWN_ANEW

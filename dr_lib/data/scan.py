@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -197,10 +197,8 @@ class Scanner:
         stamps = {image: self._stamp(image) for image, key in keys.items() if key in entries}
         changed = [image for image, stamp in stamps.items() if stamp != entries[keys[image]]["stamp"]]
         same: dict[str, dict] = {}
-        answers = map_in_workers(
-            _digest_now, changed, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember,
-            initargs=(self.photographs,),
-        )  # fmt: skip
+        digest_now = partial(_digest_now, self.photographs)
+        answers = map_in_workers(digest_now, changed, workers=_cores(), timeout=SECONDS_A_FILE)
         with Progress() if self.progress and changed else nullcontext() as show:
             for done, (image, digest) in enumerate(answers, start=1):
                 if digest == entries[keys[image]]["facts"]["digest"]:
@@ -242,10 +240,8 @@ class Scanner:
         stamps = {image: self._stamp(image) for image, _ in items}
         notes, noted = _Notes(self._info_log, stores), time.monotonic()
         label = "decoding photographs" if stores else "checking photographs"
-        answers = map_in_workers(
-            _examine_one, items, workers=_cores(), timeout=SECONDS_A_FILE, initializer=remember,
-            initargs=(self.photographs,),
-        )  # fmt: skip
+        examine = partial(_examine_one, self.photographs)
+        answers = map_in_workers(examine, items, workers=_cores(), timeout=SECONDS_A_FILE)
         with Progress() if self.progress else nullcontext() as show:
             try:
                 for done, ((image, places), answer) in enumerate(answers, start=1):
@@ -336,19 +332,12 @@ class _Notes:
         self._clear()
 
 
-_photographs: Photographs
-
-
-def remember(photographs: Photographs) -> None:
-    """Keep in a worker what all its items need."""
-    global _photographs
-    _photographs = photographs
-
-
-def _scan_file(image: str, recipes: Sequence[ResizeSpec]) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
+def _scan_file(
+    photographs: Photographs, image: str, recipes: Sequence[ResizeSpec]
+) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
     """Return the facts of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
     try:
-        data = _photographs.read_as_is(image)
+        data = photographs.read_as_is(image)
     except TooLarge as error:
         return ImageInfo.unreadable(error.strerror or str(error)), []
     except OSError as error:
@@ -356,18 +345,18 @@ def _scan_file(image: str, recipes: Sequence[ResizeSpec]) -> tuple[ImageInfo, li
     return scan_image(data, recipes)
 
 
-def _digest_now(image: str) -> str | None:
+def _digest_now(photographs: Photographs, image: str) -> str | None:
     """Return the digest of a photograph's file in a worker, None where that cannot be read."""
     try:
-        return digest_of(_photographs.read_as_is(image))
+        return digest_of(photographs.read_as_is(image))
     except OSError:
         return None
 
 
-def _examine_one(item: _Item) -> tuple[ImageInfo, list[int]] | ReadFailure:
+def _examine_one(photographs: Photographs, item: _Item) -> tuple[ImageInfo, list[int]] | ReadFailure:
     """Examine one photograph in a worker, write its crops, and return its facts and the crops' checksums."""
     image, places = item
-    answer = _scan_file(image, [recipe for recipe, _, _ in places])
+    answer = _scan_file(photographs, image, [recipe for recipe, _, _ in places])
     if isinstance(answer, ReadFailure):
         return answer
     facts, crops = answer

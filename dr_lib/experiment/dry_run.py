@@ -13,8 +13,9 @@ from rich.text import Text
 from dr_lib.config import DATA_PARAMETERS, DEMO_DIR, RunConfig
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import ResizeSpec
+from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import FolderPhotographs, open_photographs
-from dr_lib.data.prepare import read_table, required_crops
+from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.scan import Scanner
 from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all
 from dr_lib.models.builders import check_model, parameter_count, without_values
@@ -93,18 +94,18 @@ def plan_dry_run(configs: Sequence[RunConfig], *, fresh: bool = False) -> DryRun
     experiment = ExperimentFolder(Path(configs[0].out_dir))
     here = str(describe_device(resolve_device(configs[0].device))["name"])
     forecast = TimeEstimate(experiment.runs(), experiment.other_runs(), here)
-    data: dict[str, pd.DataFrame] = {}
+    data: dict[str, Labels] = {}
     surveys: dict[Path, Scanner] = {}
     crops: dict[Path, dict[ResizeSpec, set[str]]] = {}
     runs = []
     for config in configs:
         key = str(config.model_dump(include=set(DATA_PARAMETERS)))
         if key not in data:
-            data[key] = _table(config)
+            data[key] = _labels(config)
         scanner = _survey(config, data[key])
         surveys.setdefault(scanner.folder, scanner)
-        runs.append(_planned(config, data[key], forecast, fresh))
-        for recipe, images in required_crops(config, data[key]).items():
+        runs.append(_planned(config, data[key].table, forecast, fresh))
+        for recipe, images in required_crops(config, data[key].table).items():
             crops.setdefault(scanner.folder, {}).setdefault(recipe, set()).update(images)
     todo = [config for config, run in zip(configs, runs, strict=True) if run.state != "done"]
     awaited = [config.model for config in todo if uses_generated_weights(config) and not weights_are_there(config)]
@@ -171,23 +172,23 @@ def _to_be_drawn(config: RunConfig) -> bool:
     return config.data_dir == DEMO_DIR and not (data_dir.is_dir() and any(data_dir.iterdir()))
 
 
-def _table(config: RunConfig) -> pd.DataFrame:
+def _labels(config: RunConfig) -> Labels:
     """Return the labels; of photographs that are still to be drawn as many rows as there will be."""
     if not _to_be_drawn(config):
-        return read_table(config, progress=False)
+        return read_splits(config, progress=False)
     held_out = round(config.validation_share * config.generated_train)
     counts = {"train": config.generated_train - held_out, "validation": held_out, "test": config.generated_test}
     splits = [split for split, count in counts.items() for _ in range(count)]
-    return pd.DataFrame({"image": [f"{number}" for number in range(len(splits))], "split": splits})
+    return Labels(pd.DataFrame({"image": [f"{number}" for number in range(len(splits))], "split": splits}))
 
 
-def _survey(config: RunConfig, table: pd.DataFrame) -> Scanner:
+def _survey(config: RunConfig, labels: Labels) -> Scanner:
     """Return what knows where the crops of a run's photographs are kept, or will be."""
     data_dir, cache_dir = Path(config.data_dir), cache_folder(config.cache_dir, make=False)
     if _to_be_drawn(config):
-        drawn = FolderPhotographs({image: data_dir / f"{image}.jpeg" for image in table["image"]})
+        drawn = FolderPhotographs({image: data_dir / f"{image}.jpeg" for image in labels.table["image"]})
         return Scanner(drawn, data_dir, cache_dir, progress=False)
-    photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+    photographs = open_photographs(data_dir, labels, config.images_dir, config.labels_file)
     return Scanner(photographs, data_dir, cache_dir, progress=False)
 
 

@@ -9,7 +9,6 @@ from dr_lib.report.examples import sureness
 from dr_lib.report.pictures import find_pictures
 from dr_lib.report.run_group import RunGroup
 from dr_lib.storage.find_experiments import latest_experiment
-from dr_lib.training.trained_run import new_axes
 
 if TYPE_CHECKING:  # what draws is imported where it is needed: the process that looks after runs does without
     from matplotlib.axes import Axes
@@ -50,13 +49,13 @@ class Experiment(ExperimentTables):
         if metric not in known:
             raise InputError(f"plot_metric: {metric!r} is none of {', '.join(known)}")
         means = {group.label: group.figure(metric) for group in groups}
-        from dr_lib.plots import plot_settings
+        from dr_lib.plots import new_axes, plot_settings
 
         ax = plot_settings(
             {group.label: [run.test[metric] for run in group.runs] for group in groups},
             {label: (mean.low, mean.high) if mean.known else None for label, mean in means.items()},
             words="{:.3g}".format,
-            ax=ax or new_axes(8, 1 + 0.45 * len(groups)),
+            ax=new_axes(ax, 8, 1 + 0.45 * len(groups)),
         )
         ax.set_xlabel(metric)
         return ax
@@ -73,10 +72,10 @@ class Experiment(ExperimentTables):
             raise InputError(f"plot_history: {column!r} is none of {', '.join(numbers)}")
         import seaborn as sns
 
-        from dr_lib.plots import plain_axes
+        from dr_lib.plots import new_axes, plain_axes
         from dr_lib.plots.axes import count_axis
 
-        ax = ax or new_axes(8)
+        ax = new_axes(ax, 8)
         sns.lineplot(
             history, x="epoch", y=column, hue="setting", hue_order=labels, errorbar=("pi", 100), marker="o", ax=ax
         )
@@ -109,7 +108,7 @@ class Experiment(ExperimentTables):
         Of several seeds the lowest. A setting tested on referable photographs alone, or on none, has no curve.
         """
         from dr_lib.evaluation.curves import referable, roc_curve
-        from dr_lib.plots import plot_roc
+        from dr_lib.plots import new_axes, plot_roc
         from dr_lib.report.drawing import curve_styles
 
         groups = {group.short_label: group for group in self._main()}
@@ -121,7 +120,7 @@ class Experiment(ExperimentTables):
             styles=curve_styles(self._collected.models, list(groups.values())),
             areas={label: test["referable_auc"] for label, test in tests.items()},
             intervals={label: test["intervals"].get("referable_auc") for label, test in tests.items()},
-            ax=ax or new_axes(7, 6 + 0.25 * len(drawn)),
+            ax=new_axes(ax, 7, 6 + 0.25 * len(drawn)),
         )
 
     def plot_mistakes(self, count: int = 10, *, run: str = "") -> "Figure":

@@ -57,10 +57,10 @@ class Job:
     """Whether a cluster has it. Its folder alone then says whether it runs already."""
     _found: tuple[tuple[str, str], RunStatus] | None = field(default=None, repr=False)
     """How it stood when it was last looked at, and in which state and for what reason."""
-    _sign: float = field(default=-1.0, repr=False)
+    _signs: tuple[object, ...] = field(default=(), repr=False)
     _silent: float = field(default=0.0, repr=False)
     _asked: float = field(default=0.0, repr=False)
-    """Its last sign of life, seconds since 1970; the time without one since; when that was asked, by a steady clock."""
+    """Its last signs of life; the seconds without one since; when that was asked, by a steady clock."""
 
     @property
     def trains(self) -> bool:
@@ -130,17 +130,14 @@ class Job:
         return self._found[1]
 
     def seconds_silent(self) -> float:
-        """Return the time since its heartbeat or its log last moved; its kernel's messages move the log.
+        """Return the time since it last gave a sign of life.
 
         The sum of the steps from question to question, none of them long: while this machine sleeps, or its container
         is paused, nobody asks.
         """
-        signs = [self.began, self.run_folder.read_status().get("heartbeat", 0) if self.trains else 0]
-        if self.files.log.exists():
-            signs.append(self.files.log.stat().st_mtime)
-        now = time.monotonic()
-        if max(signs) != self._sign:
-            self._sign, self._silent = max(signs), 0.0
+        signs, now = (self.began, *self.files.signs_of_life()), time.monotonic()
+        if signs != self._signs:
+            self._signs, self._silent = signs, 0.0
         else:
             self._silent += min(now - self._asked, _LONGEST_STEP)
         self._asked = now

@@ -87,17 +87,19 @@ def looked_at(case: Case, pixels: np.ndarray, explained: list[Explanation], stre
     return _side_by_side(shown)
 
 
-def draws(image: str, pixels: np.ndarray, config: RunConfig, epochs: range) -> str:
+def drawn(image: str, pixels: np.ndarray, config: RunConfig, epochs: range) -> dict[int, np.ndarray]:
     """Return what training draws of a photograph in each of ``epochs``, counted from 1, as it would in this run."""
     transform = TrainTransform.of(config)
     crop = transform.recipe.make(pixels)
+    return {epoch: transform(crop, draw_seed(config.seed, epoch, image)) for epoch in epochs}
+
+
+def draws(image: str, pixels: np.ndarray, config: RunConfig, epochs: range) -> str:
+    """Return the pictures of :func:`drawn` as HTML."""
     return beside(
-        thumbnail_html(
-            f"epoch {epoch}", [], Image.fromarray(transform(crop, draw_seed(config.seed, epoch, image))),
-            f"what training draws of {image}",
-        )
-        for epoch in epochs
-    )  # fmt: skip
+        thumbnail_html(f"epoch {epoch}", [], Image.fromarray(picture), f"what training draws of {image}")
+        for epoch, picture in drawn(image, pixels, config, epochs).items()
+    )
 
 
 def neighbors(case: Case, rows: pd.DataFrame, pixels: Pixels) -> str:

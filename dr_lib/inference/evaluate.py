@@ -46,7 +46,7 @@ def evaluate_checkpoint(checkpoint: Path, data_file: Path, assignments: list[str
     device = resolve_device(config.device)
     data = prepare_data(config, to_train=False)
     if split == ALL:
-        data = replace(data, table=data.table.assign(split="test"))
+        data = replace(data, labels=replace(data.labels, table=data.table.assign(split="test")))
     photographs = CropDataset(data, "test" if split == ALL else split, EvalTransform.of(config))
     if not len(photographs):
         raise InputError(f"{data_file}: no {split} photographs; choose another --split, such as {ALL}")

@@ -9,6 +9,7 @@ from dr_lib.inference.backends import InferenceBackend, OnnxBackend, TorchBacken
 from dr_lib.inference.exported import FORMAT, fingerprint
 from dr_lib.inference.grading import cores
 from dr_lib.storage.folders import recorded_network
+from dr_lib.system.memory import check_memory_for_torch
 from dr_lib.system.terminal import logger
 
 log = logger("inference")
@@ -46,6 +47,7 @@ def select_backend(network: Path, photographs: int, cache_dir: Path) -> Inferenc
                 kept.unlink()
         except OSError:
             pass  # taken away at this moment
+    check_memory_for_torch()
     from dr_lib.models.trained import load_trained
 
     trained = load_trained(network)

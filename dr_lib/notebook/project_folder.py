@@ -5,9 +5,7 @@ from pathlib import Path
 
 import psutil
 
-_SET_BY_EDITORS = ("JPY_SESSION_NAME", "VSCODE_PID", "VSCODE_CWD")
-"""What JupyterLab and VS Code set in the environment of kernels that they start; papermill does not."""
-
+from dr_lib.system.environment import started_by_editor
 
 _NBCONVERT = ("jupyter-nbconvert", "nbconvert", "jupyter-execute")
 """What starts kernels in the folder of the notebook, wherever the user stands."""
@@ -26,6 +24,5 @@ def enter_project() -> None:
             return
     except psutil.Error:  # gone, somebody else's, or outside of this container
         pass
-    by_editor = any(name in os.environ for name in _SET_BY_EDITORS)
-    if by_editor and Path.cwd().name == "notebooks":
+    if started_by_editor() and Path.cwd().name == "notebooks":
         os.chdir("..")

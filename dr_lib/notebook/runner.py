@@ -9,12 +9,10 @@ import logging
 import os
 import re
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 
 from dr_lib.notebook.process import KERNEL_DIED
 from dr_lib.storage.files import scratch_folder
+from dr_lib.storage.folders import NotebookFiles
+from dr_lib.system.environment import without_editor
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import printable_lines, say
 
@@ -40,26 +40,27 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _OBJECT = re.compile(r"<[^\n]*>")
 """What stands in the text of a display that only a page can show: ``<IPython.core.display.HTML object>``."""
 
-_SECONDS_BETWEEN_SIGNS = 1.0
+_SECONDS_BETWEEN_HEARTBEATS = 1.0
 
 
 class _Client(PapermillNotebookClient):
     """Executes a notebook; logs of a display that is rewritten each line once, when something follows it.
 
     So a bar below such lines, which is rewritten several times a second, leaves nothing behind. Whatever the kernel
-    sends moves the time of the log: that is how others see that it lives.
+    sends is a heartbeat in ``files``: that is how others see that it lives.
     """
 
-    def __init__(self, *args: Any, **options: Any):
+    def __init__(self, *args: Any, files: NotebookFiles | None = None, **options: Any):
         super().__init__(*args, **options)
+        self._files = files
         self._logged: dict[str, int] = {}
         self._last: dict[str, str] = {}
         self._showing = ""
-        self._sign = 0.0
+        self._beat = 0.0
         self.process: subprocess.Popen | None = None
 
     def process_message(self, msg: dict[str, Any], *where: Any, **options: Any) -> Any:
-        self._give_sign()
+        self._keep_heartbeat()
         self.process = self.process or getattr(self.km.provisioner, "process", None)  # gone after its end
         content = msg["content"]
         self._showing = (content.get("transient") or {}).get("display_id") or ""
@@ -95,11 +96,10 @@ class _Client(PapermillNotebookClient):
         if self.log_output and line and not _OBJECT.fullmatch(line):
             self.log.info(line)
 
-    def _give_sign(self) -> None:
-        if time.monotonic() - self._sign > _SECONDS_BETWEEN_SIGNS and stat.S_ISREG(os.fstat(1).st_mode):
-            with suppress(PermissionError):  # somebody else's file, which this process may write to all the same
-                os.utime(1)
-            self._sign = time.monotonic()
+    def _keep_heartbeat(self) -> None:
+        if self._files and time.monotonic() - self._beat > _SECONDS_BETWEEN_HEARTBEATS:
+            self._files.write_heartbeat()
+            self._beat = time.monotonic()
 
 
 class _Engine(NBClientEngine):
@@ -115,6 +115,7 @@ class _Engine(NBClientEngine):
                 kernel_name=kernel_name,
                 log=logging.getLogger("papermill"),
                 log_output=log_output,
+                files=options.get("files"),
                 startup_timeout=options.get("start_timeout", 60),
                 extra_arguments=options.get("extra_arguments", []),
             )
@@ -127,7 +128,7 @@ class _Engine(NBClientEngine):
             # frozen-modules notice of the debugger would be the first line of every log.
             own = {"IPYTHONDIR": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
             try:
-                return client.execute(env=os.environ | own)
+                return client.execute(env=without_editor(os.environ) | own)
             except (DeadKernelError, RuntimeError) as error:
                 if KERNEL_DIED not in str(error):
                     raise
@@ -150,7 +151,10 @@ def main() -> int:
     What goes wrong in a cell is printed as the cell's own traceback: papermill's says nothing of the run.
     """
     notebook, executed, parameters = sys.argv[1:]
+    files = NotebookFiles(Path(executed).parent, Path(executed).stem)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    # It looks for them in one cell only; the notebooks themselves refuse what is none.
+    logging.getLogger("papermill").addFilter(lambda record: "Passed unknown parameter" not in record.getMessage())
     try:
         with raising_signals():
             execute_notebook(
@@ -161,6 +165,7 @@ def main() -> int:
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=True,
+                files=files,
             )
     except PapermillExecutionError as error:
         print(printable_lines(_ESCAPES.sub("", str(error)).strip()))
@@ -171,6 +176,8 @@ def main() -> int:
     except Interrupted as stop:
         print(f"interrupted by {stop.signal.name}")
         return stop.exit_status
+    finally:
+        files.heartbeat.unlink(missing_ok=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Numbers in, Axes out. Nothing is shown, saved, seeded or styled globally.
+"""Numbers in, Axes out; photographs in, a Figure out. Nothing is shown, saved, seeded or styled globally.
 
 Figures are drawn at the size at which they are read: a unit of the figure is a pixel of a 360 px wide panel, so that a
 telephone shows one panel a row in legible letters and a desktop two.
@@ -17,12 +17,14 @@ from dr_lib.plots.axes import (
     Line,
     Words,
     network_colors,
+    new_axes,
     panel,
     plain_axes,
     spread_out,
 )
 from dr_lib.plots.confusion import plot_confusion, plot_grade_shares, plot_recall_change
 from dr_lib.plots.overview import plot_cost, plot_many
+from dr_lib.plots.photographs import plot_photographs
 from dr_lib.plots.reliability import plot_reliability
 from dr_lib.plots.roc import OperatingPoint, plot_precision_recall, plot_roc
 from dr_lib.plots.sweeps import (
@@ -51,6 +53,7 @@ __all__ = [
     "accuracy_limits",
     "line_styles",
     "network_colors",
+    "new_axes",
     "panel",
     "plain_axes",
     "plot_accuracy",
@@ -61,6 +64,7 @@ __all__ = [
     "plot_gradients",
     "plot_many",
     "plot_per_epoch",
+    "plot_photographs",
     "plot_precision_recall",
     "plot_recall_change",
     "plot_reliability",

@@ -56,6 +56,13 @@ def panel(width: float = 360, height: float = 270) -> Axes:
     return ax
 
 
+def new_axes(ax: Axes | None = None, width: float = 6.0, height: float = 4.5) -> Axes:
+    """Return ``ax``, or Axes of a new figure of pyplot, ``width`` x ``height`` inches, which a notebook shows."""
+    import matplotlib.pyplot as plt  # only where a person draws: the report's figures do without its list of figures
+
+    return ax if ax is not None else plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
 def plain_axes(ax: Axes) -> None:
     """Leave a horizontal grid and small letters; take the frame and the names of the axes away."""
     ax.set(xlabel="", ylabel="")

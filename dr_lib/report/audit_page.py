@@ -1,6 +1,6 @@
 """The audit of a data set as a page: what deserves a look first, then numbers and pictures.
 
-Each section is a function that takes the audit and gives back what a notebook cell shows; the page is made of the same.
+Each section is a function that takes the audit and gives back HTML.
 ``thumbnail`` gives the picture of a photograph by its name, see :mod:`dr_lib.report.audit_thumbnails`.
 """
 
@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from html import escape
 from typing import Any
-
-from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART
@@ -53,39 +51,34 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
             "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
             "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
         }
-    parts = [answer(audit).data]
-    parts += [f'<h2 id="{ident}">{title}</h2>{shown.data}' for ident, (title, shown) in sections.items()]
+    parts = [answer(audit)]
+    parts += [f'<h2 id="{ident}">{title}</h2>{shown}' for ident, (title, shown) in sections.items()]
     title = f"Audit of {printable(audit.get('data_dir') or 'a data set')}"
     return html_page("\n".join(parts), title=title)
 
 
-def style() -> HTML:
-    """Return the look of all pieces for JupyterLab."""
-    return markup.style()
-
-
-def _of_photographs(section: Callable[..., HTML]) -> Callable[..., HTML]:
+def _of_photographs(section: Callable[..., str]) -> Callable[..., str]:
     """Have ``section`` say so, in one sentence, where the audit is of labels alone."""
 
     @wraps(section)
-    def shown(audit: Mapping[str, Any], *thumbnail: Thumbnail) -> HTML:
+    def shown(audit: Mapping[str, Any], *thumbnail: Thumbnail) -> str:
         if "damage" not in audit:
-            return markup.shown(markup.paragraphs(f"The photographs were not looked at{say.why_not_looked_at(audit)}."))
+            return markup.paragraphs(f"The photographs were not looked at{say.why_not_looked_at(audit)}.")
         return section(audit, *thumbnail)
 
     return shown
 
 
-def answer(audit: Mapping[str, Any]) -> HTML:
+def answer(audit: Mapping[str, Any]) -> str:
     """Return how much there is, and what deserves a look."""
     found = say.findings(audit)
     items = "".join(f"<li>{escape(finding.text)}</li>" for finding in found)
     head = f"<b>{counted(len(found), 'thing')} to look at</b>" if found else "<b>Nothing wrong found.</b>"
     listed = f"<ol>{items}</ol>" if found else ""
-    return markup.shown(f'<p class="by">{escape(say.overview(audit))}</p><div class="answer">{head}{listed}</div>')
+    return f'<p class="by">{escape(say.overview(audit))}</p><div class="answer">{head}{listed}</div>'
 
 
-def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return the photographs of each grade in each split, and samples of each grade."""
     splits = {name: split for name, split in audit["splits"].items() if split["photographs"]}
     rows = [
@@ -109,7 +102,7 @@ def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     caption = "<figcaption><b>Training photographs of each grade.</b> The first ones by name, of different patients."
     figure = f"<figure>{strips}{caption}</figcaption></figure>" if strips else ""
     said = markup.paragraphs(say.majority(audit), say.held_out(audit), css="says")
-    return markup.shown(table + said + _shares(splits) + figure)
+    return table + said + _shares(splits) + figure
 
 
 def _shares(splits: Mapping[str, Any]) -> str:
@@ -123,7 +116,7 @@ def _shares(splits: Mapping[str, Any]) -> str:
     return markup.figure([("", drawn)], "Share of each grade.", caption)
 
 
-def patients(audit: Mapping[str, Any]) -> HTML:
+def patients(audit: Mapping[str, Any]) -> str:
     """Return photographs and patients of each split, and who is on both sides."""
     rows = [
         [SPLIT_WORDS[name], f"{split['photographs']:,}", f"{split['patients']:,}" + markup.unknown_patients(split)]
@@ -134,16 +127,14 @@ def patients(audit: Mapping[str, Any]) -> HTML:
     both = audit["patients_on_both_sides"]
     names = both["patients"]
     listed = f"On both sides: {say.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
-    return markup.shown(
-        table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
-    )
+    return table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
 
 
-def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return how far the grades of one patient's photographs lie apart, and the pictures of those farthest apart."""
     apart = audit["patients_apart"]
     if not apart["patients"]:
-        return markup.shown(markup.paragraphs("No patient is known to have more than one photograph."))
+        return markup.paragraphs("No patient is known to have more than one photograph.")
     rows = [
         [f"{step}", f"{count:,}", percent(count / apart["patients"])]
         for step, count in enumerate(apart["by_difference"])
@@ -159,11 +150,11 @@ def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
         (f"Patient {patient['patient']}: {patient['difference']} grades apart", patient["photographs"])
         for patient in apart["apart"]
     ]
-    return markup.shown(table + said + groups(far, thumbnail, f"Patients with grades {APART} or more steps apart"))
+    return table + said + groups(far, thumbnail, f"Patients with grades {APART} or more steps apart")
 
 
 @_of_photographs
-def files(audit: Mapping[str, Any]) -> HTML:
+def files(audit: Mapping[str, Any]) -> str:
     """Return what kind of files there are, and the names of those missing from the folder or from the labels."""
     sizes = {f"{size['width']} × {size['height']}": size["photographs"] for size in audit["sizes"]}
     values = {
@@ -176,25 +167,15 @@ def files(audit: Mapping[str, Any]) -> HTML:
     rows = [[escape(name), escape(text)] for name, text in values.items()]
     caption = "The readable files; in brackets the number of photographs."
     table = markup.table(["Property", "Values"], rows, caption, css="cards")
-    not_read = [f"{image} ({reason})" for image, reason in audit["files"].get("not_read", {}).items()]
-    lists = ""
-    paths = audit["files"]
-    for title, names in (
-        (say.MISSING, paths["missing"]),
-        (say.SEVERAL, [f"{image}: {' or '.join(files)}" for image, files in paths["several"].items()]),
-        (say.RESPELLED, [f"{name} is {file}" for name, file in paths["respelled"].items()]),
-        (say.DANGLING, paths["dangling"]),
-        (say.OTHER_PICTURES, [f"{file} is {kind}" for file, kind in paths.get("other_pictures", {}).items()]),
-        (say.UNLABELED, paths["unlabeled"]),
-        ("Files that cannot be read now", not_read),
-    ):
-        if names:
-            lists += f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(say.some(names, MOST_NAMED))
-    return markup.shown(table + lists)
+    lists = "".join(
+        f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(say.some(names, MOST_NAMED))
+        for title, names in say.file_problems(audit).items()
+    )
+    return table + lists
 
 
 @_of_photographs
-def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return how many files are damaged and how, and what is left of each; a red line where its rows end."""
     found = audit["damage"]
     rows = [
@@ -217,11 +198,11 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
     actions = dict.fromkeys(entry["action"] for entry in found["files"])
     said = markup.bullets(f"{action.capitalize()}: {ACTIONS[action]}." for action in actions)
     note = "Below the red line rows are lost. The files themselves are never changed." if shots else ""
-    return markup.shown(table + said + markup.paragraphs(note) + beside(shots) + and_more(worst_first))
+    return table + said + markup.paragraphs(note) + beside(shots) + and_more(worst_first)
 
 
 @_of_photographs
-def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return the photographs that are there twice, side by side with their grades; the harmful ones first."""
     found = audit["duplicates"]
     html = ""
@@ -229,22 +210,20 @@ def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
         worst_first = sorted(found[kind], key=lambda group: not (group["across_splits"] or group["grades_differ"]))
         html += groups([(_harm(group), group["photographs"]) for group in worst_first], thumbnail, title)
     if not html:
-        return markup.shown(
-            markup.paragraphs(
-                "No photograph is there twice, neither byte for byte nor scaled or compressed anew (perceptual hashes "
-                f"within {MAX_DISTANCE} of 256 bits)."
-            )
+        return markup.paragraphs(
+            "No photograph is there twice, neither byte for byte nor scaled or compressed anew (perceptual hashes "
+            f"within {MAX_DISTANCE} of 256 bits)."
         )
     said = (
         "A photograph that is trained on and tested on makes testing easier than it should be; one with two grades "
         f"teaches a contradiction. Much the same are pictures whose perceptual hashes differ in at most {MAX_DISTANCE} "
         "of 256 bits: as a rule copies, scaled or compressed anew. Mirrored copies are not found."
     )
-    return markup.shown(markup.paragraphs(said) + html)
+    return markup.paragraphs(said) + html
 
 
 @_of_photographs
-def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
+def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return the photographs that are very dark or bright, or show no round retina."""
     html = markup.paragraphs(
         f"Brightness of what is lit, black 0 and white 1: {say.spread_of(audit['brightness'])}. "
@@ -267,7 +246,7 @@ def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> HTML:
                 for entry in entries[:MOST_SHOWN]
             ]
             html += f"<h3>{title}: {len(entries):,}</h3>{beside(shots)}{and_more(entries)}"
-    return markup.shown(html)
+    return html
 
 
 def _harm(group: Mapping[str, Any]) -> str:

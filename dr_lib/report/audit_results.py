@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from PIL import Image
@@ -13,18 +13,23 @@ from PIL import Image
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.cache_folder import cache_folder
-from dr_lib.data.inspection import UNREADABLE
+from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.isolated_decoding import thumbnail_isolated
 from dr_lib.data.photographs import Photographs, find_photographs
-from dr_lib.data.prepare import read_table, required_crops
+from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
-from dr_lib.report.audit_text import findings, overview
+from dr_lib.report.audit_text import file_problems, findings, overview
+from dr_lib.report.audit_thumbnails import marked
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import write_text
 from dr_lib.storage.folders import ExperimentFolder
+
+if TYPE_CHECKING:  # imported where something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +62,103 @@ class Audit:
         """How many photographs each split has of each grade: index 0-4, a column a split."""
         splits = self.found["splits"]
         return pd.DataFrame({name: split["counts"] for name, split in splits.items()}).rename_axis("grade")
+
+    @property
+    def patients(self) -> pd.DataFrame:
+        """Photographs, known patients, and photographs of unknown ones in each split."""
+        columns = {"photographs": "photographs", "patients": "patients", "unknown_patients": "of unknown patients"}
+        return pd.DataFrame(self.found["splits"]).T[[*columns]].rename(columns=columns).rename_axis("split")
+
+    @property
+    def on_both_sides(self) -> pd.DataFrame:
+        """The photographs of testing patients who are also in training or validation, patient by patient."""
+        leaked = self.photographs["patient"].isin(self.found["patients_on_both_sides"]["patients"])
+        rows = self.photographs.loc[leaked, ["patient", "image", "grade", "split"]]
+        return rows.sort_values(["patient", "split"], kind="stable").reset_index(drop=True)
+
+    @property
+    def patients_apart(self) -> pd.DataFrame:
+        """Photographs of patients whose grades lie two or more apart: ``patient, difference, image, grade, split``."""
+        apart = self.found["patients_apart"]["apart"]
+        rows = [
+            {key: one[key] for key in ("patient", "difference")} | row for one in apart for row in one["photographs"]
+        ]
+        return pd.DataFrame(rows, columns=["patient", "difference", "image", "grade", "split"])
+
+    @property
+    def file_problems(self) -> pd.DataFrame:
+        """Names that fit no file, and files that fit no name: ``problem, name``."""
+        rows = [(problem, name) for problem, names in file_problems(self.found).items() for name in names]
+        return pd.DataFrame(rows, columns=["problem", "name"])
+
+    @property
+    def damaged(self) -> pd.DataFrame:
+        """What is known of the photographs that are not intact, those that lost most first."""
+        columns = ["image", "grade", "split", "status", "lost", "action", "detail"]
+        known = self.photographs.reindex(columns=columns)
+        damaged = known[known["status"].notna() & (known["status"] != INTACT)]
+        return damaged.sort_values("lost", ascending=False, kind="stable").reset_index(drop=True)
+
+    @property
+    def file_kinds(self) -> pd.DataFrame:
+        """How many photographs there are of each ``format, mode, width, height`` (px), the commonest first."""
+        kinds = self.photographs.reindex(columns=["format", "mode", "width", "height"])
+        return kinds.value_counts().to_frame("photographs").reset_index()
+
+    @property
+    def duplicates(self) -> pd.DataFrame:
+        """Photographs that are there more than once, one row each.
+
+        ``group`` (counted from 1), ``kind`` (``exact``: the same bytes, ``near``: much the same picture), ``image,
+        grade, patient, split``, and of the group ``distance`` (bits), ``across_splits`` and ``grades_differ``.
+        """
+        groups = [
+            {"kind": kind, **group} for kind, groups in self.found.get("duplicates", {}).items() for group in groups
+        ]
+        rows = [
+            {"group": number, **{key: value for key, value in group.items() if key != "photographs"}, **photograph}
+            for number, group in enumerate(groups, start=1)
+            for photograph in group["photographs"]
+        ]
+        columns = [
+            "group", "kind", "image", "grade", "patient", "split", "distance", "across_splits", "grades_differ",
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def unusual(self) -> pd.DataFrame:
+        """Dark and bright photographs and those without a round retina: ``kind, image, grade, split, brightness``."""
+        rows = [{"kind": kind, **row} for kind in ("dark", "bright", "no_retina") for row in self.found.get(kind, [])]
+        return pd.DataFrame(rows, columns=["kind", "image", "grade", "split", "brightness"])
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """A few training photographs of each grade, of different patients."""
+        names = [image for images in self.found["samples"] for image in images]
+        return self.photographs.set_index("image").reindex(names).dropna(subset="grade").reset_index()
+
+    def plot_grades(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw the share of each grade in training and in testing, which has to be like it."""
+        from dr_lib.plots import new_axes, plot_grade_shares
+
+        splits = self.found["splits"]
+        shares = {name: splits[name]["shares"] for name in ("train", "test") if splits[name]["photographs"]}
+        return plot_grade_shares(shares, ax=new_axes(ax))
+
+    def plot_photographs(self, rows: pd.DataFrame, most: int = 10) -> "Figure":
+        """Show photographs of a table with the column ``image``, as far as they can be decoded: the first ``most``.
+
+        A red line stands where the rows of a truncated one end.
+        """
+        from dr_lib.plots import plot_photographs
+
+        known = self.photographs.set_index("image")
+        shown: list[tuple[str, Any]] = []
+        for image in rows["image"]:
+            if len(shown) < most and (picture := self.thumbnail(image)) is not None:
+                row = known.loc[image]
+                shown.append((f"{image}\ngrade {row.grade}, {row.split}", marked(picture, row.lost)))
+        return plot_photographs(shown)
 
     def save(self, path: str | Path) -> Path:
         """Write the audit as one HTML page, and return its path."""
@@ -113,11 +215,11 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     those that cannot be read now, of which nothing is known. Only labels that cannot be read raise :class:`InputError`.
     Each photograph is decoded once, in the pass that fills the pixel cache.
     """
-    table = read_table(config.model_copy(update={"limit": 0}), progress, to_train=False)
+    labels = read_splits(config.model_copy(update={"limit": 0}), progress, to_train=False)
     data_dir = Path(config.data_dir)
-    search = find_photographs(data_dir, table, config.images_dir, config.labels_file)
-    found = {"data_dir": str(data_dir), **audit_labels(table), "files": search.as_json()}
-    there = _rows_with_files(table, [*search.missing, *search.several], config)
+    search = find_photographs(data_dir, labels, config.images_dir, config.labels_file)
+    found = {"data_dir": str(data_dir), **audit_labels(labels), "files": search.as_json()}
+    there = _rows_with_files(labels.table, [*search.missing, *search.several], config)
     if there.empty:
         return Audit(found, search.photographs, _photographs(there, search.photographs))
     scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)

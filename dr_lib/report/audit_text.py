@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dr_lib import GRADE_NAMES
-from dr_lib.data.audit import APART, GIVEN
+from dr_lib.data.audit import APART
+from dr_lib.data.labels import GIVEN
 from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
 from dr_lib.report import data_sentences as say
 from dr_lib.report.text import SPLIT_WORDS, counted, listed, percent
@@ -58,6 +59,21 @@ def overview(audit: Mapping[str, Any]) -> str:
     elif not audit["damage"]["files"]:
         said.append(say.damage(audit["damage"]["checked"], []))
     return " ".join(said)
+
+
+def file_problems(audit: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what names and files do not fit each other, and how, by kind; only kinds that there are."""
+    files = audit["files"]
+    problems = {
+        MISSING: files["missing"],
+        SEVERAL: [f"{image}: {' or '.join(paths)}" for image, paths in files["several"].items()],
+        RESPELLED: [f"{name} is {file}" for name, file in files["respelled"].items()],
+        DANGLING: files["dangling"],
+        OTHER_PICTURES: [f"{file} is {kind}" for file, kind in files.get("other_pictures", {}).items()],
+        UNLABELED: files["unlabeled"],
+        "Files that cannot be read now": [f"{image} ({why})" for image, why in files.get("not_read", {}).items()],
+    }
+    return {problem: names for problem, names in problems.items() if names}
 
 
 def why_not_looked_at(audit: Mapping[str, Any]) -> str:

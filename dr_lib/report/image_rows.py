@@ -40,13 +40,6 @@ def grade_strips(samples: Callable[[int], Iterable[tuple[str, np.ndarray]]]) -> 
     return "".join(rows)
 
 
-def prepared_strips(image: str, original: np.ndarray, config: RunConfig, draws: int = 5) -> str:
-    """Return a photograph as it is tested, and as ``draws`` epochs of training might see it, as HTML."""
-    tested = pictures(_tested(original, config), f"{image} as it is tested")
-    trained = pictures(_trained(original, config, draws), f"{image} as training might see it")
-    return strip("testing", tested) + strip("training", trained)
-
-
 def step_strips(image: str, original: np.ndarray, config: RunConfig, normalized: str, draws: int = 5) -> str:
     """Return what ``config`` does to a photograph, uint8 (H, W, 3), as HTML: a row a step, in order.
 
@@ -73,8 +66,8 @@ def step_strips(image: str, original: np.ndarray, config: RunConfig, normalized:
     words = f"all of it, drawn anew in every epoch: {side} × {side} px"
     if config.mixup_alpha:
         words += "; two of them are then laid over each other (MixUp), which is not shown"
-    rows.append(("Training", words, _trained(original, config, draws), "as training might see it"))
-    rows.append(("Testing", _test_words(config), _tested(original, config), "as it is tested"))
+    rows.append(("Training", words, as_trained(original, config, draws), "as training might see it"))
+    rows.append(("Testing", _test_words(config), as_tested(original, config), "as it is tested"))
     html = [
         strip(_label(name, words), pictures(shown, f"{image} {what}"), label_rem=STEP_REM)
         for name, words, shown, what in rows
@@ -126,12 +119,14 @@ def different_draws(draw: Callable[[int], np.ndarray], most: int) -> list[np.nda
     return list(found.values())
 
 
-def _trained(original: np.ndarray, config: RunConfig, draws: int) -> list[np.ndarray]:
+def as_trained(original: np.ndarray, config: RunConfig, draws: int) -> list[np.ndarray]:
+    """Return a photograph, uint8 (H, W, 3), as ``draws`` epochs of training might see it."""
     transform = TrainTransform.of(config)
     return different_draws(partial(transform, transform.recipe.make(original)), draws)
 
 
-def _tested(original: np.ndarray, config: RunConfig) -> list[np.ndarray]:
+def as_tested(original: np.ndarray, config: RunConfig) -> list[np.ndarray]:
+    """Return what the network sees of a photograph, uint8 (H, W, 3), in the final test: one view or several."""
     transform = EvalTransform.of(config)
     seen = transform(transform.recipe.make(original))
     return list(seen) if seen.ndim == 4 else [seen]

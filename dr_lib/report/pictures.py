@@ -65,8 +65,8 @@ def find_pictures(experiment: ExperimentResults) -> ExperimentPhotographs | str:
         return gone
     try:
         labels = read_labels(data_dir, config.labels, config.labels_file)
-        table = splits_of(config, labels)
-        photographs = open_photographs(data_dir, table, config.images_dir, config.labels_file)
+        table = splits_of(config, labels.table)
+        photographs = open_photographs(data_dir, labels, config.images_dir, config.labels_file)
     except InputError:
         return gone
     damage = (experiment.audit or {}).get("damage", {}).get("files", [])

@@ -12,7 +12,8 @@ def finished_experiments() -> list[Path]:
     """Return the folders in ``reports/`` in which a run is done, the one whose run finished last first."""
     finished: dict[Path, float] = {}
     for experiment in REPORTS.glob("*/"):
-        ends = [folder.status.stat().st_mtime for folder in ExperimentFolder(experiment).runs() if folder.done]
+        runs = ExperimentFolder(experiment).runs()
+        ends = [folder.read_status()["heartbeat"] for folder in runs if folder.done]
         if ends:
             finished[experiment] = max(ends)
     return sorted(finished, key=finished.__getitem__, reverse=True)
@@ -22,4 +23,6 @@ def latest_experiment() -> Path:
     """Return the folder in ``reports/`` whose run finished last; :class:`InputError` where none has."""
     if finished := finished_experiments():
         return finished[0]
-    raise InputError(f"{REPORTS.absolute()}: no run has finished there; train one with `make report` or train.ipynb")
+    raise InputError(
+        f"{REPORTS.absolute()}: no run has finished there; `dr-lab run --data params/data/demo.yaml` trains some"
+    )

@@ -4,6 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dr_lib import PROBABILITIES
 from dr_lib.errors import InputError
 from dr_lib.storage.checksums import read_sealed_json, sha256, write_sealed_json
-from dr_lib.storage.files import read_json, with_home, write_with
+from dr_lib.storage.files import read_json, with_home, write_text, write_with
 from dr_lib.storage.spreadsheet import as_cell, from_cell
 
 if TYPE_CHECKING:  # imported where a table is read or written: it takes longer than looking at a thousand runs
@@ -58,6 +59,27 @@ class NotebookFiles:
     def log(self) -> Path:
         """What the process printed."""
         return self.path / f"{self.stem}.log"
+
+    @property
+    def heartbeat(self) -> Path:
+        """When the kernel last sent something; there while the notebook is executed."""
+        return self.path / f"{self.stem}.heartbeat"
+
+    def write_heartbeat(self) -> None:
+        """Record that the kernel is alive now, or leave it where the disk does not allow."""
+        with suppress(OSError):
+            write_text(self.heartbeat, f"{time.time():.3f}\n")
+
+    def signs_of_life(self) -> tuple[object, ...]:
+        """Return what changes as long as the kernel sends something or its process prints."""
+        try:
+            size = self.log.stat().st_size
+        except OSError:
+            size = 0
+        try:
+            return size, self.heartbeat.read_text(encoding="utf-8")
+        except OSError:
+            return size, ""
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,10 @@ class RunFolder(NotebookFiles):
         if state == "done":
             facts["sha256"] = {self._name_of(path): sha256(path) for path in self.results if path.exists()}
         write_sealed_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **facts})
+
+    def signs_of_life(self) -> tuple[object, ...]:
+        """Return what changes as long as the kernel sends something, its process prints, or its training goes on."""
+        return *super().signs_of_life(), self.read_status().get("heartbeat")
 
     def read_status(self) -> dict[str, Any]:
         """Return the last status; a folder without one was queued and never started.

@@ -56,24 +56,18 @@ class WorkerDied:
 
 
 def map_in_workers(
-    function: Callable[[Any], Any],
-    items: Iterable[Any],
-    *,
-    workers: int,
-    timeout: float,
-    initializer: Callable[..., None] | None = None,
-    initargs: tuple = (),
+    function: Callable[[Any], Any], items: Iterable[Any], *, workers: int, timeout: float
 ) -> Generator[tuple[Any, Any], None, None]:
     """Yield each item with ``function(item)``, or with :class:`WorkerDied`, in the order in which the results arrive.
 
-    ``function`` and ``initializer``, which each worker calls first with ``initargs``, are found by their names in
-    modules; items and results are pickled. ``timeout``: seconds of the processor that one item may take, and seconds
+    ``function`` is pickled once for each worker, so that a :func:`functools.partial` may carry what all items need;
+    items and results are pickled, too. ``timeout``: seconds of the processor that one item may take, and seconds
     that it may sleep. Time in which a worker is stopped, or waits for its turn on a busy machine, does not count. An
     item that its worker did not survive is tried once more when all others are done, alone. An exception of the
     function is a bug and is raised here, but for :class:`MemoryError`, which is a death. What a worker prints goes
     nowhere. The workers end with the generator, also where it is left early, and with this process.
     """
-    task = pickle.dumps((function, initializer, initargs))
+    task = pickle.dumps(function)
     again = []
     with closing(_at_once(task, iter(items), workers, timeout)) as answers:
         for item, answer in answers:
@@ -91,7 +85,7 @@ class SingleWorker:
     """
 
     def __init__(self, function: Callable[[Any], Any], timeout: float):
-        self._task, self._timeout = pickle.dumps((function, None, ())), timeout
+        self._task, self._timeout = pickle.dumps(function), timeout
         self._worker: _Worker | None = None
         atexit.register(self.end)
 
@@ -258,7 +252,7 @@ def _serve(descriptor: int, timeout: float, parent: int) -> None:
         signal.alarm(_SECONDS_WITHOUT_PARENT)
         try:
             if function is None:
-                function, result = _begin(message), None
+                function, result = pickle.loads(message), None
             else:
                 result = function(pickle.loads(message))
             reply = pickle.dumps((result, None))
@@ -267,13 +261,6 @@ def _serve(descriptor: int, timeout: float, parent: int) -> None:
         pipe.send_bytes(reply)
         signal.alarm(0)
         signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-def _begin(task: bytes) -> Callable[[Any], Any]:
-    function, initializer, initargs = pickle.loads(task)
-    if initializer is not None:
-        initializer(*initargs)
-    return function
 
 
 def _failure(error: Exception) -> bytes:

@@ -1,14 +1,18 @@
 """Progress for people: lines that stay, and one bar that is gone when the work is done."""
 
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from tqdm import tqdm
 
+from dr_lib.system.environment import started_by_editor
 from dr_lib.system.terminal import printable_lines, silence
 
 _SECONDS_BETWEEN_DRAWINGS = 0.3
+_SHORT_BAR = "{desc}: {percentage:3.0f}%|{bar:12}| "
 
 
 class Progress:
@@ -20,6 +24,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._passing = False
         self._label = ""
         self._bar_since = self._drawn = 0.0
         self._shell = _notebook_shell()
@@ -34,10 +39,16 @@ class Progress:
         if self._drawn:
             self._draw("")
 
-    def line(self, text: str) -> None:
-        """Add ``text`` for good, and take the bar away."""
+    def line(self, text: str, *, passing: bool = False) -> None:
+        """Add ``text`` for good, and take the bar away.
+
+        ``passing``: in an editor, where somebody looks on, the bar and the next line take its place.
+        """
         text = printable_lines(text)
+        if self._passing:
+            self._lines.pop()
         self._lines.append(text)
+        self._passing = passing and self._shell is not None and started_by_editor()
         self._draw("")
         if self._shell is None:
             try:
@@ -45,19 +56,28 @@ class Progress:
             except BrokenPipeError:  # nobody reads any more, which is no reason for the work to fail
                 silence(sys.stdout.fileno())
 
-    def bar(self, label: str, done: int, total: int) -> None:
-        """Show how far the work under ``label`` is; drawn at most three times a second."""
+    def bar(self, label: str, done: int, total: int, note: Callable[[], str] | None = None) -> None:
+        """Show how far the work under ``label`` is; drawn at most three times a second.
+
+        ``note`` gives what stands behind the bar, in place of its times; it is called when the bar is drawn.
+        """
         now = time.monotonic()
         if label != self._label or done <= 1:
             self._label, self._bar_since = label, now
-        if now - self._drawn >= _SECONDS_BETWEEN_DRAWINGS:
-            self._draw(tqdm.format_meter(done, total, now - self._bar_since, ncols=88, prefix=label))
+        if now - self._drawn >= _SECONDS_BETWEEN_DRAWINGS and (self._shell is not None or sys.stderr.isatty()):
+            seconds = now - self._bar_since
+            if note is None:
+                self._draw(tqdm.format_meter(done, total, seconds, ncols=88, prefix=label))
+            else:
+                self._draw(tqdm.format_meter(done, total, seconds, prefix=label, bar_format=_SHORT_BAR) + note())
 
     def _draw(self, bar: str) -> None:
         self._drawn = time.monotonic()
         if self._shell is not None:
-            self._show(_Text("\n".join([*self._lines, bar] if bar else self._lines)))
+            lines = self._lines[:-1] if bar and self._passing else self._lines
+            self._show(_Text("\n".join([*lines, bar] if bar else lines)))
         elif sys.stderr.isatty():
+            bar = bar[: shutil.get_terminal_size().columns - 1]  # a line that wraps could not be taken back
             # Carriage return and erase-to-end-of-line: the bar is redrawn, or removed, in place.
             print(f"\r\x1b[K{bar}", end="", file=sys.stderr, flush=True)
 

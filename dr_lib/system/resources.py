@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from dr_lib.system.environment import named_gpus
+
 
 def threads_each(parallel: int) -> int:
     """Return the threads that each of ``parallel`` processes may compute with."""
@@ -15,8 +17,7 @@ def visible_gpus() -> list[str]:
     import torch  # where they are asked for: not every process that looks after runs needs it
 
     count = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [name.strip() for name in named.split(",")][:count] if named else [str(number) for number in range(count)]
+    return named_gpus()[:count] or [str(number) for number in range(count)]
 
 
 class GpuShares:

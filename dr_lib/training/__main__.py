@@ -34,8 +34,8 @@ def run(
 
 def main() -> None:
     """Run the command; exit status 2 for bad input, 1 for a run that failed, 130 or 143 for one told to stop."""
+    from dr_lib.system.environment import is_one_of_several
     from dr_lib.system.signals import Interrupted
-    from dr_lib.training.launch import is_one_of_several
 
     if is_one_of_several():
         stop_with_parent()

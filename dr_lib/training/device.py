@@ -13,14 +13,12 @@ from torch.distributed.constants import default_pg_timeout
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.training.launch import is_one_of_several
+from dr_lib.system.environment import RENDEZVOUS, is_one_of_several, rendezvous, train_on
 
 _MIXED = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
 """What accelerate calls our precisions."""
 
 _WAIT_FOR_THE_OTHERS = timedelta(minutes=5)
-_ADDRESS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What ``torchrun`` and ``accelerate launch`` tell each process."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -64,7 +62,7 @@ def start_accelerator(config: RunConfig) -> Accelerator:
         AcceleratorState._reset_state(reset_partial_state=True)
         if device.type == "cuda":
             torch.cuda.set_device(device)
-            os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+            train_on(str(device))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
     return Accelerator(cpu=device.type == "cpu", mixed_precision=_MIXED[config.precision])
 
@@ -73,7 +71,8 @@ def _meet_the_others(device: torch.device) -> None:
     """Join the processes of this run; accelerate would wait for half an hour and end with torch's own words."""
     if dist.is_initialized():
         return
-    if missing := [name for name in _ADDRESS if not os.environ.get(name)]:
+    address = rendezvous()
+    if missing := [name for name in RENDEZVOUS if name not in address]:
         raise InputError(
             f"WORLD_SIZE is set, as for one of several processes, and {', '.join(missing)} not; start all of them with "
             "torchrun, or unset WORLD_SIZE"
@@ -81,7 +80,7 @@ def _meet_the_others(device: torch.device) -> None:
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=_WAIT_FOR_THE_OTHERS))
     except (dist.DistError, OSError, ValueError) as error:
-        rank, size, host, port = (os.environ[name] for name in _ADDRESS)
+        rank, size, host, port = (address[name] for name in RENDEZVOUS)
         raise InputError(
             f"process {rank} of {size}: the others have not come to {host}:{port} within "
             f"{_WAIT_FOR_THE_OTHERS.total_seconds():g} s ({str(error).splitlines()[0]}); start all of them with "

@@ -17,11 +17,6 @@ from dr_lib.system.signals import Interrupted, Interruption
 from dr_lib.system.terminal import printable_lines
 
 
-def is_one_of_several() -> bool:
-    """Tell whether ``torchrun`` or ``accelerate launch`` has started this process as one of several."""
-    return "WORLD_SIZE" in os.environ
-
-
 def launch(config: RunConfig, *, fresh: bool = False) -> None:
     """Do the run of ``config`` in ``config.devices`` processes of ``torchrun``, and print what they print.
 

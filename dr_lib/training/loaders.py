@@ -21,6 +21,7 @@ from dr_lib.data.prepare import DataSplits
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
 from dr_lib.models.builders import training_problem
+from dr_lib.system.environment import process_count, process_count_here
 from dr_lib.system.processes import end_with_parent
 from dr_lib.system.terminal import logger
 from dr_lib.training.device import worker_count
@@ -90,7 +91,7 @@ class LoaderFactory:
         self.device = accelerator.device
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         transforms = TrainTransform.of(config), EvalTransform.of(config)
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        processes = process_count_here()
         self._workers = workers_for(config, self.device, config.batch_size, *transforms, processes=processes)
 
     def training(self) -> TrainingBatches:
@@ -208,7 +209,7 @@ def check_trainable(config: RunConfig, data: DataSplits) -> None:
             "above 0, or select_by=test_accuracy as the lab report does"
         )
     # As EpochPlan has it: fewer photographs than processes join the step before.
-    left, processes = train % config.batch_size, int(os.environ.get("WORLD_SIZE", config.devices))
+    left, processes = train % config.batch_size, process_count(config.devices)
     smallest = left if left >= processes else min(train, config.batch_size)
     frozen = phase_of(config, config.epochs) == FEATURE_EXTRACTION
     reason = training_problem(

@@ -38,7 +38,7 @@ def describe_run(
         "versions": versions(),
         "device": describe_device(accelerator.device) | {"processes": accelerator.num_processes},
         "git_commit": git_commit(),
-        "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.table)["splits"]},
+        "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.labels)["splits"]},
         "normalization": normalization.describe(),
         "weights": vars(weights),
         "network": {

@@ -19,6 +19,7 @@ from dr_lib.models.weights import WeightsOrigin
 from dr_lib.storage.files import write_json
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
 from dr_lib.storage.lock import acquire_lock
+from dr_lib.system.environment import is_one_of_several
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption, raising_signals
 from dr_lib.system.stopwatch import Stopwatch
@@ -26,7 +27,7 @@ from dr_lib.training.batchnorm import over_all_processes
 from dr_lib.training.checkpoint import ANEW, save_weights
 from dr_lib.training.device import start_accelerator
 from dr_lib.training.gradient_norms import GradientNorms
-from dr_lib.training.launch import is_one_of_several, launch
+from dr_lib.training.launch import launch
 from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import LoaderFactory, check_trainable, fit_normalization
 from dr_lib.training.provenance import describe_run
@@ -36,18 +37,19 @@ from dr_lib.training.trained_run import Run
 from dr_lib.training.trainer import Trainer, chosen_epoch
 
 
-def train(config: RunConfig, *, fresh: bool = False) -> Run:
+def train(config: RunConfig, *, data: DataSplits | None = None, fresh: bool = False) -> Run:
     """Train and test one network as ``config`` says, and return the run with its results.
 
     A run that was interrupted goes on from its checkpoint, to the bit; a finished one is returned as it is, tested
-    again. ``fresh``: begin anew; earlier results move to ``superseded``. Raises :class:`dr_lib.errors.InputError` for
+    again. ``data``: what :func:`dr_lib.data.prepare.prepare_data` gave for ``config``, to save reading it again.
+    ``fresh``: begin anew; earlier results move to ``superseded``. Raises :class:`dr_lib.errors.InputError` for
     what cannot be run, and where the folder holds a run with other parameters or data.
 
     >>> run = dr_lib.train(config)
     >>> run.state
     'done'
     """
-    return Run(train_run(config, fresh=fresh).path)
+    return Run(train_run(config, data, fresh=fresh).path)
 
 
 def train_run(config: RunConfig, data: DataSplits | None = None, *, fresh: bool = False) -> RunFolder:

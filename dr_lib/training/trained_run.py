@@ -96,7 +96,7 @@ class Run:
 
     def plot_history(self, *, ax: "Axes | None" = None) -> "Axes":
         """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority."""
-        from dr_lib.plots import network_colors, plot_accuracy
+        from dr_lib.plots import network_colors, new_axes, plot_accuracy
 
         rows = self.history.set_index("epoch")
         curves = {"testing": rows["test_accuracy"], "training": rows["train_accuracy"]}
@@ -107,25 +107,25 @@ class Run:
             majority=self._summary["test"]["majority_accuracy"] if done else None,
             head_only=int((rows["phase"] == "feature extraction").sum()),
             chosen={"testing": self.chosen_epoch} if done else None,
-            ax=ax or new_axes(),
+            ax=new_axes(ax),
         )
 
     def plot_confusion(
         self, *, normalize: Literal["true", "pred", "all"] | None = "true", ax: "Axes | None" = None
     ) -> "Axes":
         """Draw the confusion matrix of the test photographs; ``normalize`` as in scikit-learn."""
-        from dr_lib.plots import plot_confusion
+        from dr_lib.plots import new_axes, plot_confusion
 
-        return plot_confusion(self._summary["test"]["confusion_matrix"], normalize=normalize, ax=ax or new_axes())
+        return plot_confusion(self._summary["test"]["confusion_matrix"], normalize=normalize, ax=new_axes(ax))
 
     def plot_calibration(self, *, ax: "Axes | None" = None) -> "Axes":
         """Draw how often its answers are right against how sure it was; dashed, after temperature scaling."""
-        from dr_lib.plots import network_colors, plot_reliability
+        from dr_lib.plots import network_colors, new_axes, plot_reliability
 
         summary = self._summary
         color = network_colors([self.config.model])[self.config.model]
-        ax = ax or new_axes(5.0, 6.0)
-        return plot_reliability(summary["test"]["calibration"], summary.get("temperature_scaling"), color=color, ax=ax)
+        calibration, scaled = summary["test"]["calibration"], summary.get("temperature_scaling")
+        return plot_reliability(calibration, scaled, color=color, ax=new_axes(ax, 5.0, 6.0))
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
@@ -151,11 +151,17 @@ class Run:
             return f"<p>{escape(repr(self))}</p>"
         names = ("accuracy", "balanced_accuracy", "kappa", "macro_auc", "referable_auc")
         table = pd.DataFrame({name: self.metrics[name]._asdict() for name in names}).T
-        return f"<p>{escape(self.name)}, epoch {self.chosen_epoch}</p>{table.to_html(float_format='{:.3f}'.format)}"
+        html = table.to_html(float_format="{:.3f}".format)
+        return f"<p>{escape(self.name)}: {escape(self.describe())}</p>{html}"
 
-
-def new_axes(width: float = 6.0, height: float = 4.5) -> "Axes":
-    """Return Axes of a new figure, ``width`` × ``height`` inches, which a notebook shows."""
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+    def describe(self) -> str:
+        """Return what was tested, at which epoch, and what the figures are to be measured by."""
+        test, highest = self._summary["test"], self._summary["highest_testing_accuracy"]
+        unknown = f", {test['unknown_patients']:,} of unknown ones" if test.get("unknown_patients") else ""
+        chosen = self._summary["select_by"]
+        return (
+            f"{test['photographs']:,} photographs of {test['patients']:,} patients{unknown}, tested at epoch "
+            f"{self.chosen_epoch}, {'the last one' if chosen == 'last' else f'chosen by {chosen}'}. "
+            f"The highest testing accuracy of all epochs is {100 * highest['accuracy']:.2f} %, in epoch "
+            f"{highest['epoch']}; the commonest grade alone is right for {100 * test['majority_accuracy']:.2f} %."
+        )

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
+from tqdm import tqdm
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalization import Normalization
@@ -74,9 +75,12 @@ class Trainer:
     gradients: GradientNorms | None = None
     _beat: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
+    _began: float = 0.0
+    _closed_before: int = 0
 
     def complete(self) -> None:
         """Train the epochs that are missing."""
+        self._began, self._closed_before = time.monotonic(), len(self.history)
         while len(self.history) < self.config.epochs and not self._stopped_improving():
             epoch = len(self.history) + 1
             if self.learner.phase != phase_of(self.config, epoch):
@@ -104,7 +108,9 @@ class Trainer:
         sums = torch.tensor([tally.loss, tally.correct], dtype=torch.float64, device=self.accelerator.device)
         broken = torch.full((), -1, device=self.accelerator.device)
         self.learner.train_mode()
-        report = self._reporter(epoch, "train", self.training)
+        # Each process has a share of the loss.
+        shares = self.accelerator.num_processes
+        report = self._reporter(epoch, "train", self.training, lambda: shares * sums[0].item() / tally.seen)
         for images, grades in self.training:
             loss, correct = self._step(images, grades, first + tally.step)
             sums += torch.stack([loss.double() * self.training.plan.photographs(tally.step), correct.double()])
@@ -183,14 +189,14 @@ class Trainer:
     def _write_epoch(self, row: dict[str, Any]) -> None:
         epoch = row["epoch"]
         self.write_tables()
+        chosen = chosen_epoch(self.history, self.config.select_by) == epoch
+        if chosen:
+            self.keep(self.learner.network, self.learner.head, epoch)
         self.progress.line(
-            f"epoch {epoch} :\ntraining accuracy: {100 * row['train_accuracy']:.4f}\n"
-            f"testing accuracy: {100 * row['test_accuracy']:.4f}"
+            f"epoch {epoch}/{self.config.epochs}: loss {row['train_loss']:.4f}, "
+            f"training accuracy {100 * row['train_accuracy']:.4f}, {_figures(row)}{', weights saved' * chosen}",
+            passing=True,
         )
-        if chosen_epoch(self.history, self.config.select_by) == epoch:
-            network, head = self.learner.network, self.learner.head
-            self.keep(network, head, epoch)
-            self.progress.line(f"epoch {epoch} save weights")
 
     def keep(self, network: nn.Module, head: Head, epoch: int) -> None:
         """Write the network to test in the end, with what tells whose it is."""
@@ -295,14 +301,21 @@ class Trainer:
             save_state(self.folder.last_checkpoint, state)
         self._saved = time.monotonic()
 
-    def _reporter(self, epoch: int, split: str, batches: Batches) -> Callable[[int], None]:
-        """Return the callback that draws the bar and keeps the heartbeat."""
+    def _reporter(
+        self, epoch: int, split: str, batches: Batches, loss: Callable[[], float] | None = None
+    ) -> Callable[[int], None]:
+        """Return the callback that draws the bar and keeps the heartbeat; ``loss``: the mean of the epoch so far."""
         total = len(batches.dataset)
+
+        def note() -> str:
+            parts = [f"loss {loss():.3f}"] if loss else []
+            parts += [_figures(self.history[-1])] if self.history else []
+            return ", ".join([*parts, *self._time_left()])
 
         def report(seen: int) -> None:
             if not self.accelerator.is_main_process:
                 return
-            self.progress.bar(f"epoch {epoch}/{self.config.epochs} {split}", seen, total)
+            self.progress.bar(f"epoch {epoch}/{self.config.epochs} {split}", seen, total, note)
             if time.monotonic() - self._beat >= _SECONDS_BETWEEN_HEARTBEATS:
                 self._beat = time.monotonic()
                 last = self.history[-1] if self.history else {}
@@ -312,6 +325,21 @@ class Trainer:
                 )  # fmt: skip
 
         return report
+
+    def _time_left(self) -> list[str]:
+        """Return how long the epochs that are missing take, tests included, once one has shown it."""
+        closed, under_way = len(self.history) - self._closed_before, self.tally.step / self.training.plan.steps
+        left = self.config.epochs - len(self.history) - under_way
+        if not closed or left <= 0:
+            return []
+        seconds = (time.monotonic() - self._began) / (closed + under_way)
+        return [f"{tqdm.format_interval(round(seconds * left))} left"]
+
+
+def _figures(row: dict[str, Any]) -> str:
+    """Return the figures of an epoch that one watches: testing accuracy in percent, kappa of held-out photographs."""
+    kappa = "" if row["val_kappa"] is None else f", validation kappa {row['val_kappa']:.4f}"
+    return f"testing accuracy {100 * row['test_accuracy']:.4f}{kappa}"
 
 
 def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
