@@ -8,7 +8,7 @@ validation patients; training, validation and testing photographs are the same f
 are computed from each tool's own probabilities:
 
 * dr-lab: ``dr_lib.training.run.train`` with an empty pixel cache, so that decoding is in its time, as is what it alone
-  does: a verdict on every file, testing after every epoch, checkpoints.
+  does: a status of every file, testing after every epoch, checkpoints.
 * torchvision: its ResNet18 and its transforms in the loop of its documentation. Its reference scripts, like timm's
   ``train.py``, are not in the packages.
 * timm: its ResNet18, ``create_loader`` and ``create_optimizer_v2`` in the same minimal loop. Its loader has flips and

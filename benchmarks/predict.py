@@ -5,7 +5,7 @@
 Prints the table of docs/performance.md: photographs a second, and ratios round by round with the middle half of their
 spread. "loop" opens each photograph with Pillow, has torchvision's Compose make its tensor, and calls the network in
 inference mode: one photograph at a time, or in batches of 16. "dr-lab" is what the command does once its network is
-loaded, verdicts on the files included: from an exported network, its workers' start counted. Wall time needs a quiet
+loaded, statuses on the files included: from an exported network, its workers' start counted. Wall time needs a quiet
 machine; processor time, of this process and its workers, does not. Largest difference: of outputs, from the loop's.
 """
 

@@ -121,9 +121,9 @@ def made_up_audit(table: pd.DataFrame) -> dict[str, Any]:
             "checked": 35126,
             "intact": 35123,
             "files": [
-                {"image": EVIL_NAME, "verdict": "end marker missing", "lost": 0.0, "action": "repaired", "detail": ""},
-                {"image": "492_right", "verdict": "truncated", "lost": 0.062, "action": "repaired", "detail": ""},
-                {"image": "1337_left", "verdict": "unreadable", "lost": 1.0, "action": "dropped", "detail": "no SOI"},
+                {"image": EVIL_NAME, "status": "end marker missing", "lost": 0.0, "action": "repaired", "detail": ""},
+                {"image": "492_right", "status": "truncated", "lost": 0.062, "action": "repaired", "detail": ""},
+                {"image": "1337_left", "status": "unreadable", "lost": 1.0, "action": "dropped", "detail": "no SOI"},
             ],
         },
         "header_loss": [],

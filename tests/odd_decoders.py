@@ -43,14 +43,14 @@ def examine_without_permission(photographs, item):
     return _examine_one(photographs, item)
 
 
-def verdict_within(item):
-    """Return the verdict on an image, decoded with so many MB more than this process already has."""
+def status_within(item):
+    """Return the status on an image, decoded with so many MB more than this process already has."""
     data, megabytes = item
     has = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (has + megabytes * 2**20, before[1]))
     try:
-        return inspect(data).verdict.verdict
+        return inspect(data).status.kind
     except MemoryError:
         return "no memory"
     finally:

@@ -20,7 +20,7 @@ from dr_lib.storage.files import write_json
 
 usual = partial(
     ImageInfo,
-    verdict=FileStatus(INTACT, 0.0, "", 100, 80),
+    status=FileStatus(INTACT, 0.0, "", 100, 80),
     format="JPEG",
     mode="RGB",
     brightness=0.4,
@@ -42,7 +42,7 @@ TABLE = table_of(
     validation={"4_left": 1},
     test={"2_right": 0, "4_right": 1, "5_left": 4, "5_right": 0},
 )
-VERDICTS = {
+STATUSES = {
     "a": FileStatus(INTACT, 0.0, "", 100, 80),
     "b": FileStatus(NO_END_MARKER, 0.0, "all rows are there", 110, 80),
     "c": FileStatus(TRUNCATED, 0.1, "10.0 % of the rows are lost", 120, 90),
@@ -56,7 +56,7 @@ def look_at(facts, table=None):
     """Return the audit of photographs with these facts, all in training and of grade 0 unless ``table`` says else."""
     if table is None:
         table = table_of(train=dict.fromkeys(facts, 0))
-    decisions = decide({image: one.verdict for image, one in facts.items()}, on_damage="repair", max_lost_share=0.1)
+    decisions = decide({image: one.status for image, one in facts.items()}, on_damage="repair", max_lost_share=0.1)
     return audit_photographs(table, facts, decisions)
 
 
@@ -147,7 +147,7 @@ def test_nobody_is_apart_where_each_patient_has_one_photograph():
 
 
 def test_damage_and_sizes():
-    found = look_at({image: usual(verdict=verdict) for image, verdict in VERDICTS.items()})
+    found = look_at({image: usual(status=status) for image, status in STATUSES.items()})
     assert found["width"] == [100, 120, 120] and found["height"] == [80, 90, 90]
     assert found["sizes"][0] == {"width": 120, "height": 90, "photographs": 3}
     damage = found["damage"]
@@ -155,7 +155,7 @@ def test_damage_and_sizes():
     assert damage["kinds"] == {"truncated": 2, "intact": 1, "end marker missing": 1, "unreadable": 1, "corrupt": 1}
     assert names(damage["files"]) == ["b", "c", "d", "e", "f"]
     assert damage["files"][1] == {
-        "image": "c", "grade": 0, "patient": "c", "split": "train", "verdict": "truncated", "lost": 0.1,
+        "image": "c", "grade": 0, "patient": "c", "split": "train", "status": "truncated", "lost": 0.1,
         "action": "repaired", "detail": "10.0 % of the rows are lost",
     }  # fmt: skip
 
@@ -165,7 +165,7 @@ def test_kinds_of_files():
         "1": usual(format="JPEG", mode="RGB", orientation=0, camera="Canon CR-1"),
         "2": usual(format="PNG", mode="L", orientation=6),
         "3": usual(format="PNG", mode="L", orientation=6),
-        "4": usual(verdict=VERDICTS["e"], format="", mode=""),
+        "4": usual(status=STATUSES["e"], format="", mode=""),
     })  # fmt: skip
     assert found["formats"] == {"PNG": 2, "JPEG": 1} and found["modes"] == {"L": 2, "RGB": 1}
     assert list(found["orientations"].items()) == [("6", 2), ("0", 1)]
@@ -176,7 +176,7 @@ def test_unusual_photographs_in_order_of_brightness():
     found = look_at({
         "usual": usual(), "limits": usual(brightness=DARK), "limit": usual(brightness=BRIGHT),
         "dark": usual(brightness=DARK - 0.01), "black": usual(brightness=0.0, retina=None),
-        "white": usual(brightness=0.95, retina=None), "gone": usual(verdict=VERDICTS["e"], brightness=0.0, retina=None),
+        "white": usual(brightness=0.95, retina=None), "gone": usual(status=STATUSES["e"], brightness=0.0, retina=None),
     })  # fmt: skip
     assert names(found["dark"]) == ["black", "dark"]
     assert names(found["bright"]) == ["white"]
@@ -213,8 +213,8 @@ def test_duplicates_within_and_across_splits():
 
 
 def test_files_that_are_dropped_are_nobodys_duplicates():
-    empty = usual(verdict=VERDICTS["e"], digest="00")
-    gray = usual(verdict=VERDICTS["d"], digest="11", phash="f" * 64)
+    empty = usual(status=STATUSES["e"], digest="00")
+    gray = usual(status=STATUSES["d"], digest="11", phash="f" * 64)
     found = look_at({"1": empty, "2": empty, "3": gray, "4": gray})["duplicates"]
     assert found == {"exact": [], "near": []}
 
@@ -222,7 +222,7 @@ def test_files_that_are_dropped_are_nobodys_duplicates():
 def test_all_of_it_is_json(tmp_path):
     table = TABLE.copy()
     facts = {
-        image: usual(verdict=VERDICTS["abcdef"[number % 6]], digest="aa") for number, image in enumerate(table["image"])
+        image: usual(status=STATUSES["abcdef"[number % 6]], digest="aa") for number, image in enumerate(table["image"])
     }
     found = audit_labels(Labels(table)) | look_at(facts, table)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -238,18 +238,18 @@ def test_all_of_it_is_json(tmp_path):
     ],
 )
 def test_rule(on_damage, max_lost_share, actions):
-    decisions = decide(VERDICTS, on_damage=on_damage, max_lost_share=max_lost_share)
+    decisions = decide(STATUSES, on_damage=on_damage, max_lost_share=max_lost_share)
     assert [decision.action for decision in decisions] == actions
-    assert [decision.image for decision in decisions] == list(VERDICTS)
+    assert [decision.image for decision in decisions] == list(STATUSES)
 
 
 def test_fail_names_the_files_and_lets_a_missing_marker_pass():
     with pytest.raises(
         InputError, match=r"4 photographs are damaged: c \(truncated, 10.0 % of rows lost\), d .*, e \(unreadable\), f "
     ):
-        decide(VERDICTS, on_damage="fail", max_lost_share=0.99)
-    passed = decide({name: VERDICTS[name] for name in "ab"}, on_damage="fail", max_lost_share=0)
-    assert passed == [Decision("a", VERDICTS["a"], ""), Decision("b", VERDICTS["b"], "repaired")]
+        decide(STATUSES, on_damage="fail", max_lost_share=0.99)
+    passed = decide({name: STATUSES[name] for name in "ab"}, on_damage="fail", max_lost_share=0)
+    assert passed == [Decision("a", STATUSES["a"], ""), Decision("b", STATUSES["b"], "repaired")]
 
 
 def test_fingerprint_is_over_rows_and_contents_in_any_order():

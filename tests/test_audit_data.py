@@ -48,7 +48,7 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
         "missing": ["1_left"], "unlabeled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
         "other_pictures": {}, "folders": folders, "not_read": {},
     }  # fmt: skip
-    assert {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]} == {
+    assert {entry["image"]: entry["status"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",
         "3_left": "end marker missing",
     }

@@ -31,9 +31,9 @@ def phash(seed):
     return hashlib.sha256(f"{seed}".encode()).hexdigest()
 
 
-def facts_of(number, verdict=SOUND, **changes):
+def facts_of(number, status=SOUND, **changes):
     usual = {"brightness": 0.4, "contrast": 0.1, "retina": (0.5, 0.5, 0.4), "digest": f"{number}"}
-    return ImageInfo(verdict, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
+    return ImageInfo(status, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
 
 
 def sound_audit(patients=20):
@@ -49,8 +49,8 @@ def sound_audit(patients=20):
 
 
 def audit_of(table, facts, labels=None, **options):
-    verdicts = {image: one.verdict for image, one in facts.items()}
-    decisions = decide(verdicts, on_damage="repair", max_lost_share=0.1)
+    statuses = {image: one.status for image, one in facts.items()}
+    decisions = decide(statuses, on_damage="repair", max_lost_share=0.1)
     paths = {kind: options.get(kind, []) for kind in ("missing", "unlabeled", "dangling")}
     paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled", "other_pictures")} | {
         "folders": ["/photos"]

@@ -253,8 +253,8 @@ def test_trained_network_evaluates_and_predicts(folder, capsys):
     assert dr_lab("predict", run.best_checkpoint, "whole.jpeg", "unended.jpeg", "half.jpeg", "--json") == 1
     whole, unended, half = json.loads(capsys.readouterr().out)
     assert whole["probabilities"] == unended["probabilities"] and sum(whole["probabilities"]) == pytest.approx(1)
-    assert unended["verdict"] == "end marker missing"
-    assert (half["verdict"], half["grade"]) == ("truncated", None)
+    assert unended["status"] == "end marker missing"
+    assert (half["status"], half["grade"]) == ("truncated", None)
     assert dr_lab("predict", run.best_checkpoint, "whole.jpeg", "half.jpeg") == 1
     assert "not graded" in capsys.readouterr().out
     assert "gone.jpeg" in refused(capsys, "predict", run.best_checkpoint, "gone.jpeg")

@@ -14,7 +14,7 @@ from data_folders import jpeg, picture, real_data
 from PIL import Image
 
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, NO_IMAGE, TRUNCATED, UNREADABLE, VERDICTS, inspect
+from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, NO_IMAGE, STATUSES, TRUNCATED, UNREADABLE, inspect
 from dr_lib.data.jpeg_structure import MARKER
 from dr_lib.system.process_pool import WorkerDied, map_in_workers
 
@@ -75,19 +75,19 @@ def flip(data, at, rng):
 def judge_case(noise, case):
     """Judge one damaged file, its process heard in the file ``noise``.
 
-    Returns the verdict, whether it is honest, and the process's peak memory in MB.
+    Returns the status, whether it is honest, and the process's peak memory in MB.
     """
     hear(noise)
     damage, data, whole = case
     judged = inspect(data)
-    found, honest = judged.verdict, True
-    assert (judged.pixels is None) == (found.verdict == UNREADABLE)
+    found, honest = judged.status, True
+    assert (judged.pixels is None) == (found.kind == UNREADABLE)
     if damage.startswith(OF_THE_SAME_PIXELS) and judged.pixels is not None:
         truth = decode_rgb(whole)
         kept = round((1 - found.lost) * len(truth))
-        silent = damage.startswith(("flipped in the scan", "hole")) and found.verdict == INTACT
+        silent = damage.startswith(("flipped in the scan", "hole")) and found.kind == INTACT
         honest = silent or np.array_equal(judged.pixels[:kept], truth[:kept])
-        assert (kept == len(truth)) == (found.verdict in (INTACT, NO_END_MARKER))
+        assert (kept == len(truth)) == (found.kind in (INTACT, NO_END_MARKER))
     return found, honest, peak_megabytes()
 
 
@@ -106,7 +106,7 @@ def hear(path):
 
 
 def judge_all(cases, tmp_path):
-    """Judge every case in isolation, check what holds for all of them, and return the verdicts counted by damage."""
+    """Judge every case in isolation, check what holds for all of them, and return the statuses counted by damage."""
     noise = tmp_path / "noise"
     counts, cases = Counter(), list(cases)
     numbered = [(f"{damage}#{number}", data, whole) for number, (damage, data, whole) in enumerate(cases)]
@@ -114,16 +114,16 @@ def judge_all(cases, tmp_path):
         assert not isinstance(answer, WorkerDied), f"{damage}: {answer.reason}"
         found, honest, megabytes = answer
         assert honest, f"{damage}: {found}"
-        assert found.verdict in VERDICTS and 0 <= found.lost <= 1 and megabytes < 1000
-        assert "\n" not in found.detail and (found.detail or found.verdict == INTACT)
-        counts[damage.partition("#")[0], found.verdict] += 1
+        assert found.kind in STATUSES and 0 <= found.lost <= 1 and megabytes < 1000
+        assert "\n" not in found.detail and (found.detail or found.kind == INTACT)
+        counts[damage.partition("#")[0], found.kind] += 1
     assert sum(counts.values()) == len(cases)
     assert noise.read_bytes() == b""
     return counts
 
 
 def check_counts(counts):
-    """Hold the verdicts against what each damage must come to."""
+    """Hold the statuses against what each damage must come to."""
     allowed = {
         "cut in a segment": {UNREADABLE},
         "cut at the scan": {UNREADABLE, TRUNCATED},
@@ -145,8 +145,8 @@ def check_counts(counts):
         "tiff L": {INTACT},
         "png RGB cut": {UNREADABLE, TRUNCATED, INTACT},  # what follows the pixels may be missing
     }
-    for damage, verdicts in allowed.items():
-        assert {verdict for name, verdict in counts if name == damage} <= verdicts, damage
+    for damage, statuses in allowed.items():
+        assert {status for name, status in counts if name == damage} <= statuses, damage
     assert counts["flipped in the scan", CORRUPT] > 0.1 * counts["flipped in the scan", INTACT]
 
 
@@ -180,7 +180,7 @@ def test_odd_and_broken_files_of_public_suites(tmp_path):
     files = [path for path in sorted((real_data() / "odd-jpegs").rglob("*")) if path.is_file()]
     assert len(files) == 413
     counts = judge_all([(path.name, path.read_bytes(), b"") for path in files], tmp_path)
-    for name, verdict in {
+    for name, status in {
         "Tests_images_hopper_bad_exif.jpg": CORRUPT,  # a picture full of stripes
         "Tests_images_junk_jpeg_header.jpg": INTACT,
         "Tests_images_frame_size.mpo": INTACT,
@@ -190,7 +190,7 @@ def test_odd_and_broken_files_of_public_suites(tmp_path):
         "tests_reftest_images_lossless_1_jpeg_lossless_sel1-8bit.jpg": INTACT,
         "bugs_decompress_8bit_testorig_hflip_2x4_q1_rst16.jpg": INTACT,  # rare sampling factors
     }.items():
-        assert counts[name, verdict] == 1, name
+        assert counts[name, status] == 1, name
 
 
 @pytest.mark.slow
@@ -204,5 +204,5 @@ def test_the_largest_sizes_that_are_decoded_stay_below_a_gigabyte(tmp_path, opti
 
 def test_what_is_no_photograph_is_told_from_a_damaged_one():
     whole = jpeg(picture())
-    assert inspect(b"<html>" + whole).verdict.detail.startswith(NO_IMAGE)
-    assert inspect(whole[:50]).verdict.detail.startswith(NO_IMAGE) is False
+    assert inspect(b"<html>" + whole).status.detail.startswith(NO_IMAGE)
+    assert inspect(whole[:50]).status.detail.startswith(NO_IMAGE) is False

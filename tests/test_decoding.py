@@ -116,7 +116,7 @@ def test_gray_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(form, bits):
     for channel in range(3):
         np.testing.assert_array_equal(pixels[..., channel], ramp >> (bits - 8))
     judged = inspect(stream.getvalue())
-    assert judged.verdict.detail == note and judged.verdict.verdict == "intact"
+    assert judged.status.detail == note and judged.status.kind == "intact"
     np.testing.assert_array_equal(judged.pixels, pixels)
 
 
@@ -139,10 +139,10 @@ def tiff_of(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["<i1", "<i2", "<f4", "<f2", "<f8", "<u8", "<u4"])
 def test_samples_of_which_pillow_knows_no_white_are_refused(kind):
-    verdict = inspect(tiff_of(kind)).verdict
-    assert verdict.verdict == "unreadable" and "save it with 8 or 16 bits a sample" in verdict.detail
+    status = inspect(tiff_of(kind)).status
+    assert status.kind == "unreadable" and "save it with 8 or 16 bits a sample" in status.detail
     sound = inspect(tiff_of("<u1"))
-    assert sound.verdict.verdict == "intact" and (sound.pixels == 100).all()
+    assert sound.status.kind == "intact" and (sound.pixels == 100).all()
 
 
 @pytest.mark.parametrize(("mode", "name"), [("I", "32-bit integers"), ("F", "floating-point")])
@@ -150,8 +150,8 @@ def test_samples_without_a_known_white_are_refused(mode, name):
     data = encode("tiff", mode=mode)
     with pytest.raises(ValueError, match=name):
         decode_rgb(data)
-    verdict = inspect(data).verdict
-    assert verdict.verdict == "unreadable" and name in verdict.detail and "save it with" in verdict.detail
+    status = inspect(data).status
+    assert status.kind == "unreadable" and name in status.detail and "save it with" in status.detail
 
 
 COLORS = {"LA": 4, "RGB": 2, "RGBA": 6}
@@ -201,13 +201,13 @@ def test_color_of_16_bits_keeps_the_upper_8_of_the_bits_in_use(mode, write, bits
     pixels, note = decode_noted(data)
     np.testing.assert_array_equal(pixels, expected[..., [0, 0, 0]] if mode == "LA" else expected)
     assert f"16-bit color, {bits} bits in use" in note
-    assert inspect(data).verdict.detail == note and inspect(data).mode == read_header(data).mode == f"{mode};16"
+    assert inspect(data).status.detail == note and inspect(data).mode == read_header(data).mode == f"{mode};16"
 
 
 def test_planes_of_16_bits_that_pillow_misreads_are_refused():
     samples = np.random.default_rng(0).integers(0, 2**12, (40, 30, 3), np.uint16)
-    found = inspect(deep_tiff(samples.transpose(2, 0, 1), planarconfig="separate")).verdict
-    assert found.verdict == "unreadable" and "planes of 16 bits" in found.detail
+    found = inspect(deep_tiff(samples.transpose(2, 0, 1), planarconfig="separate")).status
+    assert found.kind == "unreadable" and "planes of 16 bits" in found.detail
 
 
 @pytest.mark.parametrize("form", ["tiff", "gif", "png", "webp"])

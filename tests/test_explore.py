@@ -214,7 +214,7 @@ def test_names_are_text():
     )
     gray = lambda image: np.full((60, 80, 3), 90, np.uint8)  # noqa: E731
     html = [
-        pictures.verdict(case), pictures.looked_at(case, gray(""), [], 0.5), pictures.neighbors(case, rows, gray),
+        pictures.answer(case), pictures.looked_at(case, gray(""), [], 0.5), pictures.neighbors(case, rows, gray),
         pictures.fellow_eyes(case, rows, gray),
     ]  # fmt: skip
     assert all("<script" not in part for part in html)
@@ -312,7 +312,7 @@ def test_panel_shows_the_photograph_that_is_chosen(panel, run, cases):
     for image in ("15_left", "1_left"):
         panel.photographs.value = image
         case = run.case(image)
-        assert panel._answer.value == pictures.framed(pictures.verdict(case)).data
+        assert panel._answer.value == pictures.framed(pictures.answer(case)).data
         assert panel.explained.value == case.predicted
         nearest = cases.nearest(run.pixels(image), 5)
         assert all(name in panel._near.value for name in nearest.image)

@@ -240,9 +240,9 @@ def test_checkpoint_and_exported_file_give_the_same_grades(exported, photographs
         *(f"{number}_left.jpeg" for number in range(4)), "deep.PNG", "half.jpg", "unended.jpg",
     ]  # fmt: skip
     half = answers[file]["half.jpg"]
-    assert (half["verdict"], half["grade"], half["probabilities"]) == ("truncated", None, None)
+    assert (half["status"], half["grade"], half["probabilities"]) == ("truncated", None, None)
     assert "% of the rows are lost" in half["detail"]
-    assert answers[file]["unended.jpg"]["verdict"] == "end marker missing"
+    assert answers[file]["unended.jpg"]["status"] == "end marker missing"
     assert answers[file]["unended.jpg"]["probabilities"] == answers[file]["3_left.jpeg"]["probabilities"]
     for name, row in answers[file].items():
         if name != "half.jpg":
@@ -263,12 +263,12 @@ def test_predictions_come_as_table_csv_and_file(exported, photographs, tmp_path,
     assert dr_lab("predict", file, photographs, "--out", out) == 1
     assert capsys.readouterr().out == f"{out}\n"
     table = pd.read_csv(out)
-    assert list(table) == ["image", "verdict", "detail", "grade", "p0", "p1", "p2", "p3", "p4"]
+    assert list(table) == ["image", "status", "detail", "grade", "p0", "p1", "p2", "p3", "p4"]
     whole = table.dropna(subset="grade")
     assert len(table) == 7 and len(whole) == 6
     assert np.allclose(whole.filter(regex=r"^p\d").sum(axis=1), 1)
     assert dr_lab("predict", file, photographs / "0_left.jpeg", "--csv") == 0
-    assert capsys.readouterr().out.startswith("image,verdict")
+    assert capsys.readouterr().out.startswith("image,status")
     assert "choose one" in refused(capsys, "predict", file, photographs, "--csv", "--json")
     assert "needs one of" in refused(capsys, "predict", file, photographs, "--format", "xml")
 
@@ -422,7 +422,7 @@ def test_photographs_are_decoded_in_processes_and_keep_their_order(exported, pho
     assert steps == list(range(1, len(paths) + 1))
     alone = [grade_photographs(grader, [path])[0] for path in paths[:3]]
     assert together[:3] == alone  # to the bit: neighbors do not matter
-    damaged = {found.path.name: found.verdict for found in together if found.grade is None}
+    damaged = {found.path.name: found.status for found in together if found.grade is None}
     assert set(damaged) == {"n03.jpeg", "n05.jpeg"} and "cannot be read" in damaged["n05.jpeg"].detail
 
 
@@ -500,10 +500,10 @@ def test_real_photographs_get_torchs_outputs(exported):
 
 
 @pytest.mark.real
-def test_odd_files_get_a_verdict_each(exported):
+def test_odd_files_get_a_status_each(exported):
     paths = sorted(path for path in (real_data() / "odd-jpegs").rglob("*") if path.suffix in (".jpg", ".jpeg"))
     assert len(paths) > 300
     graded = grade_photographs(OnnxBackend(exported[1], parallel=2), paths)
     for found in graded:
-        assert (found.grade is not None) == (found.verdict.verdict in ("intact", "end marker missing"))
-    assert {found.verdict.verdict for found in graded} >= {"intact", "truncated", "unreadable"}
+        assert (found.grade is not None) == (found.status.kind in ("intact", "end marker missing"))
+    assert {found.status.kind for found in graded} >= {"intact", "truncated", "unreadable"}

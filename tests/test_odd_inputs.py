@@ -144,7 +144,7 @@ def test_photographs(batch, tmp_path, network):
     ended, found = audited(tmp_path)
     assert_tidy(ended, statuses=(0,))
     missing = set(found["files"]["missing"])
-    damaged = {entry["image"]: entry["verdict"] for entry in found["damage"]["files"]}
+    damaged = {entry["image"]: entry["status"] for entry in found["damage"]["files"]}
     assert found["damage"]["checked"] + len(missing) == len(grades)
     assert {*missing, *damaged} <= {*paths}
     for image in {*paths} - {*missing, *damaged}:
@@ -161,7 +161,7 @@ def test_photographs(batch, tmp_path, network):
     assert answers.keys() >= paths.keys() - missing
     for image, one in answers.items():
         if one["grade"] is None:
-            assert one["verdict"] != "intact" and (image in missing or damaged[image] == one["verdict"])
+            assert one["status"] != "intact" and (image in missing or damaged[image] == one["status"])
         else:
             assert math.isclose(sum(one["probabilities"]), 1, abs_tol=1e-6)
             assert damaged.get(image, "end marker missing") == "end marker missing"

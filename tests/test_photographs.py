@@ -241,7 +241,7 @@ def test_pictures_of_other_kinds_in_the_folder_are_named(tmp_path):
     }.items():  # fmt: skip
         (tmp_path / name).write_bytes(data)
     os.mkfifo(tmp_path / "pipe")
-    # A folder that is to be graded: all of them get a grade, or a verdict that names them.
+    # A folder that is to be graded: all of them get a grade, or a status that names them.
     assert [path.name for path in photographs_named([tmp_path], BytesIO())] == [
         "1.2.840.113619", "a.jpeg", "b.heic", "c.DCM", "d.jp2", "e.bmp", "f.jfif"
     ]  # fmt: skip

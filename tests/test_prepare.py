@@ -66,12 +66,12 @@ def test_damaged_photographs_are_decided_on_and_listed(prepare, folder, caplog):
     before = contents(folder)
     data = prepare()
     files = damaged(data)
-    assert {name: (entry.verdict.verdict, entry.action) for name, entry in files.items()} == {
+    assert {name: (entry.status.kind, entry.action) for name, entry in files.items()} == {
         "20_left": ("end marker missing", "repaired"),
         "21_left": ("truncated", "dropped"),
         "22_left": ("unreadable", "dropped"),
     }
-    assert 0.2 < files["21_left"].verdict.lost < 0.9 and len(data.decisions) == 30
+    assert 0.2 < files["21_left"].status.lost < 0.9 and len(data.decisions) == 30
     assert {"21_left", "22_left"}.isdisjoint(data.table["image"]) and "20_left" in set(data.table["image"])
     whole = jpeg(picture([*TRAIN, *TEST].index("20_left")))
     np.testing.assert_array_equal(np.asarray(data.photographs.open("20_left")), pixels(whole))
@@ -217,7 +217,7 @@ def test_medmnist(prepare, folder):
     np.savez_compressed(folder / "retinamnist.npz", **arrays)
     data = prepare(labels="medmnist")
     assert (data.labels.form, data.labels.header) == ("medmnist", None)
-    assert {decision.verdict for decision in data.decisions} == {FileStatus("intact", 0.0, "", 28, 28)}
+    assert {decision.status for decision in data.decisions} == {FileStatus("intact", 0.0, "", 28, 28)}
     assert len(prepare(labels="medmnist", limit=5).table) == 15
     assert "zenodo.org" in refusal(prepare, labels="medmnist", data_dir=str(folder / "none"))
     np.savez(folder / "retinamnist.npz", **arrays | {"val_images": arrays["val_images"][:7]})

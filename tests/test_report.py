@@ -242,7 +242,7 @@ def test_no_runs_are_an_error_in_one_line(tmp_path):
 def test_damaged_files_are_listed_with_what_was_done(results):
     text = text_of(sections.damaged_files(results).data)
     for entry in made_up_audit(photograph_table(700))["damage"]["files"]:
-        assert entry["verdict"] in text and entry["action"] in text
+        assert entry["status"] in text and entry["action"] in text
     assert "6.2%" in text and "3 are damaged" in text
 
 

@@ -142,7 +142,7 @@ def test_the_same_content_on_another_disk_is_read_and_not_decoded(scanner, folde
 def test_an_unreadable_file_has_facts_and_no_square(scanner, folder, monkeypatch):
     (folder / "2_left.jpeg").write_bytes(b"no photograph at all")
     facts = scanner.facts(NAMES, {RECIPE: NAMES})
-    assert facts["2_left"].verdict.verdict == "unreadable" and facts["2_left"].phash == ""
+    assert facts["2_left"].status.kind == "unreadable" and facts["2_left"].phash == ""
     decoded = count_decodings(monkeypatch)
     scanner.facts(NAMES, {RECIPE: NAMES})
     assert decoded == []
@@ -278,7 +278,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypat
 
 def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, folder, monkeypatch):
     facts = scanner.facts(NAMES)
-    assert all(found.verdict.verdict == "intact" for found in facts.values())
+    assert all(found.status.kind == "intact" for found in facts.values())
     for name, behavior in (("1_left", "crash"), ("2_left", "compute")):
         (folder / f"{name}.jpeg").write_bytes(behavior.encode())
     (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
@@ -286,12 +286,12 @@ def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, fol
     monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
     monkeypatch.setattr(scan_module, "SECONDS_A_FILE", 1)
     facts = scanner.facts(NAMES, {RECIPE: NAMES})
-    assert facts["1_left"].verdict.verdict == facts["2_left"].verdict.verdict == "unreadable"
-    assert "SIGSEGV" in facts["1_left"].verdict.detail and "1 s of processor" in facts["2_left"].verdict.detail
-    assert sum(found.verdict.verdict == "intact" for found in facts.values()) == len(NAMES) - 2
+    assert facts["1_left"].status.kind == facts["2_left"].status.kind == "unreadable"
+    assert "SIGSEGV" in facts["1_left"].status.detail and "1 s of processor" in facts["2_left"].status.detail
+    assert sum(found.status.kind == "intact" for found in facts.values()) == len(NAMES) - 2
     assert (folder / "3_left.died").exists()  # killed once from outside, which costs nothing
     monkeypatch.undo()
-    assert "no image" in scanner.facts(NAMES)["1_left"].verdict.detail  # the death was not remembered
+    assert "no image" in scanner.facts(NAMES)["1_left"].status.detail  # the death was not remembered
 
 
 def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scanner, folder, monkeypatch):
@@ -318,7 +318,7 @@ def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scann
     (folder / "elsewhere").rename(real)
     (folder / "2_left.jpeg").write_bytes(jpeg(picture(2)))
     facts = scanner.facts(NAMES, {RECIPE: NAMES})
-    assert {found.verdict.verdict for found in facts.values()} == {"intact"}
+    assert {found.status.kind for found in facts.values()} == {"intact"}
     scanner.crops(RECIPE, NAMES)
 
 
@@ -326,23 +326,23 @@ def test_a_file_that_cannot_be_opened_is_not_remembered(scanner, folder, monkeyp
     monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_without_permission)
     assert scanner.find(["0_left"])[1]["0_left"].reason == "Permission denied"
     monkeypatch.undo()
-    assert scanner.facts(["0_left"])["0_left"].verdict.verdict == "intact"
+    assert scanner.facts(["0_left"])["0_left"].status.kind == "intact"
 
 
 def test_size_comes_before_content(scanner, folder):
     os.truncate(folder / "0_left.jpeg", 3 * 10**9)
-    found = scanner.facts(["0_left"])["0_left"].verdict
-    assert found.verdict == "unreadable" and found.detail == "3.0 GB, of which no more than 0.6 are read"
+    found = scanner.facts(["0_left"])["0_left"].status
+    assert found.kind == "unreadable" and found.detail == "3.0 GB, of which no more than 0.6 are read"
 
 
 def test_a_photograph_of_very_many_scans_ends_at_a_limit(scanner, folder, monkeypatch):
     data = jpeg(picture(0), progressive=True)
     start = data.rindex(b"\xff\xda")
     (folder / "0_left.jpeg").write_bytes(data[:-2] + data[start:-2] * 600 + data[-2:])
-    found = scanner.facts(["0_left"])["0_left"].verdict
-    assert found.verdict == "unreadable" and "scans" in found.detail
+    found = scanner.facts(["0_left"])["0_left"].status
+    assert found.kind == "unreadable" and "scans" in found.detail
     count = count_decodings(monkeypatch)
-    assert scanner.facts(["0_left"])["0_left"].verdict == found and count == []
+    assert scanner.facts(["0_left"])["0_left"].status == found and count == []
 
 
 def test_a_disk_without_room_is_an_error_and_leaves_nothing_broken(scanner, tmp_path, monkeypatch):

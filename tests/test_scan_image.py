@@ -14,7 +14,7 @@ EXACT, FAST = ResizeSpec(48), ResizeSpec(48, fast=True)
 def test_one_decoding_gives_facts_and_squares():
     data = jpeg(picture(1, (300, 200)))
     facts, (square, small) = scan_image(data, [EXACT, ResizeSpec(32)])
-    assert (facts.verdict.verdict, facts.verdict.width, facts.verdict.height) == ("intact", 300, 200)
+    assert (facts.status.kind, facts.status.width, facts.status.height) == ("intact", 300, 200)
     assert (facts.format, facts.mode, facts.orientation, facts.camera) == ("JPEG", "RGB", 0, "")
     assert facts.digest == hashlib.blake2b(data, digest_size=16).hexdigest() and len(facts.phash) == 64
     np.testing.assert_array_equal(square, EXACT.make(pixels(data)))
@@ -29,13 +29,13 @@ def test_facts_survive_json():
 
 def test_an_unreadable_file_has_facts_and_no_squares():
     facts, crops = scan_image(b"\xff\xd8 but no more", [EXACT])
-    assert facts.verdict.verdict == "unreadable" and crops == [] and facts.digest
+    assert facts.status.kind == "unreadable" and crops == [] and facts.digest
 
 
 def test_a_file_without_its_end_is_examined_as_it_is_repaired():
     whole = jpeg(picture(4, (300, 200)))
     facts, (square,) = scan_image(whole[:-2], [EXACT])
-    assert facts.verdict.verdict == "end marker missing"
+    assert facts.status.kind == "end marker missing"
     np.testing.assert_array_equal(square, scan_image(whole, [EXACT])[1][0])
 
 
@@ -45,7 +45,7 @@ def test_fast_decoding_is_near_and_only_where_all_are_content_with_it():
     assert 0 < np.abs(exact.astype(int) - fast).max() <= 12
     both = scan_image(data, [EXACT, FAST])[1]
     np.testing.assert_array_equal(both[0], exact)
-    assert scan_image(data, [FAST])[0].verdict == scan_image(data, [EXACT])[0].verdict
+    assert scan_image(data, [FAST])[0].status == scan_image(data, [EXACT])[0].status
 
 
 @pytest.mark.parametrize("recipe", [ResizeSpec(64, '["CropToRetina"]'), ResizeSpec(64, '["SubtractLocalMean"]')])

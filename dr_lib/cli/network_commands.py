@@ -58,7 +58,7 @@ def predict(
 ) -> None:
     """Grade photographs: grade, and the probability of each. For research, not for diagnosis.
 
-    A damaged file gets its verdict instead of a grade, and the exit status is then 1.
+    A damaged file gets its status instead of a grade, and the exit status is then 1.
     """
     from dr_lib.config import CACHE_DIR
     from dr_lib.data.cache_folder import cache_folder
@@ -86,7 +86,7 @@ def predict(
         say(out)
     damaged = sum(photograph.grade is None for photograph in photographs)
     if damaged:
-        say(f"dr-lab: {damaged} of {len(photographs)} files not graded: see their verdicts", sys.stderr)
+        say(f"dr-lab: {damaged} of {len(photographs)} files not graded: see their statuses", sys.stderr)
         raise typer.Exit(1)
 
 

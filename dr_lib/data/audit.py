@@ -103,7 +103,7 @@ def audit_photographs(
     ``table``: rows of all photographs looked at, those that are dropped among them. ``facts``: by photograph.
     ``decisions``: one a photograph.
 
-    ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by verdict), and
+    ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by status), and
     ``files``: one entry a damaged one, the decision and the label. ``formats``, ``modes``, ``orientations``,
     ``cameras``: photographs by value, the commonest first, an empty or 0 one where the file says nothing; ``sizes``:
     the same as width, height, photographs. ``width``, ``height`` in px, ``brightness`` and ``contrast``: smallest,
@@ -111,8 +111,8 @@ def audit_photographs(
     of those that are used, whose brightness is extreme or on which no round retina was found, with their brightness.
     """
     labels = _labels_of(table)
-    found = [one for one in facts.values() if one.verdict.verdict != UNREADABLE]
-    sizes = Counter((one.verdict.width, one.verdict.height) for one in found)
+    found = [one for one in facts.values() if one.status.kind != UNREADABLE]
+    sizes = Counter((one.status.width, one.status.height) for one in found)
     used = {decision.image: facts[decision.image] for decision in decisions if decision.action != "dropped"}
 
     def listed(wanted: Callable[[ImageInfo], bool]) -> list[dict[str, Any]]:
@@ -122,12 +122,10 @@ def audit_photographs(
     return {
         "damage": {
             "checked": len(decisions),
-            "intact": sum(decision.verdict.verdict == INTACT for decision in decisions),
-            "kinds": _counted(decision.verdict.verdict for decision in decisions),
+            "intact": sum(decision.status.kind == INTACT for decision in decisions),
+            "kinds": _counted(decision.status.kind for decision in decisions),
             "files": [
-                labels[decision.image] | decision.as_json()
-                for decision in decisions
-                if decision.verdict.verdict != INTACT
+                labels[decision.image] | decision.as_json() for decision in decisions if decision.status.kind != INTACT
             ],
         },
         "formats": _counted(one.format for one in found),
@@ -137,8 +135,8 @@ def audit_photographs(
         "sizes": [
             {"width": width, "height": height, "photographs": count} for (width, height), count in sizes.most_common()
         ],
-        "width": _spread([one.verdict.width for one in found]),
-        "height": _spread([one.verdict.height for one in found]),
+        "width": _spread([one.status.width for one in found]),
+        "height": _spread([one.status.height for one in found]),
         "brightness": _spread([one.brightness for one in found]),
         "contrast": _spread([one.contrast for one in found]),
         "duplicates": find_duplicates(used, labels),

@@ -85,11 +85,11 @@ class RetinopathyDataset(Dataset):
             arrays = self._arrays.setdefault(str(path), MedmnistPhotographs(Path(path)))
             return arrays.open(self.table["image"][index])
         found = inspect(read_bounded(Path(path)))
-        accepted = "action" in self.table or found.verdict.verdict in (INTACT, NO_END_MARKER)
+        accepted = "action" in self.table or found.status.kind in (INTACT, NO_END_MARKER)
         if found.pixels is None or not accepted:
-            lost = found.verdict
+            lost = found.status
             raise InputError(
-                f"{path}: {lost.verdict} ({lost.detail}); drop the row, or give dr_lib.audit(folder).photographs, "
+                f"{path}: {lost.kind} ({lost.detail}); drop the row, or give dr_lib.audit(folder).photographs, "
                 "which knows what to do with each file"
             )
         return Image.fromarray(found.pixels)

@@ -22,14 +22,14 @@ from dr_lib.errors import InputError
 INTACT, NO_END_MARKER, TRUNCATED, CORRUPT, UNREADABLE = (
     "intact", "end marker missing", "truncated", "corrupt", "unreadable",
 )  # fmt: skip
-VERDICT_MEANINGS = {
+STATUS_MEANINGS = {
     INTACT: "all pixels are there",
     NO_END_MARKER: "all pixels are there, the two bytes at the end are not; repaired without loss",
     TRUNCATED: "the data ends early: the rows from there on are lost",
     CORRUPT: "the data is there but wrong somewhere: the rows that this may have touched count as lost",
     UNREADABLE: "no pixel can be decoded",
 }
-VERDICTS = tuple(VERDICT_MEANINGS)
+STATUSES = tuple(STATUS_MEANINGS)
 
 NO_IMAGE = "no image: its first bytes are those of another kind of file"
 """Detail of an unreadable file that never was a photograph begins so; the kind follows where it is known."""
@@ -56,11 +56,11 @@ BIT_BUFFER = 8
 class FileStatus:
     """What is the matter with one file.
 
-    ``verdict``: one of :data:`VERDICTS`. ``lost``: share of rows, counted from the bottom, that do not come from the
+    ``kind``: one of :data:`STATUSES`. ``lost``: share of rows, counted from the bottom, that do not come from the
     file, or may not, 0..1. ``width`` and ``height`` in px, 0 if unknown.
     """
 
-    verdict: str
+    kind: str
     lost: float
     detail: str
     width: int
@@ -69,12 +69,12 @@ class FileStatus:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """The verdict on a file, what its header says (see :class:`Header`; empty where it cannot be read), and its pixels.
+    """The status of a file, what its header says (see :class:`Header`; empty where it cannot be read), and its pixels.
 
     ``pixels``: uint8 (H, W, 3) of the file as it is used, repaired where need be; None where it is unreadable.
     """
 
-    verdict: FileStatus
+    status: FileStatus
     format: str = ""
     mode: str = ""
     orientation: int = 0
@@ -96,7 +96,7 @@ def repair(data: bytes) -> bytes:
 
 
 def inspect(data: bytes, at_least: int = 0) -> Inspection:
-    """Return the verdict on the bytes of one photograph, and its pixels; ``at_least`` is that of :func:`decode_rgb`.
+    """Return the status of the bytes of one photograph, and its pixels; ``at_least`` is that of :func:`decode_rgb`.
 
     Intact and merely without end marker means that libjpeg found every bit that it asked for. That is no proof: a
     flipped bit that leaves valid codes changes pixels without a trace, as two in three do in EyePACS' photographs.
@@ -130,8 +130,8 @@ def inspect(data: bytes, at_least: int = 0) -> Inspection:
             raise
         except Exception as error:
             found = UNREADABLE, 1.0, _reason(error)
-    verdict = FileStatus(*found, header.width, header.height)
-    return Inspection(verdict, header.format, header.mode, header.orientation, header.camera, pixels)
+    status = FileStatus(*found, header.width, header.height)
+    return Inspection(status, header.format, header.mode, header.orientation, header.camera, pixels)
 
 
 _Found = tuple[str, float, str]
@@ -184,8 +184,8 @@ def _inspect_png(data: bytes, at_least: int) -> tuple[_Found, np.ndarray]:
     pixels, note = decode_noted(whole, at_least)
     if lost == 0:
         return (INTACT, 0.0, note), pixels
-    verdict = CORRUPT if data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82") else TRUNCATED
-    return (verdict, lost, "; ".join(filter(None, (reason, f"{100 * lost:.1f} % of the rows are lost", note)))), pixels
+    status = CORRUPT if data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82") else TRUNCATED
+    return (status, lost, "; ".join(filter(None, (reason, f"{100 * lost:.1f} % of the rows are lost", note)))), pixels
 
 
 def _measure_arithmetic(whole: bytes, structure: Structure, header: Header, complaint: str) -> _Found:

@@ -78,8 +78,8 @@ def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = T
     facts = scanner.facts(table["image"], required_crops(config, table))
     if config.on_damage != "drop":
         _refuse_what_is_no_image(facts, photographs)
-    verdicts = {image: found.verdict for image, found in facts.items()}
-    decisions = decide(verdicts, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
+    statuses = {image: found.status for image, found in facts.items()}
+    decisions = decide(statuses, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
     table, photographs = _apply(decisions, table, photographs)
     _say_where_there_is_no_retina(config, table, facts)
     if to_train:
@@ -148,11 +148,11 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
 
 def _refuse_what_is_no_image(facts: Mapping[str, ImageInfo], photographs: Photographs) -> None:
     """Raise :class:`InputError` for files of another kind: no damage to a photograph, but a mistake in the folder."""
-    wrong = [image for image, found in facts.items() if found.verdict.detail.startswith(NO_IMAGE)]
+    wrong = [image for image, found in facts.items() if found.status.detail.startswith(NO_IMAGE)]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise InputError(
-            f"{photographs.path(wrong[0])}: {facts[wrong[0]].verdict.detail}{more}; put the photograph there, "
+            f"{photographs.path(wrong[0])}: {facts[wrong[0]].status.detail}{more}; put the photograph there, "
             "take its line out of the labels, or leave such files out with on_damage=drop"
         )
 
@@ -166,8 +166,8 @@ def _apply(
     for decision in decisions:
         by_action[decision.action].add(decision.image)
         if decision.action:
-            found = decision.verdict
-            lines.append(f"{decision.image}: {found.verdict} ({found.detail}), {decision.action}")
+            found = decision.status
+            lines.append(f"{decision.image}: {found.kind} ({found.detail}), {decision.action}")
     if lines:  # one record, which a notebook shows as one output
         log.warning("%d of %d photographs are damaged" + "\n%s" * len(lines), len(lines), len(decisions), *lines)
     if isinstance(photographs, FolderPhotographs):

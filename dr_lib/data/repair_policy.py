@@ -20,22 +20,22 @@ class Decision:
     """A photograph, what is the matter with it, and what is done: one of :data:`ACTIONS`, or nothing (empty)."""
 
     image: str
-    verdict: FileStatus
+    status: FileStatus
     action: str
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of ``audit.json``."""
-        found = self.verdict
+        found = self.status
         return {
             "image": self.image,
-            "verdict": found.verdict,
+            "status": found.kind,
             "lost": found.lost,
             "action": self.action,
             "detail": found.detail,
         }
 
 
-def decide(verdicts: Mapping[str, FileStatus], *, on_damage: str, max_lost_share: float) -> list[Decision]:
+def decide(statuses: Mapping[str, FileStatus], *, on_damage: str, max_lost_share: float) -> list[Decision]:
     """Return what is done with each photograph, in the given order.
 
     A missing end marker is always repaired, which loses nothing. A truncated photograph is repaired, and a corrupt
@@ -44,18 +44,18 @@ def decide(verdicts: Mapping[str, FileStatus], *, on_damage: str, max_lost_share
     :class:`InputError` with their names.
     """
     if on_damage == "fail":
-        _refuse([(image, found) for image, found in verdicts.items() if found.verdict not in (INTACT, NO_END_MARKER)])
-    return [Decision(image, found, _action(found, on_damage, max_lost_share)) for image, found in verdicts.items()]
+        _refuse([(image, found) for image, found in statuses.items() if found.kind not in (INTACT, NO_END_MARKER)])
+    return [Decision(image, found, _action(found, on_damage, max_lost_share)) for image, found in statuses.items()]
 
 
 def _action(found: FileStatus, on_damage: str, max_lost_share: float) -> str:
-    if found.verdict == INTACT:
+    if found.kind == INTACT:
         return ""
-    if found.verdict == NO_END_MARKER:
+    if found.kind == NO_END_MARKER:
         return "repaired"
-    if found.verdict not in (TRUNCATED, CORRUPT) or found.lost > max_lost_share or on_damage == "drop":
+    if found.kind not in (TRUNCATED, CORRUPT) or found.lost > max_lost_share or on_damage == "drop":
         return "dropped"
-    return "repaired" if found.verdict == TRUNCATED else "kept"
+    return "repaired" if found.kind == TRUNCATED else "kept"
 
 
 def _refuse(bad: list[tuple[str, FileStatus]]) -> None:
@@ -70,4 +70,4 @@ def _refuse(bad: list[tuple[str, FileStatus]]) -> None:
 
 def _describe(found: FileStatus) -> str:
     lost = f"{100 * found.lost:.1f} % of rows lost"
-    return found.verdict if found.verdict == UNREADABLE else f"{found.verdict}, {lost}"
+    return found.kind if found.kind == UNREADABLE else f"{found.kind}, {lost}"

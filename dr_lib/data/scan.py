@@ -32,7 +32,7 @@ from dr_lib.system.terminal import logger
 
 log = logger("data")
 
-METHOD = 7
+METHOD = 8
 """Raise when :func:`dr_lib.data.scan_image.scan_image` finds something else, so that older facts are found again."""
 
 SECONDS_A_FILE = 120
@@ -179,7 +179,7 @@ class Scanner:
             if entry is None or entry["stamp"] != self._stamp(image):
                 work[image] = []
                 changed.add(image)
-            elif entry["facts"]["verdict"]["verdict"] == UNREADABLE:
+            elif entry["facts"]["status"]["kind"] == UNREADABLE:
                 unreadable.add(image)
         for recipe, names in crops.items():
             there = self._rows_of(self.store(recipe), names)

@@ -23,7 +23,7 @@ class ImageInfo:
     as shares of width, height and width; None where there is no such circle.
     """
 
-    verdict: FileStatus
+    status: FileStatus
     format: str = ""
     mode: str = ""
     orientation: int = 0
@@ -42,7 +42,7 @@ class ImageInfo:
     def from_json(cls, values: dict[str, Any]) -> "ImageInfo":
         """Return what :meth:`as_json` wrote."""
         circle = values["retina"]
-        return cls(**values | {"verdict": FileStatus(**values["verdict"]), "retina": tuple(circle) if circle else None})
+        return cls(**values | {"status": FileStatus(**values["status"]), "retina": tuple(circle) if circle else None})
 
     @classmethod
     def unreadable(cls, detail: str) -> "ImageInfo":
@@ -74,11 +74,11 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
     found = inspect(data, at_least=largest(recipes))
     digest = digest_of(data)
     if found.pixels is None:
-        return ImageInfo(found.verdict, found.format, found.mode, found.orientation, found.camera, digest), []
+        return ImageInfo(found.status, found.format, found.mode, found.orientation, found.camera, digest), []
     height, width = found.pixels.shape[:2]
     look, circle = appearance(found.pixels), find_retina(found.pixels)
     facts = ImageInfo(
-        found.verdict,
+        found.status,
         found.format,
         found.mode,
         found.orientation,

@@ -38,7 +38,7 @@ def graded(grade: int) -> str:
     return f"{grade} {GRADE_NAMES[grade]}"
 
 
-def verdict(case: Case) -> str:
+def answer(case: Case) -> str:
     """Return in a sentence what the photograph is and what the network answered, with the probability of each grade."""
     sure = percent(case.probabilities[case.predicted])
     apart = abs(case.grade - case.predicted)

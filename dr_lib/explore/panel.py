@@ -191,7 +191,7 @@ class Panel(ipywidgets.VBox):
             self.epoch.max = max(1, self._run.config.epochs - EPOCHS_SHOWN + 1)
             self.epoch.layout.display = "" if self.epoch.max > 1 else "none"
             self.count.max = min(MOST_NEIGHBORS, len(self._cases.table))
-        self._answer.value = pictures.framed(pictures.verdict(case)).data
+        self._answer.value = pictures.framed(pictures.answer(case)).data
         self._show_seen()
         self._show_draws()
         self._show_neighbors()

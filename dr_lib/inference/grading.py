@@ -1,4 +1,4 @@
-"""Grading many photographs: decoding and network at the same time, and a verdict on every file."""
+"""Grading many photographs: decoding and network at the same time, and a status of every file."""
 
 import os
 from collections import deque
@@ -22,13 +22,13 @@ WAITING = 4
 
 @dataclass(frozen=True)
 class GradedPhotograph:
-    """A file, the verdict on it (see :class:`dr_lib.data.inspection.FileStatus`), and where it is whole its grade.
+    """A file, the status on it (see :class:`dr_lib.data.inspection.FileStatus`), and where it is whole its grade.
 
     ``grade`` 0-4, ``probabilities`` of the five, and the network's ``outputs``: None for a damaged file.
     """
 
     path: Path
-    verdict: FileStatus
+    status: FileStatus
     grade: int | None = None
     probabilities: tuple[float, ...] | None = None
     outputs: tuple[float, ...] | None = None
@@ -40,7 +40,7 @@ def grade_photographs(
     """Return what ``grader`` says of each file, in the order of ``paths``.
 
     A file with only its end marker missing is repaired in memory, as in every run; one with rows missing or in doubt,
-    or that is no image, gets its verdict and no grade. Files are decoded in processes of their own: one that crashes
+    or that is no image, gets its status and no grade. Files are decoded in processes of their own: one that crashes
     the decoder costs itself. ``on_step`` hears how many are done. Raises :class:`InputError` where the network gives
     outputs that are not finite.
     """
@@ -50,27 +50,27 @@ def grade_photographs(
 
         def collect(most: int) -> None:
             while len(waiting) > most:
-                path, verdict, answer = waiting.popleft()
+                path, status, answer = waiting.popleft()
                 outputs, probabilities, grades = (part[0] for part in answer.result())
                 check_finite(outputs, f"{path}: outputs of the network")
                 graded[path] = GradedPhotograph(
-                    path, verdict, int(grades), tuple(probabilities.tolist()), tuple(outputs.tolist())
+                    path, status, int(grades), tuple(probabilities.tolist()), tuple(outputs.tolist())
                 )
                 on_step(len(graded))
 
-        for path, verdict, crop in crops_of(paths, grader.recipe):
+        for path, status, crop in crops_of(paths, grader.recipe):
             if crop is None:
-                graded[path] = GradedPhotograph(path, verdict)
+                graded[path] = GradedPhotograph(path, status)
                 on_step(len(graded))
             else:
-                waiting.append((path, verdict, callers.submit(grader.run, crop[None])))
+                waiting.append((path, status, callers.submit(grader.run, crop[None])))
             collect(WAITING * grader.parallel)
         collect(0)
     return [graded[path] for path in paths]
 
 
 def crops_of(paths: list[Path], recipe: ResizeSpec) -> Iterator[tuple[Path, FileStatus, np.ndarray | None]]:
-    """Yield each file with its verdict and its crop, None where the file is damaged; in no certain order."""
+    """Yield each file with its status and its crop, None where the file is damaged; in no certain order."""
     items = ((path, recipe) for path in paths)
     for (path, _), answer in map_in_workers(inspect_and_crop, items, workers=cores(), timeout=SECONDS_A_FILE):
         if isinstance(answer, WorkerDied):

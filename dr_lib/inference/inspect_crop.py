@@ -1,4 +1,4 @@
-"""One file, its verdict and its crop: what decoding does in a process of its own, which loads little else."""
+"""One file, its status and its crop: what decoding does in a process of its own, which loads little else."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ SECONDS_A_FILE = 120
 
 
 def inspect_and_crop(item: tuple[Path, ResizeSpec]) -> tuple[FileStatus, np.ndarray | None]:
-    """Return the verdict on a file and, where all its rows are there, its crop."""
+    """Return the status of a file and, where all its rows are there, its crop."""
     path, recipe = item
     try:
         data = read_bounded(path)
     except OSError as error:
         return FileStatus(UNREADABLE, 1.0, f"cannot be read: {error.strerror}", 0, 0), None
     found = inspect(data, recipe.decode_at_least)
-    if found.verdict.verdict not in (INTACT, NO_END_MARKER):
-        return found.verdict, None
+    if found.status.kind not in (INTACT, NO_END_MARKER):
+        return found.status, None
     assert found.pixels is not None  # it is readable
-    return found.verdict, recipe.make(found.pixels)
+    return found.status, recipe.make(found.pixels)

@@ -44,7 +44,7 @@ class Model:
         return pd.DataFrame(
             {
                 "image": [str(one.path) for one in graded],
-                "status": [one.verdict.verdict for one in graded],
+                "status": [one.status.kind for one in graded],
                 "grade": pd.array([one.grade for one in graded], dtype="Int64"),
                 **{
                     name: [one.probabilities[grade] if one.probabilities else float("nan") for one in graded]

@@ -17,7 +17,7 @@ Form = Literal["table", "csv", "json"]
 def as_text(photographs: Sequence[GradedPhotograph], form: Form) -> str:
     """Return ``photographs`` in the given form, with a line end at the end.
 
-    CSV and JSON have ``image, verdict, detail, grade`` and the probabilities (``p0``..``p4``, or a list), as exact as
+    CSV and JSON have ``image, status, detail, grade`` and the probabilities (``p0``..``p4``, or a list), as exact as
     they were computed; those of a damaged file are empty, or null. In CSV a name that a spreadsheet would take for a
     formula has an apostrophe before it.
     """
@@ -28,8 +28,8 @@ def _table(photographs: Sequence[GradedPhotograph]) -> str:
     rows = [("image", "grade", *PROBABILITIES)]
     for found in photographs:
         if found.grade is None or found.probabilities is None:
-            detail = f" ({found.verdict.detail})" if found.verdict.detail else ""
-            rows.append((printable(found.path), f"not graded: {found.verdict.verdict}{printable(detail)}"))
+            detail = f" ({found.status.detail})" if found.status.detail else ""
+            rows.append((printable(found.path), f"not graded: {found.status.kind}{printable(detail)}"))
         else:
             shares = (f"{share:.3f}" for share in found.probabilities)
             rows.append((printable(found.path), f"{found.grade} {GRADE_NAMES[found.grade]}", *shares))
@@ -44,13 +44,11 @@ def _table(photographs: Sequence[GradedPhotograph]) -> str:
 def _csv(photographs: Sequence[GradedPhotograph]) -> str:
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["image", "verdict", "detail", "grade", *PROBABILITIES])
+    writer.writerow(["image", "status", "detail", "grade", *PROBABILITIES])
     for found in photographs:
         grade = "" if found.grade is None else found.grade
         shares = found.probabilities or [""] * len(PROBABILITIES)
-        writer.writerow(
-            [as_cell(_text(found.path)), found.verdict.verdict, as_cell(found.verdict.detail), grade, *shares]
-        )
+        writer.writerow([as_cell(_text(found.path)), found.status.kind, as_cell(found.status.detail), grade, *shares])
     return stream.getvalue()
 
 
@@ -58,8 +56,8 @@ def _json(photographs: Sequence[GradedPhotograph]) -> str:
     rows = [
         {
             "image": _text(found.path),
-            "verdict": found.verdict.verdict,
-            "detail": found.verdict.detail,
+            "status": found.status.kind,
+            "detail": found.status.detail,
             "grade": found.grade,
             "probabilities": found.probabilities,
         }

@@ -12,7 +12,7 @@ from typing import Any
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART
 from dr_lib.data.duplicates import MAX_DISTANCE
-from dr_lib.data.inspection import UNREADABLE, VERDICT_MEANINGS
+from dr_lib.data.inspection import STATUS_MEANINGS, UNREADABLE
 from dr_lib.data.repair_policy import ACTIONS
 from dr_lib.plots import plot_grade_shares
 from dr_lib.report import audit_text as say
@@ -179,7 +179,7 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return how many files are damaged and how, and what is left of each; a red line where its rows end."""
     found = audit["damage"]
     rows = [
-        [escape(kind.capitalize()), f"{count:,}", escape(VERDICT_MEANINGS.get(kind, ""))]
+        [escape(kind.capitalize()), f"{count:,}", escape(STATUS_MEANINGS.get(kind, ""))]
         for kind, count in found["kinds"].items()
     ]
     table = markup.table(
@@ -189,9 +189,9 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     shots = [
         thumbnail_html(
             entry["image"],
-            [f"{entry['verdict']}, {say.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
+            [f"{entry['status']}, {say.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
             marked(thumbnail(entry["image"]), entry["lost"]),
-            f"{entry['verdict']}, {say.rows_lost(entry)}",
+            f"{entry['status']}, {say.rows_lost(entry)}",
         )
         for entry in worst_first[:MOST_SHOWN]
     ]
@@ -257,4 +257,4 @@ def _harm(group: Mapping[str, Any]) -> str:
 
 
 def _why_unreadable(entry: Mapping[str, Any]) -> str:
-    return entry["detail"] if entry["verdict"] == UNREADABLE else ""  # of the others the share of rows says all
+    return entry["detail"] if entry["status"] == UNREADABLE else ""  # of the others the share of rows says all

@@ -225,9 +225,9 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
     facts, failures = scanner.find(there["image"], required_crops(config, there))
     there = there[~there["image"].isin(failures)]
-    verdicts = {image: fact.verdict for image, fact in facts.items()}
+    statuses = {image: fact.status for image, fact in facts.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
-    decisions = decide(verdicts, on_damage=rule, max_lost_share=config.max_lost_share)
+    decisions = decide(statuses, on_damage=rule, max_lost_share=config.max_lost_share)
     found |= audit_photographs(there, facts, decisions)
     found["files"]["not_read"] = {image: failure.reason for image, failure in failures.items()}
     dropped = [decision.image for decision in decisions if decision.action == "dropped"]
@@ -258,10 +258,10 @@ def _decoded(images: Iterable[str], facts: Mapping[str, ImageInfo], decisions: I
     rows = []
     for image in images:
         info = facts[image]
-        file = info.verdict
+        file = info.status
         rows.append(
             {
-                "status": file.verdict, "lost": file.lost, "action": actions[image], "detail": file.detail,
+                "status": file.kind, "lost": file.lost, "action": actions[image], "detail": file.detail,
                 "width": file.width, "height": file.height, "format": info.format, "mode": info.mode,
                 "brightness": info.brightness, "contrast": info.contrast, "has_retina": info.retina is not None,
             }

@@ -287,7 +287,7 @@ def _damage(damage: Mapping[str, Any]) -> Iterator[str]:
     yield "  " + ", ".join(f"{kind} {count:,}" for kind, count in damage["kinds"].items())
     worst = sorted(damage["files"], key=lambda entry: -entry["lost"])
     for entry in worst[:SHOWN]:
-        yield f"  {printable(entry['image']):20} {entry['verdict']}, {rows_lost(entry)}: {entry['action']}"
+        yield f"  {printable(entry['image']):20} {entry['status']}, {rows_lost(entry)}: {entry['action']}"
     yield from _and_more(worst)
 
 

@@ -10,11 +10,11 @@ def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
     """Return how many of the files are damaged, how, and what was done about them."""
     if not files:
         return f"Each of {counted(checked, 'photograph')} was decoded to its last row; none is damaged."
-    verdicts = [entry["verdict"] for entry in files]
+    statuses = [entry["status"] for entry in files]
     actions = [entry["action"] for entry in files]
     return (
         f"Of {counted(checked, 'photograph')}, {len(files)} {'is' if len(files) == 1 else 'are'} damaged: "
-        f"{tally(verdicts)}. Of these, {tally(actions)}."
+        f"{tally(statuses)}. Of these, {tally(actions)}."
     )
 
 

@@ -1,6 +1,7 @@
 """One run: its steps and epochs, its checkpoints, and how it goes on after an interruption.
 
-* ``run`` is a run from beginning to end, ``trained_run`` its results, ``trainer`` its epochs, ``learner`` one step.
+* ``run`` is a run from beginning to end, ``trained_run`` its results, ``trainer`` its epochs, ``learner`` one step,
+  ``evaluator`` its tests, ``run_progress`` what is seen of it meanwhile.
 * ``optimizers``, ``schedules``, ``phases``, ``mixup``, ``batchnorm``, ``weight_average`` and ``gradient_norms`` are
   parts of a step.
 * ``loaders`` makes batches of what ``sampler`` and ``epoch_plan`` choose.

@@ -29,7 +29,7 @@ class Learner:
         self, config: RunConfig, model: nn.Module, head: Head, accelerator: Accelerator, *, steps_an_epoch: int
     ):
         self.config, self.model, self.head, self.accelerator = config, model, head, accelerator
-        self.total_steps = config.epochs * steps_an_epoch
+        self.steps_an_epoch, self.total_steps = steps_an_epoch, config.epochs * steps_an_epoch
         self.warmup_steps = round(config.warmup_epochs * steps_an_epoch)
         self.base_rate = scaled_learning_rate(
             config.learning_rate, config.batch_size, config.reference_batch, config.learning_rate_scaling
@@ -69,6 +69,14 @@ class Learner:
             base=self.base_rate,
             schedule=self.config.schedule,
             warmup_steps=min(self.warmup_steps, self.total_steps - 1),
+        )
+
+    def diverged(self, what: str, epoch: int, step: int) -> FloatingPointError:
+        """Return the error of a run whose ``what`` not finite in ``step`` of ``epoch``, counted from 0."""
+        rate = self.learning_rate((epoch - 1) * self.steps_an_epoch + step)
+        return FloatingPointError(
+            f"the {what} not finite in epoch {epoch}, step {step + 1}, at learning rate {rate:g}; "
+            "lower learning_rate, or set gradient_clip"
         )
 
     def train_mode(self) -> None:

@@ -26,12 +26,14 @@ from dr_lib.system.stopwatch import Stopwatch
 from dr_lib.training.batchnorm import over_all_processes
 from dr_lib.training.checkpoint import ANEW, save_weights
 from dr_lib.training.device import start_accelerator
+from dr_lib.training.evaluator import Evaluator
 from dr_lib.training.gradient_norms import GradientNorms
 from dr_lib.training.launch import launch
 from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import LoaderFactory, check_trainable, fit_normalization
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.resume import has_begun, resumable_state, wrong_network
+from dr_lib.training.run_progress import RunProgress
 from dr_lib.training.starting_weights import load_starting_weights
 from dr_lib.training.trained_run import Run
 from dr_lib.training.trainer import Trainer, chosen_epoch
@@ -157,13 +159,17 @@ def _trainer(
     views = testing if in_the_end == each_epoch else {split: factory.testing(split, in_the_end) for split in splits}
     head = new_head(config, weights).to(accelerator.device)
     accelerator.wait_for_everyone()  # one process sets earlier results aside: none is to go on from these meanwhile
+    history: list[dict[str, Any]] = []
+    shown = RunProgress(config, folder, progress or Progress(), history, main=accelerator.is_main_process)
+    learner = Learner(config, model, head, accelerator, steps_an_epoch=training.plan.steps)
     return Trainer(
         config=config,
         folder=folder,
-        progress=progress or Progress(),
+        progress=shown,
         accelerator=accelerator,
         data=data,
-        learner=Learner(config, model, head, accelerator, steps_an_epoch=training.plan.steps),
+        learner=learner,
+        evaluator=Evaluator(config, learner, accelerator, shown),
         normalization=normalization,
         training=training,
         testing=testing,
@@ -171,6 +177,7 @@ def _trainer(
         weights=origin,
         interruption=interruption,
         clock=clock,
+        history=history,
         gradients=GradientNorms(model) if config.record_gradients else None,
     )
 
@@ -183,7 +190,7 @@ def _go_on(trainer: Trainer, state: dict[str, Any] | None) -> None:
     if trainer.history and trainer.accelerator.is_main_process:
         trainer.write_tables()
     step = f", step {trainer.tally.step}" if trainer.tally.step else ""
-    trainer.progress.line(f"going on after epoch {len(trainer.history)}{step}")
+    trainer.progress.display.line(f"going on after epoch {len(trainer.history)}{step}")
 
 
 def _test_chosen(trainer: Trainer) -> None:
@@ -198,9 +205,9 @@ def _test_chosen(trainer: Trainer) -> None:
     head.load_state_dict(kept.head.state_dict())
     refit = config.head == "regression" and trainer.views is not trainer.testing
     if refit:  # means over views lie closer together than the one view that cut-points were fitted to
-        trainer.fit_head(trainer.views, len(trainer.history))
+        trainer.evaluator.fit_head(trainer.views, len(trainer.history))
     splits = [split for split in ("test", "validation") if split in trainer.views]
-    outputs = {split: trainer.predict(split, trainer.views, len(trainer.history))[0] for split in splits}
+    outputs = {split: trainer.evaluator.predict(split, trainer.views, len(trainer.history))[0] for split in splits}
     if not trainer.accelerator.is_main_process:
         return
     if refit:
@@ -227,7 +234,7 @@ def _test_chosen(trainer: Trainer) -> None:
         metrics["temperature_scaling"] = temperature_scaling(tables["validation"], table)
     write_json(folder.metrics, metrics)
     chosen = "last epoch:" if config.select_by == "last" else f"chosen by {config.select_by}: epoch"
-    trainer.progress.line(
+    trainer.progress.display.line(
         f"{chosen} {epoch}, testing accuracy "
         f"{100 * metrics['test']['accuracy']:.4f}, quadratic weighted kappa {metrics['test']['kappa']:.4f}"
     )

@@ -1,38 +1,30 @@
-"""The epochs of one run: learn, evaluate, keep the best, and be able to go on after any step."""
+"""The epochs of one run: learn, have it evaluated, keep the best, and be able to go on after any step."""
 
 import math
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import nn
-from tqdm import tqdm
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalization import Normalization
 from dr_lib.data.prepare import DataSplits
-from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
-from dr_lib.evaluation.predict import predict
-from dr_lib.evaluation.ranking import macro_auc
 from dr_lib.models.heads import Head
 from dr_lib.models.weights import WeightsOrigin, not_finite
 from dr_lib.storage.folders import RunFolder
-from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption
 from dr_lib.system.stopwatch import Stopwatch
 from dr_lib.training.checkpoint import save_network, save_state
+from dr_lib.training.evaluator import Evaluator
 from dr_lib.training.gradient_norms import GradientNorms
 from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import Batches, TrainingBatches
 from dr_lib.training.phases import phase_of
-
-_SECONDS_BETWEEN_HEARTBEATS = 2.0
+from dr_lib.training.run_progress import RunProgress
 
 
 @dataclass
@@ -59,10 +51,11 @@ class Trainer:
 
     config: RunConfig
     folder: RunFolder
-    progress: Progress
+    progress: RunProgress
     accelerator: Accelerator
     data: DataSplits
     learner: Learner
+    evaluator: Evaluator
     normalization: Normalization
     training: TrainingBatches
     testing: dict[str, Batches]
@@ -70,17 +63,14 @@ class Trainer:
     weights: WeightsOrigin
     interruption: Interruption
     clock: Stopwatch
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, Any]]
     tally: EpochTotals = field(default_factory=EpochTotals)
     gradients: GradientNorms | None = None
-    _beat: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
-    _began: float = 0.0
-    _closed_before: int = 0
 
     def complete(self) -> None:
         """Train the epochs that are missing."""
-        self._began, self._closed_before = time.monotonic(), len(self.history)
+        self.progress.start()
         while len(self.history) < self.config.epochs and not self._stopped_improving():
             epoch = len(self.history) + 1
             if self.learner.phase != phase_of(self.config, epoch):
@@ -91,7 +81,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state that was saved."""
         self.learner.restore(state["learner"], self.folder.last_checkpoint)
-        self.history, self.tally = state["history"], EpochTotals(**state["tally"])
+        self.history[:], self.tally = state["history"], EpochTotals(**state["tally"])
         if not self.accelerator.is_main_process:
             self.tally.loss = self.tally.correct = 0.0  # those of all processes are saved, and the main one has them
         self.clock.go_on(state["seconds"])
@@ -110,7 +100,10 @@ class Trainer:
         self.learner.train_mode()
         # Each process has a share of the loss.
         shares = self.accelerator.num_processes
-        report = self._reporter(epoch, "train", self.training, lambda: shares * sums[0].item() / tally.seen)
+        total = len(self.training.dataset)
+        report = self.progress.reporter(
+            epoch, "train", total, self.learner.phase, lambda: shares * sums[0].item() / tally.seen
+        )
         for images, grades in self.training:
             loss, correct = self._step(images, grades, first + tally.step)
             sums += torch.stack([loss.double() * self.training.plan.photographs(tally.step), correct.double()])
@@ -149,19 +142,11 @@ class Trainer:
         # Each process has a share of the loss; all are to stop, and for the same reason.
         steps = self.accelerator.gather(broken).view(-1)
         if (steps >= 0).any():
-            raise self._diverged("training loss was", epoch, int(steps[steps >= 0].min()))
+            raise self.learner.diverged("training loss was", epoch, int(steps[steps >= 0].min()))
         # A loss tells of the weights before its step; nothing has told yet of those after the last one.
         for network in {self.learner.model, self.learner.network}:
             if name := not_finite(network.state_dict()):
-                raise self._diverged(f"weights in {name} were", epoch, self.tally.step - 1)
-
-    def _diverged(self, what: str, epoch: int, step: int) -> FloatingPointError:
-        """Return the error of a run whose ``what`` not finite in ``step`` of ``epoch``, counted from 0."""
-        rate = self.learner.learning_rate((epoch - 1) * self.training.plan.steps + step)
-        return FloatingPointError(
-            f"the {what} not finite in epoch {epoch}, step {step + 1}, at learning rate {rate:g}; "
-            "lower learning_rate, or set gradient_clip"
-        )
+                raise self.learner.diverged(f"weights in {name} were", epoch, self.tally.step - 1)
 
     def _close_epoch(self, epoch: int) -> None:
         """Evaluate, write the epoch's row, keep the network where it is the best, and save the state."""
@@ -172,7 +157,7 @@ class Trainer:
             "lr": self.learner.learning_rate(epoch * self.training.plan.steps - 1),
             "train_loss": tally.loss / tally.seen,
             "train_accuracy": tally.correct / tally.seen,
-            **self._evaluate(epoch),
+            **self.evaluator.metrics(self.testing, epoch),
             "seconds": tally.seconds,
             "images_per_second": tally.seen / tally.seconds,
         }
@@ -192,11 +177,7 @@ class Trainer:
         chosen = chosen_epoch(self.history, self.config.select_by) == epoch
         if chosen:
             self.keep(self.learner.network, self.learner.head, epoch)
-        self.progress.line(
-            f"epoch {epoch}/{self.config.epochs}: loss {row['train_loss']:.4f}, "
-            f"training accuracy {100 * row['train_accuracy']:.4f}, {_figures(row)}{', weights saved' * chosen}",
-            passing=True,
-        )
+        self.progress.epoch(row, saved=chosen)
 
     def keep(self, network: nn.Module, head: Head, epoch: int) -> None:
         """Write the network to test in the end, with what tells whose it is."""
@@ -208,51 +189,6 @@ class Trainer:
         self.folder.write_history(self.history)
         if self.gradients:
             self.folder.write_gradients(self.gradients.rows)
-
-    def _evaluate(self, epoch: int) -> dict[str, float | None]:
-        """Return the figures of validation and testing photographs that a row of ``history.csv`` has, by its names."""
-        found: dict[str, float | None] = {}
-        head = self.learner.head
-        self.fit_head(self.testing, epoch)
-        for split, prefix in (("validation", "val"), ("test", "test")):
-            if split not in self.testing:
-                found |= {f"{prefix}_{figure}": None for figure in ("loss", "accuracy", "kappa", "auc")}
-                continue
-            outputs, grades = self.predict(split, self.testing, epoch)
-            matrix = confusion_matrix(grades.cpu().numpy(), head.predicted(outputs).cpu().numpy())
-            found |= {
-                f"{prefix}_loss": head.loss(outputs, grades).item(),
-                f"{prefix}_accuracy": float(accuracy(matrix)),
-                f"{prefix}_kappa": float(quadratic_weighted_kappa(matrix)),
-                f"{prefix}_auc": macro_auc(grades.cpu().numpy(), head.probabilities(outputs).cpu().numpy()),
-            }
-        return found
-
-    def fit_head(self, batches: dict[str, Batches], epoch: int) -> None:
-        """Fit what a head fits to held-out photographs, or, where none are, to those that were trained on."""
-        if self.config.head == "regression":
-            split = "validation" if "validation" in batches else "train"
-            self.learner.head.fit(*self.predict(split, batches, epoch))
-
-    @torch.no_grad()
-    def predict(self, split: str, batches: dict[str, Batches], epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return outputs and grades of all photographs of a split, in order, each once whatever number of processes.
-
-        Raises :class:`FloatingPointError` where the network of ``epoch`` gives outputs that are not finite.
-        """
-        report = self._reporter(epoch, split, batches[split])
-        outputs, grades = predict(self.learner.network, batches[split], report)
-        parts = gather_object([(outputs, grades)])
-        merged = [np.empty((sum(len(part[which]) for part in parts), *parts[0][which].shape[1:]), parts[0][which].dtype)
-                  for which in (0, 1)]  # fmt: skip
-        for process, part in enumerate(parts):
-            for whole, own in zip(merged, part, strict=True):
-                whole[process :: len(parts)] = own
-        # After the gathering, so that all processes find the same.
-        if not np.isfinite(merged[0]).all():
-            raise self._diverged(f"network's outputs on {split} photographs were", epoch, self.training.plan.steps - 1)
-        found, true = (torch.from_numpy(whole).to(self.accelerator.device) for whole in merged)
-        return found, true
 
     def _tally_of_all(self) -> EpochTotals:
         if self.accelerator.num_processes == 1:
@@ -300,46 +236,6 @@ class Trainer:
             }
             save_state(self.folder.last_checkpoint, state)
         self._saved = time.monotonic()
-
-    def _reporter(
-        self, epoch: int, split: str, batches: Batches, loss: Callable[[], float] | None = None
-    ) -> Callable[[int], None]:
-        """Return the callback that draws the bar and keeps the heartbeat; ``loss``: the mean of the epoch so far."""
-        total = len(batches.dataset)
-
-        def note() -> str:
-            parts = [f"loss {loss():.3f}"] if loss else []
-            parts += [_figures(self.history[-1])] if self.history else []
-            return ", ".join([*parts, *self._time_left()])
-
-        def report(seen: int) -> None:
-            if not self.accelerator.is_main_process:
-                return
-            self.progress.bar(f"epoch {epoch}/{self.config.epochs} {split}", seen, total, note)
-            if time.monotonic() - self._beat >= _SECONDS_BETWEEN_HEARTBEATS:
-                self._beat = time.monotonic()
-                last = self.history[-1] if self.history else {}
-                self.folder.write_status(
-                    "running", epoch=epoch, epochs=self.config.epochs, phase=self.learner.phase,
-                    test_accuracy=last.get("test_accuracy"), test_kappa=last.get("test_kappa"),
-                )  # fmt: skip
-
-        return report
-
-    def _time_left(self) -> list[str]:
-        """Return how long the epochs that are missing take, tests included, once one has shown it."""
-        closed, under_way = len(self.history) - self._closed_before, self.tally.step / self.training.plan.steps
-        left = self.config.epochs - len(self.history) - under_way
-        if not closed or left <= 0:
-            return []
-        seconds = (time.monotonic() - self._began) / (closed + under_way)
-        return [f"{tqdm.format_interval(round(seconds * left))} left"]
-
-
-def _figures(row: dict[str, Any]) -> str:
-    """Return the figures of an epoch that one watches: testing accuracy in percent, kappa of held-out photographs."""
-    kappa = "" if row["val_kappa"] is None else f", validation kappa {row['val_kappa']:.4f}"
-    return f"testing accuracy {100 * row['test_accuracy']:.4f}{kappa}"
 
 
 def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:

@@ -1,0 +1,81 @@
+"""What people, and other processes, see of a run while it trains: the live line, and the status of its folder."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+from dr_lib.config import RunConfig
+from dr_lib.storage.folders import RunFolder
+from dr_lib.system.progress import Progress
+
+_SECONDS_BETWEEN_HEARTBEATS = 2.0
+
+
+class RunProgress:
+    """Shows how far a run is, and keeps its heartbeat; silent but in the ``main`` process.
+
+    ``history``: the rows of the epochs that are done, as the trainer goes on to fill it.
+    """
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, display: Progress, history: list[dict[str, Any]], *, main: bool
+    ):
+        self.display = display
+        self._epochs, self._folder, self._history, self._main = config.epochs, folder, history, main
+        self._beat, self._began, self._done_before = 0.0, time.monotonic(), len(history)
+
+    def start(self) -> None:
+        """Measure the time that is left from now on."""
+        self._began, self._done_before = time.monotonic(), len(self._history)
+
+    def reporter(
+        self, epoch: int, split: str, total: int, phase: str, loss: Callable[[], float] | None = None
+    ) -> Callable[[int], None]:
+        """Return what is to be told how many of ``total`` photographs are seen; ``loss``: their mean so far."""
+
+        def note(seen: int) -> str:
+            parts = [f"loss {loss():.3f}"] if loss else []
+            parts += [_figures(self._history[-1])] if self._history else []
+            return ", ".join([*parts, *self._time_left(seen / total if split == "train" else 1)])
+
+        def report(seen: int) -> None:
+            if not self._main:
+                return
+            self.display.bar(f"epoch {epoch}/{self._epochs} {split}", seen, total, lambda: note(seen))
+            if time.monotonic() - self._beat >= _SECONDS_BETWEEN_HEARTBEATS:
+                self._beat = time.monotonic()
+                last = self._history[-1] if self._history else {}
+                self._folder.write_status(
+                    "running", epoch=epoch, epochs=self._epochs, phase=phase,
+                    test_accuracy=last.get("test_accuracy"), test_kappa=last.get("test_kappa"),
+                )  # fmt: skip
+
+        return report
+
+    def epoch(self, row: dict[str, Any], *, saved: bool) -> None:
+        """Show the line of an epoch that is done; ``saved``: its network is the best so far."""
+        self.display.line(
+            f"epoch {row['epoch']}/{self._epochs}: loss {row['train_loss']:.4f}, "
+            f"training accuracy {100 * row['train_accuracy']:.4f}, {_figures(row)}{', weights saved' * saved}",
+            passing=True,
+        )
+
+    def _time_left(self, share: float) -> list[str]:
+        """Return how long the epochs that are missing take, tests included, once one has shown it.
+
+        ``share``: how much of the epoch's training is done.
+        """
+        done = len(self._history) - self._done_before
+        left = self._epochs - len(self._history) - share
+        if not done or left <= 0:
+            return []
+        seconds = (time.monotonic() - self._began) / (done + share)
+        return [f"{tqdm.format_interval(round(seconds * left))} left"]
+
+
+def _figures(row: dict[str, Any]) -> str:
+    """Return the figures of an epoch that one watches: testing accuracy in percent, kappa of held-out photographs."""
+    kappa = "" if row["val_kappa"] is None else f", validation kappa {row['val_kappa']:.4f}"
+    return f"testing accuracy {100 * row['test_accuracy']:.4f}{kappa}"
