@@ -148,7 +148,7 @@ def test_the_report_notebook_is_taken_apart_with_standard_tools(tmp_path):
     page, text = (tmp_path / "out.html").read_text(), (tmp_path / "out.md").read_text()
     for shown in (page, text):
         assert shown.count('class="dataframe"') == tables > 10 and "ResNet50 from scratch, weighted" in shown
-    assert page.count("data:image/png;base64") == len(list((tmp_path / "out_files").iterdir())) == figures > 5
+    assert page.count('src="data:image/png;base64') == len(list((tmp_path / "out_files").iterdir())) == figures > 5
 
 
 @pytest.mark.notebooks

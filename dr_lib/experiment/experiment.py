@@ -82,6 +82,7 @@ class Experiment(ExperimentTables):
         sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
         plain_axes(ax)
         count_axis(ax, "epoch")
+        ax.set_ylabel(column)
         return ax
 
     def plot_confusion(self, normalize: Literal["true", "pred", "all"] | None = "true") -> "Figure":
