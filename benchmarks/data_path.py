@@ -79,7 +79,7 @@ def stored(files: list[Path], cache: Path) -> DataSplits:
 
 
 def compare_building(name: str, files: list[Path], scratch: Path, rounds: int) -> None:
-    """Compare what the lab does in every epoch with what the store costs once: status, facts, square, writing."""
+    """Compare what the lab does in every epoch with what the store costs once: status, crop, writing."""
     lab_transform = transforms.Compose(LAB_SQUARE + LAB_DRAWS)
     pixels = scratch / "pixels.npy"
     pixels.touch()

@@ -230,15 +230,15 @@ def fill(data: DataSplits, count: int) -> None:
 
     scanner, recipe = data.scanner, resize_for_training(RunConfig())
     names = data.table["image"].tolist()
-    facts = scanner.facts(names[:1], {recipe: names[:1]})[names[0]]
+    info = scanner.scan(names[:1], {recipe: names[:1]})[names[0]]
     square = scanner.crops(recipe, names[:1]).read(names[0]).copy()
     store = scanner.store(recipe)
     first = store.reserve(count)
     store.note({
-        data.photographs.key(name): Row(first + number, facts.digest, write_row(store.pixels, first + number, square))
+        data.photographs.key(name): Row(first + number, info.digest, write_row(store.pixels, first + number, square))
         for number, name in enumerate(names)
     })  # fmt: skip
-    entry = {"stamp": data.photographs.stamp(names[0]), "facts": facts.as_json()}
+    entry = {"stamp": data.photographs.stamp(names[0]), "info": info.as_json()}
     scanner._info_log.append({data.photographs.key(name): entry for name in names})
 
 

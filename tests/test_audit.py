@@ -52,12 +52,12 @@ STATUSES = {
 }
 
 
-def look_at(facts, table=None):
-    """Return the audit of photographs with these facts, all in training and of grade 0 unless ``table`` says else."""
+def look_at(infos, table=None):
+    """Return the audit of photographs with these infos, all in training and of grade 0 unless ``table`` says else."""
     if table is None:
-        table = table_of(train=dict.fromkeys(facts, 0))
-    decisions = decide({image: one.status for image, one in facts.items()}, on_damage="repair", max_lost_share=0.1)
-    return audit_photographs(table, facts, decisions)
+        table = table_of(train=dict.fromkeys(infos, 0))
+    decisions = decide({image: one.status for image, one in infos.items()}, on_damage="repair", max_lost_share=0.1)
+    return audit_photographs(table, infos, decisions)
 
 
 def names(entries):
@@ -221,10 +221,10 @@ def test_files_that_are_dropped_are_nobodys_duplicates():
 
 def test_all_of_it_is_json(tmp_path):
     table = TABLE.copy()
-    facts = {
+    infos = {
         image: usual(status=STATUSES["abcdef"[number % 6]], digest="aa") for number, image in enumerate(table["image"])
     }
-    found = audit_labels(Labels(table)) | look_at(facts, table)
+    found = audit_labels(Labels(table)) | look_at(infos, table)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -254,18 +254,18 @@ def test_fail_names_the_files_and_lets_a_missing_marker_pass():
 
 def test_fingerprint_is_over_rows_and_contents_in_any_order():
     digests = {image: f"{number:032x}" for number, image in enumerate(TABLE["image"])}
-    facts = {image: usual(digest=digest) for image, digest in digests.items()}
-    mark = fingerprint(TABLE, facts)
+    infos = {image: usual(digest=digest) for image, digest in digests.items()}
+    mark = fingerprint(TABLE, infos)
     lines = sorted(
         f"{row.image}\t{row.grade}\t{row.patient}\t{row.split}\t{digests[row.image]}\n" for row in TABLE.itertuples()
     )
     assert mark == hashlib.sha256("".join(lines).encode()).hexdigest()
-    assert fingerprint(TABLE.sample(frac=1, random_state=0), facts) == mark
+    assert fingerprint(TABLE.sample(frac=1, random_state=0), infos) == mark
     for column, value in (("grade", 3), ("split", "test"), ("patient", "9"), ("image", "9_left")):
         other = TABLE.copy()
         other.loc[0, column] = value
-        assert fingerprint(other, facts | {"9_left": facts[TABLE["image"][0]]}) != mark
-    assert fingerprint(TABLE, facts | {"1_left": usual(digest="of another")}) != mark
+        assert fingerprint(other, infos | {"9_left": infos[TABLE["image"][0]]}) != mark
+    assert fingerprint(TABLE, infos | {"1_left": usual(digest="of another")}) != mark
 
 
 def test_the_audit_of_labels_loads_nothing_heavy():

@@ -31,32 +31,32 @@ def phash(seed):
     return hashlib.sha256(f"{seed}".encode()).hexdigest()
 
 
-def facts_of(number, status=SOUND, **changes):
+def info_of(number, status=SOUND, **changes):
     usual = {"brightness": 0.4, "contrast": 0.1, "retina": (0.5, 0.5, 0.4), "digest": f"{number}"}
     return ImageInfo(status, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
 
 
 def sound_audit(patients=20):
-    """Return the audit of a data set with which nothing is wrong, and its table and facts."""
+    """Return the audit of a data set with which nothing is wrong, and its table and info."""
     rows = [
         (f"{patient}_{eye}", patient % 5, f"{patient}", "test" if patient % 4 == 0 else "train")
         for patient in range(1, patients + 1)
         for eye in ("left", "right")
     ]
     table = pd.DataFrame(rows, columns=["image", "grade", "patient", "split"])
-    facts = {image: facts_of(number) for number, image in enumerate(table["image"])}
-    return audit_of(table, facts), table, facts
+    infos = {image: info_of(number) for number, image in enumerate(table["image"])}
+    return audit_of(table, infos), table, infos
 
 
-def audit_of(table, facts, labels=None, **options):
-    statuses = {image: one.status for image, one in facts.items()}
+def audit_of(table, infos, labels=None, **options):
+    statuses = {image: one.status for image, one in infos.items()}
     decisions = decide(statuses, on_damage="repair", max_lost_share=0.1)
     paths = {kind: options.get(kind, []) for kind in ("missing", "unlabeled", "dangling")}
     paths |= {kind: options.get(kind, {}) for kind in ("several", "respelled", "other_pictures")} | {
         "folders": ["/photos"]
     }
     found = {"data_dir": "/photos", **audit_labels(labels or Labels(table, "course", header=True)), "files": paths}
-    return found | audit_photographs(table, facts, decisions)
+    return found | audit_photographs(table, infos, decisions)
 
 
 def add(table, image, grade, split):
@@ -67,7 +67,7 @@ def add(table, image, grade, split):
 @pytest.fixture(scope="module")
 def troubled():
     """An audit that finds something of every kind, names that are no names among it."""
-    _, table, facts = sound_audit()
+    _, table, infos = sound_audit()
     table = add(table, EVIL, 4, "train")
     table = add(table, "77_left\x1b[31m", 0, "test")
     table.loc[table["image"] == "2_left", "grade"] = 0
@@ -76,21 +76,21 @@ def troubled():
         {"image_file": f"{split}_img.csv", "grade_file": f"{split}_label.csv", "image": image, "grade": grade}
         for split, image, grade in (("train", "1_left", 1), ("test", "2_right", 2))
     )
-    facts |= {
-        "1_left": facts_of(101, FileStatus(TRUNCATED, 0.25, "25.0 % of the rows are lost", 96, 80)),
-        "1_right": facts_of(102, FileStatus(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
-        "3_left": facts_of(103, FileStatus(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0), phash=""),
-        "3_right": facts_of(104, FileStatus(CORRUPT, 0.05, "corrupt data", 96, 80)),
-        "5_left": facts_of(105, digest="same", camera="Canon CR-1"),
-        "8_left": facts_of(106, digest="same"),
-        "6_left": facts_of(107, phash="a" * 64, brightness=0.03),
-        "7_left": facts_of(108, phash="b" + "a" * 63, brightness=0.95),
-        EVIL: facts_of(109, retina=None),
-        "77_left\x1b[31m": facts_of(110, brightness=0.01),
+    infos |= {
+        "1_left": info_of(101, FileStatus(TRUNCATED, 0.25, "25.0 % of the rows are lost", 96, 80)),
+        "1_right": info_of(102, FileStatus(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
+        "3_left": info_of(103, FileStatus(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0), phash=""),
+        "3_right": info_of(104, FileStatus(CORRUPT, 0.05, "corrupt data", 96, 80)),
+        "5_left": info_of(105, digest="same", camera="Canon CR-1"),
+        "8_left": info_of(106, digest="same"),
+        "6_left": info_of(107, phash="a" * 64, brightness=0.03),
+        "7_left": info_of(108, phash="b" + "a" * 63, brightness=0.95),
+        EVIL: info_of(109, retina=None),
+        "77_left\x1b[31m": info_of(110, brightness=0.01),
     }
     labels = Labels(table, "course", header=False, header_loss=lost)
     return audit_of(
-        table, facts, labels, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
+        table, infos, labels, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
         several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
         other_pictures={"97_left.heic": "HEIC: save it as JPEG", "98.heic": "HEIC: save it as JPEG"},
         respelled={"97_LEFT.png": "/photos/97_left.png"},
@@ -202,17 +202,17 @@ def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
 
 
 def test_a_big_data_set_fills_no_more_lines():
-    _, table, facts = sound_audit(patients=400)
+    _, table, infos = sound_audit(patients=400)
     worst = {
-        image: facts_of(
+        image: info_of(
             number, FileStatus(TRUNCATED, 0.2 + number / 2000, "", 50 + number, 80), digest=f"{number // 3}",
             camera=f"camera {number}", orientation=number % 9,
         )
-        for number, image in enumerate(facts)
+        for number, image in enumerate(infos)
     }  # fmt: skip
-    dark = {image: facts_of(number, digest=f"{number // 3}", brightness=0.0) for number, image in enumerate(facts)}
+    dark = {image: info_of(number, digest=f"{number // 3}", brightness=0.0) for number, image in enumerate(infos)}
     for trouble in (worst, dark):
-        text = audit_text(audit_of(table, trouble, missing=list(facts), unlabeled=list(facts)))
+        text = audit_text(audit_of(table, trouble, missing=list(infos), unlabeled=list(infos)))
         assert len(text.splitlines()) <= 66 and max(map(len, text.splitlines())) <= WIDTH
         assert f"and {800 - SHOWN} more" in text
 
@@ -309,16 +309,16 @@ def test_what_cannot_be_shown_is_named(troubled):
 
 
 def test_long_lists_are_cut_and_say_so():
-    _, table, facts = sound_audit(patients=40)
-    dark = {image: facts_of(number, brightness=0.0) for number, image in enumerate(facts)}
+    _, table, infos = sound_audit(patients=40)
+    dark = {image: info_of(number, brightness=0.0) for number, image in enumerate(infos)}
     html = pages.unusual(audit_of(table, dark), thumbnail)
     assert html.count("<img") == pages.MOST_SHOWN
     assert f"And {80 - pages.MOST_SHOWN} more in audit.json." in html
 
 
 def test_no_retina_anywhere_is_no_finding():
-    _, table, facts = sound_audit()
-    audit = audit_of(table, {image: facts_of(number, retina=None) for number, image in enumerate(facts)})
+    _, table, infos = sound_audit()
+    audit = audit_of(table, {image: info_of(number, retina=None) for number, image in enumerate(infos)})
     assert findings(audit) == []
     assert "On 40 photographs no round retina was found" in pages.unusual(audit, thumbnail)
 

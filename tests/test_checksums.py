@@ -21,7 +21,7 @@ from dr_lib.experiment.preflight import make_way
 from dr_lib.experiment.status import status_of
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.inference.select_backend import select_backend
-from dr_lib.inference.source_run import facts_of_run, figures_of_run
+from dr_lib.inference.source_run import config_of_run, figures_of_run
 from dr_lib.models.trained import load_trained
 from dr_lib.models.weights import load_weights_file, read_state
 from dr_lib.report.collect import collect
@@ -337,7 +337,7 @@ def test_a_damaged_result_enters_no_report(again, name):
 def test_a_result_that_is_damaged_or_gone_is_in_no_model_card_and_compared_with_nothing(again, name, harm):
     folder, _ = again
     harm(folder.path / name)
-    read = {"config.json": facts_of_run, "metrics.json": figures_of_run}[name]
+    read = {"config.json": config_of_run, "metrics.json": figures_of_run}[name]
     with pytest.raises(InputError, match=rf"{name}: is not as its run has left it"):
         read(folder.best_checkpoint)
 
@@ -400,11 +400,11 @@ def test_generated_weights_that_are_damaged_are_not_there(config, whole, tmp_pat
     state = load_trained(whole.best_checkpoint).model.state_dict()
     write_checkpoint(folder.weights, state)
     facts = pretrain_module._description(config) | {"final_r2": {}, "sha256": sha256(folder.weights)}
-    write_sealed_json(folder.facts, facts)
+    write_sealed_json(folder.record, facts)
     assert weights_are_there(config)
-    write_json(folder.facts, read_json(folder.facts) | {"final_r2": {"drusen": 1.0}})
+    write_json(folder.record, read_json(folder.record) | {"final_r2": {"drusen": 1.0}})
     assert not weights_are_there(config)
-    write_sealed_json(folder.facts, facts)
+    write_sealed_json(folder.record, facts)
     write_checkpoint(folder.weights, {name: value * 2 for name, value in state.items()})  # of another pretraining
     assert not weights_are_there(config)
     folder.weights.unlink()

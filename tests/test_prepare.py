@@ -59,7 +59,7 @@ def test_the_table_keeps_what_is_known_of_the_labels(prepare, folder):
     data = prepare()
     assert (data.labels.form, data.labels.header, data.labels.split_origin) == ("course", False, "given")
     assert [len(data.split(split)) for split in ("train", "validation", "test")] == [18, 2, 8]
-    assert data.fingerprint == fingerprint(data.table, data.scanner.facts(data.table["image"]))
+    assert data.fingerprint == fingerprint(data.table, data.scanner.scan(data.table["image"]))
 
 
 def test_damaged_photographs_are_decided_on_and_listed(prepare, folder, caplog):

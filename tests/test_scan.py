@@ -61,8 +61,8 @@ def count_decodings(monkeypatch):
 
 def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, monkeypatch):
     decoded = count_decodings(monkeypatch)
-    facts = scanner.facts(NAMES, {RECIPE: NAMES[:8], OTHER: NAMES[4:]})
-    assert list(facts) == NAMES and decoded == sorted(NAMES)
+    infos = scanner.scan(NAMES, {RECIPE: NAMES[:8], OTHER: NAMES[4:]})
+    assert list(infos) == NAMES and decoded == sorted(NAMES)
     for recipe, names in ((RECIPE, NAMES[:8]), (OTHER, NAMES[4:])):
         crops = scanner.crops(recipe, names)
         for name in names:
@@ -75,10 +75,10 @@ def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, mon
 
 
 def test_what_is_known_is_kept_and_a_changed_file_is_looked_at_again(scanner, folder, tmp_path, monkeypatch):
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     decoded = count_decodings(monkeypatch)
     again = new_scanner(folder, tmp_path / "cache")
-    assert again.facts(NAMES, {RECIPE: NAMES}) == scanner.facts(NAMES) and decoded == []
+    assert again.scan(NAMES, {RECIPE: NAMES}) == scanner.scan(NAMES) and decoded == []
     before = again.crops(RECIPE, ["3_left"])
     old = before.read("3_left").copy()
     (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
@@ -116,42 +116,42 @@ def test_another_photograph_of_the_same_size_and_time_is_noticed(scanner, folder
     file, old, new = folder / "3_left.jpeg", of_size(9000, 98), of_size(9000, 99)
     file.write_bytes(old)
     times = file.stat().st_atime_ns, file.stat().st_mtime_ns
-    before = scanner.facts(NAMES, {RECIPE: NAMES})["3_left"].digest
+    before = scanner.scan(NAMES, {RECIPE: NAMES})["3_left"].digest
     replace(file, new)
     os.utime(file, ns=times)  # as cp -p and rsync -t set it
     assert file.stat().st_size == len(old) and file.stat().st_mtime_ns == times[1]
     decoded = count_decodings(monkeypatch)
-    assert scanner.facts(NAMES, {RECIPE: NAMES})["3_left"].digest != before and decoded == ["3_left"]
+    assert scanner.scan(NAMES, {RECIPE: NAMES})["3_left"].digest != before and decoded == ["3_left"]
     np.testing.assert_array_equal(scanner.crops(RECIPE, NAMES).read("3_left"), lab_square(new, RECIPE.side))
 
 
 def test_the_same_content_on_another_disk_is_read_and_not_decoded(scanner, folder, tmp_path, monkeypatch):
-    facts = scanner.facts(NAMES, {RECIPE: NAMES})
+    infos = scanner.scan(NAMES, {RECIPE: NAMES})
     sizes = [store.stat().st_size for store in scanner.folder.rglob("pixels.npy")]
     folder.rename(tmp_path / "old")
     shutil.copytree(tmp_path / "old", folder, copy_function=shutil.copy)  # other times and inodes
     decoded = count_decodings(monkeypatch)
     again = new_scanner(folder, scanner.cache_dir)
-    assert again.facts(NAMES, {RECIPE: NAMES}) == facts and decoded == []
+    assert again.scan(NAMES, {RECIPE: NAMES}) == infos and decoded == []
     again.crops(RECIPE, NAMES)
     assert [store.stat().st_size for store in scanner.folder.rglob("pixels.npy")] == sizes
     monkeypatch.setattr(scan_module, "map_in_workers", lambda *_, **__: pytest.fail("read again"))
-    new_scanner(folder, scanner.cache_dir).facts(NAMES, {RECIPE: NAMES})
+    new_scanner(folder, scanner.cache_dir).scan(NAMES, {RECIPE: NAMES})
 
 
 def test_an_unreadable_file_has_facts_and_no_square(scanner, folder, monkeypatch):
     (folder / "2_left.jpeg").write_bytes(b"no photograph at all")
-    facts = scanner.facts(NAMES, {RECIPE: NAMES})
-    assert facts["2_left"].status.kind == "unreadable" and facts["2_left"].phash == ""
+    infos = scanner.scan(NAMES, {RECIPE: NAMES})
+    assert infos["2_left"].status.kind == "unreadable" and infos["2_left"].phash == ""
     decoded = count_decodings(monkeypatch)
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     assert decoded == []
     with pytest.raises(InputError, match=r"2_left\.jpeg: cannot be read"):
         scanner.crops(RECIPE, NAMES)
 
 
 def test_a_damaged_store_is_made_again_with_a_word(scanner, folder, caplog, monkeypatch):
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     (store,) = (scanner.folder).glob("crops-*/pixels.npy")
     with store.open("r+b") as stream:
         stream.seek(128 + 3 * 48 * 48 * 3)
@@ -165,7 +165,7 @@ def test_a_damaged_store_is_made_again_with_a_word(scanner, folder, caplog, monk
 
 
 def test_other_versions_of_the_decoders_make_the_squares_again(scanner, monkeypatch, caplog):
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     kept = sorted(path for path in scanner.folder.rglob("*") if path.is_file())
     before = [path.read_bytes() for path in kept]
     decoded = count_decodings(monkeypatch)
@@ -184,7 +184,7 @@ def test_other_versions_of_the_decoders_make_the_squares_again(scanner, monkeypa
 
 @pytest.mark.parametrize("damage", [b"", bytes(100)])
 def test_a_pixel_file_without_its_rows_is_made_again(scanner, folder, damage):
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     (store,) = (scanner.folder).glob("crops-*/pixels.npy")
     store.write_bytes(damage)
     crops = new_scanner(folder, scanner.cache_dir).crops(RECIPE, NAMES)
@@ -192,21 +192,21 @@ def test_a_pixel_file_without_its_rows_is_made_again(scanner, folder, damage):
 
 
 def test_journals_with_lines_of_another_kind_are_mended(scanner, folder, monkeypatch):
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     damaged = set()  # the first lines, of whichever photographs were ready first
-    for journal in (scanner.folder / "facts.jsonl", *scanner.folder.glob("crops-*/rows.jsonl")):
+    for journal in (scanner.folder / "image_info.jsonl", *scanner.folder.glob("crops-*/rows.jsonl")):
         first, second, *lines = journal.read_bytes().splitlines(keepends=True)
         key = second.partition(b",")[0]
         damaged.add(Path(json.loads(second)[0]).stem)
-        journal.write_bytes(b"".join([first, key + b", 5]\n", *lines, key + b', {"facts": {}, "stamp": 7}]\n']))
+        journal.write_bytes(b"".join([first, key + b", 5]\n", *lines, key + b', {"info": {}, "stamp": 7}]\n']))
     decoded = count_decodings(monkeypatch)
     again = new_scanner(folder, scanner.cache_dir)
     again.crops(RECIPE, NAMES)
-    assert again.facts(NAMES) == scanner.facts(NAMES) and set(decoded) == damaged
+    assert again.scan(NAMES) == scanner.scan(NAMES) and set(decoded) == damaged
 
 
 def test_a_lost_pixel_file_is_made_again(scanner, folder, caplog):
-    scanner.facts(NAMES, {RECIPE: NAMES})
+    scanner.scan(NAMES, {RECIPE: NAMES})
     (store,) = (scanner.folder).glob("crops-*/pixels.npy")
     store.unlink()
     np.testing.assert_array_equal(
@@ -258,7 +258,7 @@ def slow(notes):
     time.sleep(1)
 module._Notes.write, module._FILES_BETWEEN_NOTES = slow, 3
 photographs = open_photographs(folder, Labels(pd.DataFrame({"image": names})))
-module.Scanner(photographs, folder, cache, progress=False).facts(names, {ResizeSpec(48): names})
+module.Scanner(photographs, folder, cache, progress=False).scan(names, {ResizeSpec(48): names})
 """
 
 
@@ -277,21 +277,21 @@ def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypat
 
 
 def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, folder, monkeypatch):
-    facts = scanner.facts(NAMES)
-    assert all(found.status.kind == "intact" for found in facts.values())
+    infos = scanner.scan(NAMES)
+    assert all(found.status.kind == "intact" for found in infos.values())
     for name, behavior in (("1_left", "crash"), ("2_left", "compute")):
         (folder / f"{name}.jpeg").write_bytes(behavior.encode())
     (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
     (folder / "3_left.kill_once").touch()
     monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
     monkeypatch.setattr(scan_module, "SECONDS_A_FILE", 1)
-    facts = scanner.facts(NAMES, {RECIPE: NAMES})
-    assert facts["1_left"].status.kind == facts["2_left"].status.kind == "unreadable"
-    assert "SIGSEGV" in facts["1_left"].status.detail and "1 s of processor" in facts["2_left"].status.detail
-    assert sum(found.status.kind == "intact" for found in facts.values()) == len(NAMES) - 2
+    infos = scanner.scan(NAMES, {RECIPE: NAMES})
+    assert infos["1_left"].status.kind == infos["2_left"].status.kind == "unreadable"
+    assert "SIGSEGV" in infos["1_left"].status.detail and "1 s of processor" in infos["2_left"].status.detail
+    assert sum(found.status.kind == "intact" for found in infos.values()) == len(NAMES) - 2
     assert (folder / "3_left.died").exists()  # killed once from outside, which costs nothing
     monkeypatch.undo()
-    assert "no image" in scanner.facts(NAMES)["1_left"].status.detail  # the death was not remembered
+    assert "no image" in scanner.scan(NAMES)["1_left"].status.detail  # the death was not remembered
 
 
 def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scanner, folder, monkeypatch):
@@ -304,34 +304,34 @@ def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scann
     os.mkfifo(folder / "fifo")
     (folder / "2_left.jpeg").unlink()
     (folder / "2_left.jpeg").symlink_to("fifo")
-    facts, failures = scanner.find(NAMES, {RECIPE: NAMES})
-    assert set(failures) == {"1_left", "2_left", "4_left", "5_left"} and set(facts) == {*NAMES} - set(failures)
+    infos, failures = scanner.try_scan(NAMES, {RECIPE: NAMES})
+    assert set(failures) == {"1_left", "2_left", "4_left", "5_left"} and set(infos) == {*NAMES} - set(failures)
     reasons = [failures[name].reason for name in ("1_left", "2_left", "4_left", "5_left")]
     for reason, words in zip(reasons, ("symbolic links", "no regular file", "SIGKILL", "out of memory"), strict=True):
         assert words in reason
     with pytest.raises(InputError, match=r"cannot be read now: .*, and 3 more; mend this") as error:
-        scanner.facts(NAMES, {RECIPE: NAMES})
+        scanner.scan(NAMES, {RECIPE: NAMES})
     assert "\n" not in str(error.value)
     # Each is mended, the last two without a change to any file, and the same photographs are used as ever.
     for note in ("4_left.kill", "5_left.memory", "1_left.jpeg", "2_left.jpeg"):
         (folder / note).unlink()
     (folder / "elsewhere").rename(real)
     (folder / "2_left.jpeg").write_bytes(jpeg(picture(2)))
-    facts = scanner.facts(NAMES, {RECIPE: NAMES})
-    assert {found.status.kind for found in facts.values()} == {"intact"}
+    infos = scanner.scan(NAMES, {RECIPE: NAMES})
+    assert {found.status.kind for found in infos.values()} == {"intact"}
     scanner.crops(RECIPE, NAMES)
 
 
 def test_a_file_that_cannot_be_opened_is_not_remembered(scanner, folder, monkeypatch):
     monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_without_permission)
-    assert scanner.find(["0_left"])[1]["0_left"].reason == "Permission denied"
+    assert scanner.try_scan(["0_left"])[1]["0_left"].reason == "Permission denied"
     monkeypatch.undo()
-    assert scanner.facts(["0_left"])["0_left"].status.kind == "intact"
+    assert scanner.scan(["0_left"])["0_left"].status.kind == "intact"
 
 
 def test_size_comes_before_content(scanner, folder):
     os.truncate(folder / "0_left.jpeg", 3 * 10**9)
-    found = scanner.facts(["0_left"])["0_left"].status
+    found = scanner.scan(["0_left"])["0_left"].status
     assert found.kind == "unreadable" and found.detail == "3.0 GB, of which no more than 0.6 are read"
 
 
@@ -339,14 +339,14 @@ def test_a_photograph_of_very_many_scans_ends_at_a_limit(scanner, folder, monkey
     data = jpeg(picture(0), progressive=True)
     start = data.rindex(b"\xff\xda")
     (folder / "0_left.jpeg").write_bytes(data[:-2] + data[start:-2] * 600 + data[-2:])
-    found = scanner.facts(["0_left"])["0_left"].status
+    found = scanner.scan(["0_left"])["0_left"].status
     assert found.kind == "unreadable" and "scans" in found.detail
     count = count_decodings(monkeypatch)
-    assert scanner.facts(["0_left"])["0_left"].status == found and count == []
+    assert scanner.scan(["0_left"])["0_left"].status == found and count == []
 
 
 def test_a_disk_without_room_is_an_error_and_leaves_nothing_broken(scanner, tmp_path, monkeypatch):
-    scanner.facts(NAMES[:4], {RECIPE: NAMES[:4]})
+    scanner.scan(NAMES[:4], {RECIPE: NAMES[:4]})
     real = os.statvfs
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([*real(path)[:4], 0, *real(path)[5:]]))
     with pytest.raises(InputError, match=r"needs 0\.1 MB more and 0\.0 MB are free"):

@@ -13,29 +13,29 @@ EXACT, FAST = ResizeSpec(48), ResizeSpec(48, fast=True)
 
 def test_one_decoding_gives_facts_and_squares():
     data = jpeg(picture(1, (300, 200)))
-    facts, (square, small) = scan_image(data, [EXACT, ResizeSpec(32)])
-    assert (facts.status.kind, facts.status.width, facts.status.height) == ("intact", 300, 200)
-    assert (facts.format, facts.mode, facts.orientation, facts.camera) == ("JPEG", "RGB", 0, "")
-    assert facts.digest == hashlib.blake2b(data, digest_size=16).hexdigest() and len(facts.phash) == 64
+    info, (square, small) = scan_image(data, [EXACT, ResizeSpec(32)])
+    assert (info.status.kind, info.status.width, info.status.height) == ("intact", 300, 200)
+    assert (info.format, info.mode, info.orientation, info.camera) == ("JPEG", "RGB", 0, "")
+    assert info.digest == hashlib.blake2b(data, digest_size=16).hexdigest() and len(info.phash) == 64
     np.testing.assert_array_equal(square, EXACT.make(pixels(data)))
     assert small.shape == (32, 32, 3)
 
 
 def test_facts_survive_json():
     for data in (jpeg(picture(2)), b"", b"nothing of the kind", jpeg(picture(3))[:-2]):
-        facts, _ = scan_image(data)
-        assert ImageInfo.from_json(json.loads(json.dumps(facts.as_json(), allow_nan=False))) == facts
+        info, _ = scan_image(data)
+        assert ImageInfo.from_json(json.loads(json.dumps(info.as_json(), allow_nan=False))) == info
 
 
 def test_an_unreadable_file_has_facts_and_no_squares():
-    facts, crops = scan_image(b"\xff\xd8 but no more", [EXACT])
-    assert facts.status.kind == "unreadable" and crops == [] and facts.digest
+    info, crops = scan_image(b"\xff\xd8 but no more", [EXACT])
+    assert info.status.kind == "unreadable" and crops == [] and info.digest
 
 
 def test_a_file_without_its_end_is_examined_as_it_is_repaired():
     whole = jpeg(picture(4, (300, 200)))
-    facts, (square,) = scan_image(whole[:-2], [EXACT])
-    assert facts.status.kind == "end marker missing"
+    info, (square,) = scan_image(whole[:-2], [EXACT])
+    assert info.status.kind == "end marker missing"
     np.testing.assert_array_equal(square, scan_image(whole, [EXACT])[1][0])
 
 

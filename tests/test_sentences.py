@@ -87,7 +87,7 @@ def test_confusion_names_best_worst_and_what_it_is_taken_for():
 
 
 def test_damage_and_leak():
-    file = {"verdict": "truncated", "action": "repaired"}
+    file = {"status": "truncated", "action": "repaired"}
     assert said.damage(9, []) == "Each of 9 photographs was decoded to its last row; none is damaged."
     assert "Of 100 photographs, 1 is damaged: 1 truncated. Of these, 1 repaired." in said.damage(100, [file])
     assert "2 are damaged: 2 truncated" in said.damage(100, [file, file])

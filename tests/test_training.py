@@ -541,7 +541,7 @@ def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
     pretraining = experiment(config).pretraining("resnet18")
     made = pretraining.weights.stat().st_mtime_ns
     assert pretrain(config.model_copy(update={"augmentations": ["CenterCrop"]})).stat().st_mtime_ns == made
-    facts = json.loads(pretraining.facts.read_text())
+    facts = json.loads(pretraining.record.read_text())
     assert facts["photographs"] == 40 and set(facts["final_r2"]) == set(facts["lesion_kinds"])
     start = torch.load(pretraining.weights, weights_only=True)
     trained = load_trained(folder.best_checkpoint).model.state_dict()

@@ -194,7 +194,7 @@ class RunConfig(BaseModel):
     num_workers: Int = Field(-1, ge=-1, description="loader processes; -1: chosen for the machine")
     pixel_cache: bool = Field(True, description="keep decoded crops in cache_dir; else decode in every epoch")
     # Its home is that of the machine that uses it: those of a cluster have one each. See cache_folder.
-    cache_dir: PathText = Field(CACHE_DIR, min_length=1, description="what may be made again: facts and crops")
+    cache_dir: PathText = Field(CACHE_DIR, min_length=1, description="what may be made again: scan results and crops")
     out_dir: Place = Field("reports/manual", min_length=1, description="experiment folder")
     name: Annotated[str, AfterValidator(_as_folder)] = Field(
         "", pattern=rf"^({RUN_NAME})?$", description="run folder inside out_dir/runs; empty: from the parameters"

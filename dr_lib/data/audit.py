@@ -95,12 +95,12 @@ def patients_apart(table: pd.DataFrame) -> dict[str, Any]:
 
 def audit_photographs(
     table: pd.DataFrame,
-    facts: Mapping[str, ImageInfo],
+    infos: Mapping[str, ImageInfo],
     decisions: Sequence[Decision],
 ) -> dict[str, Any]:
     """Return what decoding the photographs told. Lists are complete; text and page show their beginnings.
 
-    ``table``: rows of all photographs looked at, those that are dropped among them. ``facts``: by photograph.
+    ``table``: rows of all photographs looked at, those that are dropped among them. ``infos``: by photograph.
     ``decisions``: one a photograph.
 
     ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by status), and
@@ -111,9 +111,9 @@ def audit_photographs(
     of those that are used, whose brightness is extreme or on which no round retina was found, with their brightness.
     """
     labels = _labels_of(table)
-    found = [one for one in facts.values() if one.status.kind != UNREADABLE]
-    sizes = Counter((one.status.width, one.status.height) for one in found)
-    used = {decision.image: facts[decision.image] for decision in decisions if decision.action != "dropped"}
+    found = [info for info in infos.values() if info.status.kind != UNREADABLE]
+    sizes = Counter((info.status.width, info.status.height) for info in found)
+    used = {decision.image: infos[decision.image] for decision in decisions if decision.action != "dropped"}
 
     def listed(wanted: Callable[[ImageInfo], bool]) -> list[dict[str, Any]]:
         names = sorted((image for image, one in used.items() if wanted(one)), key=lambda image: used[image].brightness)
@@ -135,8 +135,8 @@ def audit_photographs(
         "sizes": [
             {"width": width, "height": height, "photographs": count} for (width, height), count in sizes.most_common()
         ],
-        "width": _spread([one.status.width for one in found]),
-        "height": _spread([one.status.height for one in found]),
+        "width": _spread([info.status.width for info in found]),
+        "height": _spread([info.status.height for info in found]),
         "brightness": _spread([one.brightness for one in found]),
         "contrast": _spread([one.contrast for one in found]),
         "duplicates": find_duplicates(used, labels),
@@ -147,30 +147,30 @@ def audit_photographs(
 
 
 def find_duplicates(
-    facts: Mapping[str, ImageInfo], labels: Mapping[str, dict[str, Any]]
+    infos: Mapping[str, ImageInfo], labels: Mapping[str, dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return ``exact`` duplicates, files of the same bytes, in groups, and ``near`` ones, much the same picture.
 
-    ``facts``: of the photographs that are used; what is dropped, half gray or empty, would be all alike. ``labels``:
+    ``infos``: of the photographs that are used; what is dropped, half gray or empty, would be all alike. ``labels``:
     what a group tells of its ``photographs`` (image, grade, patient, split), beside ``across_splits`` and
     ``grades_differ``. A near group is a pair, with the ``distance`` of its hashes in bits. Of exact duplicates only the
     first is compared with other photographs.
     """
-    exact = exact_duplicates({image: one.digest for image, one in facts.items()})
+    exact = exact_duplicates({image: info.digest for image, info in infos.items()})
     repeats = {image for group in exact for image in group[1:]}
-    near = near_duplicates({image: one.phash for image, one in facts.items() if image not in repeats})
+    near = near_duplicates({image: info.phash for image, info in infos.items() if image not in repeats})
     return {
         "exact": [_group([labels[image] for image in images]) for images in exact],
         "near": [_group([labels[pair.first], labels[pair.second]]) | {"distance": pair.distance} for pair in near],
     }
 
 
-def fingerprint(table: pd.DataFrame, facts: Mapping[str, ImageInfo]) -> str:
+def fingerprint(table: pd.DataFrame, infos: Mapping[str, ImageInfo]) -> str:
     """Return the SHA-256 of the sorted rows (image, grade, patient, split) and the digest of each photograph's file."""
     digest = hashlib.sha256()
     columns = (table[name].tolist() for name in ("image", "grade", "patient", "split"))
     for image, grade, patient, split in sorted(zip(*columns, strict=True)):
-        digest.update(f"{image}\t{grade}\t{patient}\t{split}\t{facts[image].digest}\n".encode())
+        digest.update(f"{image}\t{grade}\t{patient}\t{split}\t{infos[image].digest}\n".encode())
     return digest.hexdigest()
 
 

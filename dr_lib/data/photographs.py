@@ -121,10 +121,10 @@ class MedmnistPhotographs:
 
 def _stamp(path: Path) -> list[int]:
     try:
-        facts = path.stat()
+        file_stat = path.stat()
     except OSError:
         return []
-    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+    return [file_stat.st_size, file_stat.st_mtime_ns, file_stat.st_ctime_ns, file_stat.st_ino]
 
 
 @dataclass(frozen=True)

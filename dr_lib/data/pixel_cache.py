@@ -149,9 +149,9 @@ class CachedCrops:
         flat = np.empty(0, np.uint8)
         self._file, self._reads = None, 0
         with suppress(FileNotFoundError), self._path.open("rb") as stream:
-            facts = os.fstat(stream.fileno())
-            self._file = facts.st_dev, facts.st_ino
-            if facts.st_size > HEADER_BYTES:
+            file_stat = os.fstat(stream.fileno())
+            self._file = file_stat.st_dev, file_stat.st_ino
+            if file_stat.st_size > HEADER_BYTES:
                 self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
                 flat = np.frombuffer(self._map, np.uint8, offset=HEADER_BYTES)
         row = self._side**2 * 3

@@ -35,7 +35,7 @@ class DataSplits:
     ``labels``: what the labels say; ``table``: one row a usable photograph, ``image, grade, patient, split``.
     ``photographs``: their pixels, repaired
     where decided so. ``decisions``: what became of each photograph that the labels name. ``fingerprint``: SHA-256 of
-    the table and the files' contents. ``scanner``: where facts and crops come from; without ``stored`` crops are
+    the table and the files' contents. ``scanner``: where info and crops come from; without ``stored`` crops are
     decoded whenever they are asked for.
     """
 
@@ -75,16 +75,16 @@ def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = T
     data_dir = Path(config.data_dir)
     photographs = open_photographs(data_dir, labels, config.images_dir, config.labels_file)
     scanner = Scanner(photographs, data_dir, cache_folder(config.cache_dir), progress)
-    facts = scanner.facts(table["image"], required_crops(config, table))
+    infos = scanner.scan(table["image"], required_crops(config, table))
     if config.on_damage != "drop":
-        _refuse_what_is_no_image(facts, photographs)
-    statuses = {image: found.status for image, found in facts.items()}
+        _refuse_what_is_no_image(infos, photographs)
+    statuses = {image: found.status for image, found in infos.items()}
     decisions = decide(statuses, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
     table, photographs = _apply(decisions, table, photographs)
-    _say_where_there_is_no_retina(config, table, facts)
+    _say_where_there_is_no_retina(config, table, infos)
     if to_train:
         _refuse_unusable(table, data_dir, decisions)
-    mark = fingerprint(table, facts)
+    mark = fingerprint(table, infos)
     return DataSplits(replace(labels, table=table), photographs, decisions, mark, scanner, config.pixel_cache)
 
 
@@ -146,13 +146,13 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
             raise InputError(f"data_dir {data_dir}: photographs cannot be drawn there ({error.strerror})") from None
 
 
-def _refuse_what_is_no_image(facts: Mapping[str, ImageInfo], photographs: Photographs) -> None:
+def _refuse_what_is_no_image(infos: Mapping[str, ImageInfo], photographs: Photographs) -> None:
     """Raise :class:`InputError` for files of another kind: no damage to a photograph, but a mistake in the folder."""
-    wrong = [image for image, found in facts.items() if found.status.detail.startswith(NO_IMAGE)]
+    wrong = [image for image, found in infos.items() if found.status.detail.startswith(NO_IMAGE)]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise InputError(
-            f"{photographs.path(wrong[0])}: {facts[wrong[0]].status.detail}{more}; put the photograph there, "
+            f"{photographs.path(wrong[0])}: {infos[wrong[0]].status.detail}{more}; put the photograph there, "
             "take its line out of the labels, or leave such files out with on_damage=drop"
         )
 
@@ -175,10 +175,10 @@ def _apply(
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
 
 
-def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, facts: Mapping[str, ImageInfo]) -> None:
+def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, infos: Mapping[str, ImageInfo]) -> None:
     if all(name != "CropToRetina" for name, _ in VOCABULARY.read(config.preprocessing)):
         return
-    without = [image for image in table["image"] if facts[image].retina is None]
+    without = [image for image in table["image"] if infos[image].retina is None]
     if without:
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         log.warning("CropToRetina: no circle on %d of %d photographs, used whole: %s", len(without), len(table), some)

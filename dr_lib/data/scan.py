@@ -1,4 +1,4 @@
-"""One pass over the photographs: each file is decoded once, for its facts and for its crops in the pixel cache."""
+"""One pass over the photographs: each file is decoded once, for its info and for its crops in the pixel cache."""
 
 import fcntl
 import glob
@@ -33,7 +33,7 @@ from dr_lib.system.terminal import logger
 log = logger("data")
 
 METHOD = 8
-"""Raise when :func:`dr_lib.data.scan_image.scan_image` finds something else, so that older facts are found again."""
+"""Raise when :func:`dr_lib.data.scan_image.scan_image` finds something else, so that older results are found again."""
 
 SECONDS_A_FILE = 120
 """What decoding a file may take, see :func:`map_in_workers`; the largest photographs take well under a second."""
@@ -49,7 +49,7 @@ Wanted = Mapping[ResizeSpec, Iterable[str]]
 class Scanner:
     """What is known of the photographs of one data folder, kept in ``cache_dir`` from one process to the next.
 
-    Facts and crops hold as long as a file's content stays; it is read again where the system tells of a change, and
+    Info and crops hold as long as a file's content stays; it is read again where the system tells of a change, and
     decoded again only where that is another content. Other versions of the libraries that decode
     have another folder, so that nobody writes where a run of theirs reads. What the machine alone is to blame for is
     not kept. Of several processes that miss something one finds it, the others wait for it.
@@ -60,20 +60,20 @@ class Scanner:
     cache_dir: Path
     progress: bool = True
 
-    def facts(self, images: Iterable[str], crops: Wanted | None = None) -> dict[str, ImageInfo]:
-        """Return the facts of ``images``, and see to it that the ``crops`` named are in the store.
+    def scan(self, images: Iterable[str], crops: Wanted | None = None) -> dict[str, ImageInfo]:
+        """Return what is known of ``images``, and see to it that the ``crops`` named are in the store.
 
         Raises :class:`InputError` where the disk has no room for the crops, before anything is written, and where
         photographs cannot be read now, after all others are.
         """
-        facts, failures = self.find(images, crops)
+        infos, failures = self.try_scan(images, crops)
         self._refuse(failures)
-        return facts
+        return infos
 
-    def find(
+    def try_scan(
         self, images: Iterable[str], crops: Wanted | None = None
     ) -> tuple[dict[str, ImageInfo], dict[str, ReadFailure]]:
-        """Return what :meth:`facts` returns, and the photographs that cannot be read now instead of raising."""
+        """Return what :meth:`scan` returns, and the photographs that cannot be read now instead of raising."""
         images = list(images)
         wanted = {recipe: list(names) for recipe, names in (crops or {}).items()}
         not_kept: dict[str, ImageInfo | ReadFailure] = {}
@@ -107,7 +107,7 @@ class Scanner:
         images, store = list(images), self.store(recipe)
         for last in (False, True):
             if self._missing(images, {recipe: images}):
-                self.facts(images, {recipe: images})
+                self.scan(images, {recipe: images})
             rows = self._rows_of(store, images)
             lost = [image for image in images if image not in rows]
             if lost:
@@ -153,7 +153,7 @@ class Scanner:
 
     @cached_property
     def _info_log(self) -> JsonlLog:
-        return JsonlLog(self.folder / "facts.jsonl", self._versions | {"data_dir": str(self.data_dir.resolve())})
+        return JsonlLog(self.folder / "image_info.jsonl", self._versions | {"data_dir": str(self.data_dir.resolve())})
 
     def store(self, recipe: ResizeSpec) -> PixelCache:
         """Return where the crops by ``recipe`` are kept."""
@@ -161,13 +161,13 @@ class Scanner:
 
     def _known(self, images: list[str]) -> dict[str, ImageInfo]:
         entries, keys = self._info_log.read(), {image: self.photographs.key(image) for image in images}
-        return {image: ImageInfo.from_json(entries[key]["facts"]) for image, key in keys.items() if key in entries}
+        return {image: ImageInfo.from_json(entries[key]["info"]) for image, key in keys.items() if key in entries}
 
     def _rows_of(self, store: PixelCache, images: list[str]) -> dict[str, Row]:
         """Return the rows of ``images`` that were made from the contents of their files."""
         rows, entries, keys = store.rows(), self._info_log.read(), map(self.photographs.key, images)
         found = ((image, rows.get(key), entries.get(key)) for image, key in zip(images, keys, strict=True))
-        return {image: row for image, row, entry in found if row and entry and row.digest == entry["facts"]["digest"]}
+        return {image: row for image, row, entry in found if row and entry and row.digest == entry["info"]["digest"]}
 
     def _missing(self, images: list[str], crops: Mapping[ResizeSpec, list[str]]) -> dict[str, list[ResizeSpec]]:
         """Return the photographs to decode, with the crops to make of each."""
@@ -179,7 +179,7 @@ class Scanner:
             if entry is None or entry["stamp"] != self._stamp(image):
                 work[image] = []
                 changed.add(image)
-            elif entry["facts"]["status"]["kind"] == UNREADABLE:
+            elif entry["info"]["status"]["kind"] == UNREADABLE:
                 unreadable.add(image)
         for recipe, names in crops.items():
             there = self._rows_of(self.store(recipe), names)
@@ -201,7 +201,7 @@ class Scanner:
         answers = map_in_workers(digest_now, changed, workers=_cores(), timeout=SECONDS_A_FILE)
         with Progress() if self.progress and changed else nullcontext() as show:
             for done, (image, digest) in enumerate(answers, start=1):
-                if digest == entries[keys[image]]["facts"]["digest"]:
+                if digest == entries[keys[image]]["info"]["digest"]:
                     same[keys[image]] = entries[keys[image]] | {"stamp": stamps[image]}
                 if show:
                     show.bar("reading changed photographs", done, len(changed))
@@ -250,8 +250,8 @@ class Scanner:
                     elif isinstance(answer, ReadFailure):
                         not_kept[image] = answer
                     else:
-                        facts, crcs = answer
-                        notes.add(self.photographs.key(image), stamps[image], facts, crcs, places)
+                        info, crcs = answer
+                        notes.add(self.photographs.key(image), stamps[image], info, crcs, places)
                     if show:
                         show.bar(label, done, len(items))
                     if done % _FILES_BETWEEN_NOTES == 0 or time.monotonic() - noted > _SECONDS_BETWEEN_NOTES:
@@ -308,34 +308,34 @@ _Item = tuple[str, tuple[_Place, ...]]
 
 
 class _Notes:
-    """What was found and is not in the journals yet: rows first, so that facts never promise a crop."""
+    """What was found and is not in the journals yet: rows first, so that info never promise a crop."""
 
-    def __init__(self, facts: JsonlLog, stores: Mapping[ResizeSpec, PixelCache]):
-        self._journal, self._stores = facts, stores
+    def __init__(self, info_log: JsonlLog, stores: Mapping[ResizeSpec, PixelCache]):
+        self._journal, self._stores = info_log, stores
         self._clear()
 
     def _clear(self) -> None:
-        self._facts: dict[str, dict] = {}
+        self._infos: dict[str, dict] = {}
         self._rows: dict[ResizeSpec, dict[str, Row]] = {recipe: {} for recipe in self._stores}
 
-    def add(self, key: str, stamp: list[int], facts: ImageInfo, crcs: list[int], places: tuple[_Place, ...]) -> None:
-        self._facts[key] = {"stamp": stamp, "facts": facts.as_json()}
+    def add(self, key: str, stamp: list[int], info: ImageInfo, crcs: list[int], places: tuple[_Place, ...]) -> None:
+        self._infos[key] = {"stamp": stamp, "info": info.as_json()}
         for (recipe, _, number), crc in zip(places, crcs, strict=False):  # an unreadable file has no crops
-            self._rows[recipe][key] = Row(number, facts.digest, crc)
+            self._rows[recipe][key] = Row(number, info.digest, crc)
 
     def write(self) -> None:
         for recipe, rows in self._rows.items():
             if rows:
                 self._stores[recipe].note(rows)
-        if self._facts:
-            self._journal.append(self._facts)
+        if self._infos:
+            self._journal.append(self._infos)
         self._clear()
 
 
 def _scan_file(
     photographs: Photographs, image: str, recipes: Sequence[ResizeSpec]
 ) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
-    """Return the facts of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
+    """Return what is known of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
     try:
         data = photographs.read_as_is(image)
     except TooLarge as error:
@@ -354,13 +354,13 @@ def _digest_now(photographs: Photographs, image: str) -> str | None:
 
 
 def _examine_one(photographs: Photographs, item: _Item) -> tuple[ImageInfo, list[int]] | ReadFailure:
-    """Examine one photograph in a worker, write its crops, and return its facts and the crops' checksums."""
+    """Examine one photograph in a worker, write its crops, and return its info and the crops' checksums."""
     image, places = item
     answer = _scan_file(photographs, image, [recipe for recipe, _, _ in places])
     if isinstance(answer, ReadFailure):
         return answer
-    facts, crops = answer
-    return facts, [write_row(path, number, crop) for (_, path, number), crop in zip(places, crops, strict=False)]
+    info, crops = answer
+    return info, [write_row(path, number, crop) for (_, path, number), crop in zip(places, crops, strict=False)]
 
 
 def decoders() -> dict[str, str]:

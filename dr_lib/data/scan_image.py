@@ -1,4 +1,4 @@
-"""All that one decoding of a photograph's file tells: damage, facts for the audit, and its crops."""
+"""All that one decoding of a photograph's file tells: damage, info for the audit, and its crops."""
 
 import hashlib
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ class ImageInfo:
 
     @classmethod
     def unreadable(cls, detail: str) -> "ImageInfo":
-        """Return the facts of a file that could not even be looked at."""
+        """Return the info of a file that could not even be looked at."""
         return cls(FileStatus(UNREADABLE, 1.0, detail, 0, 0))
 
 
 @dataclass(frozen=True)
 class ReadFailure:
-    """What stands in place of the facts where the machine is at fault: nothing is known of the file's contents.
+    """What stands in place of the info where the machine is at fault: nothing is known of the file's contents.
 
     ``reason``: in a few words. Another time all may go well, so that it is never remembered.
     """
@@ -66,7 +66,7 @@ def digest_of(data: bytes) -> str:
 
 
 def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageInfo, list[np.ndarray]]:
-    """Return the facts of a file's bytes and its crop by each recipe; no crops where it is unreadable.
+    """Return the info of a file's bytes and its crop by each recipe; no crops where it is unreadable.
 
     A file without its end marker, or with rows missing, is examined as it is repaired; whether it is used is decided
     later. With recipes that are all fast the file is decoded at a fraction of its size.
@@ -77,7 +77,7 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
         return ImageInfo(found.status, found.format, found.mode, found.orientation, found.camera, digest), []
     height, width = found.pixels.shape[:2]
     look, circle = appearance(found.pixels), find_retina(found.pixels)
-    facts = ImageInfo(
+    info = ImageInfo(
         found.status,
         found.format,
         found.mode,
@@ -89,4 +89,4 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
         look.contrast,
         (circle.x / width, circle.y / height, circle.radius / width) if circle else None,
     )
-    return facts, [recipe.make(found.pixels) for recipe in recipes]
+    return info, [recipe.make(found.pixels) for recipe in recipes]

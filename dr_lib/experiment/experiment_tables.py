@@ -136,9 +136,9 @@ class ExperimentTables:
         settings = {run.name: group.label for group in self._collected.configurations for run in group.runs}
         for run in self._collected.done:
             frame = getattr(run, table)
-            facts = {name: run.parameters.get(name) for name in ("model", "pretrained", "class_weights", "seed")}
-            facts = {"setting": settings[run.name], **facts}
-            frames.append(frame.assign(run=run.name, **{k: [v] * len(frame) for k, v in facts.items()}))
+            columns = {name: run.parameters.get(name) for name in ("model", "pretrained", "class_weights", "seed")}
+            columns = {"setting": settings[run.name], **columns}
+            frames.append(frame.assign(run=run.name, **{k: [v] * len(frame) for k, v in columns.items()}))
         if not frames:
             raise InputError(f"{self.path}: no run has finished; there is no {table} yet")
         long = pd.concat(frames, ignore_index=True)

@@ -216,12 +216,12 @@ class Job:
         except Exception as error:  # half a notebook, a full disk: no page is worth the other runs
             log.warning("%s: no page could be made of it (%s)", self.files.notebook, " ".join(str(error).split()))
 
-    def _record(self, state: str, **facts: Any) -> None:
+    def _record(self, state: str, **details: Any) -> None:
         """Write its state into its folder; where the disk is full, the driver alone knows it."""
         if not self.trains:
             return
         try:
-            self.run_folder.write_status(state, **facts)
+            self.run_folder.write_status(state, **details)
         except OSError as error:
             log.warning("%s: its state cannot be written (%s)", self.run_folder.status, error)
 

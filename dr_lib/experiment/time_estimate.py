@@ -76,10 +76,10 @@ def _measured(folders: Iterable[RunFolder], device: str | None = None) -> dict[_
         if not folder.done:
             continue
         try:
-            facts = folder.read_config()
-            kind = facts["parameters"]["model"], facts["parameters"]["image_size"]
+            record = folder.read_config()
+            kind = record["parameters"]["model"], record["parameters"]["image_size"]
             epochs = folder.read_history()[["phase", "images_per_second"]]
-            if device is not None and facts["device"]["name"] != device:
+            if device is not None and record["device"]["name"] != device:
                 continue
         except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged: no forecast is worth a run
             continue

@@ -11,7 +11,7 @@ from dr_lib import GRADE_NAMES
 from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.evaluation.bootstrap import RESAMPLES
 from dr_lib.inference.exported import KEYS, Description
-from dr_lib.inference.source_run import facts_of_run, figures_of_run
+from dr_lib.inference.source_run import config_of_run, figures_of_run
 from dr_lib.report.sentences import chosen_by
 from dr_lib.report.text import patients
 
@@ -30,8 +30,8 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
-facts = session.get_modelmeta().custom_metadata_map
-crop = Compose([Resize(json.loads(facts["dr_lab.resize"])), CenterCrop(json.loads(facts["dr_lab.center_crop"]))])
+record = session.get_modelmeta().custom_metadata_map
+crop = Compose([Resize(json.loads(record["dr_lab.resize"])), CenterCrop(json.loads(record["dr_lab.center_crop"]))])
 photographs = ["photo.jpeg"]
 pixels = numpy.stack([numpy.asarray(crop(Image.open(path).convert("RGB"))) for path in photographs])
 outputs, probabilities, grades = session.run(["outputs", "probabilities", "grade"], {{"pixels": pixels}})
@@ -44,7 +44,7 @@ def model_card(file: Path, description: Description, config: RunConfig, checkpoi
     Figures are those of the run's folder; where the checkpoint does not lie in that of a finished run, the card says
     that they are unknown. All that comes from files is text in it.
     """
-    facts, metrics = facts_of_run(checkpoint), figures_of_run(checkpoint)
+    record, metrics = config_of_run(checkpoint), figures_of_run(checkpoint)
     test = metrics["test"] if metrics else None
     form = f"{config.model}{'' if config.residual else ' without shortcuts'}"
     sections = [
@@ -53,9 +53,9 @@ def model_card(file: Path, description: Description, config: RunConfig, checkpoi
         f"{', '.join(f'{grade} {name}' for grade, name in enumerate(GRADE_NAMES))}.",
         "## Intended use\n\nResearch and teaching: comparing ways to train such networks. **Not for diagnosis**, "
         "screening or any decision about a person; it is no medical device and nobody has tested it as one.",
-        f"## Data\n\n{_data(config, facts)}",
+        f"## Data\n\n{_data(config, record)}",
         f"## Figures\n\n{_figures(metrics)}",
-        f"## Training\n\n{_training(config, facts)}",
+        f"## Training\n\n{_training(config, record)}",
         f"## Limits\n\n{_limits(config, test)}",
         f"## The file\n\n{_file(file, description)}",
     ]
@@ -68,18 +68,18 @@ def text(value: Any) -> str:
     return re.sub(r"([\\`*_\[\]<>|~#&$!]|:(?=//)|@|(?<=www)\.)", r"\\\1", " ".join(str(value).split()))
 
 
-def _data(config: RunConfig, facts: dict[str, Any] | None) -> str:
+def _data(config: RunConfig, record: dict[str, Any] | None) -> str:
     name = f"The run's data folder was called {text(Path(config.data_dir).name)} (labels: {text(config.labels)})."
     if config.data_dir == DEMO_DIR:
         name += " **Its photographs are drawn by dr-lab: this network has never seen an eye.**"
-    if facts is None:
+    if record is None:
         return f"{name} The checkpoint lies in no finished run's folder, so splits and counts are unknown."
     rows = [
         [split, found["photographs"], _patients(found), *found["counts"]]
-        for split, found in facts["data"]["splits"].items()
+        for split, found in record["data"]["splits"].items()
     ]
     heading = ["split", "photographs", "patients", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
-    return f"{name} Fingerprint: {text(facts['data']['fingerprint'])}.\n\n{_table(heading, rows)}"
+    return f"{name} Fingerprint: {text(record['data']['fingerprint'])}.\n\n{_table(heading, rows)}"
 
 
 def _patients(split: dict[str, Any]) -> int | str:
@@ -125,16 +125,16 @@ def _figures(metrics: dict[str, Any] | None) -> str:
     ])  # fmt: skip
 
 
-def _training(config: RunConfig, facts: dict[str, Any] | None) -> str:
+def _training(config: RunConfig, record: dict[str, Any] | None) -> str:
     lines = [f"- {text(name)}: {text(getattr(config, name))}" for name in RECIPE]
-    if facts is not None:
-        weights, versions, device = facts["weights"], facts["versions"], facts["device"]
+    if record is not None:
+        weights, versions, device = record["weights"], record["versions"], record["device"]
         lines += [
             f"- starting weights: {text(weights['description'])}",
             f"- versions: {text(', '.join(f'{name} {number}' for name, number in versions.items()))}",
             f"- device: {text(device['name'])}",
-            f"- commit: {text(facts['git_commit'] or 'unknown')}",
-            f"- begun: {text(facts['started'])}",
+            f"- commit: {text(record['git_commit'] or 'unknown')}",
+            f"- begun: {text(record['started'])}",
         ]
     return "\n".join(lines)
 

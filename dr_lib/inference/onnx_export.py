@@ -65,12 +65,12 @@ def export_onnx(checkpoint: Path, out: Path, trained: TrainedNetwork | None = No
 def describe(checkpoint: Path, trained: TrainedNetwork) -> Description:
     """Return what the exported file will say about itself."""
     config, normalization = trained.config, trained.normalization
-    facts: dict[str, Any] = {"kind": normalization.kind}
+    settings: dict[str, Any] = {"kind": normalization.kind}
     if normalization.kind in ("imagenet", "featurewise"):
-        facts |= {"mean": normalization.mean.tolist(), "std": normalization.std.tolist()}
+        settings |= {"mean": normalization.mean.tolist(), "std": normalization.std.tolist()}
     return Description(
-        config.model, config.head, resize_for_testing(config), config.image_size, config.test_time_augmentation, facts,
-        fingerprint(checkpoint), version("dr-lab"), OPSET,
+        config.model, config.head, resize_for_testing(config), config.image_size, config.test_time_augmentation,
+        settings, fingerprint(checkpoint), version("dr-lab"), OPSET,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def figures_of_run(checkpoint: Path) -> dict[str, Any] | None:
     return folder.read_metrics() if folder else None
 
 
-def facts_of_run(checkpoint: Path) -> dict[str, Any] | None:
+def config_of_run(checkpoint: Path) -> dict[str, Any] | None:
     """Return ``config.json`` of the run, None where there is no finished one."""
     folder = run_of(checkpoint)
     return folder.read_config() if folder else None

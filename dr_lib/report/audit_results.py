@@ -223,17 +223,17 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     if there.empty:
         return Audit(found, search.photographs, _photographs(there, search.photographs))
     scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
-    facts, failures = scanner.find(there["image"], required_crops(config, there))
+    infos, failures = scanner.try_scan(there["image"], required_crops(config, there))
     there = there[~there["image"].isin(failures)]
-    statuses = {image: fact.status for image, fact in facts.items()}
+    statuses = {image: info.status for image, info in infos.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
     decisions = decide(statuses, on_damage=rule, max_lost_share=config.max_lost_share)
-    found |= audit_photographs(there, facts, decisions)
+    found |= audit_photographs(there, infos, decisions)
     found["files"]["not_read"] = {image: failure.reason for image, failure in failures.items()}
     dropped = [decision.image for decision in decisions if decision.action == "dropped"]
     usable = there[~there["image"].isin(dropped)]
-    table = _photographs(there, search.photographs).join(_decoded(there["image"], facts, decisions))
-    return Audit(found | {"fingerprint": fingerprint(usable, facts)}, search.photographs, table)
+    table = _photographs(there, search.photographs).join(_decoded(there["image"], infos, decisions))
+    return Audit(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)
 
 
 def write_audit(config: RunConfig, progress: bool = True) -> Audit:
@@ -252,12 +252,12 @@ def _photographs(table: pd.DataFrame, files: Photographs) -> pd.DataFrame:
     return pd.DataFrame({"image": columns.pop("image"), "path": paths, **columns})
 
 
-def _decoded(images: Iterable[str], facts: Mapping[str, ImageInfo], decisions: Iterable[Decision]) -> pd.DataFrame:
+def _decoded(images: Iterable[str], infos: Mapping[str, ImageInfo], decisions: Iterable[Decision]) -> pd.DataFrame:
     """Return what decoding told of each photograph, in the order of ``images``."""
     actions = {decision.image: decision.action for decision in decisions}
     rows = []
     for image in images:
-        info = facts[image]
+        info = infos[image]
         file = info.status
         rows.append(
             {

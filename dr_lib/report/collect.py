@@ -43,7 +43,7 @@ def collect(experiment_dir: str | Path) -> ExperimentResults:
         runs,
         audit=_read_sealed(experiment.audit),
         audit_page=_address(experiment.audit_page, experiment.path),
-        pretrainings={model: facts for model, facts in pretrainings.items() if facts},
+        pretrainings={model: record for model, record in pretrainings.items() if record},
         grid=grid,
     )
 
@@ -81,8 +81,8 @@ def read_run(folder: RunFolder, home: Path, setting: str = "") -> RunResults:
 
 def _read_pretraining(experiment: ExperimentFolder, model: str) -> dict[str, Any]:
     folder = experiment.pretraining(model)
-    facts = _read_sealed(folder.facts)
-    return facts | {"page": _address(folder.page, experiment.path)} if facts else {}
+    record = _read_sealed(folder.record)
+    return record | {"page": _address(folder.page, experiment.path)} if record else {}
 
 
 def _read_grid(path: Path) -> SweepGrid | None:

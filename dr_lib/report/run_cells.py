@@ -52,8 +52,8 @@ def lesion_photographs(config: RunConfig, photographs: int = 6) -> Figure:
 
 def lesion_scores(config: RunConfig) -> pd.DataFrame:
     """Return the share of the variance of each lesion's count that the pretrained network explains; NaN: undefined."""
-    facts = read_sealed_json(ExperimentFolder(Path(config.out_dir)).pretraining(config.model).facts)
-    scores = pd.Series(facts["final_r2"], dtype=float).rename(_words)
+    record = read_sealed_json(ExperimentFolder(Path(config.out_dir)).pretraining(config.model).record)
+    scores = pd.Series(record["final_r2"], dtype=float).rename(_words)
     return scores.rename_axis("lesion").to_frame("variance explained (R²)")
 
 

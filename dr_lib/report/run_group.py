@@ -40,7 +40,7 @@ class RunGroup:
         return f"{self.network} {start}" + (f" ({self.distinct_labels})" if self.distinct_labels else "")
 
     @property
-    def facts(self) -> str:
+    def description(self) -> str:
         """The label without the network."""
         return self.label.removeprefix(f"{self.network} ")
 

@@ -99,7 +99,7 @@ class RunResults:
         return f"{self.network} {self.weights}" + ", weighted" * self.weighted + varied
 
     @property
-    def facts(self) -> str:
+    def description(self) -> str:
         """The label without the network."""
         return self.label.removeprefix(f"{self.network} ")
 

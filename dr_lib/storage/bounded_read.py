@@ -21,11 +21,11 @@ def read_bounded(path: Path) -> bytes:
     a writer for ever and gives its contents once, and to open a device may do something.
     """
     with open_regular(path) as stream:
-        facts = os.fstat(stream.fileno())
-        if facts.st_size > MAX_BYTES:
-            size = f"{facts.st_size / 1e9:.1f} GB, of which no more than {MAX_BYTES / 1e9:.1f} are read"
+        file_stat = os.fstat(stream.fileno())
+        if file_stat.st_size > MAX_BYTES:
+            size = f"{file_stat.st_size / 1e9:.1f} GB, of which no more than {MAX_BYTES / 1e9:.1f} are read"
             raise TooLarge(errno.EFBIG, size, str(path))
-        return stream.read(facts.st_size)
+        return stream.read(file_stat.st_size)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -46,6 +46,6 @@ def check_regular(path: Path) -> None:
     _refuse(os.stat(path), path)
 
 
-def _refuse(facts: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(facts.st_mode):
+def _refuse(file_stat: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(file_stat.st_mode):
         raise OSError(errno.EINVAL, "no regular file", str(path))

@@ -165,16 +165,16 @@ class RunFolder(NotebookFiles):
             raise InputError(f"{path}: is not as its run has left it; dr-lab run makes it again")
         return path
 
-    def write_status(self, state: str, **facts: Any) -> None:
-        """Record the run's state with the time and the writing process; ``facts`` such as ``epoch`` or ``reason``.
+    def write_status(self, state: str, **details: Any) -> None:
+        """Record the run's state with the time and the writing process; ``details`` such as ``epoch`` or ``reason``.
 
         ``done`` records the checksums of the results, too: from then on they are believed, and no others.
         """
         if state not in STATES:
             raise ValueError(f"state {state!r} is none of {STATES}")
         if state == "done":
-            facts["sha256"] = {self._name_of(path): sha256(path) for path in self.results if path.exists()}
-        write_sealed_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **facts})
+            details["sha256"] = {self._name_of(path): sha256(path) for path in self.results if path.exists()}
+        write_sealed_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **details})
 
     def signs_of_life(self) -> tuple[object, ...]:
         """Return what changes as long as the kernel sends something, its process prints, or its training goes on."""
@@ -375,7 +375,7 @@ class PretrainingFolder(NotebookFiles):
         return self.path / "weights.pt"
 
     @property
-    def facts(self) -> Path:
+    def record(self) -> Path:
         """What it was trained on and how well it counts."""
         return self.path / "pretraining.json"
 

@@ -49,8 +49,8 @@ def save_weights(path: Path, model: nn.Module, config: RunConfig) -> None:
     """Write the weights of the network at ``path`` beside it, as safetensors."""
     weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # One entry: of several, safetensors writes them in an order that changes from run to run.
-    facts = {"parameters": json.dumps(config.model_dump())}
-    write_bytes(path.with_suffix(".safetensors"), safetensors.torch.save(weights, metadata=facts))
+    metadata = {"parameters": json.dumps(config.model_dump())}
+    write_bytes(path.with_suffix(".safetensors"), safetensors.torch.save(weights, metadata=metadata))
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:

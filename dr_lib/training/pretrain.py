@@ -70,7 +70,7 @@ def pretrain(config: RunConfig) -> Path:
         model, r_squared = _learn_to_count(config, data, _targets(photographs / "lesions.csv"), progress)
     write_checkpoint(folder.weights, model.state_dict())
     found = {"final_r2": r_squared, "seconds": time.monotonic() - began, "sha256": sha256(folder.weights)}
-    write_sealed_json(folder.facts, wanted | found)
+    write_sealed_json(folder.record, wanted | found)
     return folder.weights
 
 
@@ -79,8 +79,8 @@ def weights_are_there(config: RunConfig) -> bool:
     folder = ExperimentFolder(Path(config.out_dir)).pretraining(config.model)
     wanted = _description(config)
     try:
-        facts = read_sealed_json(folder.facts)
-        return {key: facts.get(key) for key in wanted} == wanted and facts.get("sha256") == sha256(folder.weights)
+        record = read_sealed_json(folder.record)
+        return {key: record.get(key) for key in wanted} == wanted and record.get("sha256") == sha256(folder.weights)
     except (OSError, InputError):  # not there, or damaged
         return False
 

@@ -147,8 +147,8 @@ def _trainer(
         model = over_all_processes(model, accelerator.device)
     normalization = fit_normalization(config, data).to(accelerator.device)
     if accelerator.is_main_process:
-        facts = describe_run(config, data, model, normalization, origin, weights, accelerator)
-        write_json(folder.config, facts)
+        record = describe_run(config, data, model, normalization, origin, weights, accelerator)
+        write_json(folder.config, record)
     factory = LoaderFactory(config, data, normalization, accelerator)
     training = factory.training()
     splits = [split for split in ("validation", "test") if len(data.split(split))]

@@ -50,12 +50,12 @@ def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
         folder = ExperimentFolder(Path(config.out_dir)).pretraining(config.model)
         weights = pretrain(config)
         load_weights_file(model, weights)
-        facts = read_sealed_json(folder.facts)
+        record = read_sealed_json(folder.record)
         return WeightsOrigin(
             "generated",
             "generated",
-            f"{config.model} taught to count lesions on {facts['photographs']} generated photographs "
-            f"for {facts['epochs']} epochs",
+            f"{config.model} taught to count lesions on {record['photographs']} generated photographs "
+            f"for {record['epochs']} epochs",
         )
     if Path(name).suffix:
         load_weights_file(model, Path(name))

@@ -132,7 +132,7 @@ def finding(
     change = compare(before, after)
     subject = {
         "pretraining": after.network + _aside("weighted" * after.weighted, before.setting),
-        "depth": f"The network {after.facts}" + "," * bool(after.setting),
+        "depth": f"The network {after.description}" + "," * bool(after.setting),
         "weighting": f"{after.network} {after.weights}" + _aside(before.setting),
     }[noun]
     text = say.effect(

@@ -82,8 +82,8 @@ def cell(one: RunGroup, name: Name, in_words: InWords) -> str:
 def name_cell(one: RunGroup, experiment: ExperimentResults) -> str:
     """Return network and configuration with the network's color."""
     key = f'<span class="key" style="--key:{ink(network_colors(experiment.models)[one.model])}"></span>'
-    facts = one.facts + f", {len(one.runs)} seeds" * one.several
-    return f'{key}{escape(one.network)}<span class="sub">{escape(facts)}</span>'
+    description = one.description + f", {len(one.runs)} seeds" * one.several
+    return f'{key}{escape(one.network)}<span class="sub">{escape(description)}</span>'
 
 
 def over_what(experiment: ExperimentResults) -> str:

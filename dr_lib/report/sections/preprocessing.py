@@ -53,7 +53,7 @@ def damaged_files(experiment: ExperimentResults) -> HTML:
         rows = [
             [
                 f"<code>{escape(str(entry['image']))}</code>",
-                escape(entry["verdict"])
+                escape(entry["status"])
                 + (f'<span class="sub">{escape(entry["detail"])}</span>' if entry.get("detail") else ""),
                 words.percent(entry["lost"]),
                 escape(entry["action"]),

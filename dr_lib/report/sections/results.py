@@ -34,7 +34,7 @@ def highest_accuracies(experiment: ExperimentResults) -> HTML:
         seed = f", seed {best.seed}" * (best.seed != 0)
         rows.append(
             [
-                f'<b>{escape(best.network)}</b><span class="sub">{escape(best.facts + seed)}</span>',
+                f'<b>{escape(best.network)}</b><span class="sub">{escape(best.description + seed)}</span>',
                 f'{words.percent(best.highest["accuracy"])}<span class="sub">epoch {best.highest["epoch"]}</span>',
                 f'{words.percent(best.test["accuracy"])}<span class="sub">epoch {chosen}, {honest}</span>',
                 words.signed(best.test["kappa"], 2),
@@ -185,7 +185,7 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
         spoken = _curves_in_words(network, heading, curves[side], majority)
         panels.append((f"{network}\n{heading}", inline_svg(ax, spoken)))
     styles = dict(zip(shown, ("Solid", "dashed"), strict=False))
-    which = "; ".join(f"{styles[name]}: {one.facts}" for name, one in shown.items())
+    which = "; ".join(f"{styles[name]}: {one.description}" for name, one in shown.items())
     most = max(len(one.runs) for one in shown.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (

@@ -112,12 +112,14 @@ def _name(one: RunGroup, colors: dict[str, str]) -> str:
         _linked(run, run.name if not one.several else f"seed {run.seed}") for run in one.runs
     )  # fmt: skip
     seed = f", seed {one.first.seed}" * (one.first.seed != 0 and not one.several)
-    return f'{_network(one.first, colors)}{markup.sub(one.facts + seed)}<span class="sub">{links}</span>'
+    return f'{_network(one.first, colors)}{markup.sub(one.description + seed)}<span class="sub">{links}</span>'
 
 
 def _unfinished(run: RunResults, colors: dict[str, str]) -> str:
     seed = f", seed {run.seed}" * (run.seed != 0)
-    return f'{_network(run, colors)}{markup.sub(run.facts + seed)}<span class="sub">{_linked(run, run.name)}</span>'
+    return (
+        f'{_network(run, colors)}{markup.sub(run.description + seed)}<span class="sub">{_linked(run, run.name)}</span>'
+    )
 
 
 def _network(run: RunResults, colors: dict[str, str]) -> str:
