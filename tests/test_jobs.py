@@ -20,7 +20,7 @@ from dr_lib.experiment.jobs import run_jobs
 from dr_lib.experiment.monitor import Monitor
 from dr_lib.experiment.status_table import StatusTable
 from dr_lib.notebook.process import start_notebook
-from dr_lib.report.text import duration
+from dr_lib.report.formatting import duration
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
 from dr_lib.system.resources import GpuShares
 

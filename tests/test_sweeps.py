@@ -21,8 +21,8 @@ from dr_lib.experiment.preflight import check_one_pretraining
 from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 from dr_lib.report import sections
 from dr_lib.report.collect import collect, read_run
+from dr_lib.report.formatting import signed
 from dr_lib.report.report_page import report_page
-from dr_lib.report.text import signed
 from dr_lib.storage.checksums import read_sealed_json, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
 from dr_lib.storage.folders import ExperimentFolder, RunFolder

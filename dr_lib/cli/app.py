@@ -219,8 +219,8 @@ def check(
     for grid, runs in grids:
         for name in dict.fromkeys(run.name for run in grid.runs):
             points = [run.values for run in grid.runs if run.name == name]
-            told = (", ".join(as_line(key, value) for key, value in point.items()) for point in points)
-            say(f"{name}: {'; or '.join(told)}")
+            lines = (", ".join(as_line(key, value) for key, value in point.items()) for point in points)
+            say(f"{name}: {'; or '.join(lines)}")
         say(f"sound: sweep {grid.sweep!r} of {len(runs)} runs")
     if sweeps:
         return

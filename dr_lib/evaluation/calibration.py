@@ -60,11 +60,11 @@ def fit_temperature(grades: ArrayLike, probabilities: ArrayLike) -> float:
     order between grades (Guo et al., ICML 2017). (scikit-learn fits one too, to an estimator, not to probabilities.)
     """
     logits, grades = _logits(probabilities), np.asarray(grades, dtype=np.int64)
-    told = logits[np.arange(len(grades)), grades].mean()
+    observed = logits[np.arange(len(grades)), grades].mean()
 
     def slope(sharpness: float) -> float:
         # Of the mean loss by 1 / temperature, in which it is convex: what the network expects less what it finds.
-        return float((softmax(sharpness * logits, axis=1) * logits).sum(axis=1).mean() - told)
+        return float((softmax(sharpness * logits, axis=1) * logits).sum(axis=1).mean() - observed)
 
     coldest, hottest = _TEMPERATURES
     if slope(1 / hottest) >= 0:

@@ -239,9 +239,9 @@ def _named(files: NotebookFiles, executing: FoundProcess | None) -> str | None:
 
 def stop(running: list[Job]) -> None:
     """Have jobs that are under way write a checkpoint and end, and see to it that their folders say so."""
-    told = [job for job in running if job.trains and _tell_to_stop(job.run_folder)]
+    stopping = [job for job in running if job.trains and _tell_to_stop(job.run_folder)]
     deadline = time.monotonic() + _SECONDS_TO_STOP
-    while any(job.at_work.poll() is None for job in told) and time.monotonic() < deadline:
+    while any(job.at_work.poll() is None for job in stopping) and time.monotonic() < deadline:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     left = [job for job in running if job.at_work.poll() is None]
     for job in left:

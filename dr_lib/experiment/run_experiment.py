@@ -19,7 +19,7 @@ from dr_lib.experiment.preflight import check_runs, make_way
 from dr_lib.experiment.seeds import repeated_name
 from dr_lib.report.audit_results import write_audit
 from dr_lib.report.build import build_report
-from dr_lib.report.text import duration
+from dr_lib.report.formatting import duration
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import acquire_lock

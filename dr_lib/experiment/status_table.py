@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from dr_lib.experiment.status import RunStatus
-from dr_lib.report.text import duration
+from dr_lib.report.formatting import duration
 from dr_lib.system.terminal import printable
 
 _HEADINGS = ("run", "state", "phase", "epoch", "testing accuracy", "kappa", "time left")

@@ -18,8 +18,8 @@ from dr_lib.evaluation.grad_cam import Explanation, overlay
 from dr_lib.explore.loaded_run import Case
 from dr_lib.report import markup
 from dr_lib.report.audit_thumbnails import SIDE, beside, thumbnail_html
+from dr_lib.report.formatting import SPLIT_WORDS, listed, percent
 from dr_lib.report.image_rows import in_full
-from dr_lib.report.text import SPLIT_WORDS, listed, percent
 
 LARGE = 224
 """Side of the pictures to look into, px, where there is room: three fill the width of the page, more get smaller."""

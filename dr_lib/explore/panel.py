@@ -16,7 +16,7 @@ from dr_lib.explore import figures as pictures
 from dr_lib.explore.loaded_run import LoadedRun, finished_run, finished_runs
 from dr_lib.explore.neighbor_index import NeighborIndex
 from dr_lib.report import markup
-from dr_lib.report.text import counted
+from dr_lib.report.formatting import counted
 
 MOST_LISTED = 500
 """Names in the list; a browser takes seconds for tens of thousands."""

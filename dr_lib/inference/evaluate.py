@@ -17,7 +17,7 @@ from dr_lib.evaluation.predict import predict, prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.inference.source_run import figures_of_run
 from dr_lib.models.trained import load_trained
-from dr_lib.report.text import patients
+from dr_lib.report.formatting import patients
 from dr_lib.system.progress import Progress
 from dr_lib.training.device import resolve_device
 from dr_lib.training.loaders import Batches, make_loader, workers_for

@@ -12,8 +12,8 @@ from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.evaluation.bootstrap import RESAMPLES
 from dr_lib.inference.exported import KEYS, Description
 from dr_lib.inference.source_run import config_of_run, figures_of_run
+from dr_lib.report.formatting import patients
 from dr_lib.report.sentences import chosen_by
-from dr_lib.report.text import patients
 
 FEW = 30
 """Testing photographs of a grade below which its figures say little."""

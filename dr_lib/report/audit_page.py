@@ -15,8 +15,7 @@ from dr_lib.data.duplicates import MAX_DISTANCE
 from dr_lib.data.inspection import STATUS_MEANINGS, UNREADABLE
 from dr_lib.data.repair_policy import ACTIONS
 from dr_lib.plots import plot_grade_shares
-from dr_lib.report import audit_text as say
-from dr_lib.report import data_sentences, markup
+from dr_lib.report import audit_text, data_sentences, markup
 from dr_lib.report.audit_thumbnails import (
     MOST_SHOWN,
     Thumbnail,
@@ -29,8 +28,8 @@ from dr_lib.report.audit_thumbnails import (
     thumbnail_html,
 )
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent
 from dr_lib.report.html_page import html_page
-from dr_lib.report.text import SPLIT_WORDS, counted, listed, percent
 from dr_lib.system.terminal import printable
 
 MOST_NAMED = 60
@@ -63,7 +62,7 @@ def _of_photographs(section: Callable[..., str]) -> Callable[..., str]:
     @wraps(section)
     def shown(audit: Mapping[str, Any], *thumbnail: Thumbnail) -> str:
         if "damage" not in audit:
-            return markup.paragraphs(f"The photographs were not looked at{say.why_not_looked_at(audit)}.")
+            return markup.paragraphs(f"The photographs were not looked at{audit_text.why_not_looked_at(audit)}.")
         return section(audit, *thumbnail)
 
     return shown
@@ -71,11 +70,11 @@ def _of_photographs(section: Callable[..., str]) -> Callable[..., str]:
 
 def answer(audit: Mapping[str, Any]) -> str:
     """Return how much there is, and what deserves a look."""
-    found = say.findings(audit)
+    found = audit_text.findings(audit)
     items = "".join(f"<li>{escape(finding.text)}</li>" for finding in found)
     head = f"<b>{counted(len(found), 'thing')} to look at</b>" if found else "<b>Nothing wrong found.</b>"
     listed = f"<ol>{items}</ol>" if found else ""
-    return f'<p class="by">{escape(say.overview(audit))}</p><div class="answer">{head}{listed}</div>'
+    return f'<p class="by">{escape(audit_text.overview(audit))}</p><div class="answer">{head}{listed}</div>'
 
 
 def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
@@ -101,7 +100,7 @@ def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     )
     caption = "<figcaption><b>Training photographs of each grade.</b> The first ones by name, of different patients."
     figure = f"<figure>{strips}{caption}</figcaption></figure>" if strips else ""
-    said = markup.paragraphs(say.majority(audit), say.held_out(audit), css="says")
+    said = markup.paragraphs(audit_text.majority(audit), audit_text.held_out(audit), css="says")
     return table + said + _shares(splits) + figure
 
 
@@ -126,7 +125,7 @@ def patients(audit: Mapping[str, Any]) -> str:
     table = markup.table(["Split", "Photographs", "Patients"], rows, "Patients by split.", numeric=(1, 2))
     both = audit["patients_on_both_sides"]
     names = both["patients"]
-    listed = f"On both sides: {say.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
+    listed = f"On both sides: {audit_text.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
     return table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
 
 
@@ -158,18 +157,18 @@ def files(audit: Mapping[str, Any]) -> str:
     """Return what kind of files there are, and the names of those missing from the folder or from the labels."""
     sizes = {f"{size['width']} × {size['height']}": size["photographs"] for size in audit["sizes"]}
     values = {
-        "Format": say.values_of(audit["formats"], most=MOST_SHOWN),
-        "Mode": say.values_of(audit["modes"], most=MOST_SHOWN),
-        "Size, px": say.values_of(sizes, most=MOST_SHOWN),
-        "EXIF orientation": say.values_of(audit["orientations"], nothing="0", most=MOST_SHOWN),
-        "EXIF camera": say.values_of(audit["cameras"], most=MOST_SHOWN),
+        "Format": audit_text.values_of(audit["formats"], most=MOST_SHOWN),
+        "Mode": audit_text.values_of(audit["modes"], most=MOST_SHOWN),
+        "Size, px": audit_text.values_of(sizes, most=MOST_SHOWN),
+        "EXIF orientation": audit_text.values_of(audit["orientations"], nothing="0", most=MOST_SHOWN),
+        "EXIF camera": audit_text.values_of(audit["cameras"], most=MOST_SHOWN),
     }
     rows = [[escape(name), escape(text)] for name, text in values.items()]
     caption = "The readable files; in brackets the number of photographs."
     table = markup.table(["Property", "Values"], rows, caption, css="cards")
     lists = "".join(
-        f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(say.some(names, MOST_NAMED))
-        for title, names in say.file_problems(audit).items()
+        f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(audit_text.some(names, MOST_NAMED))
+        for title, names in audit_text.file_problems(audit).items()
     )
     return table + lists
 
@@ -189,9 +188,9 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     shots = [
         thumbnail_html(
             entry["image"],
-            [f"{entry['status']}, {say.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
+            [f"{entry['status']}, {audit_text.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
             marked(thumbnail(entry["image"]), entry["lost"]),
-            f"{entry['status']}, {say.rows_lost(entry)}",
+            f"{entry['status']}, {audit_text.rows_lost(entry)}",
         )
         for entry in worst_first[:MOST_SHOWN]
     ]
@@ -226,12 +225,12 @@ def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
 def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     """Return the photographs that are very dark or bright, or show no round retina."""
     html = markup.paragraphs(
-        f"Brightness of what is lit, black 0 and white 1: {say.spread_of(audit['brightness'])}. "
-        f"Its standard deviation, the contrast: {say.spread_of(audit['contrast'])}."
+        f"Brightness of what is lit, black 0 and white 1: {audit_text.spread_of(audit['brightness'])}. "
+        f"Its standard deviation, the contrast: {audit_text.spread_of(audit['contrast'])}."
     )
     for kind, title in (("dark", "Very dark"), ("bright", "Very bright"), ("no_retina", "No round retina found")):
         entries = audit[kind]
-        if kind == "no_retina" and say.no_retina_is_usual(audit):
+        if kind == "no_retina" and audit_text.no_retina_is_usual(audit):
             html += markup.paragraphs(
                 f"On {len(entries):,} photographs no round retina was found on a dark ground, so they are cut closely."
             )

@@ -9,8 +9,8 @@ from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART
 from dr_lib.data.labels import GIVEN
 from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
-from dr_lib.report import data_sentences as say
-from dr_lib.report.text import SPLIT_WORDS, counted, listed, percent
+from dr_lib.report import data_sentences
+from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent
 from dr_lib.system.terminal import printable
 
 WIDTH = 110
@@ -53,11 +53,11 @@ def overview(audit: Mapping[str, Any]) -> str:
     said = [f"{photographs}, labels{form}; the split is {audit['split_origin']}."]
     both = audit["patients_on_both_sides"]
     if both["test_patients"] and not both["unknown"] and not both["also_in_training"]:
-        said.append(say.leak(both["test_patients"], 0))
+        said.append(data_sentences.leak(both["test_patients"], 0))
     if "damage" not in audit:
         said.append(f"The photographs themselves were not looked at{why_not_looked_at(audit)}.")
     elif not audit["damage"]["files"]:
-        said.append(say.damage(audit["damage"]["checked"], []))
+        said.append(data_sentences.damage(audit["damage"]["checked"], []))
     return " ".join(said)
 
 
@@ -135,7 +135,7 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("grades", f"No {SPLIT_WORDS[name]} photograph is of grade {listed(absent)}.")
     both, apart = audit["patients_on_both_sides"], audit["patients_apart"]
     if both["also_in_training"] or both["unknown"]:
-        yield Finding("patients", say.leak_of(both))
+        yield Finding("patients", data_sentences.leak_of(both))
     if far := apart["apart"]:
         share = percent(len(far) / apart["patients"])
         yield Finding(
@@ -183,7 +183,7 @@ def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
         photographs = counted(deep, "photograph")
         yield Finding("files", f"Samples of 16 bits: {photographs}. Of each, the upper 8 of the bits in use are taken.")
     if audit["damage"]["files"]:
-        yield Finding("damage", say.damage(audit["damage"]["checked"], audit["damage"]["files"]))
+        yield Finding("damage", data_sentences.damage(audit["damage"]["checked"], audit["damage"]["files"]))
 
 
 def _in_duplicates(duplicates: Mapping[str, Any]) -> Iterator[Finding]:

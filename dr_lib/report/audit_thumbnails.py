@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageOps
 
 from dr_lib.report import markup
-from dr_lib.report.text import SPLIT_WORDS
+from dr_lib.report.formatting import SPLIT_WORDS
 from dr_lib.system.terminal import printable
 
 Thumbnail = Callable[[str], Image.Image | None]

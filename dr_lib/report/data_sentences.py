@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dr_lib.report.text import counted, listed, percent, tally
+from dr_lib.report.formatting import counted, listed, percent, tally
 
 
 def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:

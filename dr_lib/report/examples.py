@@ -7,7 +7,7 @@ import pandas as pd
 from dr_lib import REFERABLE_GRADE
 from dr_lib.evaluation.mistakes import with_certainty
 from dr_lib.report.experiment_results import ExperimentResults, RunResults
-from dr_lib.report.text import percent
+from dr_lib.report.formatting import percent
 
 
 def best_run(experiment: ExperimentResults, model: str = "") -> RunResults | None:

@@ -68,7 +68,8 @@ class ExperimentResults:
                 groups.append([run])
         distinct_labels = _distinct_labels([group[0] for group in groups])
         found = [
-            RunGroup(tuple(group), distinct_labels=told) for group, told in zip(groups, distinct_labels, strict=True)
+            RunGroup(tuple(group), distinct_labels=labels)
+            for group, labels in zip(groups, distinct_labels, strict=True)
         ]
         return tuple(sorted(found, key=lambda configuration: (-configuration.accuracy, configuration.name)))
 
@@ -224,7 +225,7 @@ def _distinct_labels(runs: list[RunResults]) -> list[str]:
     by_label: dict[str, list[RunResults]] = {}
     for run in runs:
         by_label.setdefault(run.label, []).append(run)
-    told = {}
+    labels = {}
     for namesakes in by_label.values():
         names = [name for name in RunConfig.model_fields if name not in _SAME_ANYWHERE]
         differing = [name for name in names if len({str(run.parameters.get(name)) for run in namesakes}) > 1]
@@ -235,8 +236,8 @@ def _distinct_labels(runs: list[RunResults]) -> list[str]:
         shared = Counter(values.values())
         for run in namesakes:
             alone = len(namesakes) == 1
-            told[run.name] = "" if alone else values[run.name] if shared[values[run.name]] == 1 else run.name
-    return [told[run.name] for run in runs]
+            labels[run.name] = "" if alone else values[run.name] if shared[values[run.name]] == 1 else run.name
+    return [labels[run.name] for run in runs]
 
 
 def _alike(first: RunResults, second: RunResults) -> bool:

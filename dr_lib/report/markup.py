@@ -12,7 +12,7 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
-from dr_lib.report.text import counted
+from dr_lib.report.formatting import counted
 
 PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"
 """The style of tables, figures and drawings, without that of the page around them."""

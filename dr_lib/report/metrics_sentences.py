@@ -6,8 +6,8 @@ Shares 0..1 in, percent and points out. A difference is one only where its 95% i
 from collections.abc import Sequence
 
 from dr_lib.evaluation.bootstrap import LEVEL, Difference
+from dr_lib.report.formatting import counted, listed, percent, points, signed
 from dr_lib.report.sentences import UNPAIRED
-from dr_lib.report.text import counted, listed, percent, points, signed
 
 CALIBRATED = 0.01
 """Mean confidence that misses accuracy by less than a point is about right."""
@@ -28,12 +28,12 @@ def better(subject: str, other: str, change: Difference | None, p: float | None 
         else f"{amount} {'better' if change.value > 0 else 'worse'} than {other}"
     )
     if not change.distinguishable:
-        verdict = "not distinguishable"
+        headline = "not distinguishable"
     elif p is None or tests == 1 or p < 1 - LEVEL:
-        verdict = "distinguishable"
+        headline = "distinguishable"
     else:
-        verdict = f"distinguishable by itself, not as one of {tests} comparisons"
-    return f"{subject} is {moved}, {limits}: {verdict}."
+        headline = f"distinguishable by itself, not as one of {tests} comparisons"
+    return f"{subject} is {moved}, {limits}: {headline}."
 
 
 def p_value(p: float | None) -> str:
@@ -45,13 +45,13 @@ def p_value(p: float | None) -> str:
 
 def survivors(differences: Sequence[tuple[Difference | None, float | None]]) -> str:
     """Return how many of an experiment's differences in accuracy remain; each with its corrected p."""
-    told = [(change, p) for change, p in differences if change is not None and p is not None]
-    if not told:
+    described = [(change, p) for change, p in differences if change is not None and p is not None]
+    if not described:
         return "No two finished runs differ in one thing alone, so there is nothing to test."
-    alone = sum(change.distinguishable for change, _ in told)
-    kept = sum(change.distinguishable and p < 1 - LEVEL for change, p in told)
+    alone = sum(change.distinguishable for change, _ in described)
+    kept = sum(change.distinguishable and p < 1 - LEVEL for change, p in described)
     have = "has" if alone == 1 else "have"
-    said = f"Of {counted(len(told), 'comparison')}, {alone} {have} an interval of accuracy without zero"
+    said = f"Of {counted(len(described), 'comparison')}, {alone} {have} an interval of accuracy without zero"
     if not alone:
         return f"{said}."
     return f"{said}; corrected for their number, {kept} of them {'remains' if kept == 1 else 'remain'} distinguishable."
@@ -86,11 +86,11 @@ def trust(label: str, confidence: float, accuracy: float, ece: float) -> str:
     """Return whether a network is surer of itself than it may be, by its mean confidence."""
     gap = confidence - accuracy
     if abs(gap) < CALIBRATED:
-        verdict = "about as sure of itself as it is right"
+        headline = "about as sure of itself as it is right"
     else:
-        verdict = f"{points(gap)} {'surer of itself than it is right' if gap > 0 else 'less sure than it is right'}"
+        headline = f"{points(gap)} {'surer of itself than it is right' if gap > 0 else 'less sure than it is right'}"
     return (
-        f"{label} is on average {verdict} (confidence {percent(confidence)}, accuracy {percent(accuracy)}); "
+        f"{label} is on average {headline} (confidence {percent(confidence)}, accuracy {percent(accuracy)}); "
         f"its calibration error is {points(ece)}."
     )
 

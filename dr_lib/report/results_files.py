@@ -112,17 +112,17 @@ def _facts(run: RunResults) -> dict[str, Any]:
 
 
 def _run(run: RunResults, names: list[str]) -> dict[str, Any]:
-    told: dict[str, Any] = {"run": run.name, "state": run.state, "reason": run.reason}
-    told["parameters"] = {name: run.parameters.get(name) for name in names}
-    told |= {key: run.config.get(key) for key in ("versions", "device", "git_commit", "started")}
+    record: dict[str, Any] = {"run": run.name, "state": run.state, "reason": run.reason}
+    record["parameters"] = {name: run.parameters.get(name) for name in names}
+    record |= {key: run.config.get(key) for key in ("versions", "device", "git_commit", "started")}
     if run.done:
-        told |= {"weights": run.weights} | _facts(run)
-        told["confusion_matrix"] = run.test["confusion_matrix"]
-        told["figures"] = {
+        record |= {"weights": run.weights} | _facts(run)
+        record["confusion_matrix"] = run.test["confusion_matrix"]
+        record["figures"] = {
             name: {"value": value} | ({} if low is None else {"low": low, "high": high})
             for name, (value, low, high) in estimates(run.test).items()
         }
-    return told
+    return record
 
 
 def _configuration(one: RunGroup) -> dict[str, Any]:
@@ -135,23 +135,23 @@ def _configuration(one: RunGroup) -> dict[str, Any]:
 
 def _comparison(tested: Tested) -> dict[str, Any]:
     found = tested.found
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "first": tested.first.label,
         "first_runs": [run.name for run in tested.first.runs],
         "second": tested.second.label,
         "second_runs": [run.name for run in tested.second.runs],
     }
     for name in _DIFFERENCES:
-        told[name] = _difference(getattr(found, name))
-    told["recall"] = [_difference(change) for change in found.recall]
-    told["mcnemar"] = found.mcnemar and {
+        record[name] = _difference(getattr(found, name))
+    record["recall"] = [_difference(change) for change in found.recall]
+    record["mcnemar"] = found.mcnemar and {
         "only_first_right": found.mcnemar.only_first,
         "only_second_right": found.mcnemar.only_second,
         "p": found.mcnemar.p,
     }
     # Of McNemar's test, or over several seeds of Student's.
-    told |= {"p": found.p, "p_holm": tested.corrected}
-    return told
+    record |= {"p": found.p, "p_holm": tested.corrected}
+    return record
 
 
 def _difference(change: Any) -> dict[str, float] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dr_lib import GRADE_NAMES
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import SeedFigure
-from dr_lib.report.text import between, counted, listed, percent, points, signed
+from dr_lib.report.formatting import between, counted, listed, percent, points, signed
 
 UNPAIRED = "the two were not tested on the same photographs, so no interval can be given for the difference"
 
@@ -48,7 +48,7 @@ def effect(
     )
 
 
-def verdict(cause: str, changes: Sequence[Difference | None], *, plural: bool = False) -> str:
+def headline(cause: str, changes: Sequence[Difference | None], *, plural: bool = False) -> str:
     """Return the headline over several comparisons of one cause, such as ``Pretraining raises accuracy.``"""
     raises, lowers, make = ("raise", "lower", "make") if plural else ("raises", "lowers", "makes")
     known = [change for change in changes if change is not None]

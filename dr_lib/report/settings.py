@@ -69,10 +69,10 @@ def lines_over(settings: list[Setting], name: str) -> dict[str, dict[Any, Settin
 
 def format_settings(values: Mapping[str, Any]) -> str:
     """Return values in words, such as ``batch 8 linear``."""
-    return " ".join(_told(name, value) for name, value in values.items())
+    return " ".join(_format_setting(name, value) for name, value in values.items())
 
 
-def _told(name: str, value: Any) -> str:
+def _format_setting(name: str, value: Any) -> str:
     if name == "model":
         return network_name(value)
     if isinstance(value, (str, bool)) and (name, value) in _TOLD:

@@ -3,9 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from dr_lib.report import data_sentences
-from dr_lib.report import sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import data_sentences, formatting, sentences
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.report_page import report_title
 from dr_lib.report.run_group import RunGroup
@@ -57,7 +55,7 @@ def _table(experiment: ExperimentResults) -> Iterator[str]:
     yield "| --- | ---: | ---: | ---: |"
     rows = [_row(one) for one in experiment.top]
     if experiment.majority is not None:
-        majority = words.percent(experiment.majority)
+        majority = formatting.percent(experiment.majority)
         rows.append(["always the commonest grade", majority, "0.00", majority])
     for run in [run for run in experiment.runs if not run.done][:TOP]:
         rows.append([run.name, STATE_WORDS[run.state] + f": {run.reason}" * bool(run.reason), "", ""])
@@ -70,18 +68,18 @@ def _row(one: RunGroup) -> list[str]:
     seeds = f", {len(one.runs)} seeds" * one.several
     return [
         one.label + seeds,
-        words.percent(accuracy.mean)
-        + (f" ({words.percent(accuracy.low)} to {words.percent(accuracy.high)})" if accuracy.known else ""),
-        words.signed(kappa.mean, 2)
-        + (f" ({words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)})" if kappa.known else ""),
-        words.percent(one.highest),
+        formatting.percent(accuracy.mean)
+        + (f" ({formatting.percent(accuracy.low)} to {formatting.percent(accuracy.high)})" if accuracy.known else ""),
+        formatting.signed(kappa.mean, 2)
+        + (f" ({formatting.signed(kappa.low, 2)} to {formatting.signed(kappa.high, 2)})" if kappa.known else ""),
+        formatting.percent(one.highest),
     ]
 
 
 def _caption(experiment: ExperimentResults) -> str:
     rest = len(experiment.configurations) - len(experiment.top)
     return (
-        f"Accuracy and quadratic weighted kappa at {say.tested_epoch(experiment.chosen_on)}; the highest testing "
+        f"Accuracy and quadratic weighted kappa at {sentences.tested_epoch(experiment.chosen_on)}; the highest testing "
         "accuracy is the best of all epochs." + f" {rest} more configurations are in results.csv." * bool(rest)
     )
 

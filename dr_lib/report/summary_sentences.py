@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dr_lib import GRADE_NAMES
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import SeedFigure
-from dr_lib.report.text import between, counted, listed, percent, points, signed
+from dr_lib.report.formatting import between, counted, listed, percent, points, signed
 
 
 def best(

@@ -1,4 +1,4 @@
-"""What sweeps say, in words that follow from the numbers: each finding is a verdict and the sentence that bears it.
+"""What sweeps say, in words that follow from the numbers: each finding is a headline and the sentence that bears it.
 
 Shares 0..1 in, percent and points out. A difference is one only where its interval leaves out zero.
 """
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from scipy.stats import f as fisher
 
 from dr_lib.evaluation.bootstrap import LEVEL, Difference
+from dr_lib.report.formatting import between, counted, duration, listed, percent, signed
 from dr_lib.report.sentences import change_in_kappa, kappa_of
-from dr_lib.report.text import between, counted, duration, listed, percent, signed
 
 Finding = tuple[str, str]
 
@@ -37,12 +37,12 @@ def best_setting(
     alike = [name for name in others if name not in worse]
     if not others:
         return f"Only {label} has finished.", said
-    verdict = f"Of {counted(len(others) + 1, 'setting')}, the highest kappa is that of {label}"
+    headline = f"Of {counted(len(others) + 1, 'setting')}, the highest kappa is that of {label}"
     if not worse:
-        return f"{verdict}, and no other can be told from it.", said
+        return f"{headline}, and no other can be told from it.", said
     if not alike:
-        return f"{verdict}, and all others are lower.", said
-    return f"{verdict}, but not of it alone.", (
+        return f"{headline}, and all others are lower.", said
+    return f"{headline}, but not of it alone.", (
         f"{said} {capitalized(listed(alike))} cannot be told from it; "
         f"{listed(worse)} {_verb(worse, 'is', 'are')} lower."
     )
@@ -58,35 +58,35 @@ def against_the_first(label: str, figure: str, value: float, changes: Mapping[st
         return f"Only {first} has finished.", said
     if not any(changes.values()):
         return "With one seed each, nothing can be told from chance.", said
-    told = {name: change for name, change in changes.items() if change and change.distinguishable}
-    if not told:
+    described = {name: change for name, change in changes.items() if change and change.distinguishable}
+    if not described:
         return f"Nothing that was tried can be told from {first}.", said
-    verdict = []
+    headline = []
     for word, sign in (("worse", -1), ("better", 1)):
-        names = [f"“{name}”" for name, change in told.items() if sign * change.value > 0]
+        names = [f"“{name}”" for name, change in described.items() if sign * change.value > 0]
         if names:
-            verdict.append(f"{listed(names)} {_verb(names, 'is', 'are')} {word} than {first}.")
+            headline.append(f"{listed(names)} {_verb(names, 'is', 'are')} {word} than {first}.")
     by_how_much = [
         f"“{name}” changes it by {signed(change.value, 3)} ({between(change.low, change.high, scale=1, digits=3)})."
-        for name, change in told.items()
+        for name, change in described.items()
     ]
-    rest = len(changes) - len(told)
+    rest = len(changes) - len(described)
     left = [f"{capitalized(counted(rest, 'other setting'))} cannot be told from it."] if rest else []
-    return " ".join(verdict), " ".join([said, *by_how_much, *left])
+    return " ".join(headline), " ".join([said, *by_how_much, *left])
 
 
 def speed(sizes: tuple[int, int], steps: tuple[float, float], seconds: tuple[float, float]) -> Finding:
     """Return what the larger of two batch sizes does to the steps and the time of an epoch."""
     small, large = sizes
     ratio = seconds[1] / seconds[0]
-    verdict = (
+    headline = (
         f"Batches of {large} make an epoch {percent(1 - ratio, 0)} shorter."
         if ratio < 0.95
         else f"Batches of {large} make an epoch {percent(ratio - 1, 0)} longer."
         if ratio > 1.05
         else "Larger batches make an epoch no shorter."
     )
-    return verdict, (
+    return headline, (
         f"It takes {counted(round(steps[0]), 'step')} and {_time(seconds[0])} with batches of {small}, "
         f"{counted(round(steps[1]), 'step')} and {_time(seconds[1])} with batches of {large}."
     )
@@ -111,19 +111,19 @@ def calm(sizes: tuple[int, int], epoch_std: Mapping[str, tuple[float, float]], s
         else ""
         for name, (before, after) in epoch_std.items()
     }
-    verdict = _by_rule(
+    headline = _by_rule(
         ways,
         {"calm": "Larger batches calm the testing curve", "stir": "Larger batches make the testing curve shake more"},
         f"Whether larger batches calm the testing curve cannot be told from {counted(steps + 1, 'epoch')}",
     )
-    told = [
+    described = [
         f"{100 * before:.1f} points with batches of {small} and {100 * after:.1f} with {large} ({name})"
         for name, (before, after) in epoch_std.items()
     ]
-    said = f"Its steps from epoch to epoch have a standard deviation of {listed(told)}."
+    said = f"Its steps from epoch to epoch have a standard deviation of {listed(described)}."
     if min(min(pair) for pair in epoch_std.values()) < AT_REST:
         said += " A curve that does not move at all may be a network that gives every photograph the same answer."
-    return verdict, said
+    return headline, said
 
 
 def learning(sizes: tuple[int, int], losses: Mapping[str, tuple[float, float]], epochs: int) -> Finding:
@@ -132,7 +132,7 @@ def learning(sizes: tuple[int, int], losses: Mapping[str, tuple[float, float]], 
         name: "less" if after > ALIKE * before else "more" if before > ALIKE * after else ""
         for name, (before, after) in losses.items()
     }
-    verdict = _by_rule(
+    headline = _by_rule(
         ways,
         {
             "less": "The same epochs teach less in larger batches",
@@ -140,10 +140,10 @@ def learning(sizes: tuple[int, int], losses: Mapping[str, tuple[float, float]], 
         },
         "The same epochs teach about as much in larger batches",
     )
-    told = [f"{before:.2f} and {after:.2f} ({name})" for name, (before, after) in losses.items()]
-    return verdict, (
+    described = [f"{before:.2f} and {after:.2f} ({name})" for name, (before, after) in losses.items()]
+    return headline, (
         f"After {counted(epochs, 'epoch')} the training loss with batches of {sizes[0]} and of {sizes[1]} is "
-        f"{listed(told)}."
+        f"{listed(described)}."
     )
 
 
@@ -153,11 +153,11 @@ def quality(cause: str, changes: Mapping[str, Difference | None]) -> Finding:
         name: ("raise" if change.value > 0 else "lower") if change and change.distinguishable else ""
         for name, change in changes.items()
     }
-    verdict = _by_rule(
+    headline = _by_rule(
         ways, {way: f"{cause} {way} kappa" for way in ("raise", "lower")}, f"{cause} do not move kappa measurably"
     )
-    told = [f"{name}: {change_in_kappa(change)}" for name, change in changes.items()]
-    return verdict, f"{capitalized('; '.join(told))}."
+    described = [f"{name}: {change_in_kappa(change)}" for name, change in changes.items()]
+    return headline, f"{capitalized('; '.join(described))}."
 
 
 def depth(
@@ -169,13 +169,13 @@ def depth(
     their difference, deep less shallow.
     """
     if not change.distinguishable:
-        verdict = f"Depth does not move the training error of {kind} networks measurably"
+        headline = f"Depth does not move the training error of {kind} networks measurably"
     elif change.value > 0:
-        verdict = f"The deeper {kind} network has the higher training error"
-        verdict += ": degradation" if kind == "plain" else ""
+        headline = f"The deeper {kind} network has the higher training error"
+        headline += ": degradation" if kind == "plain" else ""
     else:
-        verdict = f"The deeper {kind} network has the lower training error"
-    return f"{verdict}.", (
+        headline = f"The deeper {kind} network has the lower training error"
+    return f"{headline}.", (
         f"In epoch {epochs} it is {percent(errors[1])} for {networks[1]} and {percent(errors[0])} for {networks[0]} "
         f"(difference {signed(100 * change.value)} points, {between(change.low, change.high)})."
     )
@@ -184,10 +184,10 @@ def depth(
 def shortcuts(network: str, errors: tuple[float, float], change: Difference, kappa: Difference | None) -> Finding:
     """Return what shortcuts do to the training error (``errors`` without and with) and to kappa of ``network``."""
     if not change.distinguishable:
-        verdict = f"Shortcuts do not move the training error of {network} measurably."
+        headline = f"Shortcuts do not move the training error of {network} measurably."
     else:
-        verdict = f"Shortcuts {'lower' if change.value < 0 else 'raise'} the training error of {network}."
-    return verdict, (
+        headline = f"Shortcuts {'lower' if change.value < 0 else 'raise'} the training error of {network}."
+    return headline, (
         f"It is {percent(errors[0])} without them and {percent(errors[1])} with them (difference "
         f"{signed(100 * change.value)} points, {between(change.low, change.high)}); on the testing photographs "
         f"{change_in_kappa(kappa)}."
@@ -200,7 +200,7 @@ def gradients(network: str, first: tuple[float, float], last: tuple[float, float
     ``first`` and ``last`` epoch: norm at the first convolution over that at the last one, without shortcuts and with.
     """
     plain, residual = (abs(math.log(factor)) for factor in last)
-    verdict = (
+    headline = (
         "Shortcuts keep the gradient more even from layer to layer."
         if residual < plain - NOTABLE
         else "Shortcuts make the gradient less even from layer to layer."
@@ -216,7 +216,7 @@ def gradients(network: str, first: tuple[float, float], last: tuple[float, float
         said += " In the plain network little of it is left where the photograph comes in."
     elif last[0] < 1:
         said += " It does not vanish in the plain network: batch normalization sees to that, as He et al. found too."
-    return verdict, said
+    return headline, said
 
 
 def unlearned(errors: Sequence[float], majority_error: float, chance: float) -> str:
@@ -259,17 +259,17 @@ def caution(seeds: Sequence[int], spread: float | None) -> str:
 
 
 def _by_rule(ways: Mapping[str, str], words: Mapping[str, str], neither: str) -> str:
-    """Return one verdict for all rules where they agree, or which rule does what."""
+    """Return one headline for all rules where they agree, or which rule does what."""
     found = set(ways.values())
     if len(found) == 1:
         return f"{words.get(found.pop(), neither)}."
-    told = [
+    described = [
         f"{text} ({listed([name for name, own in ways.items() if own == way])})"
         for way, text in words.items()
         if way in found
     ]
     rest = [name for name, way in ways.items() if not way]
-    return "; ".join(told) + (f", not measurably ({listed(rest)})." if rest else ".")
+    return "; ".join(described) + (f", not measurably ({listed(rest)})." if rest else ".")
 
 
 def _time(seconds: float) -> str:

@@ -31,7 +31,7 @@ def acquire_lock(lock: Path) -> Iterator[None]:
             fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             stream.seek(0)
-            raise InputError(f"{lock.parent}: {_told(stream.read())}; wait for it, or end it first") from None
+            raise InputError(f"{lock.parent}: {_describe_owner(stream.read())}; wait for it, or end it first") from None
         me = {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}
         with naming(lock):
             stream.truncate(0)
@@ -52,10 +52,10 @@ def lock_owner(lock: Path) -> str | None:
             text = stream.read()
     except FileNotFoundError:
         return None
-    return None if kind == fcntl.F_UNLCK else _told(text)
+    return None if kind == fcntl.F_UNLCK else _describe_owner(text)
 
 
-def _told(text: str | bytes) -> str:
+def _describe_owner(text: str | bytes) -> str:
     try:
         found = json.loads(text)
         return f"process {found['pid']} on {found['host']} has been at this run since {found['since']}"

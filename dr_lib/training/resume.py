@@ -101,7 +101,9 @@ def _changed(before: dict[str, Any], config: RunConfig, fingerprint: str | None)
     That is ``parameters``, ``fingerprint``, and ``weights``, as the fields of a :class:`WeightsOrigin`.
     """
     old, new = before["parameters"], config.identity()
-    changed = [f"{name} was {_told(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]]
+    changed = [
+        f"{name} was {_format_value(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]
+    ]
     if not changed and before.get("weights", {}).get("sha256", "") != digest_of_file(config):
         changed.append(f"pretrained_weights has changed, {config.pretrained_weights} is another file")
     if fingerprint not in (None, before.get("fingerprint")):
@@ -132,5 +134,5 @@ def format_values(changed: list[str]) -> str:
 _NONE = object()
 
 
-def _told(parameters: dict[str, Any], name: str) -> str:
+def _format_value(parameters: dict[str, Any], name: str) -> str:
     return repr(parameters[name]) if name in parameters else "not a parameter then"

@@ -33,7 +33,7 @@ class RunProgress:
     def reporter(
         self, epoch: int, split: str, total: int, phase: str, loss: Callable[[], float] | None = None
     ) -> Callable[[int], None]:
-        """Return what is to be told how many of ``total`` photographs are seen; ``loss``: their mean so far."""
+        """Return a callback for the number of photographs seen of ``total``; ``loss``: their mean loss so far."""
 
         def note(seen: int) -> str:
             parts = [f"loss {loss():.3f}"] if loss else []

@@ -11,9 +11,7 @@ import numpy as np
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import against_control
 from dr_lib.plots import plot_settings
-from dr_lib.report import markup
-from dr_lib.report import sweep_sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, sweep_sentences
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run_results import RunResults
 from dr_lib.report.settings import Setting
@@ -35,7 +33,7 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
     first, *others = known
     changes = {name: against_control(_values(first, name), [_values(one, name) for one in others]) for name in FIGURES}
     answer_by = next(iter(FIGURES))
-    verdict, said = say.against_the_first(
+    headline, said = sweep_sentences.against_the_first(
         first.label,
         FIGURES[answer_by],
         float(np.mean(_values(first, answer_by))),
@@ -46,15 +44,15 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
         "Intervals are Dunnett’s over seeds, for all settings together; they are about these photographs. Testing "
         "photographs are left for what is chosen here."
     )
-    html = f'<div class="answer"><p><b>{escape(verdict)}</b> {escape(said)}</p></div>'
+    html = f'<div class="answer"><p><b>{escape(headline)}</b> {escape(said)}</p></div>'
     html += markup.paragraphs(missing, note, css="note")
     panels = []
     for name in ("val_auc", "val_kappa"):
-        heading = say.capitalized(FIGURES[name])
+        heading = sweep_sentences.capitalized(FIGURES[name])
         values = {one.label: _values(one, name) for one in known}
-        ax = plot_settings(values, {}, words=lambda value: words.signed(value, 2))
-        told = "; ".join(f"{label} {np.mean(numbers):.3f}" for label, numbers in values.items())
-        panels.append((heading, inline_svg(ax, f"{heading} on validation: {told}")))
+        ax = plot_settings(values, {}, words=lambda value: formatting.signed(value, 2))
+        described = "; ".join(f"{label} {np.mean(numbers):.3f}" for label, numbers in values.items())
+        panels.append((heading, inline_svg(ax, f"{heading} on validation: {described}")))
     html += markup.figure(panels, "All settings.", "On validation photographs. A dot is a seed, the stroke their mean.")
     return html + _table(known, changes)
 
@@ -76,14 +74,18 @@ def _table(settings: list[Setting], changes: dict[str, list[Difference | None]])
         "less theirs are, with 95% intervals for all together."
     )
     return markup.table(
-        ["Setting", *map(say.capitalized, FIGURES.values()), "Seeds"], rows, caption, numeric=(1, 2, 3, 4), css="cards"
+        ["Setting", *map(sweep_sentences.capitalized, FIGURES.values()), "Seeds"],
+        rows,
+        caption,
+        numeric=(1, 2, 3, 4),
+        css="cards",
     )
 
 
 def _change(change: Difference | None, one: Setting, first: Setting, name: str) -> str:
     value = float(np.mean(_values(one, name)) - np.mean(_values(first, name)))
-    limits = f"{words.signed(change.low, 3)} to {words.signed(change.high, 3)}" if change else "no interval"
-    return f'{"+" if value >= 5e-4 else ""}{words.signed(value, 3)}<span class="sub">{limits}</span>'
+    limits = f"{formatting.signed(change.low, 3)} to {formatting.signed(change.high, 3)}" if change else "no interval"
+    return f'{"+" if value >= 5e-4 else ""}{formatting.signed(value, 3)}<span class="sub">{limits}</span>'
 
 
 def links_to(setting: Setting) -> str:

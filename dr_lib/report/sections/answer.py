@@ -5,10 +5,8 @@ from html import escape
 
 from IPython.display import HTML
 
-from dr_lib.report import markup
-from dr_lib.report import sentences as say
+from dr_lib.report import formatting, markup, sentences
 from dr_lib.report import summary_sentences as lead
-from dr_lib.report import text as words
 from dr_lib.report.comparisons import compare
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup, by_kappa
@@ -21,7 +19,7 @@ def byline(experiment: ExperimentResults) -> HTML:
 
 def byline_text(experiment: ExperimentResults) -> str:
     """Return one line on how many runs, photographs and hours stand behind the report."""
-    parts = [f"{len(experiment.done)} of {words.counted(len(experiment.runs), 'run')} finished"]
+    parts = [f"{len(experiment.done)} of {formatting.counted(len(experiment.runs), 'run')} finished"]
     numbers = [
         f"{experiment.splits[split]['photographs']:,}"
         for split in ("train", "validation", "test")
@@ -35,10 +33,10 @@ def byline_text(experiment: ExperimentResults) -> str:
         if "device" in run.config
     }
     if machines:
-        parts.append(words.listed(sorted(map(str, machines))))
+        parts.append(formatting.listed(sorted(map(str, machines))))
     seconds = sum(run.status.get("seconds") or 0 for run in experiment.done)
     if seconds:
-        parts.append(f"{words.duration(seconds)} of training")
+        parts.append(f"{formatting.duration(seconds)} of training")
     dates = sorted(run.config["started"][:10] for run in experiment.runs if run.config.get("started"))
     if dates:
         parts.append(dates[-1])
@@ -88,7 +86,7 @@ CAUSES = (("pretraining", "pretrained", False), ("depth", "model", False), ("cla
 
 
 def findings(experiment: ExperimentResults) -> HTML:
-    """Return, for pretraining, depth and class weights, the verdict over all pairs and the main pair in numbers."""
+    """Return, for pretraining, depth and class weights, the headline over all pairs and the main pair in numbers."""
     if not experiment.configurations:
         return markup.shown("")
     parts = [
@@ -124,10 +122,10 @@ def finding(
     *,
     plural: bool = False,
 ) -> str:
-    """Return an item with the verdict over all pairs, in bold, and the sentence on the first of them."""
-    verdict = say.verdict(cause, [compare(*pair).accuracy for pair in pairs], plural=plural)
+    """Return an item with the headline over all pairs, in bold, and the sentence on the first of them."""
+    headline = sentences.headline(cause, [compare(*pair).accuracy for pair in pairs], plural=plural)
     if not pairs:
-        return f"<li><b>{escape(verdict)}</b> No two finished runs differ in this alone.</li>"
+        return f"<li><b>{escape(headline)}</b> No two finished runs differ in this alone.</li>"
     before, after = pairs[0]
     change = compare(before, after)
     subject = {
@@ -135,13 +133,13 @@ def finding(
         "depth": f"The network {after.description}" + "," * bool(after.setting),
         "weighting": f"{after.network} {after.weights}" + _aside(before.setting),
     }[noun]
-    text = say.effect(
+    text = sentences.effect(
         noun, subject, describe(before), describe(after), before.accuracy, after.accuracy, change.accuracy, change.kappa
     )
-    return f"<li><b>{escape(verdict)}</b> {escape(text)}</li>"
+    return f"<li><b>{escape(headline)}</b> {escape(text)}</li>"
 
 
 def _aside(*words: str) -> str:
     """Return what is set off by commas within a sentence, empty words left out."""
-    told = ", ".join(filter(None, words))
-    return f", {told}," if told else ""
+    described = ", ".join(filter(None, words))
+    return f", {described}," if described else ""

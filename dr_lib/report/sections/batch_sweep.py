@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dr_lib.plots import Line, Words, line_styles, plot_by_batch_size, plot_per_epoch, value_limits
-from dr_lib.report import markup
-from dr_lib.report import sweep_sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, sweep_sentences
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run_group import Figure
@@ -28,7 +26,7 @@ def batch_findings(settings: list[Setting]) -> list[Finding]:
     times = list(both(seconds).values())
     first = next(iter(pairs.values()))
     findings = [
-        say.speed(
+        sweep_sentences.speed(
             (small, large),
             (first[0].mean(steps), first[1].mean(steps)),
             (sum(before for before, _ in times) / len(times), sum(after for _, after in times) / len(times)),
@@ -36,10 +34,10 @@ def batch_findings(settings: list[Setting]) -> list[Finding]:
     ]
     moves = min(len(run.done_history) - 1 for pair in pairs.values() for setting in pair for run in setting.runs)
     if moves >= 2:
-        findings.append(say.calm((small, large), both(epoch_std), moves))
-    findings.append(say.learning((small, large), both(last("train_loss")), moves + 1))
+        findings.append(sweep_sentences.calm((small, large), both(epoch_std), moves))
+    findings.append(sweep_sentences.learning((small, large), both(last("train_loss")), moves + 1))
     changes = {name: compare(a, b).kappa for name, (a, b) in pairs.items()}
-    findings.append(say.quality("Larger batches", changes))
+    findings.append(sweep_sentences.quality("Larger batches", changes))
     return findings + _scaling(lines, large)
 
 
@@ -49,8 +47,8 @@ def batch_figures(settings: list[Setting], majority: float | None) -> str:
     styles = line_styles(list(lines))
     # How many steps an epoch has does not depend on the rule.
     one = {"all runs": {size: setting for line in reversed(lines.values()) for size, setting in line.items()}}
-    whole, two_digits = (lambda number: f"{number:,.0f}"), (lambda value: words.signed(value, 2))
-    seen = lambda share: words.percent(share, 0)  # noqa: E731
+    whole, two_digits = (lambda number: f"{number:,.0f}"), (lambda value: formatting.signed(value, 2))
+    seen = lambda share: formatting.percent(share, 0)  # noqa: E731
     panels = [
         _panel("Steps an epoch", one, steps, whole, line_styles(["all runs"])),
         _panel(
@@ -82,7 +80,7 @@ def _scaling(lines: Lines, size: int) -> list[Finding]:
         and line[size].values.keys() == {"batch_size", "learning_rate_scaling"}
     }  # fmt: skip
     changes = {name: compare(base, setting).kappa for name, setting in others.items()}
-    return [say.quality(f"At batch size {size}, scaled learning rates", changes)] if changes else []
+    return [sweep_sentences.quality(f"At batch size {size}, scaled learning rates", changes)] if changes else []
 
 
 def _panel(
@@ -116,11 +114,11 @@ def _known(setting: Setting, figure: Figure) -> list[float]:
 
 
 def _spoken(what: str, values: Mapping[str, Mapping[int, list[float]]], in_words: Words) -> str:
-    told = [
+    described = [
         f"{name} " + ", ".join(f"{in_words(sum(line[size]) / len(line[size]))} at {size}" for size in sorted(line))
         for name, line in values.items()
     ]
-    return f"{what}: {'; '.join(told)}"
+    return f"{what}: {'; '.join(described)}"
 
 
 def _losses(lines: Lines, styles: Mapping[str, Line]) -> str:
@@ -131,7 +129,7 @@ def _losses(lines: Lines, styles: Mapping[str, Line]) -> str:
         runs = {line[size].runs[0].name: line[size].runs[0] for line in lines.values() if size in line}
         for run in runs.values():
             names = [name for name, line in lines.items() if size in line and line[size].runs[0] is run]
-            label = "all rules" if 1 < len(names) == len(lines) else words.listed(names)
+            label = "all rules" if 1 < len(names) == len(lines) else formatting.listed(names)
             by_size.setdefault(size, {})[label] = run.done_history.set_index("epoch")["train_loss"]
     looks = dict(styles) | {
         label: styles.get(label, next(iter(styles.values()))) for curves in by_size.values() for label in curves
@@ -140,9 +138,11 @@ def _losses(lines: Lines, styles: Mapping[str, Line]) -> str:
     in_words = lambda loss: f"{loss:.2f}"  # noqa: E731
     panels = []
     for size, curves in by_size.items():
-        told = [f"{name} from {curve.iloc[0]:.2f} to {curve.iloc[-1]:.2f}" for name, curve in curves.items()]
+        described = [f"{name} from {curve.iloc[0]:.2f} to {curve.iloc[-1]:.2f}" for name, curve in curves.items()]
         ax = plot_per_epoch(curves, styles=looks, words=in_words, limits=limits)
-        panels.append((f"Batch size {size}", inline_svg(ax, f"Training loss, batch size {size}: {'; '.join(told)}")))
+        panels.append(
+            (f"Batch size {size}", inline_svg(ax, f"Training loss, batch size {size}: {'; '.join(described)}"))
+        )
     caption = (
         "One panel a batch size, all on one scale. A curve that lies higher has learned less in as many epochs: larger "
         "batches take fewer steps, and each goes as far as the learning rate lets it."

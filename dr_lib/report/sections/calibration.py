@@ -1,15 +1,11 @@
 """Whether a network is right as often as it says, before and after a temperature is fitted on validation."""
 
-from html import escape
-
 import numpy as np
 from IPython.display import HTML
 
 from dr_lib.evaluation.calibration import BINS
 from dr_lib.plots import network_colors, plot_reliability
-from dr_lib.report import markup
-from dr_lib.report import metrics_sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, metrics_sentences
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.run_group import RunGroup, by_kappa
@@ -44,15 +40,15 @@ def calibration(experiment: ExperimentResults) -> HTML:
 
 def _heading(one: RunGroup, majority: float | None) -> str:
     seed = f", seed {one.first.seed}" * one.several
-    reference = f", majority {words.percent(majority)}" if majority is not None else ""
-    return f"{one.label}{seed}\naccuracy {words.percent(one.first.test['accuracy'])}{reference}"
+    reference = f", majority {formatting.percent(majority)}" if majority is not None else ""
+    return f"{one.label}{seed}\naccuracy {formatting.percent(one.first.test['accuracy'])}{reference}"
 
 
 def _diagram(run: RunResults, color: str) -> str:
     before, after = run.test["calibration"], (run.metrics or {}).get("temperature_scaling")
-    said = [say.trust(run.label, mean_confidence(run), run.test["accuracy"], before["ece"])]
+    said = [metrics_sentences.trust(run.label, mean_confidence(run), run.test["accuracy"], before["ece"])]
     if after:
-        said.append(say.cooled(run.label, after["temperature"], before["ece"], after["ece"]))
+        said.append(metrics_sentences.cooled(run.label, after["temperature"], before["ece"], after["ece"]))
     return inline_svg(plot_reliability(before, after, color=color), "Reliability diagram. " + " ".join(said))
 
 
@@ -65,8 +61,8 @@ def _table(experiment: ExperimentResults, known: list[RunGroup]) -> str:
         rows.append(
             [
                 name_cell(one, experiment),
-                words.percent(confidence),
-                f'{words.percent(accuracy)}<span class="sub">{escape(say.sureness(confidence, accuracy))}</span>',
+                formatting.percent(confidence),
+                formatting.percent(accuracy) + markup.sub(metrics_sentences.sureness(confidence, accuracy)),
                 f"{100 * one.mean(lambda run: run.test['calibration']['ece']):.1f}",
                 f'{100 * mean("ece"):.1f}<span class="sub">temperature {mean("temperature"):.2f}</span>'
                 if scaled

@@ -7,9 +7,7 @@ from IPython.display import HTML
 from dr_lib import GRADES
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.plots import plot_confusion
-from dr_lib.report import markup
-from dr_lib.report import sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, sentences
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
@@ -41,7 +39,7 @@ def confusion_figures(experiment: ExperimentResults, normalize: Normalize = "tru
     title = f"Confusion matrices {'with' if shown[0].weighted else 'without'} class weights."
     caption = f"{matrix_caption(shown, normalize)} A network that always gives the same answer fills one column."
     figure = markup.figure(panels, title, caption)
-    said = markup.bullets(say.confusion(one.label, one.confusion_matrix.tolist()) for one in shown)
+    said = markup.bullets(sentences.confusion(one.label, one.confusion_matrix.tolist()) for one in shown)
     return markup.shown(figure + said + figures_by_grade(experiment))
 
 
@@ -51,13 +49,13 @@ def confusion_panel(
     """Return heading and drawing of a configuration's confusion matrix on the testing photographs, over all seeds."""
     matrix = one.confusion_matrix
     recalls = ", ".join(
-        f"grade {grade} {words.percent(recall, 0)}"
+        f"grade {grade} {formatting.percent(recall, 0)}"
         for grade, recall in zip(GRADES, metrics.recall(matrix), strict=True)
         if recall == recall
     )
     label = f"Confusion matrix of {one.label}; recall: {recalls}"
-    accuracy = f"accuracy {words.percent(one.accuracy)}" + (
-        f", majority {words.percent(majority)}" if majority is not None else ""
+    accuracy = f"accuracy {formatting.percent(one.accuracy)}" + (
+        f", majority {formatting.percent(majority)}" if majority is not None else ""
     )
     return f"{heading or one.label}\n{accuracy}", inline_svg(plot_confusion(matrix, normalize=normalize), label)
 

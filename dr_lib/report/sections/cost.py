@@ -23,9 +23,9 @@ def cost(experiment: ExperimentResults) -> HTML:
         ("Speed of fine-tuning", speed, "training photographs a second", lambda value: f"{value:,.0f}"),
     ):
         values = {one.label: one.figures(figure) for one in shown}
-        told = "; ".join(f"{label} {in_words(np.mean(numbers))}" for label, numbers in values.items())
+        described = "; ".join(f"{label} {in_words(np.mean(numbers))}" for label, numbers in values.items())
         drawing = plot_cost(values, words=in_words, name=name, colors=of)
-        panels.append((heading, inline_svg(drawing, f"{heading}, {name}: {told}")))
+        panels.append((heading, inline_svg(drawing, f"{heading}, {name}: {described}")))
     rest = len(experiment.configurations) - len(shown)
     seeds = " A dot is a seed, the bar their mean." * any(one.several for one in shown)
     caption = (

@@ -7,9 +7,7 @@ import pandas as pd
 
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.plots import Line, network_colors, plot_gradients, plot_per_epoch, value_limits
-from dr_lib.report import markup
-from dr_lib.report import sweep_sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, sweep_sentences
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.run_results import RunResults, network_name
@@ -37,13 +35,13 @@ def degradation_findings(networks: Networks) -> list[Finding]:
         if len(found) > 1:
             errors, change = _errors(found[0], found[-1])
             names = network_name(found[0].runs[0].model), network_name(found[-1].runs[0].model)
-            findings.append(say.depth(kind, names, errors, change, len(found[0].runs[0].done_history)))
+            findings.append(sweep_sentences.depth(kind, names, errors, change, len(found[0].runs[0].done_history)))
     for model in reversed(models):
         if (model, False) in networks and (model, True) in networks:
             plain, shortcuts = networks[model, False], networks[model, True]
             errors, change = _errors(plain, shortcuts)
             kappa = compare(plain, shortcuts).kappa
-            findings.append(say.shortcuts(network_name(model), errors, change, kappa))
+            findings.append(sweep_sentences.shortcuts(network_name(model), errors, change, kappa))
             findings += _gradient_finding(plain.runs[0], shortcuts.runs[0])
             break
     return findings
@@ -54,7 +52,7 @@ def unlearned_warning(networks: Networks) -> str:
     run = next(iter(networks.values())).runs[0]
     error, n = 1 - max(run.config["data"]["splits"]["train"]["shares"]), _photographs(run)
     chance = _NORMAL_95 * (error * (1 - error) / n) ** 0.5
-    return say.unlearned([_error(setting) for setting in networks.values()], error, chance)
+    return sweep_sentences.unlearned([_error(setting) for setting in networks.values()], error, chance)
 
 
 def degradation_figures(networks: Networks, majority: float | None) -> str:
@@ -79,15 +77,15 @@ def degradation_figures(networks: Networks, majority: float | None) -> str:
                 for model, marker in zip(models, "os^Dv", strict=False)
             }
             ax = plot_per_epoch(
-                curves, styles=styles, words=lambda share: words.percent(share, 0), limits=limits,
+                curves, styles=styles, words=lambda share: formatting.percent(share, 0), limits=limits,
                 majority=references[side],
             )  # fmt: skip
-            told = ", ".join(
-                f"{name} from {words.percent(curve.iloc[0])} to {words.percent(curve.iloc[-1])}"
+            described = ", ".join(
+                f"{name} from {formatting.percent(curve.iloc[0])} to {formatting.percent(curve.iloc[-1])}"
                 for name, curve in curves.items()
             )
             heading = f"{kind.capitalize()}: {word.lower()} error"
-            panels.append((heading, inline_svg(ax, f"{heading} by epoch: {told}")))
+            panels.append((heading, inline_svg(ax, f"{heading} by epoch: {described}")))
     caption = (
         "Plain networks have no shortcuts, residual ones have them; all else is alike. Degradation is a deeper plain "
         "network whose training error lies above that of the shallower one. The dashed red line is what always giving "
@@ -114,11 +112,11 @@ def _gradient_figure(networks: Networks, colors: Mapping[str, str]) -> str:
                 continue
             styles = {KINDS[residual]: Line(colors[model], "os"[residual], dashed=not residual) for residual in KINDS}
             ax = plot_gradients(curves, styles=styles, limits=limits)
-            told = "; ".join(
+            described = "; ".join(
                 f"{kind}, first layer {curve.iloc[0]:.2g}, last {curve.iloc[-1]:.2g}" for kind, curve in curves.items()
             )
             heading = f"{network_name(model)}, {which} epoch"
-            panels.append((heading, inline_svg(ax, f"Gradient norm by layer, {heading}: {told}")))
+            panels.append((heading, inline_svg(ax, f"Gradient norm by layer, {heading}: {described}")))
     caption = (
         "Mean over the steps of an epoch, each tick upwards ten times as much, all panels on one scale. Where the line "
         "sinks to the left, the layers next to the photograph get less to learn from. Convolutions of shortcuts are "
@@ -140,7 +138,7 @@ def _gradient_finding(plain: RunResults, residual: RunResults) -> list[Finding]:
     # The last layer is the head, which no gradient has to pass through anything to reach.
     way = lambda run, epoch: float((norms := layers_of(run.gradients, epoch)).iloc[0] / norms.iloc[-2])  # noqa: E731
     first, last = ((way(plain, epoch), way(residual, epoch)) for epoch in (1, last_epoch))
-    return [say.gradients(plain.network, first, last, last_epoch)]
+    return [sweep_sentences.gradients(plain.network, first, last, last_epoch)]
 
 
 def _models(networks: Networks) -> list[str]:

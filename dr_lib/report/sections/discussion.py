@@ -10,9 +10,7 @@ from dr_lib import GRADE_NAMES
 from dr_lib.data.class_weights import class_weights as weights_of
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.plots import network_colors, plot_grade_shares, plot_recall_change
-from dr_lib.report import data_sentences, markup
-from dr_lib.report import sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import data_sentences, formatting, markup, sentences
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
@@ -28,7 +26,7 @@ def imbalance(experiment: ExperimentResults) -> HTML:
         return markup.shown(markup.paragraphs("Nothing is recorded about the grades of the training photographs."))
     weights = _loss_weights(experiment)
     rows = [
-        [f"Label {grade}: {GRADE_NAMES[grade]}", f"{n:,}", words.percent(share, 2), weights[grade]]
+        [f"Label {grade}: {GRADE_NAMES[grade]}", f"{n:,}", formatting.percent(share, 2), weights[grade]]
         for grade, (n, share) in enumerate(zip(train["counts"], train["shares"], strict=True))
     ]
     head = ["Grade", "Training photographs", "Share", "Class weight"]
@@ -39,7 +37,7 @@ def imbalance(experiment: ExperimentResults) -> HTML:
         if split in experiment.splits
     }
     spoken = "; ".join(
-        f"grade {grade}: " + ", ".join(f"{name} {words.percent(values[grade])}" for name, values in shares.items())
+        f"grade {grade}: " + ", ".join(f"{name} {formatting.percent(values[grade])}" for name, values in shares.items())
         for grade in range(5)
     )
     figure = markup.figure(
@@ -75,7 +73,7 @@ def batch_sizes(experiment: ExperimentResults) -> HTML:
         steps = np.concatenate([history["test_accuracy"].diff().abs().dropna() for history in histories])
         rows.append(
             [
-                f'<b>{escape(network)}</b><span class="sub">{words.counted(len(runs), "run")}</span>',
+                f'<b>{escape(network)}</b><span class="sub">{formatting.counted(len(runs), "run")}</span>',
                 str(batch_size),
                 f"{rate:g}",
                 f"{1e6 * rate / batch_size:.1f}",
@@ -105,7 +103,7 @@ def _weights_figure(before: RunGroup, after: RunGroup, color: str, majority: flo
         for one in (before, after)
     )
     spoken = "; ".join(
-        f"grade {grade} {words.percent(start, 0)} to {words.percent(end, 0)}"
+        f"grade {grade} {formatting.percent(start, 0)} to {formatting.percent(end, 0)}"
         for grade, (start, end) in enumerate(zip(start_recall, end_recall, strict=True))
         if start is not None and end is not None
     )
@@ -118,15 +116,15 @@ def _weights_figure(before: RunGroup, after: RunGroup, color: str, majority: flo
             ),
         )
     )
-    panels.append(("In words", markup.paragraphs(say.recall_changes(start_recall, end_recall, change.recall))))
+    panels.append(("In words", markup.paragraphs(sentences.recall_changes(start_recall, end_recall, change.recall))))
     caption = matrix_caption([before, after], normalize)
     figure = markup.figure(panels, f"{name}, without and with class weights.", caption)
-    said = say.effect(
+    said = sentences.effect(
         "weighting", name, "without class weights", "with", before.accuracy, after.accuracy,
         change.accuracy, change.kappa,
     )  # fmt: skip
-    verdict = say.trade(change.accuracy, change.recall)
-    return f'<h3>{escape(name)}</h3><p class="says"><b>{escape(verdict)}</b> {escape(said)}</p>{figure}'
+    headline = sentences.trade(change.accuracy, change.recall)
+    return f'<h3>{escape(name)}</h3><p class="says"><b>{escape(headline)}</b> {escape(said)}</p>{figure}'
 
 
 def _loss_weights(experiment: ExperimentResults) -> list[str]:

@@ -12,8 +12,7 @@ from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.errors import InputError
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.examples import best_run, sureness, surest
 from dr_lib.report.experiment_results import ExperimentResults, RunResults
 from dr_lib.report.pictures import ExperimentPhotographs, find_pictures, not_here
@@ -122,7 +121,7 @@ def _looked_at(run: RunResults, explained: dict[Case, Explanation] | str) -> str
     head = ["True grade", "The right answer it is surest of", "The wrong answer it is surest of"]
     caption = "Of each pair, left the photograph as the network sees it, right the heat of the answer that it gave."
     table = markup.table(head, rows, caption, css="cards pairs")
-    heading = f"{title}\nrun {run.name}, kappa {words.signed(run.test['kappa'], 2)}"
+    heading = f"{title}\nrun {run.name}, kappa {formatting.signed(run.test['kappa'], 2)}"
     of_what = next((_detail(one) for one in explained.values()), "")
     return markup.figure([(heading, table)], "Grad-CAM of testing photographs of each grade.", of_what)
 
@@ -140,7 +139,7 @@ def _pair(run: RunResults, case: Case, row: pd.Series | None, explanation: Expla
 
     grade, image = int(row["grade"]), printable(row["image"])
     where = where_hottest(explanation.heat)
-    share = words.percent(float((explanation.heat > 0.5).mean()), 0)
+    share = formatting.percent(float((explanation.heat > 0.5).mean()), 0)
     heat = f"hottest in the {where}, more than half as hot on {share} of the square" if where else NO_HEAT
     seen = f"Testing photograph {image} of grade {grade}, {GRADE_NAMES[grade]}, as {run.network} sees it"
     laid = f"Grad-CAM of the answer {answer} of {run.network} over {image}: {heat}"

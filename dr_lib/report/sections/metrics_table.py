@@ -9,8 +9,7 @@ from IPython.display import HTML
 from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.evaluation.seed_groups import Name
 from dr_lib.plots import network_colors
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import ink
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
@@ -18,9 +17,9 @@ from dr_lib.report.run_group import RunGroup
 InWords = Callable[[float], str]
 
 _OVER_GRADES = {
-    "Accuracy": ("accuracy", words.percent),
-    "Balanced accuracy": ("balanced_accuracy", words.percent),
-    "Kappa": ("kappa", lambda value: words.signed(value, 2)),
+    "Accuracy": ("accuracy", formatting.percent),
+    "Balanced accuracy": ("balanced_accuracy", formatting.percent),
+    "Kappa": ("kappa", lambda value: formatting.signed(value, 2)),
     "Macro F1": ("macro_f1", lambda value: f"{value:.2f}"),
     "Macro AUC": ("macro_auc", lambda value: f"{value:.3f}"),
 }
@@ -53,7 +52,7 @@ def figures_by_grade(experiment: ExperimentResults) -> str:
     head = ["Run", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
     html = ""
     for figure, (name, caption) in _BY_GRADE.items():
-        in_words = (lambda value: f"{value:.3f}") if figure == "AUC" else (lambda share: words.percent(share, 0))
+        in_words = (lambda value: f"{value:.3f}") if figure == "AUC" else (lambda share: formatting.percent(share, 0))
         rows = [
             [name_cell(one, experiment), *(cell(one, (name, grade), in_words) for grade in GRADES)]
             for one in experiment.top
@@ -96,7 +95,7 @@ def majority_in_words(experiment: ExperimentResults) -> str:
     """Return the accuracy of always giving the commonest answer in a sentence; nothing where it is not known."""
     if experiment.majority is None:
         return ""
-    return f"Always giving the commonest answer is right for {words.percent(experiment.majority)} and has kappa 0."
+    return f"Always giving the commonest answer is right for {formatting.percent(experiment.majority)} and has kappa 0."
 
 
 def rest_in_words(experiment: ExperimentResults) -> str:

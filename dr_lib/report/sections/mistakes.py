@@ -11,8 +11,7 @@ from PIL import Image
 from dr_lib import REFERABLE_GRADE
 from dr_lib.data.labels import patient_known
 from dr_lib.evaluation.mistakes import worst_first
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.audit_thumbnails import SIDE, beside, thumbnail_html
 from dr_lib.report.examples import best_run, false_alarms, missed, same_answer, sureness
 from dr_lib.report.experiment_results import ExperimentResults
@@ -41,7 +40,8 @@ def worst_mistakes(experiment: ExperimentResults) -> HTML:
         ("False alarms", _alarm_words, false_alarms, predictions[~referable]),
     ]
     html = markup.paragraphs(
-        f"The mistakes of the best run by kappa, {run.name} ({run.label}, kappa {words.signed(run.test['kappa'], 2)}). "
+        f"The mistakes of the best run by kappa, {run.name} ({run.label}, kappa "
+        f"{formatting.signed(run.test['kappa'], 2)}). "
         f"Grade {REFERABLE_GRADE} and above is referable: such a patient should see an ophthalmologist."
     )
     for title, in_words, kind, group in kinds:
@@ -52,8 +52,8 @@ def worst_mistakes(experiment: ExperimentResults) -> HTML:
     rest = all_wrong - sum(len(kind(group)) for _, _, kind, group in kinds)
     if rest:
         html += markup.paragraphs(
-            f"The other {words.counted(rest, 'wrong answer')} of {all_wrong:,} {'is' if rest == 1 else 'are'} on the "
-            "right side of the line between 1 and 2, such as a 3 that is called 2."
+            f"The other {formatting.counted(rest, 'wrong answer')} of {all_wrong:,} {'is' if rest == 1 else 'are'} on "
+            "the right side of the line between 1 and 2, such as a 3 that is called 2."
         )
     if isinstance(found, str):
         html += markup.paragraphs(found, css="note")
@@ -61,23 +61,23 @@ def worst_mistakes(experiment: ExperimentResults) -> HTML:
 
 
 def _missed_words(wrong: pd.DataFrame, group: pd.DataFrame) -> str:
-    told = _told(wrong, group, f"with referable disease (grade {REFERABLE_GRADE} and above)")
-    return f"Missed: {told} answered 0 or 1."
+    answers = _describe_answers(wrong, group, f"with referable disease (grade {REFERABLE_GRADE} and above)")
+    return f"Missed: {answers} answered 0 or 1."
 
 
 def _alarm_words(wrong: pd.DataFrame, group: pd.DataFrame) -> str:
-    told = _told(wrong, group, "without referable disease (grade 0 or 1)")
-    return f"False alarms: {told} answered {REFERABLE_GRADE} or more."
+    answers = _describe_answers(wrong, group, "without referable disease (grade 0 or 1)")
+    return f"False alarms: {answers} answered {REFERABLE_GRADE} or more."
 
 
-def _told(wrong: pd.DataFrame, group: pd.DataFrame, which: str) -> str:
+def _describe_answers(wrong: pd.DataFrame, group: pd.DataFrame, which: str) -> str:
     """Return ``6 of 30 testing photographs with it (20.0%), of 5 of 18 patients, were``; without unknown patients."""
-    share = f" ({words.percent(len(wrong) / len(group))})" if len(group) else ""
-    patients = f", of {wrong['patient'].nunique():,} of {words.counted(group['patient'].nunique(), 'patient')},"
+    share = f" ({formatting.percent(len(wrong) / len(group))})" if len(group) else ""
+    patients = f", of {wrong['patient'].nunique():,} of {formatting.counted(group['patient'].nunique(), 'patient')},"
     if not patient_known(group).all():
         patients = ""
     verb = "was" if len(wrong) == 1 else "were"
-    return f"{len(wrong):,} of {words.counted(len(group), 'testing photograph')} {which}{share}{patients} {verb}"
+    return f"{len(wrong):,} of {formatting.counted(len(group), 'testing photograph')} {which}{share}{patients} {verb}"
 
 
 def _over_runs(experiment: ExperimentResults, kind: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
@@ -90,7 +90,8 @@ def _over_runs(experiment: ExperimentResults, kind: Callable[[pd.DataFrame], pd.
             shares.append(len(kind(group)) / len(group))
     if len(shares) < 2:
         return ""
-    return f" Over the {len(shares)} finished runs: {words.percent(min(shares))} to {words.percent(max(shares))}."
+    lowest, highest = formatting.percent(min(shares)), formatting.percent(max(shares))
+    return f" Over the {len(shares)} finished runs: {lowest} to {highest}."
 
 
 def _gallery(experiment: ExperimentResults, title: str, wrong: pd.DataFrame, found: ExperimentPhotographs | str) -> str:

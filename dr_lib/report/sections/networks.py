@@ -7,8 +7,7 @@ from typing import Any
 from IPython.display import HTML
 
 from dr_lib.models import architecture
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import block_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_results import RunResults, network_name
@@ -97,7 +96,7 @@ def _network(model: str, runs: list[RunResults]) -> list[str]:
     used = {run.config.get("weights", {}).get("name") for run in runs if run.pretrained}
     published = architecture.published_accuracies(model)
     fame = [
-        f'{words.percent(accuracy)}<span class="sub">{escape(name.removeprefix("IMAGENET1K_"))}, '
+        f'{formatting.percent(accuracy)}<span class="sub">{escape(name.removeprefix("IMAGENET1K_"))}, '
         f"{'used here' if name in used else 'not used here'}</span>"
         for name, accuracy in published.items()
     ]
@@ -105,9 +104,9 @@ def _network(model: str, runs: list[RunResults]) -> list[str]:
     built = f"{architecture.blocks(model)}{plain}" or "no residual blocks"
     version = versions[0] if versions[0] in ("v1", "v1.5") else "v1.5"
     return [
-        f"<b>{escape(network_name(model))}</b>{markup.sub(words.listed(versions))}",
+        f"<b>{escape(network_name(model))}</b>{markup.sub(formatting.listed(versions))}",
         escape(built),
-        escape(words.listed(list(parameters)) or "not recorded"),
+        escape(formatting.listed(list(parameters)) or "not recorded"),
         "".join(
             f"{architecture.multiplications(model, side, version) / 1e9:.2f} billion{markup.sub(f'at {side} px')}"
             for side in sizes
@@ -120,13 +119,13 @@ def _network(model: str, runs: list[RunResults]) -> list[str]:
 def _pretraining_note(network: str, done: dict[str, Any]) -> str:
     """Return how a network was pretrained on generated photographs, with a link to the notebook that did it."""
     scores = [
-        f"{kind.replace('_', ' ')} {words.signed(score, 2)}"
+        f"{kind.replace('_', ' ')} {formatting.signed(score, 2)}"
         for kind, score in (done.get("final_r2") or {}).items()
         if score is not None  # the same count on every held-out photograph
     ]
     text = (
         f"{network} was pretrained on {done.get('photographs', 0):,} generated photographs in "
-        f"{words.counted(done.get('epochs', 0), 'epoch')}, by counting the lesions drawn on them"
-        + (f"; R² at the end: {words.listed(scores)}." if scores else ".")
+        f"{formatting.counted(done.get('epochs', 0), 'epoch')}, by counting the lesions drawn on them"
+        + (f"; R² at the end: {formatting.listed(scores)}." if scores else ".")
     )
     return escape(text) + (f" {markup.link(done['page'], 'Its notebook')}." if done["page"] else "")

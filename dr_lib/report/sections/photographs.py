@@ -6,8 +6,7 @@ from IPython.display import HTML
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.experiment_results import ExperimentResults, RunResults
 from dr_lib.report.image_rows import grade_strips, step_strips
 from dr_lib.report.pictures import find_pictures
@@ -77,7 +76,7 @@ def _what_differs(settings: list[tuple[list[RunResults], RunConfig]]) -> str:
     if len(settings) < 2:
         return ""
     differing = [name for name in SAMPLE_PARAMETERS if len({str(getattr(config, name)) for _, config in settings}) > 1]
-    names = words.listed([name.replace("_", " ") for name in differing])
+    names = formatting.listed([name.replace("_", " ") for name in differing])
     text = f"The runs differ in {names}: {len(settings)} settings, one below the other."
     if len(settings) > MOST_SETTINGS:
         text += f" The {MOST_SETTINGS} that most runs have are shown; the notebooks of the other runs show theirs."
@@ -87,4 +86,4 @@ def _what_differs(settings: list[tuple[list[RunResults], RunConfig]]) -> str:
 def _named(runs: list[RunResults]) -> str:
     names = [run.name for run in runs[:MOST_NAMED]]
     rest = len(runs) - len(names)
-    return words.listed([*names, f"{rest} more"] if rest else names)
+    return formatting.listed([*names, f"{rest} more"] if rest else names)

@@ -5,9 +5,7 @@ from html import escape
 
 from IPython.display import HTML
 
-from dr_lib.report import data_sentences as say
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import data_sentences, formatting, markup
 from dr_lib.report.experiment_results import ExperimentResults
 
 MOST_FILES_SHOWN = 60
@@ -17,11 +15,11 @@ def photographs_table(experiment: ExperimentResults) -> HTML:
     """Return photographs, patients and grades of each split, and whether patients are on both sides."""
     rows = [
         [
-            escape(words.SPLIT_WORDS.get(name, name)),
+            escape(formatting.SPLIT_WORDS.get(name, name)),
             f"{split['photographs']:,}",
             f"{split['patients']:,}" + markup.unknown_patients(split),
             *(
-                f'{n:,}<span class="sub">{words.percent(share)}</span>'
+                f'{n:,}<span class="sub">{formatting.percent(share)}</span>'
                 for n, share in zip(split["counts"], split["shares"], strict=True)
             ),
         ]
@@ -35,7 +33,7 @@ def photographs_table(experiment: ExperimentResults) -> HTML:
             f"The split was {experiment.audit['split_origin']}." if experiment.audit.get("split_origin") else ""
         )
         both = experiment.audit.get("patients_on_both_sides")
-        said.append(say.leak_of(both) if both else "")
+        said.append(data_sentences.leak_of(both) if both else "")
         if experiment.audit.get("width"):
             width, height = (_pixels(experiment.audit[side]) for side in ("width", "height"))
             said.append(f"Photographs are {width} wide and {height} high.")
@@ -43,19 +41,19 @@ def photographs_table(experiment: ExperimentResults) -> HTML:
 
 
 def damaged_files(experiment: ExperimentResults) -> HTML:
-    """Return the damaged files of the audit by name: verdict, rows lost, what was done."""
+    """Return the damaged files of the audit by name: status, rows lost, what was done."""
     if not experiment.audit:
         return markup.shown(markup.paragraphs("There is no audit in this experiment, so the files were not checked."))
     damage = experiment.audit["damage"]
     files = damage["files"]
-    html = markup.paragraphs(say.damage(damage["checked"], files), css="says")
+    html = markup.paragraphs(data_sentences.damage(damage["checked"], files), css="says")
     if files:
         rows = [
             [
                 f"<code>{escape(str(entry['image']))}</code>",
                 escape(entry["status"])
                 + (f'<span class="sub">{escape(entry["detail"])}</span>' if entry.get("detail") else ""),
-                words.percent(entry["lost"]),
+                formatting.percent(entry["lost"]),
                 escape(entry["action"]),
             ]
             for entry in files[:MOST_FILES_SHOWN]

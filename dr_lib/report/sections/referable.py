@@ -10,8 +10,7 @@ from dr_lib import REFERABLE_GRADE
 from dr_lib.evaluation.curves import Curve, precision_recall_curve, referable, roc_curve
 from dr_lib.evaluation.ranking import SENSITIVITY, SPECIFICITY
 from dr_lib.plots import OperatingPoint, plot_precision_recall, plot_roc
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import curve_styles, inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
@@ -57,8 +56,8 @@ def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
                 plot_precision_recall(
                     precisions, styles=styles, prevalence=prevalence, **_areas(firsts, "referable_average_precision")
                 ),
-                f"Precision against recall of referable retinopathy, chance at {words.percent(prevalence)}; average "
-                "precision: " + _in_words(firsts, "referable_average_precision"),
+                f"Precision against recall of referable retinopathy, chance at {formatting.percent(prevalence)}; "
+                "average precision: " + _in_words(firsts, "referable_average_precision"),
             ),
         ),
     ]  # fmt: skip
@@ -69,7 +68,7 @@ def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
         "better; the diagonal is chance. Marks are the two operating points with their 95% intervals over patients. "
         "Right, how many of those called referable are so, against how many of the referable are found; the dotted "
         "line is the share of referable photographs. In brackets, 95% intervals. Always giving the commonest answer"
-        + (f", right for {words.percent(experiment.majority)}," if experiment.majority is not None else "")
+        + (f", right for {formatting.percent(experiment.majority)}," if experiment.majority is not None else "")
         + " finds no referable photograph."
     )
     return markup.figure(panels, "Referable retinopathy, grade 2 or worse.", caption)
@@ -80,8 +79,8 @@ def _table(experiment: ExperimentResults) -> str:
         "Run",
         "AUC",
         "Average precision",
-        f"Specificity at sensitivity {words.percent(SENSITIVITY, 0)}",
-        f"Sensitivity at specificity {words.percent(SPECIFICITY, 0)}",
+        f"Specificity at sensitivity {formatting.percent(SENSITIVITY, 0)}",
+        f"Sensitivity at specificity {formatting.percent(SPECIFICITY, 0)}",
     ]
     three = lambda value: f"{value:.3f}"  # noqa: E731
     rows = [
@@ -89,13 +88,13 @@ def _table(experiment: ExperimentResults) -> str:
             name_cell(one, experiment),
             cell(one, "referable_auc", three),
             cell(one, "referable_average_precision", three),
-            cell(one, ("referable_at_90_sensitivity", "specificity"), words.percent),
-            cell(one, ("referable_at_95_specificity", "sensitivity"), words.percent),
+            cell(one, ("referable_at_90_sensitivity", "specificity"), formatting.percent),
+            cell(one, ("referable_at_95_specificity", "sensitivity"), formatting.percent),
         ]
         for one in experiment.top
     ]
     caption = (
-        f"Referable retinopathy, {words.percent(_prevalence(experiment.configurations[0].first))} of the testing "
+        f"Referable retinopathy, {formatting.percent(_prevalence(experiment.configurations[0].first))} of the testing "
         "photographs, by the sum of the probabilities of grades 2 to 4, with 95% intervals over "
         f"{over_what(experiment)}. The last two columns move the threshold until the one is reached and give the "
         f"other; the testing photographs themselves place it. {rest_in_words(experiment)}"

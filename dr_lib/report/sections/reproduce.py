@@ -6,8 +6,7 @@ from typing import Any
 
 from IPython.display import HTML
 
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.storage.folders import ExperimentFolder
 
@@ -26,7 +25,7 @@ def provenance(experiment: ExperimentResults) -> HTML:
     rows = [[escape(name), escape(str(version))] for name, version in run.config["versions"].items()]
     rows += [
         ["hardware", "<br>".join(map(escape, devices))],
-        ["seeds", escape(words.listed([str(seed) for seed in seeds]))],
+        ["seeds", escape(formatting.listed([str(seed) for seed in seeds]))],
         ["dates", escape(" to ".join(dict.fromkeys([started[0], started[-1]])) if started else "not recorded")],
         ["git commit", "<br>".join(f"<code>{escape(commit)}</code>" for commit in commits)],
         ["photographs", "<br>".join(f"<code>{escape(print_)}…</code>" for print_ in prints)],
@@ -51,5 +50,5 @@ def provenance(experiment: ExperimentResults) -> HTML:
 
 def _device(device: dict[str, Any]) -> str:
     threads = device.get("threads")
-    told = [str(device[key]) for key in ("type", "name") if device.get(key)]
-    return ", ".join([*told, words.counted(threads, "thread")] if threads else told) or "not recorded"
+    described = [str(device[key]) for key in ("type", "name") if device.get(key)]
+    return ", ".join([*described, formatting.counted(threads, "thread")] if threads else described) or "not recorded"

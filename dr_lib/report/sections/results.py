@@ -9,9 +9,7 @@ from IPython.display import HTML
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import optimism
 from dr_lib.plots import accuracy_limits, network_colors, plot_accuracy
-from dr_lib.report import markup
-from dr_lib.report import sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, sentences
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
 from dr_lib.report.experiment_results import ExperimentResults, also_different
@@ -30,19 +28,19 @@ def highest_accuracies(experiment: ExperimentResults) -> HTML:
             continue
         best = max(runs, key=lambda run: run.highest["accuracy"])
         limits, chosen = best.test["intervals"]["accuracy"], best.chosen_epoch
-        honest = f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"
+        honest = f"{formatting.percent(limits[0])} to {formatting.percent(limits[1])}" if limits else "no interval"
         seed = f", seed {best.seed}" * (best.seed != 0)
         rows.append(
             [
                 f'<b>{escape(best.network)}</b><span class="sub">{escape(best.description + seed)}</span>',
-                f'{words.percent(best.highest["accuracy"])}<span class="sub">epoch {best.highest["epoch"]}</span>',
-                f'{words.percent(best.test["accuracy"])}<span class="sub">epoch {chosen}, {honest}</span>',
-                words.signed(best.test["kappa"], 2),
-                words.percent(experiment.majority) if experiment.majority is not None else "–",
+                f'{formatting.percent(best.highest["accuracy"])}<span class="sub">epoch {best.highest["epoch"]}</span>',
+                f'{formatting.percent(best.test["accuracy"])}<span class="sub">epoch {chosen}, {honest}</span>',
+                formatting.signed(best.test["kappa"], 2),
+                formatting.percent(experiment.majority) if experiment.majority is not None else "–",
             ]
         )
         said.append(
-            say.optimism(
+            sentences.optimism(
                 best.network,
                 best.highest["accuracy"],
                 best.highest["epoch"],
@@ -54,10 +52,10 @@ def highest_accuracies(experiment: ExperimentResults) -> HTML:
     if not rows:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
     gains = [run.highest["accuracy"] - run.at_chosen_epoch("test_accuracy") for run in experiment.done]
-    said.append(say.mean_optimism(gains, experiment.chosen_on))
+    said.append(sentences.mean_optimism(gains, experiment.chosen_on))
     if experiment.chosen_on != "testing":
         said += [
-            say.optimism_of_seeds(one.label, optimism(one.figures(_highest), one.figures(_honest)))
+            sentences.optimism_of_seeds(one.label, optimism(one.figures(_highest), one.figures(_honest)))
             for one in experiment.main
             if one.several
         ]
@@ -93,7 +91,7 @@ def pretraining(experiment: ExperimentResults) -> HTML:
     pairs = experiment.pairs["pretrained"]
     shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     said = [
-        say.phases(
+        sentences.phases(
             _of_seed(one), *_around_fine_tuning(one.first), one.first.test["accuracy"],
             tuned=_chosen_when_tuned(one.first),
         )
@@ -101,25 +99,25 @@ def pretraining(experiment: ExperimentResults) -> HTML:
         if one.pretrained
     ]  # fmt: skip
     said += [
-        say.generalization(
+        sentences.generalization(
             _of_seed(one), one.first.at_chosen_epoch("train_accuracy"), one.first.test["accuracy"],
             experiment.majority or 0,
         )
         for one in shown
     ]  # fmt: skip
     caption = "What pretraining changes: pretrained less from scratch."
-    verdict = say.verdict("Pretraining", [compare(*pair).accuracy for pair in pairs])
+    headline = sentences.headline("Pretraining", [compare(*pair).accuracy for pair in pairs])
     table = differences_table(pairs, "pretrained", caption, lambda one: one.weights, network_colors(experiment.models))
-    return markup.shown(markup.bullets(said) + markup.paragraphs(verdict, css="says") + table)
+    return markup.shown(markup.bullets(said) + markup.paragraphs(headline, css="says") + table)
 
 
 def depth(experiment: ExperimentResults) -> HTML:
     """Return what depth changes, for each pair that differs in the network alone."""
     pairs = experiment.pairs["model"]
-    verdict = say.verdict("Depth", [compare(*pair).accuracy for pair in pairs])
+    headline = sentences.headline("Depth", [compare(*pair).accuracy for pair in pairs])
     caption = "What depth changes: the deeper network less the shallower one."
     table = differences_table(pairs, "model", caption, lambda one: one.network, network_colors(experiment.models))
-    return markup.shown(markup.paragraphs(verdict, css="says") + table)
+    return markup.shown(markup.paragraphs(headline, css="says") + table)
 
 
 def differences_table(
@@ -142,11 +140,11 @@ def differences_table(
         key = f'<span class="key" style="--key:{ink(colors[after.model])}"></span>'
         against = "; ".join([f"against {other(before)}", *also_different(before, after, differing)])
         name = f'{key}{escape(after.label)}<span class="sub">{escape(against)}</span>'
-        moved = f"{words.percent(before.accuracy)} → {words.percent(after.accuracy)}"
+        moved = f"{formatting.percent(before.accuracy)} → {formatting.percent(after.accuracy)}"
         if change.accuracy is None:
             rows.append([name, moved, "not the same photographs", "–", "–"])
             continue
-        spoken = say.change_in_accuracy("it", change.accuracy)
+        spoken = sentences.change_in_accuracy("it", change.accuracy)
         drawing = interval_svg(
             change.accuracy.value, (change.accuracy.low, change.accuracy.high), 0.0, (-1.05 * reach, 1.05 * reach),
             f"{after.label} against {other(before)}: {spoken}", css="zero",
@@ -189,8 +187,8 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
     most = max(len(one.runs) for one in shown.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (
-        f"{which}{bands}. A dot is {say.tested_epoch(experiment.chosen_on)}, the dashed red line the share of the "
-        "commonest grade"
+        f"{which}{bands}. A dot is {sentences.tested_epoch(experiment.chosen_on)}, the dashed red line the share of "
+        "the commonest grade"
         + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
     )
     return markup.figure(panels, f"{network}, accuracy per epoch.", caption)
@@ -206,10 +204,11 @@ def _curves_in_words(
 ) -> str:  # fmt: skip
     means = {name: curve.mean(axis=1) for name, curve in curves.items()}
     parts = [
-        f"{name} from {words.percent(mean.iloc[0])} to {words.percent(mean.iloc[-1])}" for name, mean in means.items()
+        f"{name} from {formatting.percent(mean.iloc[0])} to {formatting.percent(mean.iloc[-1])}"
+        for name, mean in means.items()
     ]
-    majority_text = f"; majority {words.percent(majority)}" if majority is not None else ""
-    epochs = words.counted(max(len(curve) for curve in curves.values()), "epoch")
+    majority_text = f"; majority {formatting.percent(majority)}" if majority is not None else ""
+    epochs = formatting.counted(max(len(curve) for curve in curves.values()), "epoch")
     return f"{network}, {heading.lower()} over {epochs}: {', '.join(parts)}{majority_text}"
 
 
@@ -229,7 +228,7 @@ def _with_limits(change: Difference | None, scale: float, digits: int) -> str:
     """Return the difference, in bold where its interval excludes zero, above its interval."""
     if change is None:
         return "–"
-    value, low, high = (words.signed(scale * number, digits) for number in (change.value, change.low, change.high))
+    value, low, high = (formatting.signed(scale * number, digits) for number in (change.value, change.low, change.high))
     plus = "+" if change.value > 0 and float(value) else ""
     number = f"<b>{plus}{value}</b>" if change.distinguishable else f"{plus}{value}"
     return f'{number}<span class="sub">{low} to {high}</span>'

@@ -8,10 +8,8 @@ from IPython.display import HTML
 
 from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.plots import network_colors, plot_many
-from dr_lib.report import markup
-from dr_lib.report import sentences as say
+from dr_lib.report import formatting, markup, sentences
 from dr_lib.report import summary_sentences as lead
-from dr_lib.report import text as words
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.run_group import RunGroup
@@ -48,9 +46,17 @@ def _table(
     head = ["Network", "Testing accuracy", "95% interval", "Kappa", "Highest testing accuracy"]
     rows: list[Sequence[str | markup.Cell] | markup.Row] = [_row(one, experiment, colors, scale) for one in shown]
     if experiment.majority is not None:
-        drawing = interval_svg(None, None, experiment.majority, scale, f"majority {words.percent(experiment.majority)}")
+        drawing = interval_svg(
+            None, None, experiment.majority, scale, f"majority {formatting.percent(experiment.majority)}"
+        )
         name = f'<span class="dash">– –</span> always the commonest grade{markup.sub("no network at all")}'
-        cells = [name, words.percent(experiment.majority), drawing, "0.00", words.percent(experiment.majority)]
+        cells = [
+            name,
+            formatting.percent(experiment.majority),
+            drawing,
+            "0.00",
+            formatting.percent(experiment.majority),
+        ]
         rows.append(markup.Row(cells, fixed=True))
     for run in unfinished:
         why = f"{STATE_WORDS[run.state]}: {run.reason}" if run.reason else STATE_WORDS[run.state]
@@ -63,16 +69,18 @@ def _row(
 ) -> list[str | markup.Cell]:
     accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
     limits = (accuracy.low, accuracy.high) if accuracy.known else None
-    spoken = f"accuracy {words.percent(accuracy.mean)}" + (f", {words.between(*limits)}" if limits else "")
-    spoken += f", majority {words.percent(experiment.majority)}" if experiment.majority is not None else ""
+    spoken = f"accuracy {formatting.percent(accuracy.mean)}" + (f", {formatting.between(*limits)}" if limits else "")
+    spoken += f", majority {formatting.percent(experiment.majority)}" if experiment.majority is not None else ""
     drawing = interval_svg(accuracy.mean, limits, experiment.majority, scale, spoken)
     return [
         markup.Cell(_name(one, colors), one.label),
-        markup.Cell(words.percent(accuracy.mean) + markup.sub(_when(one, accuracy.sd)), accuracy.mean),
+        markup.Cell(formatting.percent(accuracy.mean) + markup.sub(_when(one, accuracy.sd)), accuracy.mean),
         f'<span style="--key:{ink(colors[one.model])}">{drawing}</span>'
-        + markup.sub(f"{words.percent(limits[0])} to {words.percent(limits[1])}" if limits else "no interval"),
-        markup.Cell(words.signed(kappa.mean, 2) + markup.sub(_range(kappa)), kappa.mean),
-        markup.Cell(words.percent(one.highest) + markup.sub(_kinder(one)), one.highest),
+        + markup.sub(
+            f"{formatting.percent(limits[0])} to {formatting.percent(limits[1])}" if limits else "no interval"
+        ),
+        markup.Cell(formatting.signed(kappa.mean, 2) + markup.sub(_range(kappa)), kappa.mean),
+        markup.Cell(formatting.percent(one.highest) + markup.sub(_kinder(one)), one.highest),
     ]
 
 
@@ -80,16 +88,19 @@ def _where_they_lie(experiment: ExperimentResults) -> str:
     """Return accuracy and kappa of all finished runs, a dot each, by every parameter that differs between them."""
     panels = []
     for heading, figure, in_words, majority in (
-        ("Testing accuracy", accuracy, lambda share: words.percent(share, 0), experiment.majority),
-        ("Quadratic weighted kappa", kappa, lambda value: words.signed(value, 2), None),
+        ("Testing accuracy", accuracy, lambda share: formatting.percent(share, 0), experiment.majority),
+        ("Quadratic weighted kappa", kappa, lambda value: formatting.signed(value, 2), None),
     ):
         groups = by_parameter(experiment, figure)
-        told = "; ".join(
-            f"{parameter} {value}: median {in_words(float(np.median(numbers)))} of {words.counted(len(numbers), 'run')}"
+        described = "; ".join(
+            f"{parameter} {value}: median {in_words(float(np.median(numbers)))} of "
+            f"{formatting.counted(len(numbers), 'run')}"
             for parameter, values in groups.items()
             for value, numbers in values.items()
         )
-        panels.append((heading, inline_svg(plot_many(groups, words=in_words, majority=majority), f"{heading}. {told}")))
+        panels.append(
+            (heading, inline_svg(plot_many(groups, words=in_words, majority=majority), f"{heading}. {described}"))
+        )
     caption = (
         "A dot is a run, the stroke the median of a row. Each run is in one row of every parameter: rows of a full "
         "grid can be compared, since the other settings are the same in each."
@@ -100,7 +111,7 @@ def _where_they_lie(experiment: ExperimentResults) -> str:
 def _caption(experiment: ExperimentResults) -> str:
     over = "patients and seeds" if any(one.several for one in experiment.configurations) else "patients"
     return (
-        f"Testing accuracy and quadratic weighted kappa at {say.tested_epoch(experiment.chosen_on)}, with 95% "
+        f"Testing accuracy and quadratic weighted kappa at {sentences.tested_epoch(experiment.chosen_on)}, with 95% "
         f"intervals over {over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
         "The dashed red line is the share of the commonest grade."
     )
@@ -145,7 +156,7 @@ def _kinder(one: RunGroup) -> str:
 
 
 def _range(kappa: SeedFigure) -> str:
-    return f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}" if kappa.known else "no interval"
+    return f"{formatting.signed(kappa.low, 2)} to {formatting.signed(kappa.high, 2)}" if kappa.known else "no interval"
 
 
 def _scale(experiment: ExperimentResults) -> tuple[float, float]:

@@ -7,8 +7,7 @@ from typing import Any
 from IPython.display import HTML
 
 from dr_lib.config import RunConfig
-from dr_lib.report import markup
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_results import RunResults
 
@@ -44,7 +43,7 @@ def hyperparameters(experiment: ExperimentResults) -> HTML:
     if not runs:
         return markup.shown(markup.paragraphs("No run has recorded its parameters."))
     losses = {LOSSES[run.parameters.get("head", "softmax")] for run in runs}
-    rows = [["Loss function", escape(words.listed(sorted(losses))), "by the head"]]
+    rows = [["Loss function", escape(formatting.listed(sorted(losses))), "by the head"]]
     for name in HYPERPARAMETERS + RECIPE:
         if name in RECIPE and not any(_departs(run.parameters, name) for run in runs):
             continue
@@ -84,10 +83,10 @@ def _which(group: list[RunResults], runs: list[RunResults]) -> str:
     """Return in a few words which of ``runs`` are in ``group``: networks, a word of their names, or names."""
     models = {run.network for run in group}
     if all(run in group for run in runs if run.network in models):
-        return words.listed(sorted(models))
+        return formatting.listed(sorted(models))
     names = [run.name for run in group]
     if len(names) <= MOST_NAMED:
-        return words.listed(names)
+        return formatting.listed(names)
     others = [run.name for run in runs if run not in group]
     for word in sorted(_words_of(names[0]), key=len):
         if all(word in _words_of(name) for name in names) and not any(word in _words_of(name) for name in others):
@@ -95,7 +94,7 @@ def _which(group: list[RunResults], runs: list[RunResults]) -> str:
     for word in _words_of(others[0]):
         if all(word in _words_of(name) for name in others) and not any(word in _words_of(name) for name in names):
             return f"the {len(names)} other runs"
-    return words.listed([*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
+    return formatting.listed([*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
 
 
 def _words_of(name: str) -> list[str]:

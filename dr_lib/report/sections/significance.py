@@ -11,9 +11,7 @@ from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.seed_groups import compare_groups
 from dr_lib.evaluation.summary import summarize
-from dr_lib.report import markup
-from dr_lib.report import metrics_sentences as say
-from dr_lib.report import text as words
+from dr_lib.report import formatting, markup, metrics_sentences
 from dr_lib.report.comparisons import all_comparisons
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.sections.metrics_table import name_cell, over_what
@@ -34,19 +32,19 @@ def seeds(experiment: ExperimentResults) -> HTML:
     rows = []
     for one in several[:TOP]:
         accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
-        every = ", ".join(words.percent(run.test["accuracy"]) for run in one.runs)
+        every = ", ".join(formatting.percent(run.test["accuracy"]) for run in one.runs)
         together = summarize(ensemble([run.done_predictions for run in one.runs]))
         of_kappa = together["intervals"]["kappa"]
-        sure = f", {words.signed(of_kappa[0], 2)} to {words.signed(of_kappa[1], 2)}" if of_kappa else ""
+        sure = f", {formatting.signed(of_kappa[0], 2)} to {formatting.signed(of_kappa[1], 2)}" if of_kappa else ""
         rows.append(
             [
                 name_cell(one, experiment),
-                f'{words.percent(accuracy.mean)} ± {100 * accuracy.sd:.1f}<span class="sub">{every}</span>',
-                f"{words.percent(accuracy.low)} to {words.percent(accuracy.high)}",
-                f"{words.signed(kappa.mean, 2)} ± {kappa.sd:.2f}",
-                f"{words.signed(kappa.low, 2)} to {words.signed(kappa.high, 2)}",
-                f'{words.percent(together["accuracy"])}<span class="sub">kappa {words.signed(together["kappa"], 2)}'
-                f"{sure}</span>",
+                f'{formatting.percent(accuracy.mean)} ± {100 * accuracy.sd:.1f}<span class="sub">{every}</span>',
+                f"{formatting.percent(accuracy.low)} to {formatting.percent(accuracy.high)}",
+                f"{formatting.signed(kappa.mean, 2)} ± {kappa.sd:.2f}",
+                f"{formatting.signed(kappa.low, 2)} to {formatting.signed(kappa.high, 2)}",
+                f'{formatting.percent(together["accuracy"])}<span class="sub">kappa '
+                f"{formatting.signed(together['kappa'], 2)}{sure}</span>",
             ]
         )
     head = ["Run", "Testing accuracy", "95% interval", "Kappa", "95% interval of kappa", "Ensemble"]
@@ -54,7 +52,7 @@ def seeds(experiment: ExperimentResults) -> HTML:
         "Mean and standard deviation over seeds, and 95% intervals of the mean over seeds and patients: how far it "
         "would move with other seeds and other patients. The ensemble is all networks of a row answering together, by "
         "the mean of their probabilities: a grader of its own that costs as many networks, its interval over patients. "
-        + (f"Majority {words.percent(experiment.majority)}." if experiment.majority is not None else "")
+        + (f"Majority {formatting.percent(experiment.majority)}." if experiment.majority is not None else "")
     )
     return markup.shown(markup.table(head, rows, caption, numeric=(1, 2, 3, 4, 5), css="cards"))
 
@@ -62,7 +60,7 @@ def seeds(experiment: ExperimentResults) -> HTML:
 def corrected_differences(experiment: ExperimentResults) -> HTML:
     """Return every comparison of two configurations in words, with its test and the correction for their number."""
     found = all_comparisons(experiment)
-    said = say.survivors([(one.found.accuracy, one.corrected) for one in found])
+    said = metrics_sentences.survivors([(one.found.accuracy, one.corrected) for one in found])
     known = [one for one in found if one.found.accuracy is not None]
     if not known:
         return markup.shown(markup.paragraphs(said, css="note"))
@@ -71,9 +69,13 @@ def corrected_differences(experiment: ExperimentResults) -> HTML:
     rows = []
     for one in known:
         test = one.found.mcnemar
-        sentence = say.better(one.second.label, one.first.label, one.found.accuracy, one.corrected, len(known))
+        sentence = metrics_sentences.better(
+            one.second.label, one.first.label, one.found.accuracy, one.corrected, len(known)
+        )
         counts = (f"{test.only_second:,}", f"{test.only_first:,}") if test else ("–", "–")
-        rows.append([escape(sentence), *counts * counted, *map(say.p_value, (one.found.p, one.corrected))])
+        rows.append(
+            [escape(sentence), *counts * counted, *map(metrics_sentences.p_value, (one.found.p, one.corrected))]
+        )
     head = ["Comparison", *("Only it is right", "Only the other is right") * counted, "p", "p, corrected"]
     caption = "All comparisons of this experiment, in accuracy; p by itself and by Holm's correction for their number. "
     if counted:
@@ -109,26 +111,26 @@ def other_eyes(experiment: ExperimentResults) -> HTML:
         ]
         change = compare_groups(without, with_it, metrics.accuracy)
         changes.append(change)
-        rows.append([name_cell(one, experiment), *map(words.percent, accuracies), _in_points(change)])
+        rows.append([name_cell(one, experiment), *map(formatting.percent, accuracies), _in_points(change)])
     if not rows:
         text = (
             "The known testing patients are all of one kind: all, or none, have a photograph in training or validation."
         )
         return markup.shown(markup.paragraphs(text, css="note"))
     caption = (
-        f"Testing accuracy on {words.counted(seen[0], 'photograph')} of patients who have another in training or "
+        f"Testing accuracy on {formatting.counted(seen[0], 'photograph')} of patients who have another in training or "
         f"validation, and on {seen[1]:,} of known patients who have none, with the difference in points and its 95% "
         f"interval over {over_what(experiment)}. The two groups are different people, whose grades differ too: a "
         "difference is a sign that the split flatters, no proof, and none is no proof of the contrary."
     )
     head = ["Run", "Other eye in training", "Other eye not in training", "Points"]
     table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
-    return markup.shown(markup.paragraphs(say.other_eyes(changes), css="says") + table)
+    return markup.shown(markup.paragraphs(metrics_sentences.other_eyes(changes), css="says") + table)
 
 
 def _in_points(change: Difference | None) -> str:
     """Return a difference of shares in points, above its interval."""
     if change is None:
         return "–"
-    value, low, high = (words.signed(100 * share) for share in (change.value, change.low, change.high))
+    value, low, high = (formatting.signed(100 * share) for share in (change.value, change.low, change.high))
     return f'{value}<span class="sub">{low} to {high}</span>'

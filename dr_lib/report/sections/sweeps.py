@@ -6,10 +6,8 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib.plots import MAX_LINES, plot_settings
-from dr_lib.report import markup
+from dr_lib.report import formatting, markup, sweep_sentences
 from dr_lib.report import summary_sentences as lead_sentences
-from dr_lib.report import sweep_sentences as say
-from dr_lib.report import text as words
 from dr_lib.report.comparisons import compare
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
@@ -35,7 +33,7 @@ def sweep_findings(experiment: ExperimentResults) -> HTML:
     settings = settings_of(experiment)
     asked = {run.name for run in grid.runs}
     html = f'<h2 id="{PLACE}">What the sweep found</h2>' + markup.paragraphs(grid.question)
-    missing = say.missing(sum(run.name in asked for run in experiment.done), len(asked))
+    missing = sweep_sentences.missing(sum(run.name in asked for run in experiment.done), len(asked))
     if not settings:
         nothing = "None of this sweep’s runs has finished, so there is nothing to answer with."
         return markup.shown(html + f'<div class="answer alert">{markup.paragraphs(nothing)}</div>')
@@ -52,7 +50,7 @@ def sweep_findings(experiment: ExperimentResults) -> HTML:
         figures = degradation_figures(networks, experiment.majority)
     else:
         findings, figures = [_best(runs)], _dots(runs, experiment)
-    answer = "".join(f"<p><b>{escape(verdict)}</b> {escape(said)}</p>" for verdict, said in findings)
+    answer = "".join(f"<p><b>{escape(headline)}</b> {escape(said)}</p>" for headline, said in findings)
     alert = f"<p><b>{escape(warning)}</b></p>" if warning else ""
     html += f'<div class="answer">{alert}{answer}</div>' + markup.paragraphs(missing, _caution(settings), css="note")
     return markup.shown(html + figures + _table(runs, settings))
@@ -66,11 +64,13 @@ def degradation_here(experiment: ExperimentResults) -> HTML:
         return markup.shown(f'<p class="note">This experiment does not measure it; {command} does.</p>')
     networks = networks_of(settings, experiment.models)
     findings = degradation_findings(networks)
-    told = " ".join(f"{verdict} {said}" for verdict, said in findings) or "Too few of its runs have finished to say."
+    described = (
+        " ".join(f"{headline} {said}" for headline, said in findings) or "Too few of its runs have finished to say."
+    )
     where = markup.link(f"#{PLACE}", "The figures are above")
     warning = unlearned_warning(networks)
     return markup.shown(
-        f'<p class="says"><b>Measured in this experiment.</b> {escape(warning)} {escape(told)} {where}.</p>'
+        f'<p class="says"><b>Measured in this experiment.</b> {escape(warning)} {escape(described)} {where}.</p>'
     )
 
 
@@ -84,11 +84,11 @@ def _is_of_degradation(experiment: ExperimentResults) -> bool:
     return "residual" in experiment.grid.vary and experiment.grid.vary.keys() <= {"residual", "model", "seed"}
 
 
-def _best(settings: list[Setting]) -> say.Finding:
+def _best(settings: list[Setting]) -> sweep_sentences.Finding:
     """Return which setting has the highest kappa, and which ones cannot be told from it."""
     best = max(settings, key=lambda setting: setting.mean(kappa))
     others = {setting.label: compare(setting, best).kappa for setting in settings if setting is not best}
-    return say.best_setting(best.label, best.mean(kappa), best.interval("kappa"), others)
+    return sweep_sentences.best_setting(best.label, best.mean(kappa), best.interval("kappa"), others)
 
 
 def _nothing_learned(settings: list[Setting], experiment: ExperimentResults) -> str:
@@ -104,15 +104,15 @@ def _nothing_learned(settings: list[Setting], experiment: ExperimentResults) -> 
 def _caution(settings: list[Setting]) -> str:
     repeated = [setting.figures(kappa) for setting in settings if len(setting.runs) > 1]
     spread = float(np.mean([np.std(values, ddof=1) for values in repeated])) if repeated else None
-    return say.caution([len(setting.runs) for setting in settings], spread)
+    return sweep_sentences.caution([len(setting.runs) for setting in settings], spread)
 
 
 def _dots(settings: list[Setting], experiment: ExperimentResults) -> str:
     """Return accuracy and kappa of each setting with their intervals."""
     panels = []
     for name, figure, in_words, majority in (
-        ("accuracy", accuracy, lambda share: words.percent(share, 0), experiment.majority),
-        ("kappa", kappa, lambda value: words.signed(value, 2), None),
+        ("accuracy", accuracy, lambda share: formatting.percent(share, 0), experiment.majority),
+        ("kappa", kappa, lambda value: formatting.signed(value, 2), None),
     ):
         values = {setting.label: setting.figures(figure) for setting in settings}
         intervals = {setting.label: setting.interval(name) for setting in settings}
@@ -132,7 +132,7 @@ def _table(settings: list[Setting], all_settings: list[Setting]) -> str:
     rows = []
     for setting in settings:
         also = [other.label for other in all_settings if other is not setting and other.runs == setting.runs]
-        same = f'<span class="sub">the same as {escape(words.listed(also))}</span>' if also else ""
+        same = f'<span class="sub">the same as {escape(formatting.listed(also))}</span>' if also else ""
         rows.append(
             [
                 f"{escape(setting.label)}{same}{links_to(setting)}",
@@ -151,7 +151,11 @@ def _table(settings: list[Setting], all_settings: list[Setting]) -> str:
 
 def _figure(setting: Setting, name: str) -> str:
     value = setting.mean({"accuracy": accuracy, "kappa": kappa}[name])
-    spoken = (lambda number: words.percent(number)) if name == "accuracy" else (lambda number: words.signed(number, 2))
+    spoken = (
+        (lambda number: formatting.percent(number))
+        if name == "accuracy"
+        else (lambda number: formatting.signed(number, 2))
+    )
     limits = setting.interval(name)
     below = f"{spoken(limits[0])} to {spoken(limits[1])}" if limits else "no interval"
     below += f", {len(setting.runs)} seeds" * setting.several
