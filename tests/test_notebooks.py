@@ -127,12 +127,16 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
 
 @pytest.mark.notebooks
 def test_the_report_notebook_is_taken_apart_with_standard_tools(tmp_path):
-    """Executed with a variable of the user's own; nbconvert as it comes turns it into HTML and Markdown."""
+    """Executed with a cell of the user's own; nbconvert as it comes turns it into HTML and Markdown."""
     experiment = write_experiment(tmp_path / "lab", photographs=60)
     executed = tmp_path / "out.ipynb"
-    parameters = {"experiment_dir": str(experiment), "metric": "accuracy", "mine": 1}
-    notebook = NOTEBOOKS[0].parent / "report.ipynb"
-    papermill.execute_notebook(notebook, executed, parameters, progress_bar=False, kernel_name="python3")
+    parameters = {"experiment_dir": str(experiment), "metric": "accuracy"}
+    notebook = nbformat.read(NOTEBOOKS[0].parent / "report.ipynb", 4)
+    notebook.cells.insert(1, nbformat.v4.new_code_cell("mine = 1", metadata={"tags": ["setup"]}))
+    nbformat.write(notebook, tmp_path / "report.ipynb")
+    papermill.execute_notebook(
+        tmp_path / "report.ipynb", executed, parameters, progress_bar=False, kernel_name="python3"
+    )
     tables = figures = 0
     for cell in nbformat.read(executed, 4).cells:
         if cell.cell_type == "code" and not {"setup", "parameters", "injected-parameters"} & set(cell.metadata.tags):
@@ -149,6 +153,15 @@ def test_the_report_notebook_is_taken_apart_with_standard_tools(tmp_path):
     for shown in (page, text):
         assert shown.count('class="dataframe"') == tables > 10 and "ResNet50 from scratch, weighted" in shown
     assert page.count('src="data:image/png;base64') == len(list((tmp_path / "out_files").iterdir())) == figures > 5
+
+
+@pytest.mark.notebooks
+def test_the_report_notebook_refuses_a_parameter_that_it_has_not(tmp_path):
+    notebook = NOTEBOOKS[0].parent / "report.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError, match="unknown parameter 'metrics'; did you mean 'metric'"):
+        papermill.execute_notebook(
+            notebook, tmp_path / "out.ipynb", {"metrics": "kappa"}, progress_bar=False, kernel_name="python3"
+        )
 
 
 @pytest.mark.notebooks

@@ -119,13 +119,13 @@ def status(
     from dr_lib.storage.lock import lock_owner
 
     folder = ExperimentFolder(experiment)
-    found = read_statuses(folder)
-    if not found:
+    statuses = read_statuses(folder)
+    if not statuses:
         raise InputError(f"{experiment / 'runs'}: no runs there; dr-lab run makes some")
     if watching:
         follow(console, lambda: read_statuses(folder), lambda: lock_owner(folder.lock) is not None)
     else:
-        console.print(StatusTable(found), soft_wrap=True)
+        console.print(StatusTable(statuses), soft_wrap=True)
 
 
 @app.command()

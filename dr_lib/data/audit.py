@@ -111,8 +111,8 @@ def audit_photographs(
     of those that are used, whose brightness is extreme or on which no round retina was found, with their brightness.
     """
     labels = _labels_of(table)
-    found = [info for info in infos.values() if info.status.kind != UNREADABLE]
-    sizes = Counter((info.status.width, info.status.height) for info in found)
+    readable = [info for info in infos.values() if info.status.kind != UNREADABLE]
+    sizes = Counter((info.status.width, info.status.height) for info in readable)
     used = {decision.image: infos[decision.image] for decision in decisions if decision.action != "dropped"}
 
     def listed(wanted: Callable[[ImageInfo], bool]) -> list[dict[str, Any]]:
@@ -128,17 +128,17 @@ def audit_photographs(
                 labels[decision.image] | decision.as_json() for decision in decisions if decision.status.kind != INTACT
             ],
         },
-        "formats": _counted(one.format for one in found),
-        "modes": _counted(one.mode for one in found),
-        "orientations": _counted(str(one.orientation) for one in found),
-        "cameras": _counted(one.camera for one in found),
+        "formats": _counted(one.format for one in readable),
+        "modes": _counted(one.mode for one in readable),
+        "orientations": _counted(str(one.orientation) for one in readable),
+        "cameras": _counted(one.camera for one in readable),
         "sizes": [
             {"width": width, "height": height, "photographs": count} for (width, height), count in sizes.most_common()
         ],
-        "width": _spread([info.status.width for info in found]),
-        "height": _spread([info.status.height for info in found]),
-        "brightness": _spread([one.brightness for one in found]),
-        "contrast": _spread([one.contrast for one in found]),
+        "width": _spread([info.status.width for info in readable]),
+        "height": _spread([info.status.height for info in readable]),
+        "brightness": _spread([one.brightness for one in readable]),
+        "contrast": _spread([one.contrast for one in readable]),
         "duplicates": find_duplicates(used, labels),
         "dark": listed(lambda one: one.brightness < DARK),
         "bright": listed(lambda one: one.brightness > BRIGHT),

@@ -84,15 +84,15 @@ class RetinopathyDataset(Dataset):
         if Path(path).suffix == ".npz":
             arrays = self._arrays.setdefault(str(path), MedmnistPhotographs(Path(path)))
             return arrays.open(self.table["image"][index])
-        found = inspect(read_bounded(Path(path)))
-        accepted = "action" in self.table or found.status.kind in (INTACT, NO_END_MARKER)
-        if found.pixels is None or not accepted:
-            lost = found.status
+        inspection = inspect(read_bounded(Path(path)))
+        accepted = "action" in self.table or inspection.status.kind in (INTACT, NO_END_MARKER)
+        if inspection.pixels is None or not accepted:
+            lost = inspection.status
             raise InputError(
                 f"{path}: {lost.kind} ({lost.detail}); drop the row, or give dr_lib.audit(folder).photographs, "
                 "which knows what to do with each file"
             )
-        return Image.fromarray(found.pixels)
+        return Image.fromarray(inspection.pixels)
 
     def __repr__(self) -> str:
         counts = np.bincount(self.targets, minlength=len(self.classes))

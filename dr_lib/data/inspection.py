@@ -140,14 +140,14 @@ _Found = tuple[str, float, str]
 
 def _inspect_jpeg(data: bytes, header: Header, at_least: int) -> tuple[_Found, np.ndarray | None]:
     structure = read_structure(data)
-    there = _marker_is_there(structure)
+    marker = _marker_is_there(structure)
     if not structure.scans:
-        return (UNREADABLE, 1.0, f"{there}, no image data before it"), None
+        return (UNREADABLE, 1.0, f"{marker}, no image data before it"), None
     if structure.scans > MAX_SCANS:
         return (UNREADABLE, 1.0, f"{structure.scans} scans, each of which takes as long as a photograph"), None
     whole = data if structure.ended else data[: structure.usable] + EOI
     if not structure.complete:
-        detail = f"{there}; the file ends in scan {structure.scans}, so no row is whole"
+        detail = f"{marker}; the file ends in scan {structure.scans}, so no row is whole"
         return (TRUNCATED, 1.0, detail), decode_rgb(whole, at_least)
     try:
         pixels, complaint = decode_strictly(whole, header, at_least), ""
@@ -272,10 +272,10 @@ def _is_sound_so_far(data: bytes, header: Header) -> bool:
 
 def _is_extra(whole: bytes, structure: Structure, complaint: str) -> bool:
     """Return whether the complaint is of bytes that no pixel needs, and that are not the sign of flipped bits."""
-    found = EXTRANEOUS.search(complaint)
-    if not found:
+    match = EXTRANEOUS.search(complaint)
+    if not match:
         return False
-    count, marker = int(found[1]), int(found[2], 16)
+    count, marker = int(match[1]), int(match[2], 16)
     rest = whole[structure.usable - count : structure.usable]
     is_padding, was_marker = set(rest) <= {0x00, 0xFF}, not structure.ended and count <= len(EOI)
     return structure.litter or (marker == EOI[1] and (is_padding or was_marker))

@@ -69,10 +69,10 @@ class PixelCache:
 
     def bytes_to_add(self, count: int) -> int:
         """Return the bytes by which ``pixels.npy`` grows for ``count`` more rows."""
-        first, there = self._counted(), self._size()
-        if there < self._end(first):
-            first = there = 0
-        return max(0, self._end(first + count) - there)
+        first, size = self._counted(), self._size()
+        if size < self._end(first):
+            first = size = 0
+        return max(0, self._end(first + count) - size)
 
     def reserve(self, count: int) -> int:
         """Make room for ``count`` more rows and return the number of the first.
@@ -86,12 +86,12 @@ class PixelCache:
             first = 0
         self.pixels.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(self.pixels, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as stream:
-            there, needed = os.fstat(stream.fileno()).st_size, self._end(first + count)
-            if needed > there:
+            size, needed = os.fstat(stream.fileno()).st_size, self._end(first + count)
+            if needed > size:
                 try:
-                    os.posix_fallocate(stream.fileno(), there, needed - there)
+                    os.posix_fallocate(stream.fileno(), size, needed - size)
                 except OSError:
-                    stream.truncate(there)
+                    stream.truncate(size)
                     raise
             stream.write(self._header(first))
         return first

@@ -102,10 +102,10 @@ def read_splits(config: RunConfig, progress: bool = True, *, to_train: bool = Tr
 
 
 def _origin_of_splits(table: pd.DataFrame, given_validation: bool) -> str:
-    there = set(table["split"])
-    if there == {""}:
+    present = set(table["split"])
+    if present == {""}:
         return MADE_HERE
-    return GIVEN if given_validation or "validation" not in there else DRAWN_ANEW
+    return GIVEN if given_validation or "validation" not in present else DRAWN_ANEW
 
 
 def required_crops(config: RunConfig, table: pd.DataFrame) -> dict[ResizeSpec, list[str]]:
@@ -130,8 +130,8 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
         record = data_dir / "generated.json"
         kept = read_json(record) if record.exists() else wanted
         if any(kept.get(key) != wanted[key] for key in ("train", "test", "size")):
-            there = ", ".join(f"{key} {kept.get(key)}" for key in ("train", "test", "size"))
-            log.warning("%s: used as it is (%s); remove the folder to have it drawn again", data_dir, there)
+            drawn_with = ", ".join(f"{key} {kept.get(key)}" for key in ("train", "test", "size"))
+            log.warning("%s: used as it is (%s); remove the folder to have it drawn again", data_dir, drawn_with)
         return
     # Late, since drawing needs modules that nobody with photographs of their own has to load.
     from dr_lib.synthetic import make_data

@@ -25,13 +25,13 @@ class Decision:
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of ``audit.json``."""
-        found = self.status
+        status = self.status
         return {
             "image": self.image,
-            "status": found.kind,
-            "lost": found.lost,
+            "status": status.kind,
+            "lost": status.lost,
             "action": self.action,
-            "detail": found.detail,
+            "detail": status.detail,
         }
 
 
@@ -44,23 +44,23 @@ def decide(statuses: Mapping[str, FileStatus], *, on_damage: str, max_lost_share
     :class:`InputError` with their names.
     """
     if on_damage == "fail":
-        _refuse([(image, found) for image, found in statuses.items() if found.kind not in (INTACT, NO_END_MARKER)])
-    return [Decision(image, found, _action(found, on_damage, max_lost_share)) for image, found in statuses.items()]
+        _refuse([(image, status) for image, status in statuses.items() if status.kind not in (INTACT, NO_END_MARKER)])
+    return [Decision(image, status, _action(status, on_damage, max_lost_share)) for image, status in statuses.items()]
 
 
-def _action(found: FileStatus, on_damage: str, max_lost_share: float) -> str:
-    if found.kind == INTACT:
+def _action(status: FileStatus, on_damage: str, max_lost_share: float) -> str:
+    if status.kind == INTACT:
         return ""
-    if found.kind == NO_END_MARKER:
+    if status.kind == NO_END_MARKER:
         return "repaired"
-    if found.kind not in (TRUNCATED, CORRUPT) or found.lost > max_lost_share or on_damage == "drop":
+    if status.kind not in (TRUNCATED, CORRUPT) or status.lost > max_lost_share or on_damage == "drop":
         return "dropped"
-    return "repaired" if found.kind == TRUNCATED else "kept"
+    return "repaired" if status.kind == TRUNCATED else "kept"
 
 
 def _refuse(bad: list[tuple[str, FileStatus]]) -> None:
     if bad:
-        some = ", ".join(f"{image} ({_describe(found)})" for image, found in bad[:10])
+        some = ", ".join(f"{image} ({_describe(status)})" for image, status in bad[:10])
         more = f", and {len(bad) - 10} more" if len(bad) > 10 else ""
         raise InputError(
             f"on_damage: fail, and {len(bad)} photographs are damaged: {some}{more}; "
@@ -68,6 +68,6 @@ def _refuse(bad: list[tuple[str, FileStatus]]) -> None:
         )
 
 
-def _describe(found: FileStatus) -> str:
-    lost = f"{100 * found.lost:.1f} % of rows lost"
-    return found.kind if found.kind == UNREADABLE else f"{found.kind}, {lost}"
+def _describe(status: FileStatus) -> str:
+    lost = f"{100 * status.lost:.1f} % of rows lost"
+    return status.kind if status.kind == UNREADABLE else f"{status.kind}, {lost}"

@@ -182,9 +182,9 @@ class Scanner:
             elif entry["info"]["status"]["kind"] == UNREADABLE:
                 unreadable.add(image)
         for recipe, names in crops.items():
-            there = self._rows_of(self.store(recipe), names)
+            rows = self._rows_of(self.store(recipe), names)
             for image in names:
-                if image in changed or (image not in there and image not in unreadable):
+                if image in changed or (image not in rows and image not in unreadable):
                     work.setdefault(image, []).append(recipe)
         return work
 

@@ -71,22 +71,19 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
     A file without its end marker, or with rows missing, is examined as it is repaired; whether it is used is decided
     later. With recipes that are all fast the file is decoded at a fraction of its size.
     """
-    found = inspect(data, at_least=largest(recipes))
+    inspection = inspect(data, at_least=largest(recipes))
+    file = (inspection.status, inspection.format, inspection.mode, inspection.orientation, inspection.camera)
     digest = digest_of(data)
-    if found.pixels is None:
-        return ImageInfo(found.status, found.format, found.mode, found.orientation, found.camera, digest), []
-    height, width = found.pixels.shape[:2]
-    look, circle = appearance(found.pixels), find_retina(found.pixels)
+    if inspection.pixels is None:
+        return ImageInfo(*file, digest), []
+    height, width = inspection.pixels.shape[:2]
+    look, circle = appearance(inspection.pixels), find_retina(inspection.pixels)
     info = ImageInfo(
-        found.status,
-        found.format,
-        found.mode,
-        found.orientation,
-        found.camera,
+        *file,
         digest,
         look.phash,
         look.brightness,
         look.contrast,
         (circle.x / width, circle.y / height, circle.radius / width) if circle else None,
     )
-    return info, [recipe.make(found.pixels) for recipe in recipes]
+    return info, [recipe.make(inspection.pixels) for recipe in recipes]

@@ -48,9 +48,9 @@ def rank(positive: ArrayLike, score: ArrayLike, patients: NDArray[np.int64], dra
     """
     score = check_finite(score, "scores").astype(np.float64)
     order = np.argsort(-score, kind="stable")
-    found = np.full((len(drawn), 8), np.nan)
-    _walk_down(score[order], np.asarray(positive, dtype=np.bool_)[order], patients[order], drawn, found)
-    return Ranking(found[:, 0], found[:, 1], found[:, 2:5], found[:, 5:8])
+    figures = np.full((len(drawn), 8), np.nan)
+    _walk_down(score[order], np.asarray(positive, dtype=np.bool_)[order], patients[order], drawn, figures)
+    return Ranking(figures[:, 0], figures[:, 1], figures[:, 2:5], figures[:, 5:8])
 
 
 def grade_areas(
@@ -89,7 +89,7 @@ def rank_referable(
 
 
 @compiled
-def _areas(score, positive, patients, drawn, found):
+def _areas(score, positive, patients, drawn, figures):
     """Fill ``found`` (resamples,) with areas alone, in a third of the time that :func:`_walk_down` takes."""
     for row in range(len(drawn)):
         times = drawn[row]
@@ -103,14 +103,14 @@ def _areas(score, positive, patients, drawn, found):
                 won_twice += (alarms - alarms_above) * (hits + hits_above)
                 hits_above, alarms_above = hits, alarms
         if hits and alarms:
-            found[row] = won_twice / (2.0 * hits * alarms)
+            figures[row] = won_twice / (2.0 * hits * alarms)
 
 
 @compiled
-def _walk_down(score, positive, patients, drawn, found):
+def _walk_down(score, positive, patients, drawn, figures):
     """Fill ``found`` (resamples, 8) from photographs sorted by falling score; see :class:`Ranking` for the columns."""
     for row in range(len(drawn)):
-        times, out = drawn[row], found[row]
+        times, out = drawn[row], figures[row]
         positives, negatives = 0, 0
         for i in range(len(score)):
             if positive[i]:

@@ -98,13 +98,13 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
     if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
         raise ValueError("seeds were not tested on the same photographs with the same grades")
     runs = [resampled_figures(table) for table in tables]
-    found: dict[Name, SeedFigure] = {name: _figure([run[name] for run in runs], _bounds(name)) for name in FIGURES}
+    figures: dict[Name, SeedFigure] = {name: _figure([run[name] for run in runs], _bounds(name)) for name in FIGURES}
     for name in _BY_GRADE:
-        found |= {(name, grade): _figure([run[name][:, grade] for run in runs]) for grade in GRADES}
+        figures |= {(name, grade): _figure([run[name][:, grade] for run in runs]) for grade in GRADES}
     for name in _POINTS:
         for column, part in enumerate(("sensitivity", "specificity"), 1):
-            found[name, part] = _figure([run[name][:, column] for run in runs])
-    return found
+            figures[name, part] = _figure([run[name][:, column] for run in runs])
+    return figures
 
 
 def compare_seeds(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame]) -> Comparison:
@@ -132,8 +132,8 @@ def compare_seeds(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame])
         return None if before is None or after is None else spread_of(after, before)
 
     def change(figure: Callable[[Figures], NDArray]) -> Difference | None:
-        found = spread(figure)
-        return None if found is None or np.isnan(found.low) else _possible(found)
+        interval = spread(figure)
+        return None if interval is None or np.isnan(interval.low) else _possible(interval)
 
     accuracy = spread(lambda figures: figures["accuracy"])
     return Comparison(**paired.changes(change), p=None if accuracy is None or np.isnan(accuracy.p) else accuracy.p)
@@ -148,8 +148,8 @@ def compare_groups(
     other. ``None`` where a group has nothing to ask. Of one seed, the interval is over patients alone.
     """
     runs = _defined([resampled_difference_of_groups(*pair, statistic) for pair in zip(first, second, strict=True)])
-    found = None if runs is None else spread_of(runs)
-    return None if found is None or np.isnan(found.low) else _possible(found)
+    interval = None if runs is None else spread_of(runs)
+    return None if interval is None or np.isnan(interval.low) else _possible(interval)
 
 
 def seeds_alone(values: Sequence[float] | NDArray) -> SeedFigure:
@@ -160,8 +160,8 @@ def seeds_alone(values: Sequence[float] | NDArray) -> SeedFigure:
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < 2:
         return SeedFigure(float(numbers.mean()) if len(numbers) else np.nan, np.nan, len(numbers), np.nan, np.nan)
-    found = spread_of(np.repeat(numbers[:, None], 3, axis=1))
-    return SeedFigure(found.value, float(numbers.std(ddof=1)), len(numbers), found.low, found.high)
+    interval = spread_of(np.repeat(numbers[:, None], 3, axis=1))
+    return SeedFigure(interval.value, float(numbers.std(ddof=1)), len(numbers), interval.low, interval.high)
 
 
 def against_control(control: Sequence[float], others: Sequence[Sequence[float]]) -> list[Difference | None]:
@@ -273,19 +273,19 @@ def _p_value(value: float, variance: float, freedom: float) -> float:
     return float(2 * (stdtr(freedom, standard) if np.isfinite(freedom) else ndtr(standard)))
 
 
-def _possible(found: Spread) -> Difference:
+def _possible(interval: Spread) -> Difference:
     """Return the difference with an interval that no figures could leave: between shares, and in practice kappas."""
-    low, high = np.clip((found.low, found.high), min(-1.0, found.value), max(1.0, found.value))
-    return Difference(found.value, float(low), float(high))
+    low, high = np.clip((interval.low, interval.high), min(-1.0, interval.value), max(1.0, interval.value))
+    return Difference(interval.value, float(low), float(high))
 
 
 def _figure(values: Sequence[NDArray], bounds: tuple[float, float] = (0.0, 1.0)) -> SeedFigure:
     runs = _defined(values)
     if runs is None:
         return SeedFigure(np.nan, np.nan, 0, np.nan, np.nan)
-    found, sd = spread_of(runs), float(runs[:, 0].std(ddof=1)) if len(runs) > 1 else np.nan
-    low, high = np.clip((found.low, found.high), *bounds)
-    return SeedFigure(found.value, sd, len(runs), float(low), float(high))
+    interval, sd = spread_of(runs), float(runs[:, 0].std(ddof=1)) if len(runs) > 1 else np.nan
+    low, high = np.clip((interval.low, interval.high), *bounds)
+    return SeedFigure(interval.value, sd, len(runs), float(low), float(high))
 
 
 def _defined(values: Sequence[NDArray]) -> NDArray | None:

@@ -26,23 +26,23 @@ class Estimate(NamedTuple):
 
 def estimates(summary: Mapping[str, Any]) -> dict[str, Estimate]:
     """Return every metric of what :func:`summarize` returned under a name of its own, ``recall_0`` for grade 0."""
-    found: dict[str, Estimate] = {}
+    estimates: dict[str, Estimate] = {}
     for name, limits in summary["intervals"].items():
-        _flatten(found, name, summary.get(name), limits)
+        _flatten(estimates, name, summary.get(name), limits)
     if calibration := summary.get("calibration"):
-        found["calibration_error"] = Estimate(calibration["ece"])
-    return found
+        estimates["calibration_error"] = Estimate(calibration["ece"])
+    return estimates
 
 
-def _flatten(found: dict[str, Estimate], name: str, value: Any, limits: Any) -> None:
+def _flatten(estimates: dict[str, Estimate], name: str, value: Any, limits: Any) -> None:
     if isinstance(value, Mapping):
         for part, inner in value.items():
-            _flatten(found, f"{name}_{part}", inner, (limits or {}).get(part))
+            _flatten(estimates, f"{name}_{part}", inner, (limits or {}).get(part))
     elif isinstance(value, (list, tuple)):
         for grade, inner in enumerate(value):
-            _flatten(found, f"{name}_{grade}", inner, limits[grade] if limits else None)
+            _flatten(estimates, f"{name}_{grade}", inner, limits[grade] if limits else None)
     else:
-        found[name] = Estimate(value, *(limits or ()))
+        estimates[name] = Estimate(value, *(limits or ()))
 
 
 def summarize(predictions: pd.DataFrame, training_grades: Any = None) -> dict[str, Any]:

@@ -145,10 +145,10 @@ def _planned(config: RunConfig, table: pd.DataFrame, forecast: TimeEstimate, fre
     resumed = network * (1 + {"sgd": 1, "adamw": 2}[config.optimizer] + (config.ema_decay > 0))
     checkpoints = 2 * network + 2 * resumed  # best.pt and best.safetensors, last.pt and the one before
     kept = folder.last_checkpoint.parent.glob("*") if state != "anew" else ()
-    there = sum(file.stat().st_size for file in kept)
+    existing = sum(file.stat().st_size for file in kept)
     speed = forecast.photographs_a_second(config)
     results = _PAGES + _ROW * int((table["split"] == "test").sum())
-    return PlannedRun(config.run_name, state, detail, speed, seconds, resumed, max(0, checkpoints - there), results)
+    return PlannedRun(config.run_name, state, detail, speed, seconds, resumed, max(0, checkpoints - existing), results)
 
 
 def _state(config: RunConfig, folder: RunFolder, fresh: bool) -> tuple[str, str, int]:
@@ -195,6 +195,6 @@ def _survey(config: RunConfig, labels: Labels) -> Scanner:
 def _free(folder: Path) -> str:
     """Return the room on the disk that ``folder`` is on, or will be."""
     folder = folder.resolve()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    status = os.statvfs(there)
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    status = os.statvfs(existing)
     return f"{status.f_bavail * status.f_frsize / 1e9:.0f} GB"

@@ -45,11 +45,11 @@ class Monitor:
     def __call__(self, jobs: "list[Job]") -> None:
         """Draw the jobs as they are now."""
         self._jobs = jobs
-        found = [job.standing() for job in jobs]
+        statuses = [job.standing() for job in jobs]
         if self._live:
-            self._live.update(StatusTable(found, self._console.height), refresh=True)
+            self._live.update(StatusTable(statuses, self._console.height), refresh=True)
             return
-        for run in found:
+        for run in statuses:
             news = (run.state, run.epoch, run.reason)
             if self._said.get(run.title, ("queued", 0, "")) != news:
                 self._said[run.title] = news
@@ -67,17 +67,17 @@ def follow(
 
     ``driven``: whether a ``dr-lab run`` is at the experiment. Between two runs of it none may be at work.
     """
-    found: Sequence[RunStatus] = ()
+    statuses: Sequence[RunStatus] = ()
     with Live(console=console, auto_refresh=False) as live:
         try:
             while True:
                 more = driven()  # asked first: what a driver leaves when it ends is looked at once more
-                found = look()
-                live.update(StatusTable(found, console.height), refresh=True)
-                if not more and not any(run.state == "running" for run in found):
+                statuses = look()
+                live.update(StatusTable(statuses, console.height), refresh=True)
+                if not more and not any(run.state == "running" for run in statuses):
                     break
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
             pass
         live.vertical_overflow = "visible"
-        live.update(StatusTable(found))
+        live.update(StatusTable(statuses))

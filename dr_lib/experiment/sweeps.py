@@ -38,10 +38,10 @@ class SweepFile:
 
     def parameters(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of a combination: its values, and what its labels stand for."""
-        found: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         for name, value in point.items():
-            found |= self.settings[name][value] if name in self.settings else {name: value}
-        return found
+            parameters |= self.settings[name][value] if name in self.settings else {name: value}
+        return parameters
 
     @property
     def listed(self) -> dict[str, list[Any]]:
@@ -56,19 +56,19 @@ def is_sweep(path: Path) -> bool:
 
 def read_sweep(path: Path) -> SweepFile:
     """Return the sweep in ``path``; :class:`InputError` names the file and the key that is wrong."""
-    found = read_parameters(path)
-    for key in found:
+    entries = read_parameters(path)
+    for key in entries:
         if key not in _KEYS:
             raise InputError(f"{path}: {key}: a sweep has no such key{nearest(key, _KEYS)}; parameters go under runs")
     for key in ("title", "question"):
-        if not isinstance(found.get(key), str) or not found[key].strip():
+        if not isinstance(entries.get(key), str) or not entries[key].strip():
             raise InputError(f"{path}: {key}: a sweep needs one, a line of text")
-    evaluate_on = found.get("evaluate_on", EVALUATE_ON[0])
+    evaluate_on = entries.get("evaluate_on", EVALUATE_ON[0])
     if evaluate_on not in EVALUATE_ON:
         raise InputError(f"{path}: evaluate_on: {evaluate_on!r} is none of {', '.join(EVALUATE_ON)}")
-    shared = _recipe(path, "recipe", found["recipe"]) if "recipe" in found else {}
-    shared |= _parameters(f"{path}: runs", found.get("runs"))
-    vary = _mapping(f"{path}: vary", found.get("vary"))
+    shared = _recipe(path, "recipe", entries["recipe"]) if "recipe" in entries else {}
+    shared |= _parameters(f"{path}: runs", entries.get("runs"))
+    vary = _mapping(f"{path}: vary", entries.get("vary"))
     if not vary:
         raise InputError(f"{path}: vary: nothing is varied; give a list to a parameter, such as 'batch_size: [8, 32]'")
     settings = {key: _settings(path, key, labels) for key, labels in vary.items() if isinstance(labels, dict)}
@@ -89,7 +89,7 @@ def read_sweep(path: Path) -> SweepFile:
                 raise InputError(f"{path}: vary: {key}: sets {name}, which has {taken[name]}; leave one of them out")
             taken[name] = f"settings under {key}"
     varied = {key: list(values) for key, values in spelled_out(f"{path}: vary", vary).items()}
-    return SweepFile(path, found["title"].strip(), found["question"].strip(), shared, varied, settings, evaluate_on)
+    return SweepFile(path, entries["title"].strip(), entries["question"].strip(), shared, varied, settings, evaluate_on)
 
 
 def expand(
@@ -135,15 +135,15 @@ def expand(
     return grid, list(runs.values())
 
 
-def _mapping(where: str, found: Any) -> dict[str, Any]:
-    if not isinstance(found or {}, dict):
-        raise InputError(f"{where}: holds a {type(found).__name__}, needs lines of 'parameter: value'")
-    return {str(name): value for name, value in (found or {}).items()}
+def _mapping(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value or {}, dict):
+        raise InputError(f"{where}: holds a {type(value).__name__}, needs lines of 'parameter: value'")
+    return {str(name): value for name, value in (value or {}).items()}
 
 
-def _parameters(where: str, found: Any) -> dict[str, Any]:
+def _parameters(where: str, value: Any) -> dict[str, Any]:
     """Return parameters by name, abbreviations spelled out and all of them known."""
-    parameters = spelled_out(where, _mapping(where, found))
+    parameters = spelled_out(where, _mapping(where, value))
     for name in parameters:
         if name not in RunConfig.model_fields:
             raise InputError(f"{where}: unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
@@ -167,18 +167,18 @@ def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[st
         raise InputError(f"{where}: is a parameter, which takes a list; settings need a name of their own")
     if not labels:
         raise InputError(f"{where}: there are no settings; give each a label and its parameters")
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for label, given in labels.items():
         if not isinstance(label, str):
             raise InputError(f"{where}: {label!r}: a label is a text; put it in quotes")
         place = f"{where}: {label}"
-        found[label] = {}
+        settings[label] = {}
         for part in given if isinstance(given, list) else [given]:
-            found[label] |= _recipe(path, place, part) if isinstance(part, str) else _parameters(place, part)
+            settings[label] |= _recipe(path, place, part) if isinstance(part, str) else _parameters(place, part)
         for name in ("name", "out_dir"):
-            if name in found[label]:
+            if name in settings[label]:
                 raise InputError(f"{where}: {label}: {name}: runs are named and placed by what varies; leave it out")
-    return found
+    return settings
 
 
 def _configuration(

@@ -101,8 +101,8 @@ def finished_run(experiment: Path, run: str = "") -> RunFolder:
     done = finished_runs(experiment)
     names = [folder.name for folder in done]
     if not done or (run and run not in names):
-        there = f"done are: {', '.join(names)}" if names else "no run is done; dr-lab run trains some"
-        raise InputError(f"{experiment}: no finished run {run!r}; {there}")
+        choices = f"done are: {', '.join(names)}" if names else "no run is done; dr-lab run trains some"
+        raise InputError(f"{experiment}: no finished run {run!r}; {choices}")
     return done[names.index(run) if run else 0]
 
 

@@ -46,11 +46,11 @@ class NeighborIndex:
         """
         table = run.data.split("train")[["image", "grade", "patient"]]
         images, path = table["image"].tolist(), _kept_at(run)
-        found = _read(path, images)
-        if found is None:
-            found = _features(run, images, lambda done: on_step(done, len(images)))
-            _keep(path, images, found)
-        return cls(run.network, table, found)
+        features = _read(path, images)
+        if features is None:
+            features = _features(run, images, lambda done: on_step(done, len(images)))
+            _keep(path, images, features)
+        return cls(run.network, table, features)
 
     def nearest(self, pixels: np.ndarray, count: int) -> pd.DataFrame:
         """Return the ``count`` training photographs most like a photograph, uint8 (H, W, 3), nearest first.
@@ -119,8 +119,8 @@ def _read(path: Path, images: list[str]) -> np.ndarray | None:
         return None
 
 
-def _keep(path: Path, images: list[str], found: np.ndarray) -> None:
+def _keep(path: Path, images: list[str], features: np.ndarray) -> None:
     try:
-        write_with(path, lambda stream: np.savez(stream, features=found, images=np.array(images)))
+        write_with(path, lambda stream: np.savez(stream, features=features, images=np.array(images)))
     except OSError as error:  # a full disk costs the next session a minute, and this one nothing
         log.warning("%s: the features of the training photographs are not kept (%s)", path, error.strerror)

@@ -19,8 +19,8 @@ def inspect_and_crop(item: tuple[Path, ResizeSpec]) -> tuple[FileStatus, np.ndar
         data = read_bounded(path)
     except OSError as error:
         return FileStatus(UNREADABLE, 1.0, f"cannot be read: {error.strerror}", 0, 0), None
-    found = inspect(data, recipe.decode_at_least)
-    if found.status.kind not in (INTACT, NO_END_MARKER):
-        return found.status, None
-    assert found.pixels is not None  # it is readable
-    return found.status, recipe.make(found.pixels)
+    inspection = inspect(data, recipe.decode_at_least)
+    if inspection.status.kind not in (INTACT, NO_END_MARKER):
+        return inspection.status, None
+    assert inspection.pixels is not None  # it is readable
+    return inspection.status, recipe.make(inspection.pixels)

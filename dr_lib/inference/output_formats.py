@@ -26,13 +26,13 @@ def as_text(photographs: Sequence[GradedPhotograph], form: Form) -> str:
 
 def _table(photographs: Sequence[GradedPhotograph]) -> str:
     rows = [("image", "grade", *PROBABILITIES)]
-    for found in photographs:
-        if found.grade is None or found.probabilities is None:
-            detail = f" ({found.status.detail})" if found.status.detail else ""
-            rows.append((printable(found.path), f"not graded: {found.status.kind}{printable(detail)}"))
+    for photograph in photographs:
+        if photograph.grade is None or photograph.probabilities is None:
+            detail = f" ({photograph.status.detail})" if photograph.status.detail else ""
+            rows.append((printable(photograph.path), f"not graded: {photograph.status.kind}{printable(detail)}"))
         else:
-            shares = (f"{share:.3f}" for share in found.probabilities)
-            rows.append((printable(found.path), f"{found.grade} {GRADE_NAMES[found.grade]}", *shares))
+            shares = (f"{share:.3f}" for share in photograph.probabilities)
+            rows.append((printable(photograph.path), f"{photograph.grade} {GRADE_NAMES[photograph.grade]}", *shares))
     image = max(len(row[0]) for row in rows)
     grade = max(len(row[1]) for row in rows if len(row) > 2)
     lines = (
@@ -45,23 +45,25 @@ def _csv(photographs: Sequence[GradedPhotograph]) -> str:
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["image", "status", "detail", "grade", *PROBABILITIES])
-    for found in photographs:
-        grade = "" if found.grade is None else found.grade
-        shares = found.probabilities or [""] * len(PROBABILITIES)
-        writer.writerow([as_cell(_text(found.path)), found.status.kind, as_cell(found.status.detail), grade, *shares])
+    for photograph in photographs:
+        grade = "" if photograph.grade is None else photograph.grade
+        shares = photograph.probabilities or [""] * len(PROBABILITIES)
+        writer.writerow(
+            [as_cell(_text(photograph.path)), photograph.status.kind, as_cell(photograph.status.detail), grade, *shares]
+        )
     return stream.getvalue()
 
 
 def _json(photographs: Sequence[GradedPhotograph]) -> str:
     rows = [
         {
-            "image": _text(found.path),
-            "status": found.status.kind,
-            "detail": found.status.detail,
-            "grade": found.grade,
-            "probabilities": found.probabilities,
+            "image": _text(photograph.path),
+            "status": photograph.status.kind,
+            "detail": photograph.status.detail,
+            "grade": photograph.grade,
+            "probabilities": photograph.probabilities,
         }
-        for found in photographs
+        for photograph in photographs
     ]
     return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 

@@ -85,10 +85,10 @@ class FoundProcess:
         """Return ``None`` while the process is there, 0 when it has gone."""
         try:
             # Nobody may be there to ask a dead orphan for its status, as in a container without an init.
-            there = self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+            alive = self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
-            there = False
-        return None if there else 0
+            alive = False
+        return None if alive else 0
 
     def wait(self) -> None:
         """Return when the process has gone."""

@@ -219,20 +219,20 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     data_dir = Path(config.data_dir)
     search = find_photographs(data_dir, labels, config.images_dir, config.labels_file)
     found = {"data_dir": str(data_dir), **audit_labels(labels), "files": search.as_json()}
-    there = _rows_with_files(labels.table, [*search.missing, *search.several], config)
-    if there.empty:
-        return Audit(found, search.photographs, _photographs(there, search.photographs))
+    present = _rows_with_files(labels.table, [*search.missing, *search.several], config)
+    if present.empty:
+        return Audit(found, search.photographs, _photographs(present, search.photographs))
     scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
-    infos, failures = scanner.try_scan(there["image"], required_crops(config, there))
-    there = there[~there["image"].isin(failures)]
+    infos, failures = scanner.try_scan(present["image"], required_crops(config, present))
+    present = present[~present["image"].isin(failures)]
     statuses = {image: info.status for image, info in infos.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
     decisions = decide(statuses, on_damage=rule, max_lost_share=config.max_lost_share)
-    found |= audit_photographs(there, infos, decisions)
+    found |= audit_photographs(present, infos, decisions)
     found["files"]["not_read"] = {image: failure.reason for image, failure in failures.items()}
     dropped = [decision.image for decision in decisions if decision.action == "dropped"]
-    usable = there[~there["image"].isin(dropped)]
-    table = _photographs(there, search.photographs).join(_decoded(there["image"], infos, decisions))
+    usable = present[~present["image"].isin(dropped)]
+    table = _photographs(present, search.photographs).join(_decoded(present["image"], infos, decisions))
     return Audit(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)
 
 
@@ -270,5 +270,5 @@ def _decoded(images: Iterable[str], infos: Mapping[str, ImageInfo], decisions: I
 
 
 def _rows_with_files(table: pd.DataFrame, without: list[str], config: RunConfig) -> pd.DataFrame:
-    there = table[~table["image"].isin(without)].reset_index(drop=True)
-    return limit_splits(there, config.limit, config.split_seed)
+    present = table[~table["image"].isin(without)].reset_index(drop=True)
+    return limit_splits(present, config.limit, config.split_seed)

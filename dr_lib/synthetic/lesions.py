@@ -37,27 +37,27 @@ def place_lesions(
 ) -> Lesions:
     """Return the lesions of ``planned``, within the visible part of the circle (``y_limit``: half the height)."""
     ground = _Ground(traits, y_limit, rng)
-    found = Lesions(dict.fromkeys(LESION_KINDS, 0))
+    lesions = Lesions(dict.fromkeys(LESION_KINDS, 0))
     for _ in range(planned.microaneurysms):
         outline = blob(ground.posterior(), rng.uniform(0.004, 0.009), rng, 0.1)
-        found.blood.append((outline, rng.uniform(0.6, 0.95)))
-    found.counts["microaneurysms"] = planned.microaneurysms
+        lesions.blood.append((outline, rng.uniform(0.6, 0.95)))
+    lesions.counts["microaneurysms"] = planned.microaneurysms
     for where, count in enumerate(planned.hemorrhages):
         for _ in range(count):
-            _hemorrhage(ground.anywhere(where), traits, found, rng)
-        found.counts["hemorrhages"] += count
+            _hemorrhage(ground.anywhere(where), traits, lesions, rng)
+        lesions.counts["hemorrhages"] += count
     for _ in range(planned.exudate_groups):
-        found.exudates += _exudate_group(ground, traits, rng)
-    found.counts["exudates"] = len(found.exudates)
+        lesions.exudates += _exudate_group(ground, traits, rng)
+    lesions.counts["exudates"] = len(lesions.exudates)
     for _ in range(planned.cotton_wool_spots):
-        found.cotton_wool += _cotton_wool_spot(ground.near_arcades(), rng)
-    found.counts["cotton_wool_spots"] = planned.cotton_wool_spots
+        lesions.cotton_wool += _cotton_wool_spot(ground.near_arcades(), rng)
+    lesions.counts["cotton_wool_spots"] = planned.cotton_wool_spots
     for where in planned.irma:
         for _ in range(rng.integers(2, 5)):
             root, reach = ground.anywhere(where), rng.uniform(0.04, 0.08)
-            found.fine_vessels += tangle(root, reach, int(rng.integers(4, 8)), 0.0045, rng)
-    _proliferation(planned, ground, traits, tree, found, rng)
-    return found
+            lesions.fine_vessels += tangle(root, reach, int(rng.integers(4, 8)), 0.0045, rng)
+    _proliferation(planned, ground, traits, tree, lesions, rng)
+    return lesions
 
 
 @dataclass
@@ -99,18 +99,18 @@ class _Ground:
         return self._first_free(propose)
 
 
-def _hemorrhage(center: np.ndarray, traits: Traits, found: Lesions, rng: np.random.Generator) -> None:
+def _hemorrhage(center: np.ndarray, traits: Traits, lesions: Lesions, rng: np.random.Generator) -> None:
     """Add a dot, a blot or, in the nerve fiber layer, a flame that points along the fibers (away from the disc)."""
     kind = rng.random()
     if kind < 0.55:
-        found.blood.append((blob(center, rng.uniform(0.008, 0.017), rng), rng.uniform(0.55, 1.0)))
+        lesions.blood.append((blob(center, rng.uniform(0.008, 0.017), rng), rng.uniform(0.55, 1.0)))
     elif kind < 0.8:
         radius = 0.017 + 0.027 * rng.beta(1, 2)
         level = rng.uniform(0.5, 0.9)
         for _ in range(3):
             at = center + rng.normal(0, 0.35 * radius, 2)
             outline = blob(at, radius * rng.uniform(0.55, 0.85), rng, 0.4, rng.uniform(1, 1.6), rng.uniform(0, 3.1))
-            found.deep_blood.append((outline, level * rng.uniform(0.8, 1.1)))
+            lesions.deep_blood.append((outline, level * rng.uniform(0.8, 1.1)))
     else:
         away = np.arctan2(*(center - traits.disc)[::-1])
         length, level = rng.uniform(0.04, 0.085), rng.uniform(0.45, 0.95)
@@ -119,7 +119,7 @@ def _hemorrhage(center: np.ndarray, traits: Traits, found: Lesions, rng: np.rand
             outline = blob(
                 at, length * rng.uniform(0.13, 0.24), rng, 0.15, rng.uniform(5, 10), away + rng.normal(0, 0.13)
             )
-            found.blood.append((outline, level * rng.uniform(0.7, 1.1)))
+            lesions.blood.append((outline, level * rng.uniform(0.7, 1.1)))
 
 
 def _exudate_group(ground: _Ground, traits: Traits, rng: np.random.Generator) -> list[Shape]:
@@ -160,7 +160,7 @@ def _cotton_wool_spot(center: np.ndarray, rng: np.random.Generator) -> list[Shap
 
 
 def _proliferation(
-    planned: Plan, ground: _Ground, traits: Traits, tree: list[Vessel], found: Lesions, rng: np.random.Generator
+    planned: Plan, ground: _Ground, traits: Traits, tree: list[Vessel], lesions: Lesions, rng: np.random.Generator
 ):
     """Add new vessels at the disc and elsewhere, the fibrous tissue that follows them, and blood before the retina."""
     disc = np.array(traits.disc)
@@ -168,8 +168,8 @@ def _proliferation(
         for _ in range(int(rng.integers(2, 5))):
             root = disc + rng.normal(0, 0.4 * traits.disc_radius, 2)
             reach, count, facing = rng.uniform(0.16, 0.3), int(rng.integers(8, 16)), rng.uniform(0, 6.3)
-            found.fine_vessels += tangle(root, reach, count, 0.0048, rng, 1.0, facing)
-        found.counts["new_vessels"] += 1
+            lesions.fine_vessels += tangle(root, reach, count, 0.0048, rng, 1.0, facing)
+        lesions.counts["new_vessels"] += 1
     veins = [vessel for vessel in tree if not vessel.artery and vessel.widths[0] > 0.012]
     for _ in range(planned.vessels_elsewhere):
         root = ground.near_arcades()
@@ -181,13 +181,13 @@ def _proliferation(
                 break
         facing = rng.uniform(0, 6.3)
         reach = rng.uniform(0.13, 0.24)
-        found.fine_vessels += tangle(root, reach, int(rng.integers(16, 30)), 0.0048, rng, 1.1, facing)
+        lesions.fine_vessels += tangle(root, reach, int(rng.integers(16, 30)), 0.0048, rng, 1.1, facing)
         if rng.random() < 0.4:
             along = root + 0.4 * reach * np.array([np.cos(facing), np.sin(facing)])
             for _ in range(3):
                 outline = blob(along + rng.normal(0, 0.15 * reach, 2), 0.3 * reach, rng, 0.4, 2.0, facing)
-                found.fibrosis.append((outline, 0.7))
-        found.counts["new_vessels"] += 1
+                lesions.fibrosis.append((outline, 0.7))
+        lesions.counts["new_vessels"] += 1
     for _ in range(planned.preretinal):
-        found.preretinal.append((boat(ground.near_arcades(), rng), 1.0))
-    found.counts["hemorrhages"] += planned.preretinal
+        lesions.preretinal.append((boat(ground.near_arcades(), rng), 1.0))
+    lesions.counts["hemorrhages"] += planned.preretinal

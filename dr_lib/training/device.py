@@ -44,7 +44,7 @@ def check_machine(config: RunConfig) -> None:
 
 def cpu_multiplies_bf16() -> bool:
     """Tell whether this processor has instructions for bf16, such as Intel's AMX or those of AVX-512."""
-    return any(there for name, there in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+    return any(supported for name, supported in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
 
 
 def start_accelerator(config: RunConfig) -> Accelerator:

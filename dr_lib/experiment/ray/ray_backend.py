@@ -126,8 +126,8 @@ def _check_machines(nodes: list[Node], settings: DriverSettings) -> None:
     answers = {}
     for node in nodes:
         if node.cpus:
-            there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-            answers[node] = check.options(num_cpus=0, scheduling_strategy=there).remote(settings)
+            on_node = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+            answers[node] = check.options(num_cpus=0, scheduling_strategy=on_node).remote(settings)
     for node, answer in answers.items():
         try:
             problem = ray.get(answer)

@@ -23,19 +23,19 @@ Networks = Mapping[tuple[str, bool], Setting]
 
 def networks_of(settings: list[Setting], models: Sequence[str]) -> Networks:
     """Return the settings of a sweep of shortcuts by network and kind; ``models`` are in the order of their depth."""
-    found = {(setting.runs[0].model, setting.runs[0].parameters["residual"]): setting for setting in settings}
-    return dict(sorted(found.items(), key=lambda item: models.index(item[0][0])))
+    by_network = {(setting.runs[0].model, setting.runs[0].parameters["residual"]): setting for setting in settings}
+    return dict(sorted(by_network.items(), key=lambda item: models.index(item[0][0])))
 
 
 def degradation_findings(networks: Networks) -> list[Finding]:
     """Return what depth does to plain and to residual networks, and what shortcuts do to the deepest that has both."""
     findings, models = [], _models(networks)
     for residual, kind in KINDS.items():
-        found = [networks[model, residual] for model in models if (model, residual) in networks]
-        if len(found) > 1:
-            errors, change = _errors(found[0], found[-1])
-            names = network_name(found[0].runs[0].model), network_name(found[-1].runs[0].model)
-            findings.append(sweep_sentences.depth(kind, names, errors, change, len(found[0].runs[0].done_history)))
+        same_kind = [networks[model, residual] for model in models if (model, residual) in networks]
+        if len(same_kind) > 1:
+            errors, change = _errors(same_kind[0], same_kind[-1])
+            names = network_name(same_kind[0].runs[0].model), network_name(same_kind[-1].runs[0].model)
+            findings.append(sweep_sentences.depth(kind, names, errors, change, len(same_kind[0].runs[0].done_history)))
     for model in reversed(models):
         if (model, False) in networks and (model, True) in networks:
             plain, shortcuts = networks[model, False], networks[model, True]
@@ -127,8 +127,8 @@ def _gradient_figure(networks: Networks, colors: Mapping[str, str]) -> str:
 
 def layers_of(gradients: pd.DataFrame, epoch: int) -> pd.Series:
     """Return the norms of one epoch by depth, counted over the layers that plain and residual networks share."""
-    found = gradients[(gradients["epoch"] == epoch) & ~gradients["layer"].str.contains("downsample")]
-    return pd.Series(found["norm"].to_numpy(), index=range(1, len(found) + 1))
+    norms = gradients[(gradients["epoch"] == epoch) & ~gradients["layer"].str.contains("downsample")]
+    return pd.Series(norms["norm"].to_numpy(), index=range(1, len(norms) + 1))
 
 
 def _gradient_finding(plain: RunResults, residual: RunResults) -> list[Finding]:

@@ -44,12 +44,12 @@ def looked_at(experiment: ExperimentResults) -> HTML:
     runs = [run for model in experiment.models if (run := best_run(experiment, model))]
     if not runs:
         return markup.shown(markup.paragraphs("No run has finished, so no network can be looked into.", css="note"))
-    found = find_pictures(experiment)
-    if not isinstance(found, str) and not all(found.include(run.done_predictions) for run in runs):
-        found = not_here(experiment)
-    if isinstance(found, str):
-        return markup.shown(markup.paragraphs(found, css="note"))
-    explained = _explained(experiment, runs, found)
+    pictures = find_pictures(experiment)
+    if not isinstance(pictures, str) and not all(pictures.include(run.done_predictions) for run in runs):
+        pictures = not_here(experiment)
+    if isinstance(pictures, str):
+        return markup.shown(markup.paragraphs(pictures, css="note"))
+    explained = _explained(experiment, runs, pictures)
     figures = "".join(_looked_at(run, explained[run.name]) for run in runs)
     any_shown = any(isinstance(one, dict) and one for one in explained.values())
     before, after = (markup.paragraphs(text) for text in (INTRODUCTION, LIMITS))
@@ -80,7 +80,7 @@ def _cases(run: RunResults) -> dict[Case, pd.Series | None]:
 
 
 def _explained(
-    experiment: ExperimentResults, runs: list[RunResults], found: ExperimentPhotographs
+    experiment: ExperimentResults, runs: list[RunResults], pictures: ExperimentPhotographs
 ) -> dict[str, dict[Case, Explanation] | str]:
     """Return the explanations of each run's cases, or why there are none; each photograph is decoded once for all."""
     from dr_lib.evaluation.grad_cam import explain
@@ -98,7 +98,7 @@ def _explained(
         for case, row in _cases(run).items():
             if row is not None:
                 wanted[row["image"]].append((run.name, case, int(row["predicted"])))
-    for image, pixels in found.opened(sorted(wanted)):
+    for image, pixels in pictures.opened(sorted(wanted)):
         for name, case, answer in wanted[image]:
             try:
                 of_run = explained[name]

@@ -31,9 +31,9 @@ def worst_mistakes(experiment: ExperimentResults) -> HTML:
     if run is None:
         return markup.shown(markup.paragraphs("No run has finished, so there are no mistakes to show.", css="note"))
     predictions = run.done_predictions
-    found = find_pictures(experiment)
-    if not isinstance(found, str) and not found.include(predictions):
-        found = not_here(experiment)
+    source = find_pictures(experiment)
+    if not isinstance(source, str) and not source.include(predictions):
+        source = not_here(experiment)
     referable = predictions["grade"] >= REFERABLE_GRADE
     kinds = [
         ("Missed disease", _missed_words, missed, predictions[referable]),
@@ -47,7 +47,7 @@ def worst_mistakes(experiment: ExperimentResults) -> HTML:
     for title, in_words, kind, group in kinds:
         wrong = kind(group)
         html += markup.paragraphs(in_words(wrong, group) + _over_runs(experiment, kind), css="says")
-        html += _gallery(experiment, title, worst_first(wrong), found)
+        html += _gallery(experiment, title, worst_first(wrong), source)
     all_wrong = int((predictions["predicted"] != predictions["grade"]).sum())
     rest = all_wrong - sum(len(kind(group)) for _, _, kind, group in kinds)
     if rest:
@@ -55,8 +55,8 @@ def worst_mistakes(experiment: ExperimentResults) -> HTML:
             f"The other {formatting.counted(rest, 'wrong answer')} of {all_wrong:,} {'is' if rest == 1 else 'are'} on "
             "the right side of the line between 1 and 2, such as a 3 that is called 2."
         )
-    if isinstance(found, str):
-        html += markup.paragraphs(found, css="note")
+    if isinstance(source, str):
+        html += markup.paragraphs(source, css="note")
     return markup.shown(html)
 
 
@@ -94,10 +94,12 @@ def _over_runs(experiment: ExperimentResults, kind: Callable[[pd.DataFrame], pd.
     return f" Over the {len(shares)} finished runs: {lowest} to {highest}."
 
 
-def _gallery(experiment: ExperimentResults, title: str, wrong: pd.DataFrame, found: ExperimentPhotographs | str) -> str:
+def _gallery(
+    experiment: ExperimentResults, title: str, wrong: pd.DataFrame, source: ExperimentPhotographs | str
+) -> str:
     """Return the worst ``wrong`` with their pictures, names, grades, and in how many runs it is the same."""
     rows = wrong.head(SHOWN)
-    opened = {} if isinstance(found, str) else dict(found.opened(rows["image"], at_least=2 * SIDE))
+    opened = {} if isinstance(source, str) else dict(source.opened(rows["image"], at_least=2 * SIDE))
     pictures = {image: Image.fromarray(pixels) for image, pixels in opened.items()}
     shots = []
     worst: Iterable[Any] = rows.itertuples()

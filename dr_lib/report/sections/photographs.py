@@ -27,11 +27,11 @@ MOST_NAMED = 8
 
 def sample_photographs(experiment: ExperimentResults, per_grade: int = 5) -> HTML:
     """Return a row of training photographs for each grade, or a sentence where they are out of reach."""
-    found = find_pictures(experiment)
-    if isinstance(found, str):
-        return markup.shown(markup.paragraphs(found, css="note"))
-    train = found.intact("train")
-    rows = grade_strips(lambda grade: islice(found.opened(train.loc[train["grade"] == grade, "image"]), per_grade))
+    pictures = find_pictures(experiment)
+    if isinstance(pictures, str):
+        return markup.shown(markup.paragraphs(pictures, css="note"))
+    train = pictures.intact("train")
+    rows = grade_strips(lambda grade: islice(pictures.opened(train.loc[train["grade"] == grade, "image"]), per_grade))
     return markup.shown(
         f"<figure>{rows}<figcaption><b>Training photographs of each grade.</b> The first ones by name, of each the "
         "middle square.</figcaption></figure>"
@@ -40,12 +40,12 @@ def sample_photographs(experiment: ExperimentResults, per_grade: int = 5) -> HTM
 
 def augmented_photographs(experiment: ExperimentResults, draws: int = 5) -> HTML:
     """Return what the runs do to one training photograph, step by step: a figure for each setting among them."""
-    found = find_pictures(experiment)
-    if isinstance(found, str):
+    pictures = find_pictures(experiment)
+    if isinstance(pictures, str):
         return markup.shown("")  # the samples above say why
     settings = _settings(experiment)
-    highest_first = found.intact("train").sort_values("grade", kind="stable", ascending=False)  # it shows more
-    image, original = next(found.opened(highest_first["image"]), ("", None))
+    highest_first = pictures.intact("train").sort_values("grade", kind="stable", ascending=False)  # it shows more
+    image, original = next(pictures.opened(highest_first["image"]), ("", None))
     if original is None:
         return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
     grade = int(highest_first.set_index("image")["grade"].loc[image])
