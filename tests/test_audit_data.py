@@ -84,7 +84,8 @@ def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):
     write_photographs(tmp_path / "data" / "elsewhere", ["1_left"])
     found = write_audit(config, progress=False).found
     looked_in = f"not looked at: none that the labels name is in {tmp_path / 'data'}, {tmp_path / 'data' / 'images'}; "
-    assert looked_in in " ".join(audit_text(found).split()) and "set images_dir" in audit_text(found)
+    text = " ".join(audit_text(found).split())
+    assert looked_in in text and "set images_dir" in text
     assert "damage" not in found and found["splits"]["test"]["photographs"] == 8
     assert read_sealed_json(ExperimentFolder(Path(config.out_dir)).audit) == found
     assert "were not looked at: none" in ExperimentFolder(Path(config.out_dir)).audit_page.read_text()
