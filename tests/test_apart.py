@@ -24,12 +24,14 @@ def photographs(tmp_path, monkeypatch):
     decoder.end()
 
 
+@pytest.mark.slow
 def test_a_report_leaves_out_what_its_decoder_does_not_survive(photographs):
     shown = dict(ExperimentPhotographs(pd.DataFrame(), photographs, frozenset()).opened(["a", "hangs", "kills", "b"]))
     assert list(shown) == ["a", "b"]
     np.testing.assert_array_equal(shown["b"], photographs.pixels("b"))
 
 
+@pytest.mark.slow
 def test_audit_and_exploration_decode_within_the_same_limits(photographs):
     audit = Audit({}, photographs, pd.DataFrame({"image": list(photographs.paths), "status": "intact"}))
     assert audit.thumbnail("hangs") is None and audit.thumbnail("a").size == (96, 80)

@@ -56,6 +56,7 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     assert {entry["image"] for entry in group["photographs"]} == {"4_left", "20_left"}
 
 
+@pytest.mark.slow
 def test_the_audit_names_what_cannot_be_read_now_and_opens_it_no_more(config, tmp_path, monkeypatch):
     images = tmp_path / "data" / "images"
     (images / "1_left.memory").touch()
@@ -112,6 +113,7 @@ def test_where_all_have_two_files_none_is_said_to_be_missing(config, tmp_path):
     assert "not looked at: each that the labels name has several files, or none." in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_same_audit(config, tmp_path):
     data = tmp_path / "data.yaml"
     data.write_text(f"data_dir: {config.data_dir}\ncache_dir: {config.cache_dir}\nimage_size: 32\nresize: 40\n")
@@ -122,6 +124,7 @@ def test_the_command_prints_and_writes_the_same_audit(config, tmp_path):
     assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "audit.html")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_labels_of_the_course_alone_are_quick(tmp_path):
     data = tmp_path / "data.yaml"

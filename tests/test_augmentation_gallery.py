@@ -291,6 +291,7 @@ def test_report_stays_small_however_many_settings_there_are(sweep_of):
     assert len(html) < 2_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_photographs_make_a_gallery_that_a_notebook_can_hold():
     files = sorted((real_data() / "eyepacs-1024" / "images").iterdir())[:40]

@@ -111,6 +111,7 @@ def report(browser, pages, view):
         yield page
 
 
+@pytest.mark.slow
 def test_page_opens_alone_fits_and_speaks(page):
     assert [url for url in page.requests if not url.startswith("data:")] == [page.file.as_uri()]
     assert page.complaints == []
@@ -123,6 +124,7 @@ def test_page_opens_alone_fits_and_speaks(page):
     assert page.evaluate(beyond) == []
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing_serious(page):
     """axe-core's rules for WCAG, contrast of all text among them, with folded parts open and the contents too."""
     from axe_playwright_python.sync_playwright import Axe

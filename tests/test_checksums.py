@@ -112,6 +112,7 @@ def plan(config, data) -> tuple[str, str]:
     return job.state, why.get("run", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["last.pt", "best.pt"])
 def test_no_single_bit_and_no_block_of_zeros_passes(whole, tmp_path, name):
     rng, path = random.Random(name), tmp_path / name
@@ -143,6 +144,7 @@ def test_an_empty_checkpoint_is_one_line_wherever_it_is_read(again, tmp_path, ca
     assert "last.pt: is empty" in caplog.text and "going on from the checkpoint before it" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_to_the_bit(again, data, whole):
     folder, config = again
     zero(folder.last_checkpoint, 100_000)
@@ -185,6 +187,7 @@ def test_a_damaged_result_is_named_and_made_again(again, data, name, harm):
     assert state == "queued" and why == f"{name}: not as the run has left it; made again from its checkpoint"
 
 
+@pytest.mark.slow
 def test_damaged_results_are_made_again_to_the_bit(again, data, whole):
     folder, config = again
     for name in RESULTS:
@@ -208,6 +211,7 @@ def test_a_run_whose_network_is_damaged_is_begun_anew_and_not_skipped(again, dat
     assert not folder.last_checkpoint.exists() and len(list((tmp_path / "superseded").iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["changed", "without checksums"])
 def test_a_status_that_is_not_as_it_was_written_is_that_of_no_finished_run(again, data, whole, tmp_path, harm):
     folder, config = again
@@ -240,6 +244,7 @@ def test_a_history_that_is_not_as_the_run_has_left_it_is_in_no_table(again, inst
     assert status_of(folder).state == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_used_is_passed_over_for_the_one_before_it(again, data, whole, caplog):
     folder, config = again
     sound, kept = load_state(folder.last_checkpoint), folder.last_checkpoint.read_bytes()

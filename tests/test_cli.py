@@ -156,6 +156,7 @@ def test_check_says_what_the_files_come_to(folder, capsys):
     assert "bad.yaml: unknown parameter 'epoch'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(folder))  # of the usual cache folder
     before = sorted(folder.rglob("*"))
@@ -261,6 +262,7 @@ def test_trained_network_evaluates_and_predicts(folder, capsys):
     assert "data.yaml" in refused(capsys, "predict", "data.yaml", "whole.jpeg")
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
     """The whole way, in processes of its own: audit, pretraining, two runs, one of which is broken first, report."""

@@ -133,6 +133,7 @@ def notes(job):
     return (job.files.path / "notes").read_text().split()
 
 
+@pytest.mark.slow
 def test_jobs_end_as_they_would_here(connection, tmp_path):
     kinds = ("waits", "dies", "works the second time", "hangs")
     (tmp_path / "go").touch()
@@ -149,6 +150,7 @@ def test_jobs_end_as_they_would_here(connection, tmp_path):
     assert (works.files.path / "threads").read_text().split()[0] == "1"
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_or_that_is_told_to_stop_there_is_begun_again_and_ends_once(connection, tmp_path):
     victim = a_job(tmp_path, "victim", "waits")
     met = []
@@ -411,6 +413,7 @@ with connect(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_with_a_token_asks_for_it(params, tmp_path):
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text(64 * "a")

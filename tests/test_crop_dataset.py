@@ -45,6 +45,7 @@ def same(one, other):
     return all(torch.equal(image, other[name]) for name, image in one.items())
 
 
+@pytest.mark.slow
 def test_item_is_image_and_grade(data):
     dataset = CropDataset(data, "test", TEST)
     image, grade = dataset[0]
@@ -55,6 +56,7 @@ def test_item_is_image_and_grade(data):
     assert torch.equal(image, torch.from_numpy(expected))
 
 
+@pytest.mark.slow
 def test_stored_and_decoded_give_the_same(data):
     other = DataSplits(data.labels, data.photographs, [], "", data.scanner, stored=not data.stored)
     assert same(by_name(data), by_name(other))

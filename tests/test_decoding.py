@@ -300,6 +300,7 @@ def test_strict_decoding_says_what_pillow_does_not():
             np.testing.assert_array_equal(stored, by_pillow(gray_below))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_and_odd_files_come_as_from_pillow(capfd):
     folder = real_data()

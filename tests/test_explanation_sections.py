@@ -94,6 +94,7 @@ def mistakes(experiment):
     return worst_mistakes(experiment).data
 
 
+@pytest.mark.slow
 def test_each_grade_has_its_surest_right_and_wrong_answer(experiment, looked):
     assert looked.count("<figure") == 2
     for run, figure in zip(
@@ -202,6 +203,7 @@ def test_photographs_are_decoded_once_for_all_networks(experiment, monkeypatch):
     assert opened and len(set(opened)) == len(opened)
 
 
+@pytest.mark.slow
 def test_what_is_out_of_reach_is_said(experiment, home, tmp_path, monkeypatch):
     checkpoint = ExperimentFolder(experiment.path).run("resnet18").best_checkpoint
     whole = checkpoint.read_bytes()

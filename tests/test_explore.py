@@ -73,6 +73,7 @@ def read(html):
     return {alternative: np.asarray(Image.open(io.BytesIO(b64decode(data)))) for alternative, data in found}
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_predictions_csv(run):
     table = pd.read_csv(run.folder.predictions, dtype={"patient": str})
     for row in table.itertuples():
@@ -334,6 +335,7 @@ def test_sliders_change_their_part_alone(panel):
     assert panel._answer.value == before[3]
 
 
+@pytest.mark.slow
 def test_panel_goes_to_another_run_and_comes_back_from_one_that_fails(panel, folder):
     assert panel.run.options == ("plain", "views")
     before = panel._near.value

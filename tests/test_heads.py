@@ -83,6 +83,7 @@ def test_the_answer_is_the_likeliest_or_the_median_grade(kind):
     assert len(set(predicted)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_learns_an_order_and_not_from_noise(kind):
     (features, grades), (unseen, truth) = graded_features(1500, 0), graded_features(1500, 1)

@@ -139,6 +139,7 @@ def test_the_whole_network_answers_as_the_run_does(kind, tmp_path):
     assert not np.allclose(grader.run(crops[..., ::-1].copy())[0], outputs, atol=1e-4)  # the order of channels counts
 
 
+@pytest.mark.slow
 def test_the_file_alone_is_enough_to_grade(exported, tmp_path, monkeypatch):
     """The code on the model card, which has the file and torchvision's transforms, gives what torch gives."""
     checkpoint, file = exported
@@ -228,6 +229,7 @@ def test_a_network_that_cannot_be_exported_is_refused_in_one_line(exported, tmp_
     assert "cannot say" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_checkpoint_and_exported_file_give_the_same_grades(exported, photographs, tmp_path, capsys):
     checkpoint, file = exported
     answers = {}
@@ -253,6 +255,7 @@ def test_checkpoint_and_exported_file_give_the_same_grades(exported, photographs
             assert answers[file][name]["grade"] == theirs(checkpoint, image.convert("RGB")).argmax()
 
 
+@pytest.mark.slow
 def test_predictions_come_as_table_csv_and_file(exported, photographs, tmp_path, capsys):
     _, file = exported
     assert dr_lab("predict", file, photographs / "0_left.jpeg", photographs / "more" / "half.jpg") == 1
@@ -336,6 +339,7 @@ def external(folder, grades, split):
     return data
 
 
+@pytest.mark.slow
 def test_a_network_that_has_diverged_grades_nothing(tmp_path, photographs, capsys):
     network = write_checkpoint(tmp_path / "net.pt", cache_dir=str(tmp_path / "cache"))
     nan = changed(network, "layer2.0.conv1.weight", lambda tensor: tensor[0, 0, 0].fill_(np.nan))
@@ -380,6 +384,7 @@ def test_a_network_that_does_not_fit_its_file_is_one_line(tmp_path, photographs,
         assert "net.pt does not fit the network" in line and len(line) < 200
 
 
+@pytest.mark.slow
 def test_a_whole_external_set_is_evaluated(exported, tmp_path, capsys):
     """It need not do for training: all in one split, or of one grade, or in no split at all."""
     for name, grades, split, asked in (
@@ -407,6 +412,7 @@ def test_names_of_files_are_text_in_the_table(exported, photographs, capsys):
     assert r"\x1b[31mred\n.jpeg" in shown and len(shown.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_photographs_are_decoded_in_processes_and_keep_their_order(exported, photographs, monkeypatch):
     monkeypatch.setattr("dr_lib.inference.inspect_crop.inspect", lambda *_: pytest.fail("decoded without limits"))
     grader = OnnxBackend(exported[1], parallel=2)
@@ -446,6 +452,7 @@ def test_for_few_photographs_torch_grades_and_for_many_an_export_is_kept(exporte
     assert isinstance(select_backend(checkpoint, 1, tmp_path), TorchBackend)
 
 
+@pytest.mark.slow
 def test_a_damaged_export_is_refused_and_one_in_the_cache_is_named_and_made_again(
     exported, photographs, tmp_path, monkeypatch, capsys, caplog
 ):
@@ -488,6 +495,7 @@ def test_corn_in_the_graph_multiplies_as_the_head_does(tmp_path):
     assert torch.equal(grades, trained.head.predicted(outputs))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_photographs_get_torchs_outputs(exported):
     checkpoint, file = exported

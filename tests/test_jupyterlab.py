@@ -168,6 +168,7 @@ def answer(run, image):
     return f"{image}. Grade {named(row.grade)}, answered {named(row.predicted)} with a probability of {sure}"
 
 
+@pytest.mark.slow
 def test_train_shows_the_accuracy_that_it_writes_down(page, trained):
     run, text = trained
     test = read_json(run.metrics)["test"]
@@ -178,6 +179,7 @@ def test_train_shows_the_accuracy_that_it_writes_down(page, trained):
     assert fine(page)
 
 
+@pytest.mark.slow
 def test_explore_shows_the_answer_of_predictions_csv(page, trained, exploring):
     expected = answer(trained[0], "11_left")
     assert expected in exploring.text_content()

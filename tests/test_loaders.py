@@ -64,6 +64,7 @@ def raise_input_error():
     raise InputError("7_left.jpeg: cannot be read")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("misfortune", "error", "reason"),
     [

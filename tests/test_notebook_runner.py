@@ -46,6 +46,7 @@ def execute(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_kernels_talk_through_sockets_of_their_own_and_logs_tell_what_stays(execute, tmp_path):
     status, log = execute(TALKS, TRAINS, SHOWS, "print('word is', word)")
     assert status == 0, log
@@ -88,6 +89,7 @@ def test_an_error_is_the_cells_own(execute):
     assert not any("\\x1b" in line for line in log)
 
 
+@pytest.mark.slow
 def test_what_a_kernel_sends_is_a_heartbeat_while_it_is_executed(execute, tmp_path):
     """A kernel that computes says so by its bar, of which the log holds nothing."""
     beats = "import pathlib; first = pathlib.Path('out.heartbeat').read_text()"

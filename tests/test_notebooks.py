@@ -62,6 +62,7 @@ def outputs(path, kind="text/html"):
     return "\n".join(str(value.get("data", {}).get(kind, value.get("text", ""))) for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_plain_papermill_runs_the_training_notebook_with_params_files(config, tmp_path):
     """As in the README: the notebook, a file of data, a file of the run; the kernel's folder is the caller's."""
@@ -88,6 +89,7 @@ def test_plain_papermill_runs_the_training_notebook_with_params_files(config, tm
     assert "widget-view" not in (tmp_path / "out.ipynb").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_a_parameter_that_is_none_stops_the_notebook_in_one_line(tmp_path):
     """Plain papermill, of which a wrong name is one line with the nearest one, and no frames of the library."""
@@ -103,6 +105,7 @@ def test_a_parameter_that_is_none_stops_the_notebook_in_one_line(tmp_path):
     assert failed.traceback == ["InputError: unknown parameter 'modle'; did you mean 'model'?"]
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_explore_shows_photographs_and_answers(config, tmp_path):
     run = train_run(config.model_copy(update={"name": "explored"}))
@@ -164,6 +167,7 @@ def test_the_report_notebook_refuses_a_parameter_that_it_has_not(tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 @pytest.mark.parametrize("runs", ["none", "one", "sweep", "unreachable photographs of one kind"])
 def test_the_report_notebook_works_for_any_experiment(runs, tmp_path):

@@ -89,6 +89,7 @@ def test_other_rules_for_truncated_photographs(prepare):
     assert "21_left" in message and "22_left" in message and "20_left" not in message
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_judged_anew(prepare, folder):
     first = prepare()
     (folder / "images" / "21_left.jpeg").write_bytes(jpeg(picture(3)))
@@ -97,6 +98,7 @@ def test_a_changed_file_is_judged_anew(prepare, folder):
     assert second.fingerprint != first.fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["bmp", "npz"])
 def test_other_photographs_of_the_same_size_have_another_fingerprint(prepare, folder, ending):
     def write(seed):
@@ -177,6 +179,7 @@ def test_split_made_here(prepare, folder):
     assert "test_share" in refusal(prepare, labels="course", test_share=0)
 
 
+@pytest.mark.slow
 def test_same_fields_same_fingerprint_other_seed_another(prepare):
     marks = [prepare(split_seed=seed, validation_share=0.5).fingerprint for seed in (0, 0, 1, 2)]
     assert marks[0] == marks[1] and len(set(marks)) == 3
@@ -227,6 +230,7 @@ def test_medmnist(prepare, folder):
     assert "cannot be read as npz" in refusal(prepare, labels="medmnist")
 
 
+@pytest.mark.slow
 def test_photographs_are_drawn_where_the_demo_folder_is_missing(prepare, tmp_path, caplog, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fields = {"data_dir": "data/demo", "generated_train": 40, "generated_test": 10, "generated_size": 96}
@@ -242,6 +246,7 @@ def test_no_other_folder_is_drawn(prepare, tmp_path):
     assert "no such folder" in refusal(prepare, data_dir=str(tmp_path / "data" / "dmeo"))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_photographs(prepare):
     data = prepare(data_dir=str(real_data() / "eyepacs-1024"))
@@ -249,6 +254,7 @@ def test_real_photographs(prepare):
     assert len(data.decisions) == 960 and damaged(data) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_retinamnist(prepare, tmp_path):
     (tmp_path / "mnist").mkdir()

@@ -65,12 +65,14 @@ def assert_as_one(two, one):
     assert (ours["predicted"] == theirs["predicted"]).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_figures_of_one(params, tmp_path):
     one, two = run(params, tmp_path / "one"), run(params, tmp_path / "two", *TORCHRUN)
     assert_as_one(two, one)
     assert '"processes": 2' in two.config.read_text()
 
 
+@pytest.mark.slow
 def test_devices_launches_as_many_processes_from_one(params, tmp_path):
     """As a notebook does: one process asks for two."""
     two = run(params, tmp_path / "two", more=["devices=2", "epochs=1"])
@@ -99,6 +101,7 @@ def test_the_shares_of_two_processes_are_the_whole_batch(count, kind):
         assert [index for batch in whole for index in batch] == flat[16:]
 
 
+@pytest.mark.slow
 def test_batchnorm_over_processes_is_torchs_over_the_whole_batch(tmp_path):
     code = """
 import torch, torch.distributed as dist
@@ -153,6 +156,7 @@ def test_a_stray_world_size_is_named(monkeypatch):
         start_accelerator(RunConfig(device="cpu"))
 
 
+@pytest.mark.slow
 def test_two_processes_that_are_stopped_within_an_epoch_go_on_to_the_figures_of_two_that_are_not(params, tmp_path):
     code = """
 import os, signal, sys
@@ -239,6 +243,7 @@ def test_the_loss_of_another_process_is_said_in_plain_words(params, tmp_path, mo
     assert "another of the 2" in ExperimentFolder(tmp_path).run("run").read_status()["reason"]
 
 
+@pytest.mark.slow
 def test_what_ended_one_of_several_processes_is_the_reason_of_all(params, tmp_path):
     """The process that asks for two learns it from the run's record, not from torchrun's table."""
     config = combine([params], [f"out_dir={tmp_path}", "devices=2", "learning_rate=1e30", "epochs=1"])

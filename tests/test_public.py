@@ -130,6 +130,7 @@ def test_examples_of_metrics(name, names):
     run_examples(getattr(metrics, name), names)
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_example_of_run_experiment(names):
     run_examples(dr_lib.run_experiment, names)

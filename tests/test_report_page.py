@@ -32,6 +32,7 @@ def text_of(html):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
 
 
+@pytest.mark.slow
 def test_names_of_files_are_text(results, page):
     assert f"<code>{EVIL_NAME}</code>".replace("<script>", "&lt;script&gt;").replace(
         "</script>", "&lt;/script&gt;"
@@ -67,6 +68,7 @@ def test_every_picture_has_a_text(page):
     assert page.count("<figure") == page.count("<figcaption")
 
 
+@pytest.mark.slow
 def test_every_section_has_its_place(page, results):
     for name in sections.__all__:
         arguments = [] if name in ("block_figures", "stride_figure") else [results]
@@ -74,6 +76,7 @@ def test_every_section_has_its_place(page, results):
         assert html.replace("<pre>", '<pre tabindex="0">') in page, name
 
 
+@pytest.mark.slow
 def test_shares_of_confusion_matrices_are_those_that_were_asked_for(results):
     assert "counts alone" not in report_page(results, normalize=None)
     assert "diagonal, in bold, is the precision of each answer" in report_page(results, normalize="pred")

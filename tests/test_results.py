@@ -27,11 +27,13 @@ def predictions_of(run):
         return pd.read_csv(stream)
 
 
+@pytest.mark.slow
 def test_tables_has_every_table_and_as_the_files_give_it():
     assert set(re.findall(r"<!-- table (\w+) -->", PAGE)) == set(tables.TABLES)
     assert tables.with_tables(PAGE) == PAGE
 
 
+@pytest.mark.slow
 def test_a_changed_figure_is_seen():
     changed = re.sub(r"(<!-- table ingredients -->.*?0\.)(\d)", lambda found: found[1] + str((int(found[2]) + 1) % 10),
                      PAGE, count=1, flags=re.DOTALL)  # fmt: skip

@@ -59,6 +59,7 @@ def count_decodings(monkeypatch):
     return decoded
 
 
+@pytest.mark.slow
 def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, monkeypatch):
     decoded = count_decodings(monkeypatch)
     infos = scanner.scan(NAMES, {RECIPE: NAMES[:8], OTHER: NAMES[4:]})
@@ -74,6 +75,7 @@ def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, mon
     assert decoded[len(NAMES) :] == sorted(NAMES[8:])
 
 
+@pytest.mark.slow
 def test_what_is_known_is_kept_and_a_changed_file_is_looked_at_again(scanner, folder, tmp_path, monkeypatch):
     scanner.scan(NAMES, {RECIPE: NAMES})
     decoded = count_decodings(monkeypatch)
@@ -111,6 +113,7 @@ def linked_anew(path, data):
     path.symlink_to("other")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replace", [written_over, renamed_onto, linked_anew])
 def test_another_photograph_of_the_same_size_and_time_is_noticed(scanner, folder, monkeypatch, replace):
     file, old, new = folder / "3_left.jpeg", of_size(9000, 98), of_size(9000, 99)
@@ -125,6 +128,7 @@ def test_another_photograph_of_the_same_size_and_time_is_noticed(scanner, folder
     np.testing.assert_array_equal(scanner.crops(RECIPE, NAMES).read("3_left"), lab_square(new, RECIPE.side))
 
 
+@pytest.mark.slow
 def test_the_same_content_on_another_disk_is_read_and_not_decoded(scanner, folder, tmp_path, monkeypatch):
     infos = scanner.scan(NAMES, {RECIPE: NAMES})
     sizes = [store.stat().st_size for store in scanner.folder.rglob("pixels.npy")]
@@ -150,6 +154,7 @@ def test_an_unreadable_file_has_facts_and_no_square(scanner, folder, monkeypatch
         scanner.crops(RECIPE, NAMES)
 
 
+@pytest.mark.slow
 def test_a_damaged_store_is_made_again_with_a_word(scanner, folder, caplog, monkeypatch):
     scanner.scan(NAMES, {RECIPE: NAMES})
     (store,) = (scanner.folder).glob("crops-*/pixels.npy")
@@ -164,6 +169,7 @@ def test_a_damaged_store_is_made_again_with_a_word(scanner, folder, caplog, monk
     )
 
 
+@pytest.mark.slow
 def test_other_versions_of_the_decoders_make_the_squares_again(scanner, monkeypatch, caplog):
     scanner.scan(NAMES, {RECIPE: NAMES})
     kept = sorted(path for path in scanner.folder.rglob("*") if path.is_file())
@@ -182,6 +188,7 @@ def test_other_versions_of_the_decoders_make_the_squares_again(scanner, monkeypa
     again.crops(RECIPE, NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", bytes(100)])
 def test_a_pixel_file_without_its_rows_is_made_again(scanner, folder, damage):
     scanner.scan(NAMES, {RECIPE: NAMES})
@@ -191,6 +198,7 @@ def test_a_pixel_file_without_its_rows_is_made_again(scanner, folder, damage):
     np.testing.assert_array_equal(crops.read("0_left"), lab_square((folder / "0_left.jpeg").read_bytes(), 48))
 
 
+@pytest.mark.slow
 def test_journals_with_lines_of_another_kind_are_mended(scanner, folder, monkeypatch):
     scanner.scan(NAMES, {RECIPE: NAMES})
     damaged = set()  # the first lines, of whichever photographs were ready first
@@ -205,6 +213,7 @@ def test_journals_with_lines_of_another_kind_are_mended(scanner, folder, monkeyp
     assert again.scan(NAMES) == scanner.scan(NAMES) and set(decoded) == damaged
 
 
+@pytest.mark.slow
 def test_a_lost_pixel_file_is_made_again(scanner, folder, caplog):
     scanner.scan(NAMES, {RECIPE: NAMES})
     (store,) = (scanner.folder).glob("crops-*/pixels.npy")
@@ -228,6 +237,7 @@ def _build(folder, cache, answers):
     answers.put((len(decoded), sum(int(crops.read(name).sum()) for name in NAMES)))
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_builds_and_the_other_waits(folder, tmp_path):
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
@@ -262,6 +272,7 @@ module.Scanner(photographs, folder, cache, progress=False).scan(names, {ResizeSp
 """
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypatch):
     command = [sys.executable, "-c", SLOW_BUILD, folder, tmp_path / "cache"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
@@ -276,6 +287,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(folder, tmp_path, monkeypat
         np.testing.assert_array_equal(crops.read(name), expected)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, folder, monkeypatch):
     infos = scanner.scan(NAMES)
     assert all(found.status.kind == "intact" for found in infos.values())
@@ -294,6 +306,7 @@ def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, fol
     assert "no image" in scanner.scan(NAMES)["1_left"].status.detail  # the death was not remembered
 
 
+@pytest.mark.slow
 def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scanner, folder, monkeypatch):
     monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
     (folder / "4_left.kill").touch()

@@ -187,6 +187,7 @@ def test_nbconvert_counts_paths_from_where_the_user_stands(tmp_path, program):
 # Outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
@@ -207,6 +208,7 @@ def test_odd_outputs_and_folders_are_one_line_at_most(params, line, status, said
     assert len(lines) == bool(said) and all(said in line and line.startswith("dr-lab: ") for line in lines)
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_ends_the_command_without_a_word(params):
     ended = shell("DR check run.yaml | true; exit ${PIPESTATUS[0]}", params.parent)
     assert ended.returncode in (0, 1, 141) and not ended.stderr
@@ -290,6 +292,7 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
     assert not describe_system_error(RuntimeError("size mismatch"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "trial", "refused"),
     [
@@ -335,6 +338,7 @@ print("torch" in sys.modules)
 # Encodings
 
 
+@pytest.mark.slow
 def test_names_of_files_are_text_where_the_locale_knows_ascii_alone(params):
     ascii_alone = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
     ended = shell(f"mv run.yaml ä.yaml && {ascii_alone} DR check ä.yaml --set out_dir=ü/ö", params.parent)

@@ -87,6 +87,7 @@ def kill_at_random_moments(params, whole, out_dir, times, seed):
     return kills
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_as_one_that_is_not(params, whole, tmp_path):
     assert kill_at_random_moments(params, whole, tmp_path, times=2, seed=0) >= 1
 
@@ -96,6 +97,7 @@ def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_is_not(p
     assert kill_at_random_moments(params, whole, tmp_path, times=20, seed=1) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_told_to_stop_does_so_after_its_step(params, whole, tmp_path, number, status):
     folder = ExperimentFolder(tmp_path).run("run")
@@ -128,6 +130,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(params, whole, small_disk):
     disk, resize = small_disk
     folder = ExperimentFolder(disk / "out").run("run")
@@ -142,6 +145,7 @@ def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(params
     assert_same_results(folder, whole)
 
 
+@pytest.mark.slow
 def test_other_parameters_over_a_run_are_refused(params, whole):
     before = {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file() and path.name != "lock"}
     process = start(params, whole.path.parent.parent, "--set", "learning_rate=0.02", "--set", "epochs=9")
@@ -151,6 +155,7 @@ def test_other_parameters_over_a_run_are_refused(params, whole):
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_a_second_run_on_a_folder_is_refused_naming_the_first(params, tmp_path):
     folder = ExperimentFolder(tmp_path).run("run")
     with acquire_lock(folder.lock), start(params, tmp_path) as process:

@@ -46,6 +46,7 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_processes(folder, tmp_path):
     steps = []
 
@@ -250,6 +251,7 @@ def color_histograms(folder, split):
     return np.array(rows), np.array(grades)
 
 
+@pytest.mark.slow
 def test_colors_alone_do_not_give_the_grade_away(tmp_path):
     """A linear model on color histograms does no better than always answering the majority."""
     make_data(tmp_path / "data", train=300, test=100, size=64, damage=False)

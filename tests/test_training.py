@@ -86,6 +86,7 @@ def test_a_run_leaves_everything_the_contract_names(config):
         assert test["kappa"] == pytest.approx(kappa, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_one_line(config, capsys):
     run = train_run(config.model_copy(update={"epochs": 2}))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
@@ -96,6 +97,7 @@ def test_an_epoch_is_one_line(config, capsys):
     assert lines[0].endswith(", weights saved") and len(lines) == 2
 
 
+@pytest.mark.slow
 def test_the_live_line_has_loss_figures_and_time(config, monkeypatch):
     """The loss is that of the epoch so far; figures are the last epoch's, and so is the pace that tells the time."""
     drawn = []
@@ -114,6 +116,7 @@ def test_the_live_line_has_loss_figures_and_time(config, monkeypatch):
     assert train[-1] == f"loss {second.train_loss:.3f}, {figures}"
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_other_seed_others(config, tmp_path):
     first = train_run(config)
     again = train_run(config.model_copy(update={"out_dir": str(tmp_path / "again")}))
@@ -154,6 +157,7 @@ def assert_same_results(folder, whole):
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
+@pytest.mark.slow
 def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, tmp_path):
     before = train_run(config).predictions.read_bytes()
     other = config.model_copy(update={"learning_rate": 0.02})
@@ -166,6 +170,7 @@ def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, t
     assert len(aside) == 1 and aside[0].read_bytes() == before
 
 
+@pytest.mark.slow
 def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(config, tmp_path):
     file = tmp_path / "backbone.pt"
     torch.manual_seed(7)
@@ -183,6 +188,7 @@ def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(co
     assert read_json(longer.config)["weights"]["kind"] == "file"
 
 
+@pytest.mark.slow
 def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     """The first epoch is made the best one; its file must not hold what training did afterwards."""
     for module in (trainer_module, run_module, resume_module):
@@ -193,6 +199,7 @@ def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     assert not torch.equal(best["model"]["conv1.weight"], last["learner"]["model"]["conv1.weight"])
 
 
+@pytest.mark.slow
 def test_evaluating_the_checkpoint_gives_the_runs_accuracy_to_the_bit(config, tmp_path):
     folder = train_run(config)
     data = tmp_path / "data.yaml"
@@ -234,6 +241,7 @@ def test_what_cannot_train_is_refused(config, changes, message):
         train_run(config.model_copy(update=changes))
 
 
+@pytest.mark.slow
 def test_the_labs_own_selection_needs_no_validation(config):
     folder = train_run(config.model_copy(update={"validation_share": 0.0, "select_by": "test_accuracy"}))
     metrics = read_json(folder.metrics)
@@ -254,12 +262,14 @@ def test_chosen_epoch_breaks_ties_by_loss_then_by_time():
     assert chosen_epoch(rows, "last") == 3
 
 
+@pytest.mark.slow
 def test_the_last_epoch_may_be_the_one_that_is_kept(config):
     folder = train_run(config.model_copy(update={"select_by": "last", "epochs": 3, "learning_rate": 0.1}))
     history, metrics = folder.read_history(), read_json(folder.metrics)
     assert metrics["chosen_epoch"] == 3 and metrics["test"]["kappa"] == pytest.approx(history.test_kappa.iloc[-1])
 
 
+@pytest.mark.slow
 def test_the_area_may_choose_the_epoch(config):
     folder = train_run(config.model_copy(update={"select_by": "val_auc", "epochs": 3}))
     history, metrics = folder.read_history(), read_json(folder.metrics)
@@ -268,6 +278,7 @@ def test_the_area_may_choose_the_epoch(config):
     assert chosen.test_auc == pytest.approx(metrics["test"]["macro_auc"], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_float32_tests(config, monkeypatch, tmp_path):
     """On a CPU without instructions for bf16 torch computes it all the same, slowly."""
     monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
@@ -319,6 +330,7 @@ def learner_of(config, model, class_weights=None):
     return learner
 
 
+@pytest.mark.slow
 def test_steps_do_what_the_labs_loop_does():
     torch.manual_seed(0)
     # In float64, where another order of summation cannot hide, or fake, a difference; the last batch is short.
@@ -340,6 +352,7 @@ def test_steps_do_what_the_labs_loop_does():
         torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(config, monkeypatch):
     real_step, steps = Learner.step, []
 
@@ -357,6 +370,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert "learning rate" in folder.read_status()["reason"]
 
 
+@pytest.mark.slow
 def test_no_checkpoint_within_an_epoch_is_of_a_network_that_has_diverged(config, monkeypatch):
     real_step = Learner.step
 
@@ -398,6 +412,7 @@ def test_weights_that_are_not_finite_are_never_saved(config, monkeypatch):
     assert not experiment(config).run("resnet18").last_checkpoint.parent.exists()
 
 
+@pytest.mark.slow
 def test_pretraining_that_diverges_leaves_no_weights(config, monkeypatch):
     monkeypatch.setattr(pretrain_module, "_LEARNING_RATE", 1e35)
     config = config.model_copy(update={"pretraining_photographs": 40, "pretraining_epochs": 1})
@@ -433,6 +448,7 @@ def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
         train_run(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -486,6 +502,7 @@ def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, 
     )
 
 
+@pytest.mark.slow
 def test_views_are_for_the_last_test_and_epochs_see_one(config, tmp_path):
     config = config.model_copy(update={"test_time_augmentation": "TenCrop", "learning_rate": 0.001})
     folder = train_run(config)
@@ -531,6 +548,7 @@ def test_predictions_come_in_order_with_every_photograph_once():
     np.testing.assert_allclose(logits, model(images).detach().numpy(), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
     changes = {
         "pretrained": True, "pretrained_weights": "generated", "pretraining_photographs": 40, "pretraining_epochs": 1,
@@ -555,6 +573,7 @@ def test_auto_device_is_there():
     assert resolve_device("auto").type in ("cpu", "cuda")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("folder", "changes"),

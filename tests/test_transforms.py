@@ -143,6 +143,7 @@ def test_the_global_generators_are_left_alone():
     assert torch.equal(torch.random.get_rng_state(), before) and random.getstate() == python
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_photographs():
     files = sorted((real_data() / "eyepacs-1024" / "images").iterdir())[:12]
