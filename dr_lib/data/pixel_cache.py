@@ -186,7 +186,7 @@ class CachedCrops:
 
 
 def require_room(stores: Sequence[tuple[PixelCache, int]], cache_dir: Path) -> None:
-    """Raise :class:`InputError` that says how many GB are needed unless ``cache_dir`` has room for new rows.
+    """Raise :class:`InputError` that says how much is needed unless ``cache_dir`` has room for new rows.
 
     ``stores``: stores and how many rows each is to get.
     """
@@ -197,15 +197,15 @@ def require_room(stores: Sequence[tuple[PixelCache, int]], cache_dir: Path) -> N
         raise no_room(cache_dir, needed, free)
 
 
-def _size(count: int) -> str:
+def _format_bytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def no_room(cache_dir: Path, needed: int, free: int) -> InputError:
     """Return the error for a disk that is too full for the crops."""
     return InputError(
-        f"cache_dir {cache_dir}: the pixel cache needs {_size(needed)} more and {_size(free)} are free; "
-        "make room, set cache_dir to a folder on a larger disk, or decode in every epoch with pixel_cache=false"
+        f"cache_dir {cache_dir}: the pixel cache needs {_format_bytes(needed)} more and {_format_bytes(free)} are "
+        "free; make room, set cache_dir to a folder on a larger disk, or decode in every epoch with pixel_cache=false"
     )
 
 

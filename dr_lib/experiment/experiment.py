@@ -70,20 +70,9 @@ class Experiment(ExperimentTables):
         numbers = history.select_dtypes("number").columns.drop(["epoch", "seed"])
         if column not in numbers:
             raise InputError(f"plot_history: {column!r} is none of {', '.join(numbers)}")
-        import seaborn as sns
+        from dr_lib.plots import new_axes, plot_column
 
-        from dr_lib.plots import new_axes, plain_axes
-        from dr_lib.plots.axes import count_axis
-
-        ax = new_axes(ax, 8)
-        sns.lineplot(
-            history, x="epoch", y=column, hue="setting", hue_order=labels, errorbar=("pi", 100), marker="o", ax=ax
-        )
-        sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
-        plain_axes(ax)
-        count_axis(ax, "epoch")
-        ax.set_ylabel(column)
-        return ax
+        return plot_column(history, column, labels, ax=new_axes(ax, 8))
 
     def plot_confusion(self, normalize: Literal["true", "pred", "all"] | None = "true") -> "Figure":
         """Draw the confusion matrices of the report's settings, over all seeds; ``normalize`` as in scikit-learn."""

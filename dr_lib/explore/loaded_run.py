@@ -12,6 +12,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.isolated_decoding import pixels_isolated
 from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.errors import InputError
+from dr_lib.evaluation.mistakes import worst_first
 from dr_lib.models.trained import TrainedNetwork, load_trained
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
 
@@ -70,11 +71,7 @@ class LoadedRun:
 
     def worst_mistakes(self) -> pd.DataFrame:
         """Return the wrong answers: furthest from the true grade first, then most certain of the wrong answer."""
-        rows = self.predictions
-        certainty = rows[PROBABILITIES].max(axis=1)
-        distance = (rows.grade - rows.predicted).abs()
-        wrong = rows.assign(distance=distance, certainty=certainty)[distance > 0]
-        return wrong.sort_values(["distance", "certainty"], ascending=False, kind="stable")
+        return worst_first(self.predictions[self.predictions["grade"] != self.predictions["predicted"]])
 
     def by_name(self) -> pd.DataFrame:
         """Return the predictions in order of the names, numbers in them by their size."""

@@ -4,7 +4,7 @@ Figures are drawn at the size at which they are read: a unit of the figure is a 
 telephone shows one panel a row in legible letters and a desktop two.
 """
 
-from dr_lib.plots.accuracy import accuracy_limits, plot_accuracy
+from dr_lib.plots.accuracy import accuracy_limits, plot_accuracy, plot_column
 from dr_lib.plots.axes import (
     FONT,
     GRID,
@@ -58,6 +58,7 @@ __all__ = [
     "plain_axes",
     "plot_accuracy",
     "plot_by_batch_size",
+    "plot_column",
     "plot_confusion",
     "plot_cost",
     "plot_grade_shares",

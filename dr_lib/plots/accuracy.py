@@ -1,4 +1,4 @@
-"""Accuracy per epoch."""
+"""Accuracy, or any other column of a history, per epoch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -91,3 +91,18 @@ def accuracy_limits(curves: Iterable[ArrayLike], majority: float | None = None) 
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     air = max(0.02, 0.09 * (high - low))
     return max(0.0, low - air), min(1.02, high + air)
+
+
+def plot_column(history: pd.DataFrame, column: str, settings: Sequence[str], *, ax: Axes) -> Axes:
+    """Draw a column of long histories by epoch, a line for each of the ``settings``, named beside the figure.
+
+    ``history``: columns ``setting``, ``epoch`` and ``column``. A band reaches from the lowest seed to the highest.
+    """
+    sns.lineplot(
+        history, x="epoch", y=column, hue="setting", hue_order=settings, errorbar=("pi", 100), marker="o", ax=ax
+    )
+    sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
+    plain_axes(ax)
+    count_axis(ax, "epoch")
+    ax.set_ylabel(column)
+    return ax

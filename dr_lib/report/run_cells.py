@@ -48,7 +48,9 @@ def lesion_photographs(config: RunConfig, photographs: int = 6) -> Figure:
     rows: Iterable[Any] = lesions.iloc[:: max(1, len(lesions) // photographs)].head(photographs).itertuples()
     pictures = open_photographs(folder, Labels(lesions))
     square = ResizeSpec(220).make
-    return plot_photographs([(_counts(row), square(pictures.pixels(row.image))) for row in rows], columns=3, side=220)
+    return plot_photographs(
+        [(_counts(row), square(pixels_isolated(pictures, row.image))) for row in rows], columns=3, side=220
+    )
 
 
 def lesion_scores(config: RunConfig) -> pd.DataFrame:

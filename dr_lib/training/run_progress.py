@@ -24,10 +24,11 @@ class RunProgress:
     ):
         self.display = display
         self._epochs, self._folder, self._history, self._main = config.epochs, folder, history, main
-        self._beat, self._began, self._done_before = 0.0, time.monotonic(), len(history)
+        self._beat = 0.0
+        self.start()
 
     def start(self) -> None:
-        """Measure the time that is left from now on."""
+        """Measure the pace of epochs from now on."""
         self._began, self._done_before = time.monotonic(), len(self._history)
 
     def reporter(
