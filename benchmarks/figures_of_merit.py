@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from dr_lib import GRADES, PROBABILITIES
-from dr_lib.evaluation.paired import compare
-from dr_lib.evaluation.seed_groups import compare_seeds, over_seeds
+from dr_lib.evaluation.effects import compare_all
+from dr_lib.evaluation.seed_groups import over_seeds
 from dr_lib.evaluation.summary import summarize
 
 SHARES = (0.7351, 0.0696, 0.1498, 0.0248, 0.0207)
@@ -61,9 +61,11 @@ def main() -> None:
     first = [tables[0] for tables in seeds]
     parts: dict[str, Callable[[], object]] = {
         "figures of all runs with their intervals": lambda: [summarize(run) for run in first],
-        "12 paired comparisons of these runs": lambda: [compare(*pair) for pair in pairs_of(first)],
+        "12 paired comparisons of these runs": lambda: compare_all(
+            [([before], [after]) for before, after in pairs_of(first)]
+        ),
         f"all figures over {given.seeds} seeds of each run": lambda: [over_seeds(tables) for tables in seeds],
-        "12 comparisons over these seeds": lambda: [compare_seeds(*pair) for pair in pairs_of(seeds)],
+        "12 comparisons over these seeds": lambda: compare_all(list(pairs_of(seeds))),
     }
     print(f"{given.photographs:,} photographs, {given.runs} runs, 2,000 resamples, seconds of one core")
     for name, work in parts.items():

@@ -26,7 +26,6 @@ from large_experiment import PHOTOGRAPHS, write_large_experiment
 from dr_lib.evaluation.summary import summarize
 from dr_lib.report.build import build_report
 from dr_lib.report.collect import collect
-from dr_lib.report.comparisons import all_comparisons
 from dr_lib.report.report_page import report_page
 from dr_lib.storage.folders import ExperimentFolder
 
@@ -48,7 +47,7 @@ def main() -> None:
         print(
             f"statistics of {len(sweep.done)} runs, {options.photographs:,} photographs: {wall:.1f} s, {cpu:.1f} s CPU"
         )
-        wall, cpu = _timed(lambda: all_comparisons(sweep))
+        wall, cpu = _timed(lambda: sweep.all_effects)
         print(f"comparisons of runs: {wall:.1f} s, {cpu:.1f} s CPU")
         wall, cpu = _timed(lambda: report_page(sweep))
         print(f"page: {wall:.1f} s, {cpu:.1f} s CPU")

@@ -23,9 +23,10 @@ from matplotlib.figure import Figure
 
 from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.effects import compare, compare_patients
 from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
-from dr_lib.evaluation.seed_groups import SeedFigure, against_control, compare_groups, compare_seeds, over_seeds
+from dr_lib.evaluation.seed_groups import SeedFigure, against_control, over_seeds
 from dr_lib.evaluation.summary import summarize
 from dr_lib.plots import accuracy_limits, network_colors, panel, plot_accuracy, plot_confusion, plot_settings
 from dr_lib.storage.files import read_json, write_bytes, write_text
@@ -160,7 +161,7 @@ def _named(recipe: str, model: str, start: str) -> str:
 
 def _differences(before: Sequence[Kept], after: Sequence[Kept], names: Iterable[str]) -> list[str]:
     """Return what figures are more in ``after``, with intervals over seeds and patients."""
-    found = compare_seeds([run.predictions for run in before], [run.predictions for run in after])
+    found = compare([run.predictions for run in before], [run.predictions for run in after])
     return [_change(getattr(found, name)) for name in names]
 
 
@@ -189,7 +190,7 @@ def leak() -> str:
             for group in (on, others):
                 found = np.mean([figure(confusion_matrix(one.grade, one.predicted)) for one in group])
                 cells.append(_with_minus(f"{found:.3f}"))
-            change = compare_groups(others, on, figure)
+            (change,) = compare_patients([(others, on)], figure)
             cells.append(_change(change) if change else "no interval")
         rows.append([name, *cells])
     head = ["", f"accuracy, other eye trained on ({len(on[0]):,})", f"others ({len(others[0]):,})", "difference"]

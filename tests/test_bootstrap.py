@@ -9,7 +9,6 @@ from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import draws, interval, patient_matrices, percentile_interval, resample
-from dr_lib.evaluation.seed_groups import compare_groups
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +61,6 @@ def test_draws_are_of_patients_with_replacement_and_the_same_each_time():
     assert (drawn == 0).mean() == pytest.approx((1 - 1 / 300) ** 300, abs=0.005)
     draws.cache_clear()
     assert np.array_equal(drawn, draws(300, 500)) and not np.array_equal(drawn, draws(300, 500, seed=1))
-
-
-def test_groups_of_patients_are_told_apart_only_where_they_differ(table):
-    strong, weak = simulated_predictions(table, 1.5, seed=1), simulated_predictions(table, 0.3, seed=2)
-    first, second = table["patient"].astype(int) % 2 == 0, table["patient"].astype(int) % 2 == 1
-    gain = compare_groups([weak[first]], [strong[second]], metrics.accuracy)
-    right = [(part["grade"] == part["predicted"]).mean() for part in (weak[first], strong[second])]
-    assert gain.value == pytest.approx(right[1] - right[0], abs=1e-12) and gain.low > 0
-    assert not compare_groups([strong[first]], [strong[second]], metrics.accuracy).distinguishable
-    # Independent groups: variances add.
-    widths = [np.diff(interval(part, metrics.accuracy))[0] for part in (weak[first], strong[second])]
-    assert gain.high - gain.low == pytest.approx(np.hypot(*widths), rel=0.08)
 
 
 def test_undefined_resamples_are_left_out():

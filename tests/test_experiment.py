@@ -51,7 +51,7 @@ def test_an_experiment_has_settings_splits_and_a_best_run(experiment):
 def test_an_experiment_without_comparable_runs_has_an_empty_table(tmp_path):
     write_sweep(tmp_path, {"batch_size": [16, 8]}, photographs=60)
     changes = dr_lib.load_experiment(tmp_path).compare()
-    assert changes.empty and {"parameter", "first", "kappa_low", "p_holm"} <= set(changes)
+    assert changes.empty and {"parameter", "first", "kappa_low", "kappa_p"} <= set(changes)
 
 
 def test_an_experiment_is_drawn(experiment):
@@ -96,4 +96,5 @@ def test_comparisons_are_those_of_one_parameter_in_the_order_of_its_values(tmp_p
     changes = dr_lib.load_experiment(tmp_path).compare("batch_size")
     sizes = [tuple(label.split()[-1] for label in pair) for pair in changes[["first", "second"]].to_numpy()]
     assert sizes == [("8", "16"), ("8", "32"), ("16", "32")]
-    assert (changes["p_holm"] >= changes["p"]).all()
+    sure = (changes["kappa_low"] > 0) | (changes["kappa_high"] < 0)
+    assert ((changes["kappa_p"] < 0.05) == sure).all()

@@ -7,8 +7,8 @@ import pytest
 from experiment_factory import made_up_audit, photograph_table, recorded, write_experiment, write_run
 
 from dr_lib import PROBABILITIES
+from dr_lib.evaluation.effects import compare
 from dr_lib.report.collect import collect
-from dr_lib.report.comparisons import all_comparisons
 from dr_lib.report.sections.calibration import calibration
 from dr_lib.report.sections.metrics_table import figures_by_grade, figures_of_merit
 from dr_lib.report.sections.referable import referable_figures
@@ -60,15 +60,14 @@ def test_every_grade_has_its_figures(experiment):
 
 
 def test_all_comparisons_are_tested_together(experiment):
-    found = all_comparisons(experiment)
-    assert len(found) == 4 + 4 + 4
-    assert min(one.corrected for one in found) == min(1, 12 * min(one.found.mcnemar.p for one in found))
-    for one in found:
-        assert one.found.mcnemar.p <= one.corrected
-        assert one.found.accuracy.value == pytest.approx(one.second.accuracy - one.first.accuracy)
+    assert len(experiment.all_effects) == 4 + 4 + 4
+    for one in experiment.all_effects:
+        alone = compare([one.first.first.predictions], [one.second.first.predictions])
+        assert one.change.accuracy.value == pytest.approx(one.second.accuracy - one.first.accuracy)
+        assert one.change.accuracy.p >= alone.accuracy.p and one.change.kappa.low < alone.kappa.low
     text = text_of(corrected_differences(experiment))
-    assert text.count("interval ") >= 12 and "Of 12 comparisons" in text
-    assert "distinguishable" in text and "McNemar" in text
+    assert text.count("95% interval ") == 12 and "Of 12 comparisons" in text
+    assert "not distinguishable" in text and "together" in text
 
 
 def test_one_of_many_has_to_be_surer(tmp_path):
@@ -76,7 +75,7 @@ def test_one_of_many_has_to_be_surer(tmp_path):
     for pretrained in (False, True):
         write_run(tmp_path, table, pretrained=pretrained, skill=1.0, luck=pretrained)
     twins = text_of(corrected_differences(collect(tmp_path)))
-    assert "not distinguishable" in twins and "Of 1 comparison, 0 have" in twins
+    assert "not distinguishable" in twins and "does not differ measurably in accuracy" in twins
 
 
 def test_the_other_eye_is_looked_for_among_the_patients_of_the_audit(experiment, tmp_path):
@@ -171,10 +170,10 @@ def test_seeds_of_two_networks_are_compared_by_their_means(tmp_path):
             name = f"resnet18{'-pretrained' * pretrained}-seed{seed}"
             write_run(tmp_path, table, seed=seed, luck=seed + 3 * pretrained, pretrained=pretrained, name=name)
     experiment = collect(tmp_path)
-    (found,) = all_comparisons(experiment)
-    assert found.found.mcnemar is None and found.corrected == found.found.p
-    assert found.found.accuracy.value == pytest.approx(found.second.accuracy - found.first.accuracy)
-    assert "p is that of Student" in text_of(corrected_differences(experiment))
+    (found,) = experiment.all_effects
+    assert found.change.only_first is None
+    assert found.change.accuracy.value == pytest.approx(found.second.accuracy - found.first.accuracy)
+    assert "Only it is right" not in text_of(corrected_differences(experiment))
 
 
 def test_operating_points_are_drawn_where_the_folders_have_them(experiment):

@@ -9,7 +9,6 @@ import pytest
 from experiment_factory import photograph_table, recorded, write_experiment, write_run
 
 from dr_lib.report.collect import collect
-from dr_lib.report.comparisons import all_comparisons
 from dr_lib.report.results_files import differing_parameters, results_csv, results_json, write_results
 from dr_lib.storage.files import read_json, write_json
 from dr_lib.storage.folders import ExperimentFolder
@@ -91,15 +90,18 @@ def test_json_has_differences_data_and_versions(experiment):
     results = collect(experiment.path)
     assert found["experiment"] == "lab" and found["data"]["fingerprint"] == "0" * 64
     assert found["data"]["splits"] == results.splits and found["data"]["majority_accuracy"] == results.majority
-    tested = all_comparisons(results)
+    tested = results.all_effects
     assert len(found["comparisons"]) == len(tested) == 12
     for told, comparison in zip(found["comparisons"], tested, strict=True):
         assert told["first_runs"] == [run.name for run in comparison.first.runs]
-        change = comparison.found.accuracy
-        assert told["accuracy"] == {"value": change.value, "low": change.low, "high": change.high}
+        change = comparison.change.accuracy
+        assert told["accuracy"] == {"value": change.value, "low": change.low, "high": change.high, "p": change.p}
         first, second = (read_json(experiment.run(told[f"{side}_runs"][0]).metrics) for side in ("first", "second"))
         assert told["kappa"]["value"] == pytest.approx(second["test"]["kappa"] - first["test"]["kappa"], abs=1e-12)
-        assert 0 <= told["mcnemar"]["p"] <= told["p_holm"] <= 1
+        assert 0 < told["accuracy"]["p"] <= 1 and len(told["recall"]) == 5
+        assert told["only_second_right"] - told["only_first_right"] == round(
+            change.value * comparison.first.first.test["photographs"]
+        )
     run = next(run for run in found["runs"] if run["run"] == "resnet50")
     assert run["versions"]["torch"] == "2.14.1" and run["parameters"]["batch_size"] == 16
     metrics = read_json(experiment.run("resnet50").metrics)["test"]

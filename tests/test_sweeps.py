@@ -586,9 +586,9 @@ def test_every_two_settings_that_differ_in_pretraining_alone_are_compared_and_th
     sweep = collect(write_sweep(tmp_path, vary, skill=lambda values: skills[values["head"], values["pretrained"]]))
     pairs = [("softmax-scratch", "softmax-pretrained"), ("coral-scratch", "coral-pretrained")]
     assert [(a.name, b.name) for a, b in sweep.pairs["pretrained"]] == pairs
-    assert "Pretraining with “CORAL” adds" in text_of(sections.answer(sweep).data)
+    assert "pretrained (ImageNet V2), CORAL gains" in text_of(sections.answer(sweep).data)
     said = text_of(sections.findings(sweep).data)
-    assert "Pretraining raises accuracy in some comparisons, not measurably in others." in said
+    assert "Pretraining raised accuracy in 1 of 2 comparisons and kappa in 1." in said
     assert "ResNet18, CORAL, reaches" in said
     assert text_of(sections.pretraining(sweep).data).count("against from scratch") == 2
 
@@ -602,7 +602,7 @@ def test_what_is_compared_goes_by_the_setting_that_the_cause_was_added_to(tmp_pa
     for config in configs:
         given = config.model_dump(exclude_defaults=True, exclude={"name", "out_dir"})
         write_run(tmp_path, photograph_table(200), name=config.name, parameters=given)
-    assert "Pretraining with “ours” adds" in text_of(sections.answer(collect(tmp_path)).data)
+    assert "over ResNet18 from scratch, ours." in text_of(sections.answer(collect(tmp_path)).data)
     assert "ResNet18, ours, reaches" in text_of(sections.findings(collect(tmp_path)).data)
 
 

@@ -7,5 +7,5 @@ from .metrics import precision as precision
 from .metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
 from .metrics import recall as recall
 from .metrics import referable_auc as referable_auc
-from .paired import compare as compare
+from .effects import compare as compare
 from .summary import summarize as summarize

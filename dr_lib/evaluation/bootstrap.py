@@ -9,6 +9,7 @@ ones for several figures.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -29,19 +30,31 @@ Statistic = Callable[[NDArray], NDArray]
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of the second run less that of the first, with its interval; units of the figure."""
+    """A figure of the second run less that of the first, with its interval; units of the figure.
+
+    The interval is NaN where there are too few patients to give one. ``p``: two-sided, 0..1, of what the interval is
+    for, be it this difference or a family of them; below 0.05 where the interval leaves out zero.
+    """
 
     value: float
     low: float
     high: float
+    p: float | None = None
 
     @property
     def distinguishable(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def direction(self) -> Literal["up", "down", "unclear", "unknown"]:
+        """Where the interval lies: above zero, below it, around it, or nowhere where there is none."""
+        if self.low != self.low:
+            return "unknown"
+        return "up" if self.low > 0 else "down" if self.high < 0 else "unclear"
+
     def __neg__(self) -> "Difference":
-        return Difference(-self.value, -self.high, -self.low)
+        return Difference(-self.value, -self.high, -self.low, self.p)
 
 
 @lru_cache(maxsize=4)
@@ -88,12 +101,6 @@ def percentile_interval(values: NDArray, level: float = LEVEL) -> tuple[float, f
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def difference(value: float, resampled: NDArray) -> Difference | None:
-    """Return a difference with the interval of its ``resampled`` values; ``None`` where it is undefined."""
-    limits = percentile_interval(resampled)
-    return None if limits is None or np.isnan(value) else Difference(float(value), *limits)
 
 
 def interval(predictions: pd.DataFrame, statistic: Statistic, **options: int) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ vary alike; half-widths half-way between them 94.8 to 96.7%, wherever the varian
 difference between seeds and other seeds the first alone covers 94.8 to 96.7%, since degrees of freedom add up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,21 +22,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtrit
 from scipy.stats import multivariate_t
 
 from dr_lib import GRADES
-from dr_lib.evaluation import paired
 from dr_lib.evaluation.bootstrap import (
     LEVEL,
     SEED,
     Difference,
-    Statistic,
     percentile_interval,
-    resampled_difference_of_groups,
 )
-from dr_lib.evaluation.bootstrap_metrics import Figures, resampled_figures
-from dr_lib.evaluation.paired import Comparison
+from dr_lib.evaluation.bootstrap_metrics import resampled_figures
 
 FIGURES = (
     "accuracy",
@@ -76,15 +72,17 @@ class SeedFigure:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds and patients: ``value``, ``low`` and ``high`` of its 95% interval, and ``p`` of its being 0.
+    """A figure over seeds and patients: ``value``, ``low`` and ``high`` of its 95% interval.
 
-    ``p``: two-sided, 0..1, by Student's t; NaN where nothing varies.
+    ``freedom``: degrees of freedom of Student's t behind it. ``patients``: what the deviations between resamples have
+    to be multiplied by to be those that patients alone cause, 0..1.
     """
 
     value: float
     low: float
     high: float
-    p: float
+    freedom: float = np.inf
+    patients: float = 1.0
 
 
 def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
@@ -95,7 +93,7 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
     ``("recall", 3)``, points as ``("referable_at_90_sensitivity", "specificity")``. ``n`` counts the seeds in which a
     figure is defined.
     """
-    if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
+    if any(same_photographs(tables[0], table) is None for table in tables[1:]):
         raise ValueError("seeds were not tested on the same photographs with the same grades")
     runs = [resampled_figures(table) for table in tables]
     figures: dict[Name, SeedFigure] = {name: _figure([run[name] for run in runs], _bounds(name)) for name in FIGURES}
@@ -107,49 +105,14 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
     return figures
 
 
-def compare_seeds(first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame]) -> Comparison:
-    """Return the mean figures of ``second`` less those of ``first``, 95% intervals over seeds and patients.
-
-    Each is the predictions of one run or of several that differ in their seed alone. Patients are the same on both
-    sides and drawn in pairs; seeds of one side have nothing to do with those of the other, even where their numbers
-    are the same. One run against several is taken to vary with its seed as the several do; one against one is
-    :func:`dr_lib.evaluation.paired.compare`.
-
-    McNemar's test is left out where there are several seeds. It counts photographs that one of two graders answers
-    rightly and the other does not; of three and three networks there is no such pair. Their majority would be another,
-    better grader than any of them, and the two first seeds would be two of six. ``p`` is that of Student's t for the
-    difference of mean accuracies instead, from the same variances as its interval.
-    """
-    if len(first) == len(second) == 1:
-        return paired.compare(first[0], second[0])
-    tables = [*first, *second]
-    if any(paired.same_photographs(tables[0], table) is None for table in tables[1:]):
-        return Comparison()
-    sides = [[resampled_figures(table) for table in side] for side in (first, second)]
-
-    def spread(figure: Callable[[Figures], NDArray]) -> Spread | None:
-        before, after = (_defined([figure(run) for run in side]) for side in sides)
-        return None if before is None or after is None else spread_of(after, before)
-
-    def change(figure: Callable[[Figures], NDArray]) -> Difference | None:
-        interval = spread(figure)
-        return None if interval is None or np.isnan(interval.low) else _possible(interval)
-
-    accuracy = spread(lambda figures: figures["accuracy"])
-    return Comparison(**paired.changes(change), p=None if accuracy is None or np.isnan(accuracy.p) else accuracy.p)
-
-
-def compare_groups(
-    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], statistic: Statistic
-) -> Difference | None:
-    """Return ``statistic`` of ``second`` less that of ``first``, two groups of different patients, mean over seeds.
-
-    ``first`` and ``second``: of each seed its predictions (patient, grade, predicted) for the one group and for the
-    other. ``None`` where a group has nothing to ask. Of one seed, the interval is over patients alone.
-    """
-    runs = _defined([resampled_difference_of_groups(*pair, statistic) for pair in zip(first, second, strict=True)])
-    interval = None if runs is None else spread_of(runs)
-    return None if interval is None or np.isnan(interval.low) else _possible(interval)
+def same_photographs(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame | None:
+    """Return both tables side by side, the second's columns ending in ``_second``; ``None`` unless they are of the
+    same photographs with the same grades and patients."""
+    joined = first.merge(second, on="image", suffixes=("", "_second"))
+    alike = len(joined) == len(first) == len(second) and all(
+        (joined[column] == joined[f"{column}_second"]).all() for column in ("grade", "patient")
+    )
+    return joined if alike else None
 
 
 def seeds_alone(values: Sequence[float] | NDArray) -> SeedFigure:
@@ -230,9 +193,9 @@ def spread_of(runs: NDArray, less: NDArray | None = None) -> Spread:
     value, resampled = float(means[0]), means[1:]
     limits = percentile_interval(resampled)
     if limits is None:
-        return Spread(value, np.nan, np.nan, np.nan)
+        return Spread(value, np.nan, np.nan)
     if all(len(side) == 1 for side in sides):
-        return Spread(value, *limits, _p_value(value, float(np.nanvar(resampled, ddof=1)), np.inf))
+        return Spread(value, *limits)
     several = [side for side in sides if len(side) > 1]
     seeds = luck = freedom_part = 0.0
     for side in several:
@@ -247,14 +210,16 @@ def spread_of(runs: NDArray, less: NDArray | None = None) -> Spread:
         variance**2 / freedom_part if freedom_part else np.inf for variance in (seeds, patients + seeds)
     )
 
+    share = float(np.sqrt(patients / drawn)) if drawn else 0.0
+
     def half_width(distance: float) -> float:
-        alike = max(0.0, distance) * np.sqrt(patients / drawn) if drawn else 0.0
+        alike = max(0.0, distance) * share
         by_sum = _student(freedom) * np.hypot(alike / _NORMAL, np.sqrt(seeds))
         by_squares = np.hypot(alike, _student(freedom_of_seeds) * np.sqrt(seeds))
         return float(by_sum if len(several) == 2 else (by_sum + by_squares) / 2)
 
     low, high = value - half_width(value - limits[0]), value + half_width(limits[1] - value)
-    return Spread(value, low, high, _p_value(value, patients + seeds, freedom))
+    return Spread(value, low, high, freedom, share)
 
 
 def _apart(resampled: NDArray) -> float:
@@ -264,19 +229,6 @@ def _apart(resampled: NDArray) -> float:
 
 def _student(freedom: float) -> float:
     return float(stdtrit(freedom, (1 + LEVEL) / 2)) if np.isfinite(freedom) else _NORMAL
-
-
-def _p_value(value: float, variance: float, freedom: float) -> float:
-    if not variance > 0:
-        return np.nan
-    standard = -abs(value) / np.sqrt(variance)
-    return float(2 * (stdtr(freedom, standard) if np.isfinite(freedom) else ndtr(standard)))
-
-
-def _possible(interval: Spread) -> Difference:
-    """Return the difference with an interval that no figures could leave: between shares, and in practice kappas."""
-    low, high = np.clip((interval.low, interval.high), min(-1.0, interval.value), max(1.0, interval.value))
-    return Difference(interval.value, float(low), float(high))
 
 
 def _figure(values: Sequence[NDArray], bounds: tuple[float, float] = (0.0, 1.0)) -> SeedFigure:

@@ -9,7 +9,7 @@ import pandas as pd
 from dr_lib.errors import InputError
 from dr_lib.report.audit_text import findings
 from dr_lib.report.collect import collect, run_folders
-from dr_lib.report.comparisons import all_comparisons, compare_parameter
+from dr_lib.report.comparisons import compare_family
 from dr_lib.report.examples import best_run
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.results_files import results_rows
@@ -105,31 +105,32 @@ class ExperimentTables:
         deepest network) and ``class_weights``, as far as there are any.
 
         One row a pair: ``parameter``, ``first``, ``second``, and of ``accuracy``, ``kappa``, ``balanced_accuracy``,
-        ``macro_auc`` and ``referable_auc`` the second's less the first's with ``_low`` and ``_high`` of its 95 %
-        interval, over the same patients on both sides (and seeds, where there are several). ``p``: McNemar's exact test
-        of the accuracies, or Student's t over seeds; ``p_holm``: corrected for all rows (Holm 1979). Raises
+        ``macro_auc`` and ``referable_auc`` the second's less the first's, with ``_low`` and ``_high`` of its 95 %
+        interval and ``_p``, over the same patients on both sides (and seeds, where there are several). Intervals and p
+        hold for the whole table and for recalls together, see :mod:`dr_lib.evaluation.effects`. Raises
         :class:`InputError` where no two runs differ in ``parameter`` alone.
         """
-        pairs = self._collected.pairs
         if parameter is None:
-            names = [name for key, name in _LABS_QUESTION.items() for _ in pairs[key]]
-            found = all_comparisons(self._collected)
+            names = [name for key, name in _LABS_QUESTION.items() for _ in self._collected.effects[key]]
+            effects = self._collected.all_effects
         else:
-            found = compare_parameter(self._collected, parameter)
-            names = [parameter] * len(found)
-        columns = [f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high")]
+            effects = compare_family(self._collected.pairs_of(parameter))
+            names = [parameter] * len(effects)
+        columns = [f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high", "_p")]
         rows = []
-        for name_of_pair, tested in zip(names, found, strict=True):
-            row = {"parameter": name_of_pair, "first": tested.first.label, "second": tested.second.label}
+        for name_of_pair, effect in zip(names, effects, strict=True):
+            row: dict[str, object] = {
+                "parameter": name_of_pair, "first": effect.first.label, "second": effect.second.label,
+            }  # fmt: skip
             for name in _FIGURES:
-                change = getattr(tested.found, name)
-                row |= {name: change and change.value}
-                row |= {f"{name}_low": change and change.low, f"{name}_high": change and change.high}
-            rows.append(row | {"p": tested.found.p, "p_holm": tested.corrected})
+                change = getattr(effect.change, name)
+                values = (change.value, change.low, change.high, change.p) if change else (None,) * 4
+                row |= dict(zip((f"{name}{end}" for end in ("", "_low", "_high", "_p")), values, strict=True))
+            rows.append(row)
         if not rows and parameter is not None:
             varied = ", ".join(self._collected.differing) or "nothing"
             raise InputError(f"{self.path}: no two finished runs differ in {parameter} alone; they differ in {varied}")
-        return pd.DataFrame(rows, columns=["parameter", "first", "second", *columns, "p", "p_holm"])
+        return pd.DataFrame(rows, columns=["parameter", "first", "second", *columns])
 
     def _long(self, table: Literal["history", "predictions"]) -> pd.DataFrame:
         frames = []

@@ -13,7 +13,7 @@ from dr_lib.evaluation.bootstrap import RESAMPLES
 from dr_lib.inference.exported import KEYS, Description
 from dr_lib.inference.source_run import config_of_run, figures_of_run
 from dr_lib.report.formatting import patients
-from dr_lib.report.sentences import chosen_by
+from dr_lib.report.run_results import chosen_by
 
 FEW = 30
 """Testing photographs of a grade below which its figures say little."""

@@ -1,1 +1,1 @@
-"""The lab report: what the runs left behind, said in sentences, figures and tables, as one HTML file."""
+"""The lab report: what the runs left behind, as findings, figures and tables in one HTML file."""

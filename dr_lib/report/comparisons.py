@@ -1,72 +1,50 @@
-"""What is compared and what is found: differences with intervals, and tests corrected for their number."""
+"""Families of comparisons: configurations that differ in one thing, their differences judged together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-import pandas as pd
-
-from dr_lib.evaluation.paired import Comparison
-from dr_lib.evaluation.seed_groups import compare_seeds
-from dr_lib.evaluation.significance import holm
-from dr_lib.report.experiment_results import ExperimentResults, Pair
+from dr_lib.evaluation import effects
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.effects import Comparison
+from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.report.run_group import RunGroup
+
+Pair = tuple[RunGroup, RunGroup]
 
 
 @dataclass(frozen=True)
-class Tested:
-    """Two configurations that differ in one thing, ``first`` without it, as one of all comparisons of an experiment.
-
-    ``corrected``: ``found.p`` by Holm's correction for all of them; ``None`` where they cannot be tested.
-    """
+class Effect:
+    """What changes from ``first`` to ``second``, one of a family whose intervals hold together."""
 
     first: RunGroup
     second: RunGroup
-    found: Comparison
-    corrected: float | None
+    change: Comparison
 
 
-def compare(first: RunGroup, second: RunGroup) -> Comparison:
-    """Return the figures of ``second`` less those of ``first`` with 95% intervals over patients, and seeds if several.
-
-    The same patients are drawn for both.
-    """
-    return _compare(_Tables(first), _Tables(second))
-
-
-def all_comparisons(experiment: ExperimentResults) -> list[Tested]:
-    """Return every two configurations that differ in pretraining, depth or class weights alone, in this order."""
-    return _tested([*experiment.pairs["pretrained"], *experiment.pairs["model"], *experiment.pairs["weighted"]])
+def compare_family(pairs: Iterable[Pair]) -> tuple[Effect, ...]:
+    """Return what changes from the first to the second of each pair, with intervals that hold for all of them."""
+    pairs = list(pairs)
+    changes = effects.compare_all([(_tables(first), _tables(second)) for first, second in pairs])
+    return tuple(Effect(*pair, change) for pair, change in zip(pairs, changes, strict=True))
 
 
-def compare_parameter(experiment: ExperimentResults, parameter: str) -> list[Tested]:
-    """Return every two configurations that differ in ``parameter`` alone, and in what it brings with it."""
-    return _tested(experiment.pairs_of(parameter))
+def above_majority(groups: Sequence[RunGroup], grade: int) -> list[Difference | None]:
+    """Return by how much the accuracy of each group is above that of always answering ``grade``, judged together."""
+    return effects.against_majority([_tables(group) for group in groups], grade)
 
 
-def _tested(pairs: Sequence[Pair]) -> list[Tested]:
-    found = [compare(*pair) for pair in pairs]
-    corrected = iter(holm([one.p for one in found if one.p is not None]))
-    return [
-        Tested(first, second, comparison, None if comparison.p is None else next(corrected))
-        for (first, second), comparison in zip(pairs, found, strict=True)
-    ]
+def below_best(groups: Sequence[RunGroup]) -> tuple[RunGroup, dict[str, Difference | None]]:
+    """Return the group of the highest kappa, and by name how far below it the others are (negative)."""
+    best, changes = effects.against_best([_tables(group) for group in groups])
+    others = {group.name: change for group, change in zip(groups, changes, strict=True) if group is not groups[best]}
+    return groups[best], others
 
 
-class _Tables:
-    """The predictions of a configuration's runs, which the cache below can key by identity."""
-
-    def __init__(self, configuration: RunGroup):
-        self.frames: Sequence[pd.DataFrame] = [run.done_predictions for run in configuration.runs]
-        self._key = tuple(map(id, self.frames))
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Tables) and self._key == other._key
+def kappas(groups: Sequence[RunGroup]) -> dict[str, SeedFigure]:
+    """Return kappa of each group by its name, with intervals that hold for all of them."""
+    figures = effects.together([_tables(group) for group in groups], "kappa", [one.figure("kappa") for one in groups])
+    return {group.name: figure for group, figure in zip(groups, figures, strict=True)}
 
 
-@lru_cache(maxsize=256)
-def _compare(first: _Tables, second: _Tables) -> Comparison:
-    return compare_seeds(first.frames, second.frames)
+def _tables(group: RunGroup) -> list:
+    return [run.done_predictions for run in group.runs]

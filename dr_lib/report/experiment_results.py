@@ -10,9 +10,11 @@ from typing import Any
 from dr_lib.config import RunConfig
 from dr_lib.config.sweep_grid import GO_TOGETHER, SweepGrid
 from dr_lib.errors import InputError
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.seed_groups import SeedFigure
+from dr_lib.report.comparisons import Effect, Pair, above_majority, compare_family, kappas
 from dr_lib.report.run_group import RunGroup
-from dr_lib.report.run_results import RunResults
-from dr_lib.report.sentences import chosen_on
+from dr_lib.report.run_results import RunResults, chosen_on
 
 _SAME_ANYWHERE = {
     "name", "out_dir", "cache_dir", "pixel_cache", "checkpoint_minutes", "num_workers", "device", "seed",
@@ -22,8 +24,6 @@ _MAY_GO_ALONG = {"model": {"batch_size", "learning_rate"}}
 
 Kind = tuple[str, bool, bool]
 """Network, whether pretrained, whether with class weights."""
-
-Pair = tuple[RunGroup, RunGroup]
 
 TOP = 16
 """Configurations that tables hold; of more, results.csv has the rest."""
@@ -117,6 +117,31 @@ class ExperimentResults:
             differing: tuple(pair for one, other in asked for pair in self._comparable(one, other, differing))
             for differing, asked in kinds.items()
         }
+
+    @cached_property
+    def effects(self) -> dict[str, tuple[Effect, ...]]:
+        """What changes within each of :attr:`pairs`, by the same names; intervals hold for all of them together."""
+        every = iter(compare_family(pair for pairs in self.pairs.values() for pair in pairs))
+        return {differing: tuple(next(every) for _ in pairs) for differing, pairs in self.pairs.items()}
+
+    @cached_property
+    def all_effects(self) -> tuple[Effect, ...]:
+        """Those of pretraining, then of depth, then of class weights."""
+        return tuple(effect for effects in self.effects.values() for effect in effects)
+
+    @cached_property
+    def kappas(self) -> dict[str, SeedFigure]:
+        """Kappa of each configuration by its name, with intervals that hold for all configurations together."""
+        return kappas(self.configurations)
+
+    def grades(self, one: RunGroup) -> bool:
+        """Tell whether a configuration grades at all: whether the interval of its kappa lies above 0, chance."""
+        return self.kappas[one.name].low > 0
+
+    @cached_property
+    def above_majority(self) -> list[Difference | None]:
+        """Accuracy of each configuration less that of always giving the commonest answer, intervals together."""
+        return above_majority(self.configurations, self.majority_grade)
 
     def pairs_of(self, parameter: str) -> list[Pair]:
         """Return every two configurations that differ in ``parameter`` alone, in the order of its values.

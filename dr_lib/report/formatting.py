@@ -38,6 +38,18 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + "s" * (n != 1)
 
 
+def capitalized(text: str) -> str:
+    """Return ``text`` with its first letter in upper case, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def p_value(p: float | None) -> str:
+    """Return ``< 0.001`` or the probability with three digits after the point; a dash where there was no test."""
+    if p is None:
+        return "–"
+    return "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
+
+
 def patients(known: int, unknown: int) -> str:
     """Return ``18 patients``, and of how many photographs the patients are ``unknown``."""
     if not known and unknown:

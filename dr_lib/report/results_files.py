@@ -6,8 +6,9 @@ import json
 from importlib.metadata import version
 from typing import Any
 
+from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.summary import estimates, plain_json
-from dr_lib.report.comparisons import Tested, all_comparisons
+from dr_lib.report.comparisons import Effect
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults
@@ -76,7 +77,7 @@ def results_json(experiment: ExperimentResults) -> dict[str, Any]:
             },
             "runs": [_run(run, differing_parameters(experiment)) for run in experiment.runs],
             "configurations": [_configuration(one) for one in experiment.configurations],
-            "comparisons": [_comparison(tested) for tested in all_comparisons(experiment)],
+            "comparisons": [_comparison(effect) for effect in experiment.all_effects],
         }
     )
 
@@ -133,29 +134,24 @@ def _configuration(one: RunGroup) -> dict[str, Any]:
     return {"label": one.label, "runs": [run.name for run in one.runs], "figures": figures}
 
 
-def _comparison(tested: Tested) -> dict[str, Any]:
-    found = tested.found
-    record: dict[str, Any] = {
-        "first": tested.first.label,
-        "first_runs": [run.name for run in tested.first.runs],
-        "second": tested.second.label,
-        "second_runs": [run.name for run in tested.second.runs],
+def _comparison(effect: Effect) -> dict[str, Any]:
+    change = effect.change
+    return {
+        "first": effect.first.label,
+        "first_runs": [run.name for run in effect.first.runs],
+        "second": effect.second.label,
+        "second_runs": [run.name for run in effect.second.runs],
+        **{name: _difference(getattr(change, name)) for name in _DIFFERENCES},
+        "recall": [_difference(of_grade) for of_grade in change.recall],
+        "only_first_right": change.only_first,
+        "only_second_right": change.only_second,
     }
-    for name in _DIFFERENCES:
-        record[name] = _difference(getattr(found, name))
-    record["recall"] = [_difference(change) for change in found.recall]
-    record["mcnemar"] = found.mcnemar and {
-        "only_first_right": found.mcnemar.only_first,
-        "only_second_right": found.mcnemar.only_second,
-        "p": found.mcnemar.p,
-    }
-    # Of McNemar's test, or over several seeds of Student's.
-    record |= {"p": found.p, "p_holm": tested.corrected}
-    return record
 
 
-def _difference(change: Any) -> dict[str, float] | None:
-    return change and {"value": change.value, "low": change.low, "high": change.high}
+def _difference(change: Difference | None) -> dict[str, float | None] | None:
+    if change is None:
+        return None
+    return {"value": change.value, "low": change.low, "high": change.high, "p": change.p}
 
 
 def _cell(value: Any) -> Any:

@@ -132,3 +132,18 @@ class RunResults:
 def network_name(model: str) -> str:
     """Return ``ResNet50`` for torchvision's ``resnet50``; other names as they are."""
     return model.replace("resnet", "ResNet").replace("wide_", "Wide ").replace("resnext", "ResNeXt")
+
+
+def chosen_on(select_by: str) -> str:
+    """Return what chose the epoch: ``validation``, ``testing``, which flatters, or nothing, it being the ``last``."""
+    return {"val": "validation", "test": "testing", "last": "last"}[select_by.partition("_")[0]]
+
+
+def chosen_by(select_by: str) -> str:
+    """Return how an epoch came to be the tested one, to stand behind its number."""
+    return "the last one" if select_by == "last" else f"chosen by {select_by}"
+
+
+def tested_epoch(chosen_on: str) -> str:
+    """Return which epoch it is that was tested."""
+    return "the last epoch" if chosen_on == "last" else f"the epoch chosen on {chosen_on}"

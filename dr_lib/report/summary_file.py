@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from dr_lib.report import data_sentences, formatting, sentences
+from dr_lib.report import data_sentences, formatting
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.report_page import report_title
 from dr_lib.report.run_group import RunGroup
-from dr_lib.report.run_results import STATE_WORDS
+from dr_lib.report.run_results import STATE_WORDS, tested_epoch
 from dr_lib.report.sections.answer import answer_texts, byline_text
 from dr_lib.storage.folders import ExperimentFolder
 
@@ -79,7 +79,7 @@ def _row(one: RunGroup) -> list[str]:
 def _caption(experiment: ExperimentResults) -> str:
     rest = len(experiment.configurations) - len(experiment.top)
     return (
-        f"Accuracy and quadratic weighted kappa at {sentences.tested_epoch(experiment.chosen_on)}; the highest testing "
+        f"Accuracy and quadratic weighted kappa at {tested_epoch(experiment.chosen_on)}; the highest testing "
         "accuracy is the best of all epochs." + f" {rest} more configurations are in results.csv." * bool(rest)
     )
 

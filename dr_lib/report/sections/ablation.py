@@ -4,6 +4,7 @@ They are compared at the last epoch. At the best one, which the same photographs
 luck of its choice, and most where figures waver most from epoch to epoch: a recipe would gain by being unsteady.
 """
 
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import against_control
 from dr_lib.plots import plot_settings
-from dr_lib.report import formatting, markup, sweep_sentences
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_results import RunResults
 from dr_lib.report.settings import Setting
 
@@ -33,28 +35,43 @@ def against_the_first(settings: list[Setting], missing: str) -> str:
     first, *others = known
     changes = {name: against_control(_values(first, name), [_values(one, name) for one in others]) for name in FIGURES}
     answer_by = next(iter(FIGURES))
-    headline, said = sweep_sentences.against_the_first(
-        first.label,
-        FIGURES[answer_by],
-        float(np.mean(_values(first, answer_by))),
-        dict(zip((one.label for one in others), changes[answer_by], strict=True)),
-    )
+    changed = dict(zip((one.label for one in others), changes[answer_by], strict=True))
+    finding = first_setting(first.label, FIGURES[answer_by], float(np.mean(_values(first, answer_by))), changed)
     note = (
         "Judged on validation photographs after the last epoch, so that no setting gains by a choice of its best. "
         "Intervals are Dunnett’s over seeds, for all settings together; they are about these photographs. Testing "
         "photographs are left for what is chosen here."
     )
-    html = f'<div class="answer"><p><b>{escape(headline)}</b> {escape(said)}</p></div>'
+    html = f'<div class="answer"><p><b>{escape(finding.headline)}</b> {escape(finding.text)}</p></div>'
     html += markup.paragraphs(missing, note, css="note")
     panels = []
     for name in ("val_auc", "val_kappa"):
-        heading = sweep_sentences.capitalized(FIGURES[name])
+        heading = formatting.capitalized(FIGURES[name])
         values = {one.label: _values(one, name) for one in known}
         ax = plot_settings(values, {}, words=lambda value: formatting.signed(value, 2))
         described = "; ".join(f"{label} {np.mean(numbers):.3f}" for label, numbers in values.items())
         panels.append((heading, inline_svg(ax, f"{heading} on validation: {described}")))
     html += markup.figure(panels, "All settings.", "On validation photographs. A dot is a seed, the stroke their mean.")
     return html + _table(known, changes)
+
+
+def first_setting(label: str, figure: str, value: float, changes: Mapping[str, Difference | None]) -> Finding:
+    """Return which settings can be told from the first, whose ``figure`` has ``value``.
+
+    ``changes``: by label, another setting's figure less the first one's; ``None`` where there is no interval.
+    """
+    moved = {name: change for name, change in changes.items() if change and change.distinguishable}
+    headline = {
+        "label": label,
+        "n": len(changes),
+        "intervals": any(changes.values()),
+        "worse": [name for name, change in moved.items() if change.value < 0],
+        "better": [name for name, change in moved.items() if change.value > 0],
+    }
+    rest = len(changes) - len(moved)
+    return Finding(
+        "first_setting", {"label": label, "figure": figure, "value": value, "changes": moved, "rest": rest}, headline
+    )
 
 
 def _table(settings: list[Setting], changes: dict[str, list[Difference | None]]) -> str:
@@ -74,7 +91,7 @@ def _table(settings: list[Setting], changes: dict[str, list[Difference | None]])
         "less theirs are, with 95% intervals for all together."
     )
     return markup.table(
-        ["Setting", *map(sweep_sentences.capitalized, FIGURES.values()), "Seeds"],
+        ["Setting", *map(formatting.capitalized, FIGURES.values()), "Seeds"],
         rows,
         caption,
         numeric=(1, 2, 3, 4),

@@ -1,14 +1,17 @@
 """The top of the report: who and what, the answer, and what each comparison says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from IPython.display import HTML
 
-from dr_lib.report import formatting, markup, sentences
-from dr_lib.report import summary_sentences as lead
-from dr_lib.report.comparisons import compare
+from dr_lib import GRADE_NAMES
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.report import formatting, markup
+from dr_lib.report.comparisons import Effect
 from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_group import RunGroup, by_kappa
 
 
@@ -57,86 +60,157 @@ def answer_texts(experiment: ExperimentResults) -> tuple[str, list[str]]:
     The warning is empty unless no run can be said to grade at all. A second paragraph says so where a sweep is not
     about testing photographs.
     """
-    if not experiment.configurations:
-        text = "No run has finished yet, so there is nothing to answer with. The table below says how far each one got."
-        return "", [text]
-    best = max(experiment.configurations, key=by_kappa)
-    accuracy, kappa = (best.figure(name) for name in ("accuracy", "kappa"))
-    first = lead.best(best.label, len(best.runs), accuracy, kappa, experiment.majority or 0, experiment.majority_grade)
-    changes = []
-    for cause, differing, plural in CAUSES:
-        if pairs := main_pairs(experiment, differing):
-            found, setting = compare(*pairs[0]), pairs[0][0].setting
-            name = cause + f" with “{setting}”" * bool(setting)
-            changes.append((name, plural, found.accuracy, found.kappa))
-    figures = [(one.figure("accuracy"), one.figure("kappa")) for one in experiment.configurations]
-    warning = lead.nothing_learned(
-        [(accuracy.low, accuracy.high) for accuracy, _ in figures if accuracy.known],
-        [(kappa.low, kappa.high) for _, kappa in figures if kappa.known],
-        experiment.majority or 0,
-    )
-    texts = [f"{first} {lead.causes(changes)}".strip()]
+    groups = experiment.configurations
+    if not groups:
+        return "", [Finding("nothing_finished", {}).text]
+    warning = "" if any(map(experiment.grades, groups)) else Finding("nothing_grades", {"n": len(groups)}).text
+    found = [best_network(experiment)]
+    for cause in CAUSES:
+        if effects := main_effects(experiment, cause.differing):
+            found += [cause_finding(experiment, cause), _gains(effects[0])]
+    texts = [" ".join(filter(None, (finding.text for finding in found)))]
     if experiment.grid and experiment.grid.evaluate_on == "validation":
-        texts.append(lead.evaluated_on_validation(len(experiment.configurations)))
+        texts.append(Finding("chosen_by_validation", {"n": len(groups)}).text)
     return warning, texts
 
 
-CAUSES = (("pretraining", "pretrained", False), ("depth", "model", False), ("class weights", "weighted", True))
-"""What the lab asks about: its name, what differs in a pair of runs, and whether the name is plural."""
+def best_network(experiment: ExperimentResults) -> Finding:
+    """Return which configuration has the highest kappa, and how it does beside always giving the commonest answer."""
+    best = max(experiment.configurations, key=by_kappa)
+    return Finding(
+        "best_network",
+        {
+            "label": best.label,
+            "of": len(experiment.configurations),
+            "seeds": len(best.runs),
+            "accuracy": best.figure("accuracy"),
+            "kappa": experiment.kappas[best.name],
+            "majority": experiment.majority or 0,
+            "majority_name": GRADE_NAMES[experiment.majority_grade],
+        },
+    )
+
+
+def _gains(effect: Effect) -> Finding:
+    """Return by how much one configuration is better and worse than another, as far as it can be told."""
+    sides = {"label": effect.second.label, "other": effect.first.label}
+    return Finding("gains", {**sides, "accuracy": effect.change.accuracy, "kappa": effect.change.kappa})
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One of the lab's three questions."""
+
+    name: str
+    differing: str
+    """What differs in a pair: a key of :attr:`ExperimentResults.effects`."""
+    with_it: str
+    """What the second of a pair is called."""
+    describe: Callable[[RunGroup], str]
+    """How one of a pair is told from the other."""
+    plural: bool = False
+
+
+CAUSES = (
+    Cause("pretraining", "pretrained", "the pretrained network", lambda one: one.weights),
+    Cause("depth", "model", "the deeper network", lambda one: f"as {one.network}"),
+    Cause(
+        "class weights", "weighted", "the network with class weights",
+        lambda one: "with class weights" if one.weighted else "without", plural=True,
+    ),
+)  # fmt: skip
+
+
+def cause_finding(experiment: ExperimentResults, cause: Cause) -> Finding:
+    """Return in how many comparisons a cause raises or lowers accuracy and kappa.
+
+    Where a network does not grade at all, what it gains or loses says nothing about grading: such pairs are not
+    counted, and how many of them only the second of the pair grades in is said.
+    """
+    effects = [effect for effect in experiment.effects[cause.differing] if effect.change.kappa]
+    counted = [effect for effect in effects if _both_grade(experiment, effect)]
+    moves: dict[str, dict[str, int]] = {}
+    for verb, way in (("raised", "up"), ("lowered", "down")):
+        for figure in ("accuracy", "kappa"):
+            times = sum(_direction(getattr(effect.change, figure)) == way for effect in counted)
+            if times:
+                moves.setdefault(verb, {})[figure] = times
+    only_with = sum(
+        experiment.grades(effect.second) and not experiment.grades(effect.first)
+        for effect in effects
+        if effect not in counted
+    )
+    return Finding(
+        "cause",
+        {
+            "name": cause.name,
+            "plural": cause.plural,
+            "pairs": len(experiment.effects[cause.differing]),
+            "n": len(counted),
+            "moves": moves,
+            "uncounted": len(effects) - len(counted),
+            "only_with": only_with,
+            "with_it": cause.with_it,
+        },
+    )
+
+
+def _both_grade(experiment: ExperimentResults, effect: Effect) -> bool:
+    return experiment.grades(effect.first) and experiment.grades(effect.second)
+
+
+def _direction(change: Difference | None) -> str:
+    return change.direction if change else "unknown"
 
 
 def findings(experiment: ExperimentResults) -> HTML:
     """Return, for pretraining, depth and class weights, the headline over all pairs and the main pair in numbers."""
     if not experiment.configurations:
         return markup.shown("")
-    parts = [
-        finding("Pretraining", "pretraining", main_pairs(experiment, "pretrained"), lambda one: one.weights),
-        finding("Depth", "depth", main_pairs(experiment, "model"), lambda one: f"as {one.network}"),
-        finding(
-            "Class weights", "weighting", main_pairs(experiment, "weighted"),
-            lambda one: "with class weights" if one.weighted else "without", plural=True,
-        ),
-    ]  # fmt: skip
-    return markup.shown(f"<ul>{''.join(parts)}</ul>")
+    items = ""
+    for cause in CAUSES:
+        headline = cause_finding(experiment, cause).text
+        effects = main_effects(experiment, cause.differing)
+        text = effect_finding(effects[0], cause).text if effects else ""
+        items += f"<li><b>{escape(headline)}</b> {escape(text)}</li>"
+    return markup.shown(f"<ul>{items}</ul>")
 
 
-def main_pairs(experiment: ExperimentResults, differing: str) -> list[tuple[RunGroup, RunGroup]]:
+def main_effects(experiment: ExperimentResults, differing: str) -> Sequence[Effect]:
     """Return the comparisons that the answer rests on: the lab's main runs, or all there are where those are missing.
 
     Pretraining and depth are judged without class weights, depth and class weights on pretrained networks.
     """
-    pairs = experiment.pairs[differing]
+    effects = experiment.effects[differing]
     wanted = [
-        pair
-        for pair in pairs
-        if (differing == "weighted" or not pair[1].weighted) and (differing == "pretrained" or pair[1].pretrained)
+        effect
+        for effect in effects
+        if (differing == "weighted" or not effect.second.weighted)
+        and (differing == "pretrained" or effect.second.pretrained)
     ]
-    return sorted(wanted or pairs, key=lambda pair: -by_kappa(pair[1]))
+    return sorted(wanted or effects, key=lambda effect: -by_kappa(effect.second))
 
 
-def finding(
-    cause: str,
-    noun: str,
-    pairs: list[tuple[RunGroup, RunGroup]],
-    describe: Callable[[RunGroup], str],
-    *,
-    plural: bool = False,
-) -> str:
-    """Return an item with the headline over all pairs, in bold, and the sentence on the first of them."""
-    headline = sentences.headline(cause, [compare(*pair).accuracy for pair in pairs], plural=plural)
-    if not pairs:
-        return f"<li><b>{escape(headline)}</b> No two finished runs differ in this alone.</li>"
-    before, after = pairs[0]
-    change = compare(before, after)
+def effect_finding(effect: Effect, cause: Cause) -> Finding:
+    """Return what one change does to the accuracy and kappa of one network."""
+    before, after = effect.first, effect.second
     subject = {
-        "pretraining": after.network + _aside("weighted" * after.weighted, before.setting),
-        "depth": f"The network {after.description}" + "," * bool(after.setting),
-        "weighting": f"{after.network} {after.weights}" + _aside(before.setting),
-    }[noun]
-    text = sentences.effect(
-        noun, subject, describe(before), describe(after), before.accuracy, after.accuracy, change.accuracy, change.kappa
+        "pretrained": after.network + _aside("weighted" * after.weighted, before.setting),
+        "model": f"The network {after.description}" + "," * bool(after.setting),
+        "weighted": f"{after.network} {after.weights}" + _aside(before.setting),
+    }[cause.differing]
+    return Finding(
+        "effect",
+        {
+            "subject": subject,
+            "without": cause.describe(before),
+            "with_it": cause.describe(after),
+            "before": before.accuracy,
+            "after": after.accuracy,
+            "accuracy": effect.change.accuracy,
+            "kappa": effect.change.kappa,
+        },
     )
-    return f"<li><b>{escape(headline)}</b> {escape(text)}</li>"
 
 
 def _aside(*words: str) -> str:

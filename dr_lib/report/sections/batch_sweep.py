@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from scipy.stats import f as fisher
+
+from dr_lib.evaluation.bootstrap import LEVEL, Difference
 from dr_lib.plots import Line, Words, line_styles, plot_by_batch_size, plot_per_epoch, value_limits
-from dr_lib.report import formatting, markup, sweep_sentences
-from dr_lib.report.comparisons import compare
+from dr_lib.report import formatting, markup
+from dr_lib.report.comparisons import compare_family
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_group import Figure
 from dr_lib.report.settings import Setting, accuracy, epoch_std, kappa, last, lines_over, seconds, steps
-from dr_lib.report.sweep_sentences import Finding
 
 Lines = Mapping[str, Mapping[int, Setting]]
 
@@ -23,22 +26,103 @@ def batch_findings(settings: list[Setting]) -> list[Finding]:
     if small == large or not pairs:
         return []
     both = lambda figure: {name: (a.mean(figure), b.mean(figure)) for name, (a, b) in pairs.items()}  # noqa: E731
-    times = list(both(seconds).values())
-    first = next(iter(pairs.values()))
-    findings = [
-        sweep_sentences.speed(
-            (small, large),
-            (first[0].mean(steps), first[1].mean(steps)),
-            (sum(before for before, _ in times) / len(times), sum(after for _, after in times) / len(times)),
-        )
-    ]
+    findings = [_speed((small, large), next(iter(pairs.values())), list(both(seconds).values()))]
     moves = min(len(run.done_history) - 1 for pair in pairs.values() for setting in pair for run in setting.runs)
     if moves >= 2:
-        findings.append(sweep_sentences.calm((small, large), both(epoch_std), moves))
-    findings.append(sweep_sentences.learning((small, large), both(last("train_loss")), moves + 1))
-    changes = {name: compare(a, b).kappa for name, (a, b) in pairs.items()}
-    findings.append(sweep_sentences.quality("Larger batches", changes))
-    return findings + _scaling(lines, large)
+        findings.append(_calm((small, large), both(epoch_std), moves))
+    findings.append(_learning((small, large), both(last("train_loss")), moves + 1))
+    scaled = _scaled(lines, large)
+    effects = compare_family([*pairs.values(), *scaled.values()])
+    changes = [effect.change.kappa for effect in effects]
+    findings.append(quality("Larger batches", dict(zip(pairs, changes, strict=False))))
+    if scaled:
+        of_scaling = dict(zip(scaled, changes[len(pairs) :], strict=True))
+        findings.append(quality(f"At batch size {large}, scaled learning rates", of_scaling))
+    return findings
+
+
+_FASTER, _SLOWER = 0.95, 1.05
+"""Ratios of times within these are called the same."""
+_ALIKE = 1.02
+"""Training losses that differ by a smaller factor are called the same."""
+_AT_REST = 5e-4
+"""Unrest of testing accuracy below which a curve does not move at all, which is no sign of steady learning."""
+
+
+def _speed(sizes: tuple[int, int], pair: tuple[Setting, Setting], times: list[tuple[float, float]]) -> Finding:
+    """Return what the larger of two batch sizes does to the steps and the time of an epoch."""
+    before, after = (sum(side) / len(times) for side in zip(*times, strict=True))
+    ratio = after / before
+    return Finding(
+        "speed",
+        {
+            "small": sizes[0],
+            "large": sizes[1],
+            "steps": [round(setting.mean(steps)) for setting in pair],
+            "seconds": (before, after),
+        },
+        {
+            "large": sizes[1],
+            "faster": 1 - ratio if ratio < _FASTER else 0,
+            "slower": ratio - 1 if ratio > _SLOWER else 0,
+        },
+    )
+
+
+def _calm(sizes: tuple[int, int], spread: Mapping[str, tuple[float, float]], moves: int) -> Finding:
+    """Return whether larger batches calm the curve of testing accuracy.
+
+    ``spread``: by rule, the standard deviation of the curve's ``moves`` from one epoch to the next with the smaller
+    and the larger batch. Told apart by the F test for two variances at 95%, which takes them for independent and
+    normal.
+    """
+    bound = float(fisher.ppf((1 + LEVEL) / 2, moves - 1, moves - 1)) ** 0.5
+    ways = {
+        name: ""
+        if min(before, after) < _AT_REST
+        else "calm"
+        if after * bound < before
+        else "stir"
+        if before * bound < after
+        else ""
+        for name, (before, after) in spread.items()
+    }
+    still = min(min(pair) for pair in spread.values()) < _AT_REST
+    return Finding(
+        "calm",
+        {"small": sizes[0], "large": sizes[1], "spread": spread, "still": still},
+        {"ways": ways, "epochs": moves + 1},
+    )
+
+
+def _learning(sizes: tuple[int, int], losses: Mapping[str, tuple[float, float]], epochs: int) -> Finding:
+    """Return whether the same number of epochs teaches less in larger batches, by the training loss at their end."""
+    ways = {
+        name: "less" if after > _ALIKE * before else "more" if before > _ALIKE * after else ""
+        for name, (before, after) in losses.items()
+    }
+    values = {"small": sizes[0], "large": sizes[1], "losses": losses, "epochs": epochs}
+    return Finding("learning", values, {"ways": ways})
+
+
+def quality(cause: str, changes: Mapping[str, Difference | None]) -> Finding:
+    """Return what ``cause``, a plural, does to kappa; ``changes`` by rule."""
+    words = {"up": "raise", "down": "lower"}
+    ways = {name: words.get(change.direction, "") if change else "" for name, change in changes.items()}
+    return Finding("quality", {"changes": changes}, {"cause": cause, "ways": ways})
+
+
+def _scaled(lines: Lines, size: int) -> dict[str, tuple[Setting, Setting]]:
+    """Return, by rule, the rate as it is and the rate scaled for batches of ``size``."""
+    base = lines.get("unscaled", {}).get(size)
+    if base is None:
+        return {}
+    return {
+        name: (base, line[size])
+        for name, line in lines.items()
+        if size in line and line[size].runs[0] is not base.runs[0]
+        and line[size].values.keys() == {"batch_size", "learning_rate_scaling"}
+    }  # fmt: skip
 
 
 def batch_figures(settings: list[Setting], majority: float | None) -> str:
@@ -66,21 +150,6 @@ def batch_figures(settings: list[Setting], majority: float | None) -> str:
     )
     html = markup.figure([panel for panel in panels if panel], "Against the batch size.", caption)
     return html + _losses(lines, styles)
-
-
-def _scaling(lines: Lines, size: int) -> list[Finding]:
-    """Return what scaling the learning rate does to kappa at batch ``size``, beside the rate as it is."""
-    base = lines.get("unscaled", {}).get(size)
-    if base is None:
-        return []
-    others = {
-        name: line[size]
-        for name, line in lines.items()
-        if size in line and line[size].runs[0] is not base.runs[0]
-        and line[size].values.keys() == {"batch_size", "learning_rate_scaling"}
-    }  # fmt: skip
-    changes = {name: compare(base, setting).kappa for name, setting in others.items()}
-    return [sweep_sentences.quality(f"At batch size {size}, scaled learning rates", changes)] if changes else []
 
 
 def _panel(

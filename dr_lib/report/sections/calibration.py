@@ -5,9 +5,10 @@ from IPython.display import HTML
 
 from dr_lib.evaluation.calibration import BINS
 from dr_lib.plots import network_colors, plot_reliability
-from dr_lib.report import formatting, markup, metrics_sentences
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import TOP, ExperimentResults
+from dr_lib.report.findings import Finding, moved
 from dr_lib.report.run_group import RunGroup, by_kappa
 from dr_lib.report.run_results import RunResults
 from dr_lib.report.sections.metrics_table import name_cell
@@ -46,23 +47,37 @@ def _heading(one: RunGroup, majority: float | None) -> str:
 
 def _diagram(run: RunResults, color: str) -> str:
     before, after = run.test["calibration"], (run.metrics or {}).get("temperature_scaling")
-    said = [metrics_sentences.trust(run.label, mean_confidence(run), run.test["accuracy"], before["ece"])]
+    confidence, accuracy = mean_confidence(run), run.test["accuracy"]
+    values = {"confidence": confidence, "accuracy": accuracy, "gap": _gap(confidence, accuracy), "ece": before["ece"]}
+    said = [Finding("trust", {"label": run.label, **values}).text]
     if after:
-        said.append(metrics_sentences.cooled(run.label, after["temperature"], before["ece"], after["ece"]))
+        errors = {"before": before["ece"], "after": after["ece"], "way": moved(before["ece"], after["ece"], 3)}
+        said.append(Finding("cooled", {"label": run.label, "temperature": after["temperature"], **errors}).text)
     return inline_svg(plot_reliability(before, after, color=color), "Reliability diagram. " + " ".join(said))
+
+
+_CALIBRATED = 0.01
+"""Mean confidence that misses accuracy by less than a point is about right."""
+
+
+def _gap(confidence: float, accuracy: float) -> float:
+    """Return by how much a network is surer than it is right; 0 where it is about as sure."""
+    gap = confidence - accuracy
+    return 0.0 if abs(gap) < _CALIBRATED else gap
 
 
 def _table(experiment: ExperimentResults, known: list[RunGroup]) -> str:
     rows = []
     for one in known[:TOP]:
         confidence, accuracy = one.mean(mean_confidence), one.accuracy
+        sureness = Finding("sureness", {"gap": _gap(confidence, accuracy)}).text
         scaled = [found for run in one.runs if (found := run.done_metrics.get("temperature_scaling"))]
         mean = lambda key, found=scaled: float(np.mean([entry[key] for entry in found]))  # noqa: E731
         rows.append(
             [
                 name_cell(one, experiment),
                 formatting.percent(confidence),
-                formatting.percent(accuracy) + markup.sub(metrics_sentences.sureness(confidence, accuracy)),
+                formatting.percent(accuracy) + markup.sub(sureness),
                 f"{100 * one.mean(lambda run: run.test['calibration']['ece']):.1f}",
                 f'{100 * mean("ece"):.1f}<span class="sub">temperature {mean("temperature"):.2f}</span>'
                 if scaled

@@ -1,15 +1,17 @@
 """Which grades are confused: matrices with shares and counts, and figures of each grade."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from IPython.display import HTML
 
-from dr_lib import GRADES
+from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.plots import plot_confusion
-from dr_lib.report import formatting, markup, sentences
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.sections.metrics_table import figures_by_grade
 
@@ -39,8 +41,26 @@ def confusion_figures(experiment: ExperimentResults, normalize: Normalize = "tru
     title = f"Confusion matrices {'with' if shown[0].weighted else 'without'} class weights."
     caption = f"{matrix_caption(shown, normalize)} A network that always gives the same answer fills one column."
     figure = markup.figure(panels, title, caption)
-    said = markup.bullets(sentences.confusion(one.label, one.confusion_matrix.tolist()) for one in shown)
+    said = markup.bullets(confusion_finding(one.label, one.confusion_matrix.tolist()).text for one in shown)
     return markup.shown(figure + said + figures_by_grade(experiment))
+
+
+def confusion_finding(label: str, matrix: Sequence[Sequence[int]]) -> Finding:
+    """Return which grades a network recognizes best and worst, and what the worst is taken for."""
+    recalls = {grade: row[grade] / sum(row) for grade, row in enumerate(matrix) if sum(row)}
+    answers = [grade for grade in GRADES if any(row[grade] for row in matrix)]
+    values: dict[str, Any] = {"label": label, "only": "", "best": None, "worst": None, "mistaken": None}
+    if len(answers) == 1:
+        values["only"] = GRADE_NAMES[answers[0]]
+    if recalls:
+        best, worst = max(recalls, key=recalls.__getitem__), min(recalls, key=recalls.__getitem__)
+        values["best"] = best, recalls[best]
+        if recalls[best] != recalls[worst]:
+            row = matrix[worst]
+            taken_for = max((grade for grade in GRADES if grade != worst), key=row.__getitem__)
+            values["worst"] = worst, recalls[worst]
+            values["mistaken"] = (taken_for, row[taken_for] / sum(row)) if row[taken_for] else None
+    return Finding("confusion", values)
 
 
 def confusion_panel(

@@ -1,5 +1,6 @@
 """The degradation problem, measured: training errors of plain and residual networks, and their layers' gradients."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,12 +8,12 @@ import pandas as pd
 
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.plots import Line, network_colors, plot_gradients, plot_per_epoch, value_limits
-from dr_lib.report import formatting, markup, sweep_sentences
-from dr_lib.report.comparisons import compare
+from dr_lib.report import formatting, markup
+from dr_lib.report.comparisons import compare_family
 from dr_lib.report.drawing import inline_svg
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_results import RunResults, network_name
 from dr_lib.report.settings import Setting, last
-from dr_lib.report.sweep_sentences import Finding
 
 KINDS = {False: "plain", True: "residual"}
 _NORMAL_95 = 1.96
@@ -34,14 +35,17 @@ def degradation_findings(networks: Networks) -> list[Finding]:
         same_kind = [networks[model, residual] for model in models if (model, residual) in networks]
         if len(same_kind) > 1:
             errors, change = _errors(same_kind[0], same_kind[-1])
-            names = network_name(same_kind[0].runs[0].model), network_name(same_kind[-1].runs[0].model)
-            findings.append(sweep_sentences.depth(kind, names, errors, change, len(same_kind[0].runs[0].done_history)))
+            names = [network_name(setting.runs[0].model) for setting in (same_kind[0], same_kind[-1])]
+            epochs = len(same_kind[0].runs[0].done_history)
+            values = {"networks": names, "errors": errors, "change": change, "epochs": epochs}
+            findings.append(Finding("depth", values, {"kind": kind, "change": change}))
     for model in reversed(models):
         if (model, False) in networks and (model, True) in networks:
             plain, shortcuts = networks[model, False], networks[model, True]
             errors, change = _errors(plain, shortcuts)
-            kappa = compare(plain, shortcuts).kappa
-            findings.append(sweep_sentences.shortcuts(network_name(model), errors, change, kappa))
+            kappa = compare_family([(plain, shortcuts)])[0].change.kappa
+            values = {"errors": errors, "change": change, "kappa": kappa}
+            findings.append(Finding("shortcuts", values, {"network": network_name(model), "change": change}))
             findings += _gradient_finding(plain.runs[0], shortcuts.runs[0])
             break
     return findings
@@ -52,7 +56,9 @@ def unlearned_warning(networks: Networks) -> str:
     run = next(iter(networks.values())).runs[0]
     error, n = 1 - max(run.config["data"]["splits"]["train"]["shares"]), _photographs(run)
     chance = _NORMAL_95 * (error * (1 - error) / n) ** 0.5
-    return sweep_sentences.unlearned([_error(setting) for setting in networks.values()], error, chance)
+    if min(_error(setting) for setting in networks.values()) < error - chance:
+        return ""
+    return Finding("unlearned", {"majority_error": error}).text
 
 
 def degradation_figures(networks: Networks, majority: float | None) -> str:
@@ -138,7 +144,25 @@ def _gradient_finding(plain: RunResults, residual: RunResults) -> list[Finding]:
     # The last layer is the head, which no gradient has to pass through anything to reach.
     way = lambda run, epoch: float((norms := layers_of(run.gradients, epoch)).iloc[0] / norms.iloc[-2])  # noqa: E731
     first, last = ((way(plain, epoch), way(residual, epoch)) for epoch in (1, last_epoch))
-    return [sweep_sentences.gradients(plain.network, first, last, last_epoch)]
+    return [gradients(plain.network, first, last, last_epoch)]
+
+
+_NOTABLE = math.log(1.25)
+"""Gradients that differ by a smaller factor are called alike."""
+_FADED = 0.1
+"""Share of the last layer's gradient below which little can be said to be left of it in the first one."""
+
+
+def gradients(network: str, first: tuple[float, float], last: tuple[float, float], epochs: int) -> Finding:
+    """Return what shortcuts do to the gradient on its way back through ``network``.
+
+    ``first`` and ``last`` epoch: norm at the first convolution over that at the last one, without shortcuts and with.
+    """
+    plain, residual = (abs(math.log(factor)) for factor in last)
+    way = "even" if residual < plain - _NOTABLE else "uneven" if residual > plain + _NOTABLE else "alike"
+    left = "little" if last[0] < _FADED else "most" if last[0] < 1 else ""
+    values = {"network": network, "first": first, "last": last, "epochs": epochs, "left": left}
+    return Finding("gradients", values, {"way": way})
 
 
 def _models(networks: Networks) -> list[str]:

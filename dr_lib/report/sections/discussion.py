@@ -1,6 +1,7 @@
 """Discussion: imbalanced grades, what class weights trade, and batch sizes."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -9,13 +10,15 @@ from IPython.display import HTML
 from dr_lib import GRADE_NAMES
 from dr_lib.data.class_weights import class_weights as weights_of
 from dr_lib.evaluation import matrix_metrics as metrics
+from dr_lib.evaluation.effects import Comparison
 from dr_lib.plots import network_colors, plot_grade_shares, plot_recall_change
-from dr_lib.report import data_sentences, formatting, markup, sentences
-from dr_lib.report.comparisons import compare
+from dr_lib.report import data_sentences, formatting, markup
+from dr_lib.report.comparisons import Effect
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
-from dr_lib.report.run_group import RunGroup
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_results import RunResults
+from dr_lib.report.sections.answer import CAUSES, effect_finding
 from dr_lib.report.sections.confusion import Normalize, confusion_panel, matrix_caption
 
 
@@ -54,10 +57,10 @@ def class_weights(experiment: ExperimentResults, normalize: Normalize = "true") 
     """
     colors = network_colors(experiment.models)
     html = ""
-    for before, after in sorted(
-        experiment.pairs["weighted"], key=lambda pair: (not pair[0].pretrained, -pair[0].accuracy)
+    for effect in sorted(
+        experiment.effects["weighted"], key=lambda effect: (not effect.first.pretrained, -effect.first.accuracy)
     ):
-        html += _weights_figure(before, after, colors[before.model], experiment.majority, normalize)
+        html += _weights_figure(effect, colors[effect.first.model], experiment.majority, normalize)
     return markup.shown(html or markup.paragraphs("No two finished runs differ in class weights alone."))
 
 
@@ -91,13 +94,9 @@ def batch_sizes(experiment: ExperimentResults) -> HTML:
     return markup.shown(markup.table(head, rows, caption, numeric=range(1, 6), css="cards"))
 
 
-def _weights_figure(before: RunGroup, after: RunGroup, color: str, majority: float | None, normalize: Normalize) -> str:
-    change = compare(before, after)
+def _weights_figure(effect: Effect, color: str, majority: float | None, normalize: Normalize) -> str:
+    before, after = effect.first, effect.second
     name = f"{before.network} {before.weights}"
-    panels = [
-        confusion_panel(before, majority, "Without class weights", normalize=normalize),
-        confusion_panel(after, majority, "With class weights", normalize=normalize),
-    ]
     start_recall, end_recall = (
         [None if share != share else float(share) for share in metrics.recall(one.confusion_matrix)]
         for one in (before, after)
@@ -107,24 +106,39 @@ def _weights_figure(before: RunGroup, after: RunGroup, color: str, majority: flo
         for grade, (start, end) in enumerate(zip(start_recall, end_recall, strict=True))
         if start is not None and end is not None
     )
-    panels.append(
-        (
-            "Recall without (ring) and with (dot)",
-            inline_svg(
-                plot_recall_change(start_recall, end_recall, color=color),
-                f"Recall of {name} without and with weights: {spoken}",
-            ),
-        )
-    )
-    panels.append(("In words", markup.paragraphs(sentences.recall_changes(start_recall, end_recall, change.recall))))
+    ax = plot_recall_change(start_recall, end_recall, color=color)
+    drawing = inline_svg(ax, f"Recall of {name} without and with weights: {spoken}")
+    panels = [
+        confusion_panel(before, majority, "Without class weights", normalize=normalize),
+        confusion_panel(after, majority, "With class weights", normalize=normalize),
+        ("Recall without (ring) and with (dot)", drawing),
+        ("In words", markup.paragraphs(recall_finding(effect, start_recall, end_recall).text)),
+    ]
     caption = matrix_caption([before, after], normalize)
     figure = markup.figure(panels, f"{name}, without and with class weights.", caption)
-    said = sentences.effect(
-        "weighting", name, "without class weights", "with", before.accuracy, after.accuracy,
-        change.accuracy, change.kappa,
-    )  # fmt: skip
-    headline = sentences.trade(change.accuracy, change.recall)
+    headline, said = trade_finding(effect.change).text, effect_finding(effect, CAUSES[2]).text
     return f'<h3>{escape(name)}</h3><p class="says"><b>{escape(headline)}</b> {escape(said)}</p>{figure}'
+
+
+def recall_finding(effect: Effect, before: Sequence[float | None], after: Sequence[float | None]) -> Finding:
+    """Return for which grades recall rises, falls or stays, by the interval of each grade's difference."""
+    ways = {"up": "rises", "down": "falls", "unclear": "does not change measurably"}
+    groups: dict[str, list] = {way: [] for way in ways.values()}
+    undefined = []
+    for grade, (start, end, change) in enumerate(zip(before, after, effect.change.recall, strict=True)):
+        if start is None or end is None or change is None or change.direction == "unknown":
+            undefined.append(f"grade {grade}")
+            continue
+        digits = next(n for n in range(7) if round(100 * start, n) != round(100 * end, n) or start == end or n == 6)
+        groups[ways[change.direction]].append((grade, start, end, digits))
+    return Finding("recalls", {"groups": {way: some for way, some in groups.items() if some}, "undefined": undefined})
+
+
+def trade_finding(change: Comparison) -> Finding:
+    """Return what class weights trade: accuracy against the recall of the grades with disease."""
+    moves = {found.direction for found in change.recall[1:] if found} & {"up", "down"}
+    recall = moves.pop() if len(moves) == 1 else "mixed" if moves else "unclear"
+    return Finding("trade", {"recall": recall, "accuracy": change.accuracy.direction if change.accuracy else "unknown"})
 
 
 def _loss_weights(experiment: ExperimentResults) -> list[str]:

@@ -1,6 +1,6 @@
 """Results: highest testing accuracies, curves per epoch, and what pretraining and depth change."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
 
 import pandas as pd
@@ -9,12 +9,13 @@ from IPython.display import HTML
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import optimism
 from dr_lib.plots import accuracy_limits, network_colors, plot_accuracy
-from dr_lib.report import formatting, markup, sentences
-from dr_lib.report.comparisons import compare
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
 from dr_lib.report.experiment_results import ExperimentResults, also_different
+from dr_lib.report.findings import Finding, amount, moved
 from dr_lib.report.run_group import RunGroup
-from dr_lib.report.run_results import RunResults
+from dr_lib.report.run_results import RunResults, chosen_on, tested_epoch
+from dr_lib.report.sections.answer import CAUSES, Cause, cause_finding
 
 SIDES = (("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"))
 
@@ -39,26 +40,11 @@ def highest_accuracies(experiment: ExperimentResults) -> HTML:
                 formatting.percent(experiment.majority) if experiment.majority is not None else "–",
             ]
         )
-        said.append(
-            sentences.optimism(
-                best.network,
-                best.highest["accuracy"],
-                best.highest["epoch"],
-                best.at_chosen_epoch("test_accuracy"),
-                chosen,
-                best.done_metrics["select_by"],
-            )
-        )
+        said.append(_optimism(best).text)
     if not rows:
         return markup.shown(markup.paragraphs("No run has finished, so there are no accuracies."))
-    gains = [run.highest["accuracy"] - run.at_chosen_epoch("test_accuracy") for run in experiment.done]
-    said.append(sentences.mean_optimism(gains, experiment.chosen_on))
     if experiment.chosen_on != "testing":
-        said += [
-            sentences.optimism_of_seeds(one.label, optimism(one.figures(_highest), one.figures(_honest)))
-            for one in experiment.main
-            if one.several
-        ]
+        said += _optimism_of_all(experiment)
     honest_column = "Last epoch" if experiment.chosen_on == "last" else f"Chosen on {experiment.chosen_on}"
     head = ["Network", "Highest testing accuracy", honest_column, "Kappa", "Majority"]
     caption = "The run of each network with the highest testing accuracy."
@@ -88,78 +74,134 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
 
 def pretraining(experiment: ExperimentResults) -> HTML:
     """Return what pretraining changes, for each pair that differs in it alone, and how training went."""
-    pairs = experiment.pairs["pretrained"]
     shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
-    said = [
-        sentences.phases(
-            _of_seed(one), *_around_fine_tuning(one.first), one.first.test["accuracy"],
-            tuned=_chosen_when_tuned(one.first),
-        )
-        for one in shown
-        if one.pretrained
-    ]  # fmt: skip
-    said += [
-        sentences.generalization(
-            _of_seed(one), one.first.at_chosen_epoch("train_accuracy"), one.first.test["accuracy"],
-            experiment.majority or 0,
-        )
-        for one in shown
-    ]  # fmt: skip
+    phases = [_phases(one) for one in shown if one.pretrained]
+    said = [finding.text for finding in phases if finding] + [_generalization(one, experiment).text for one in shown]
     caption = "What pretraining changes: pretrained less from scratch."
-    headline = sentences.headline("Pretraining", [compare(*pair).accuracy for pair in pairs])
-    table = differences_table(pairs, "pretrained", caption, lambda one: one.weights, network_colors(experiment.models))
-    return markup.shown(markup.bullets(said) + markup.paragraphs(headline, css="says") + table)
+    return markup.shown(markup.bullets(said) + _what_changes(experiment, CAUSES[0], caption, lambda one: one.weights))
 
 
 def depth(experiment: ExperimentResults) -> HTML:
     """Return what depth changes, for each pair that differs in the network alone."""
-    pairs = experiment.pairs["model"]
-    headline = sentences.headline("Depth", [compare(*pair).accuracy for pair in pairs])
     caption = "What depth changes: the deeper network less the shallower one."
-    table = differences_table(pairs, "model", caption, lambda one: one.network, network_colors(experiment.models))
-    return markup.shown(markup.paragraphs(headline, css="says") + table)
+    return markup.shown(_what_changes(experiment, CAUSES[1], caption, lambda one: one.network))
 
 
-def differences_table(
-    pairs: Sequence[tuple[RunGroup, RunGroup]],
-    differing: str,
-    caption: str,
-    other: Callable[[RunGroup], str],
-    colors: Mapping[str, str],
-) -> str:
-    """Return one row a pair: accuracies, their difference with its interval drawn about zero, and kappa's.
+def _what_changes(experiment: ExperimentResults, cause: Cause, caption: str, other: Callable[[RunGroup], str]) -> str:
+    """Return the headline of a cause and one row a pair: accuracies, their difference about zero, and kappa's.
 
-    ``other`` names what is different about the first of a pair; what else differs beside ``differing`` is said.
+    ``other`` names what is different about the first of a pair; what else differs is said.
     """
-    if not pairs:
-        return markup.paragraphs("No two finished runs differ in this alone.", css="note")
-    changes = [compare(*pair) for pair in pairs]
-    reach = max((max(abs(c.accuracy.low), abs(c.accuracy.high)) for c in changes if c.accuracy), default=0) or 0.1
+    colors = network_colors(experiment.models)
+    effects = experiment.effects[cause.differing]
+    headline = markup.paragraphs(cause_finding(experiment, cause).text, css="says")
+    if not effects:
+        return headline
+    accuracies = [effect.change.accuracy for effect in effects]
+    ends = [abs(end) for change in accuracies if change for end in (change.low, change.high) if end == end]
+    reach = max(ends, default=0) or 0.1
     rows = []
-    for (before, after), change in zip(pairs, changes, strict=True):
+    for effect in effects:
+        before, after, change = effect.first, effect.second, effect.change
         key = f'<span class="key" style="--key:{ink(colors[after.model])}"></span>'
-        against = "; ".join([f"against {other(before)}", *also_different(before, after, differing)])
+        against = "; ".join([f"against {other(before)}", *also_different(before, after, cause.differing)])
         name = f'{key}{escape(after.label)}<span class="sub">{escape(against)}</span>'
-        moved = f"{formatting.percent(before.accuracy)} → {formatting.percent(after.accuracy)}"
+        both = f"{formatting.percent(before.accuracy)} → {formatting.percent(after.accuracy)}"
         if change.accuracy is None:
-            rows.append([name, moved, "not the same photographs", "–", "–"])
+            rows.append([name, both, "not the same photographs", "–", "–"])
             continue
-        spoken = sentences.change_in_accuracy("it", change.accuracy)
-        drawing = interval_svg(
-            change.accuracy.value, (change.accuracy.low, change.accuracy.high), 0.0, (-1.05 * reach, 1.05 * reach),
-            f"{after.label} against {other(before)}: {spoken}", css="zero",
-        )  # fmt: skip
+        spoken = amount(change.accuracy, "accuracy", sign=True)
+        drawing = ""
+        if change.accuracy.direction != "unknown":
+            spoken += f", {formatting.between(change.accuracy.low, change.accuracy.high)}"
+            drawing = interval_svg(
+                change.accuracy.value, (change.accuracy.low, change.accuracy.high), 0.0, (-1.05 * reach, 1.05 * reach),
+                f"{after.label} against {other(before)}: {spoken}", css="zero",
+            )  # fmt: skip
         rows.append(
             [
                 name,
-                moved,
+                both,
                 f'<span style="--key:{ink(colors[after.model])}">{drawing}</span>',
                 _with_limits(change.accuracy, 100, 1),
                 _with_limits(change.kappa, 1, 2),
             ]
         )
     head = ["Runs", "Testing accuracy", "Fewer or more right", "Points", "Kappa"]
-    return markup.table(head, rows, f"{caption} With 95% intervals.", numeric=(3, 4), css="cards")
+    together = f"{caption} With 95% intervals that hold for all {len(experiment.all_effects)} comparisons together."
+    return headline + markup.table(head, rows, together, numeric=(3, 4), css="cards")
+
+
+def _optimism(best: RunResults) -> Finding:
+    """Return what looking at the testing accuracy of every epoch adds to the honest figure."""
+    highest, chosen = best.highest["accuracy"], best.at_chosen_epoch("test_accuracy")
+    values = {
+        "label": best.network,
+        "highest": highest,
+        "highest_epoch": best.highest["epoch"],
+        "chosen": chosen,
+        "chosen_epoch": best.chosen_epoch,
+        "chosen_on": chosen_on(best.done_metrics["select_by"]),
+        "same": best.highest["epoch"] == best.chosen_epoch or moved(chosen, highest, 3) == "same",
+    }
+    return Finding("optimism", values)
+
+
+def _optimism_of_all(experiment: ExperimentResults) -> list[str]:
+    """Return how much kinder the highest testing accuracy is than the honest one: of all runs, and over seeds.
+
+    Of runs no interval is given: it would need the answers at every epoch, which are not kept.
+    """
+    gains = [_highest(run) - _honest(run) for run in experiment.done]
+    values = {"n": len(gains), "mean": sum(gains) / len(gains), "most": max(gains), "chosen_on": experiment.chosen_on}
+    of_all = [Finding("mean_optimism", values)] if len(gains) > 1 else []
+    of_seeds = [
+        Finding(
+            "optimism_of_seeds",
+            {"label": one.label, "gain": optimism(one.figures(_highest), one.figures(_honest))},
+        )
+        for one in experiment.main
+        if one.several
+    ]
+    return [finding.text for finding in (*of_all, *of_seeds)]
+
+
+def _phases(one: RunGroup) -> Finding | None:
+    """Return how testing accuracy moves when fine-tuning begins; ``None`` where a run has not both phases.
+
+    It is said and not judged: which photographs were right in which epoch is not kept, so that no interval is known.
+    """
+    history = one.first.done_history
+    phase = {name: history.loc[history["phase"] == name, "test_accuracy"] for name in set(history["phase"])}
+    if not {"feature extraction", "fine-tuning"} <= phase.keys():
+        return None
+    values = {
+        "label": _of_seed(one),
+        "frozen": float(phase["feature extraction"].iloc[-1]),
+        "tuned": float(phase["fine-tuning"].iloc[0]),
+        "chosen": _honest(one.first),
+        "chosen_when_tuned": history.set_index("epoch")["phase"].loc[one.first.chosen_epoch] == "fine-tuning",
+    }
+    return Finding("phases", values)
+
+
+_OVERFITTED = 0.05
+
+
+def _generalization(one: RunGroup, experiment: ExperimentResults) -> Finding:
+    """Return how far training and testing accuracy lie apart at the chosen epoch.
+
+    A network that has not learned its training photographs beyond the majority cannot have overfitted them.
+    """
+    training, testing = one.first.at_chosen_epoch("train_accuracy"), one.first.test["accuracy"]
+    values = {
+        "label": _of_seed(one),
+        "training": training,
+        "testing": testing,
+        "same": abs(training - testing) < 0.01,
+        "overfitted": training - testing > _OVERFITTED and training > (experiment.majority or 0),
+    }
+    return Finding("generalization", values)
 
 
 def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], color: str) -> str:
@@ -187,7 +229,7 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
     most = max(len(one.runs) for one in shown.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
     caption = (
-        f"{which}{bands}. A dot is {sentences.tested_epoch(experiment.chosen_on)}, the dashed red line the share of "
+        f"{which}{bands}. A dot is {tested_epoch(experiment.chosen_on)}, the dashed red line the share of "
         "the commonest grade"
         + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
     )
@@ -228,21 +270,9 @@ def _with_limits(change: Difference | None, scale: float, digits: int) -> str:
     """Return the difference, in bold where its interval excludes zero, above its interval."""
     if change is None:
         return "–"
+    if change.direction == "unknown":
+        return f'{formatting.signed(scale * change.value, digits)}<span class="sub">too few patients</span>'
     value, low, high = (formatting.signed(scale * number, digits) for number in (change.value, change.low, change.high))
     plus = "+" if change.value > 0 and float(value) else ""
     number = f"<b>{plus}{value}</b>" if change.distinguishable else f"{plus}{value}"
     return f'{number}<span class="sub">{low} to {high}</span>'
-
-
-def _around_fine_tuning(run: RunResults) -> tuple[float | None, float | None]:
-    """Return testing accuracy at the last epoch of feature extraction and at the first of fine-tuning."""
-    assert run.history is not None
-    frozen = run.history.loc[run.history["phase"] == "feature extraction", "test_accuracy"]
-    tuned = run.history.loc[run.history["phase"] == "fine-tuning", "test_accuracy"]
-    if frozen.empty or tuned.empty:
-        return None, None
-    return float(frozen.iloc[-1]), float(tuned.iloc[0])
-
-
-def _chosen_when_tuned(run: RunResults) -> bool:
-    return run.done_history.set_index("epoch")["phase"].loc[run.chosen_epoch] == "fine-tuning"

@@ -8,12 +8,12 @@ from IPython.display import HTML
 
 from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.plots import network_colors, plot_many
-from dr_lib.report import formatting, markup, sentences
-from dr_lib.report import summary_sentences as lead
+from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
 from dr_lib.report.experiment_results import TOP, ExperimentResults
+from dr_lib.report.findings import Finding
 from dr_lib.report.run_group import RunGroup
-from dr_lib.report.run_results import STATE_WORDS, RunResults
+from dr_lib.report.run_results import STATE_WORDS, RunResults, tested_epoch
 from dr_lib.report.settings import accuracy, by_parameter, kappa
 
 
@@ -28,9 +28,10 @@ def runs_table(experiment: ExperimentResults) -> HTML:
     if len(unfinished) > TOP:
         html += markup.paragraphs(f"{len(unfinished) - TOP:,} more runs have not finished; see results.csv.")
     if experiment.done and experiment.majority is not None:
-        figures = {one.label: one.figure("accuracy") for one in experiment.configurations}
-        intervals = {label: (figure.low, figure.high) for label, figure in figures.items() if figure.known}
-        html += markup.paragraphs(lead.summary_of_majority(intervals, experiment.majority), css="says")
+        ways = [change.direction for change in experiment.above_majority if change]
+        counts = {"above": ways.count("up"), "unclear": ways.count("unclear"), "below": ways.count("down")}
+        finding = Finding("majority", {"share": experiment.majority, **counts})
+        html += markup.paragraphs(finding.text, css="says")
     if len(experiment.top) < len(experiment.configurations):
         title = f"All {len(experiment.configurations):,} configurations"
         every = _table(experiment, experiment.configurations, [], f"{title}.")
@@ -111,7 +112,7 @@ def _where_they_lie(experiment: ExperimentResults) -> str:
 def _caption(experiment: ExperimentResults) -> str:
     over = "patients and seeds" if any(one.several for one in experiment.configurations) else "patients"
     return (
-        f"Testing accuracy and quadratic weighted kappa at {sentences.tested_epoch(experiment.chosen_on)}, with 95% "
+        f"Testing accuracy and quadratic weighted kappa at {tested_epoch(experiment.chosen_on)}, with 95% "
         f"intervals over {over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
         "The dashed red line is the share of the commonest grade."
     )

@@ -1,5 +1,6 @@
 """How much chance is in the figures: seeds, tests of all differences, and the patients who are on both sides."""
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -8,12 +9,13 @@ from IPython.display import HTML
 from dr_lib.data.labels import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.effects import compare_patients
 from dr_lib.evaluation.ensemble import ensemble
-from dr_lib.evaluation.seed_groups import compare_groups
 from dr_lib.evaluation.summary import summarize
-from dr_lib.report import formatting, markup, metrics_sentences
-from dr_lib.report.comparisons import all_comparisons
+from dr_lib.report import formatting, markup
+from dr_lib.report.comparisons import Effect
 from dr_lib.report.experiment_results import TOP, ExperimentResults
+from dr_lib.report.findings import Finding
 from dr_lib.report.sections.metrics_table import name_cell, over_what
 
 
@@ -58,36 +60,41 @@ def seeds(experiment: ExperimentResults) -> HTML:
 
 
 def corrected_differences(experiment: ExperimentResults) -> HTML:
-    """Return every comparison of two configurations in words, with its test and the correction for their number."""
-    found = all_comparisons(experiment)
-    said = metrics_sentences.survivors([(one.found.accuracy, one.corrected) for one in found])
-    known = [one for one in found if one.found.accuracy is not None]
-    if not known:
-        return markup.shown(markup.paragraphs(said, css="note"))
-    several = any(side.several for one in known for side in (one.first, one.second))
-    counted = any(one.found.mcnemar for one in known)
+    """Return every comparison of two configurations in words, with its p for accuracy and for kappa."""
+    effects = [effect for effect in experiment.all_effects if effect.change.accuracy]
+    said = markup.paragraphs(survivors(effects).text, css="says" if effects else "note")
+    if not effects:
+        return markup.shown(said)
+    counted = any(effect.change.only_first is not None for effect in effects)
     rows = []
-    for one in known:
-        test = one.found.mcnemar
-        sentence = metrics_sentences.better(
-            one.second.label, one.first.label, one.found.accuracy, one.corrected, len(known)
-        )
-        counts = (f"{test.only_second:,}", f"{test.only_first:,}") if test else ("–", "–")
-        rows.append(
-            [escape(sentence), *counts * counted, *map(metrics_sentences.p_value, (one.found.p, one.corrected))]
-        )
-    head = ["Comparison", *("Only it is right", "Only the other is right") * counted, "p", "p, corrected"]
-    caption = "All comparisons of this experiment, in accuracy; p by itself and by Holm's correction for their number. "
+    for effect in effects:
+        change = effect.change
+        sentence = Finding(
+            "compared",
+            {"subject": effect.second.label, "other": effect.first.label, "accuracy": change.accuracy},
+        ).text
+        counts = ["–" if n is None else f"{n:,}" for n in (change.only_second, change.only_first)]
+        p_values = [formatting.p_value(found.p if found else None) for found in (change.accuracy, change.kappa)]
+        rows.append([escape(sentence), *counts * counted, *p_values])
+    head = ["Comparison", *("Only it is right", "Only the other is right") * counted, "p, accuracy", "p, kappa"]
+    caption = (
+        f"All {len(effects)} comparisons of this experiment. Intervals and p hold for all of them, and for accuracy, "
+        "kappa, areas and recalls, together: in 95 of 100 experiments without any difference, no interval leaves out "
+        "zero. p is below 0.05 where the interval leaves out zero (max-t over the same draws of patients, and of seeds "
+        "where there are several)."
+    )
     if counted:
-        caption += (
-            "The first two numbers are photographs that only the one or only the other is right for, p is that of "
-            "McNemar's exact test of these. It takes the eyes of a patient for independent; the intervals do not, and "
-            "have the last word."
-        )
-    if several:
-        caption += " Of several seeds, p is that of Student's t for their mean accuracies."
-    table = markup.table(head, rows, caption.strip(), numeric=range(1, len(head)), css="cards")
-    return markup.shown(markup.paragraphs(said, css="says") + table)
+        caption += " The first two numbers are photographs that only the one or only the other is right for."
+    return markup.shown(said + markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards"))
+
+
+def survivors(effects: Sequence[Effect]) -> Finding:
+    """Return how many comparisons differ, in accuracy and in kappa."""
+    differ = {
+        figure: sum(bool((change := getattr(effect.change, figure)) and change.distinguishable) for effect in effects)
+        for figure in ("accuracy", "kappa")
+    }
+    return Finding("survivors", {"n": len(effects), **differ})
 
 
 def other_eyes(experiment: ExperimentResults) -> HTML:
@@ -97,7 +104,7 @@ def other_eyes(experiment: ExperimentResults) -> HTML:
     if patients is None or not sides.get("named", True):
         text = "Which testing patients have their other eye in training is not known here."
         return markup.shown(markup.paragraphs(text, css="note"))
-    rows, seen, changes = [], (0, 0), []
+    rows, seen, pairs = [], (0, 0), []
     for one in experiment.top:
         tables = [run.done_predictions for run in one.runs]
         with_it = [table[table["patient"].isin(patients)] for table in tables]
@@ -109,9 +116,10 @@ def other_eyes(experiment: ExperimentResults) -> HTML:
             float(np.mean([(table["grade"] == table["predicted"]).mean() for table in group]))
             for group in (with_it, without)
         ]
-        change = compare_groups(without, with_it, metrics.accuracy)
-        changes.append(change)
-        rows.append([name_cell(one, experiment), *map(formatting.percent, accuracies), _in_points(change)])
+        pairs.append((without, with_it))
+        rows.append([name_cell(one, experiment), *map(formatting.percent, accuracies)])
+    changes = compare_patients(pairs, metrics.accuracy)
+    rows = [[*row, _in_points(change)] for row, change in zip(rows, changes, strict=True)]
     if not rows:
         text = (
             "The known testing patients are all of one kind: all, or none, have a photograph in training or validation."
@@ -120,12 +128,15 @@ def other_eyes(experiment: ExperimentResults) -> HTML:
     caption = (
         f"Testing accuracy on {formatting.counted(seen[0], 'photograph')} of patients who have another in training or "
         f"validation, and on {seen[1]:,} of known patients who have none, with the difference in points and its 95% "
-        f"interval over {over_what(experiment)}. The two groups are different people, whose grades differ too: a "
-        "difference is a sign that the split flatters, no proof, and none is no proof of the contrary."
+        f"interval over {over_what(experiment)}, which holds for all rows together. The two groups are different "
+        "people, whose grades differ too: a difference is a sign that the split flatters, no proof, and none is no "
+        "proof of the contrary."
     )
     head = ["Run", "Other eye in training", "Other eye not in training", "Points"]
     table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
-    return markup.shown(markup.paragraphs(metrics_sentences.other_eyes(changes), css="says") + table)
+    ways = [change.direction for change in changes if change]
+    finding = Finding("other_eyes", {"n": len(ways), "better": ways.count("up"), "worse": ways.count("down")})
+    return markup.shown(markup.paragraphs(finding.text, css="says") + table)
 
 
 def _in_points(change: Difference | None) -> str:

@@ -6,11 +6,11 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib.plots import MAX_LINES, plot_settings
-from dr_lib.report import formatting, markup, sweep_sentences
-from dr_lib.report import summary_sentences as lead_sentences
-from dr_lib.report.comparisons import compare
+from dr_lib.report import formatting, markup
+from dr_lib.report.comparisons import below_best, kappas
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.findings import Finding
 from dr_lib.report.sections.ablation import against_the_first, links_to
 from dr_lib.report.sections.batch_sweep import batch_figures, batch_findings
 from dr_lib.report.sections.degradation_sweep import (
@@ -33,14 +33,15 @@ def sweep_findings(experiment: ExperimentResults) -> HTML:
     settings = settings_of(experiment)
     asked = {run.name for run in grid.runs}
     html = f'<h2 id="{PLACE}">What the sweep found</h2>' + markup.paragraphs(grid.question)
-    missing = sweep_sentences.missing(sum(run.name in asked for run in experiment.done), len(asked))
+    done = sum(run.name in asked for run in experiment.done)
+    missing = "" if done == len(asked) else Finding("missing_runs", {"done": done, "asked": len(asked)}).text
     if not settings:
         nothing = "None of this sweep’s runs has finished, so there is nothing to answer with."
         return markup.shown(html + f'<div class="answer alert">{markup.paragraphs(nothing)}</div>')
     runs = distinct(settings)
     if grid.evaluate_on == "validation":
         return markup.shown(html + against_the_first(runs, missing))
-    warning = _nothing_learned(runs, experiment)
+    warning = _nothing_grades(runs)
     if _is_of_batch_size(settings, experiment):
         findings = [*batch_findings(settings), _best(runs)]
         figures = batch_figures(settings, experiment.majority)
@@ -50,7 +51,7 @@ def sweep_findings(experiment: ExperimentResults) -> HTML:
         figures = degradation_figures(networks, experiment.majority)
     else:
         findings, figures = [_best(runs)], _dots(runs, experiment)
-    answer = "".join(f"<p><b>{escape(headline)}</b> {escape(said)}</p>" for headline, said in findings)
+    answer = "".join(f"<p><b>{escape(found.headline)}</b> {escape(found.text)}</p>" for found in findings)
     alert = f"<p><b>{escape(warning)}</b></p>" if warning else ""
     html += f'<div class="answer">{alert}{answer}</div>' + markup.paragraphs(missing, _caution(settings), css="note")
     return markup.shown(html + figures + _table(runs, settings))
@@ -65,7 +66,7 @@ def degradation_here(experiment: ExperimentResults) -> HTML:
     networks = networks_of(settings, experiment.models)
     findings = degradation_findings(networks)
     described = (
-        " ".join(f"{headline} {said}" for headline, said in findings) or "Too few of its runs have finished to say."
+        " ".join(f"{found.headline} {found.text}" for found in findings) or "Too few of its runs have finished to say."
     )
     where = markup.link(f"#{PLACE}", "The figures are above")
     warning = unlearned_warning(networks)
@@ -84,27 +85,29 @@ def _is_of_degradation(experiment: ExperimentResults) -> bool:
     return "residual" in experiment.grid.vary and experiment.grid.vary.keys() <= {"residual", "model", "seed"}
 
 
-def _best(settings: list[Setting]) -> sweep_sentences.Finding:
+def _best(settings: list[Setting]) -> Finding:
     """Return which setting has the highest kappa, and which ones cannot be told from it."""
-    best = max(settings, key=lambda setting: setting.mean(kappa))
-    others = {setting.label: compare(setting, best).kappa for setting in settings if setting is not best}
-    return sweep_sentences.best_setting(best.label, best.mean(kappa), best.interval("kappa"), others)
-
-
-def _nothing_learned(settings: list[Setting], experiment: ExperimentResults) -> str:
-    """Return the report's own warning that no run grades, over the runs of the sweep."""
-    intervals = [run.test["intervals"] for setting in settings for run in setting.runs]
-    return lead_sentences.nothing_learned(
-        [found["accuracy"] for found in intervals if found["accuracy"]],
-        [found["kappa"] for found in intervals if found["kappa"]],
-        experiment.majority or 0,
+    best, changes = below_best(settings)
+    labels = {setting.name: setting.label for setting in settings}
+    worse = [labels[name] for name, change in changes.items() if change and change.distinguishable]
+    alike = [labels[name] for name in changes if labels[name] not in worse]
+    shared = {"n": len(settings), "alike": alike, "worse": worse}
+    return Finding(
+        "best_setting", {"kappa": kappas(settings)[best.name], **shared}, {"label": labels[best.name], **shared}
     )
+
+
+def _nothing_grades(settings: list[Setting]) -> str:
+    """Return the report's own warning that no network grades, over the settings of the sweep."""
+    if any(figure.low > 0 for figure in kappas(settings).values()):
+        return ""
+    return Finding("nothing_grades", {"n": len(settings)}).text
 
 
 def _caution(settings: list[Setting]) -> str:
     repeated = [setting.figures(kappa) for setting in settings if len(setting.runs) > 1]
     spread = float(np.mean([np.std(values, ddof=1) for values in repeated])) if repeated else None
-    return sweep_sentences.caution([len(setting.runs) for setting in settings], spread)
+    return Finding("caution", {"seeds": max(len(setting.runs) for setting in settings), "spread": spread}).text
 
 
 def _dots(settings: list[Setting], experiment: ExperimentResults) -> str:
