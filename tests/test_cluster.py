@@ -20,8 +20,8 @@ import torch
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.errors import Failure, InputError
-from dr_lib.experiment.backend import open_backend
 from dr_lib.experiment.job import Job
+from dr_lib.experiment.jobs import open_backend
 from dr_lib.notebook.process import kill_with_children
 from dr_lib.storage.files import scratch_folder
 from dr_lib.storage.folders import ExperimentFolder
@@ -216,7 +216,7 @@ TRAIN_HERE = """
 import sys
 from pathlib import Path
 from dr_lib.config import combine
-from dr_lib.experiment.seeds import with_seeds
+from dr_lib.experiment.plan import with_seeds
 from dr_lib.training.run import train_run
 config = combine([Path(sys.argv[1])], fixed={"out_dir": sys.argv[2], "name": "resnet18"})
 for one in with_seeds([config], [int(seed) for seed in sys.argv[3].split(",")]):

@@ -12,13 +12,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from dr_lib.experiment import backend, job
+from dr_lib.experiment import job
 from dr_lib.experiment import jobs as grid
-from dr_lib.experiment.backend import LocalBackend
 from dr_lib.experiment.job import Job
-from dr_lib.experiment.jobs import run_jobs
-from dr_lib.experiment.monitor import Monitor
-from dr_lib.experiment.status_table import StatusTable
+from dr_lib.experiment.jobs import LocalBackend, run_jobs
+from dr_lib.experiment.status import Monitor, StatusTable
 from dr_lib.notebook.process import start_notebook
 from dr_lib.report.formatting import duration
 from dr_lib.storage.folders import ExperimentFolder, RunFolder
@@ -326,7 +324,7 @@ def test_the_longest_are_begun_first_after_what_others_wait_for(tmp_path, starte
 
 
 def test_each_run_gets_a_gpu_of_its_own(tmp_path, started, monkeypatch):
-    monkeypatch.setattr(backend, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
+    monkeypatch.setattr(grid, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
     jobs = [a_job(tmp_path, f"run{number}", "works") for number in range(3)]
     on_cpu = a_job(tmp_path, "on-cpu", "works")
     on_cpu.parameters["device"] = "cpu"

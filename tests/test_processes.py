@@ -206,7 +206,7 @@ SAYS_SO = "print('ready', flush=True); time.sleep(60)"
 @pytest.mark.parametrize("what", ["any", "one of several", "torchrun"])
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     child = {
-        "any": f"{WAITS}from dr_lib.system.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
+        "any": f"{WAITS}from dr_lib.system.process_pool import stop_with_parent; stop_with_parent(); {SAYS_SO}",
         "one of several": f"{WAITS}import dr_lib.training.__main__ as m\nm.app = lambda: exec({SAYS_SO!r})\nm.main()",
         "torchrun": f"{WAITS}{SAYS_SO}",
     }[what]
@@ -226,7 +226,7 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
 
 
 def test_a_worker_whose_parent_has_ended_before_it_began_ends_at_once():
-    code = "from dr_lib.system.processes import end_with_parent; end_with_parent(1234567); print('lives')"
+    code = "from dr_lib.system.process_pool import end_with_parent; end_with_parent(1234567); print('lives')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (ended.returncode, ended.stdout) == (1, b"")
 

@@ -18,9 +18,8 @@ from dr_lib.inference.output_formats import as_text
 from dr_lib.storage.folders import PREDICTION_COLUMNS, RunFolder
 from dr_lib.storage.spreadsheet import as_cell, from_cell
 from dr_lib.system import terminal
-from dr_lib.system.console import PlainConsole
 from dr_lib.system.progress import Progress
-from dr_lib.system.terminal import logger, printable
+from dr_lib.system.terminal import PlainConsole, logger, printable
 
 STEERING = "a\x1b[2J\x07\x9b31m\u202eb" + os.fsdecode(b"\xff")
 FORMULAS = ["=1+1", "+1|x", "-1+cmd|'C calc'!A0", "@SUM(A1)", "\t=1", "'=1", "''-x"]

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from dr_lib.errors import Failure, InputError
 from dr_lib.storage.files import private_folder
 from dr_lib.system import environment
-from dr_lib.system.memory import check_memory_to_start, memory_limits
+from dr_lib.system.resources import check_memory_to_start, memory_limits
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import one_line, say, silence
 

@@ -9,7 +9,7 @@ import typer
 
 from dr_lib.cli.options import Assignments, DataFile, check_output
 from dr_lib.errors import InputError
-from dr_lib.system.memory import check_memory_for_torch
+from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.terminal import printable, printable_lines, say
 
 if TYPE_CHECKING:

@@ -11,20 +11,19 @@ from dr_lib.config import RunConfig
 from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import Failure, InputError
 from dr_lib.experiment import jobs as job_queue
-from dr_lib.experiment.backend import open_backend
 from dr_lib.experiment.experiment import Experiment
 from dr_lib.experiment.job import Job
-from dr_lib.experiment.monitor import Monitor
+from dr_lib.experiment.jobs import open_backend
+from dr_lib.experiment.plan import repeated_name
 from dr_lib.experiment.preflight import check_runs, make_way
-from dr_lib.experiment.seeds import repeated_name
+from dr_lib.experiment.status import Monitor
 from dr_lib.report.audit_results import write_audit
 from dr_lib.report.build import build_report
 from dr_lib.report.formatting import duration
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import acquire_lock
-from dr_lib.system.console import PlainConsole
-from dr_lib.system.terminal import printable
+from dr_lib.system.terminal import PlainConsole, printable
 
 
 def run_experiment(

@@ -9,7 +9,7 @@ from dr_lib.inference.backends import InferenceBackend, OnnxBackend, TorchBacken
 from dr_lib.inference.exported import FORMAT, fingerprint
 from dr_lib.inference.grading import cores
 from dr_lib.storage.folders import recorded_network
-from dr_lib.system.memory import check_memory_for_torch
+from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.terminal import logger
 
 log = logger("inference")

@@ -23,7 +23,7 @@ from dr_lib.synthetic.damage import apply_damage, choose_damage
 from dr_lib.synthetic.fundus import SMALLEST, draw_fundus
 from dr_lib.synthetic.lesions import LESION_KINDS
 from dr_lib.synthetic.patients import LAB_GRADE_SHARES, Patient, assign_patients
-from dr_lib.system.processes import end_with_parent
+from dr_lib.system.process_pool import end_with_parent
 from dr_lib.system.terminal import logger
 
 log = logger("data")

@@ -12,7 +12,7 @@ from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.storage.files import scratch_folder
 from dr_lib.storage.folders import ExperimentFolder
-from dr_lib.system.processes import stop_with_parent
+from dr_lib.system.process_pool import stop_with_parent
 from dr_lib.system.signals import Interrupted, Interruption
 from dr_lib.system.terminal import printable_lines
 

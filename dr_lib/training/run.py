@@ -22,7 +22,6 @@ from dr_lib.storage.lock import acquire_lock
 from dr_lib.system.environment import is_one_of_several
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption, raising_signals
-from dr_lib.system.stopwatch import Stopwatch
 from dr_lib.training.batchnorm import over_all_processes
 from dr_lib.training.checkpoint import ANEW, save_weights
 from dr_lib.training.device import start_accelerator
@@ -33,7 +32,7 @@ from dr_lib.training.learner import Learner
 from dr_lib.training.loaders import LoaderFactory, check_trainable, fit_normalization
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.resume import has_begun, resumable_state, wrong_network
-from dr_lib.training.run_progress import RunProgress
+from dr_lib.training.run_progress import RunProgress, Stopwatch
 from dr_lib.training.starting_weights import load_starting_weights
 from dr_lib.training.trained_run import Run
 from dr_lib.training.trainer import Trainer, chosen_epoch

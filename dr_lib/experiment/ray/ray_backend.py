@@ -25,7 +25,7 @@ _SECONDS_TO_STOP = 180.0
 
 
 class RayBackend:
-    """Executes jobs on the machines of the connected cluster; a :class:`dr_lib.experiment.backend.Backend`.
+    """Executes jobs on the machines of the connected cluster; a :class:`dr_lib.experiment.jobs.Backend`.
 
     A job is a task that asks for ``threads`` processors and, where the cluster has GPUs and the job may use one, as
     many as its ``devices``. Without ``threads``, the processors of a machine are divided by ``parallel``. Ray gets all

@@ -9,9 +9,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from dr_lib.experiment.backend import LocalBackend
 from dr_lib.experiment.job import Job, find_running_process
-from dr_lib.experiment.jobs import run_jobs
+from dr_lib.experiment.jobs import LocalBackend, run_jobs
 from dr_lib.experiment.ray.watchdog import end_with_this_process
 from dr_lib.notebook.process import NOTEBOOKS
 from dr_lib.system.signals import Interrupted
