@@ -19,8 +19,8 @@ from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.training import device
 from dr_lib.training import run as run_module
 from dr_lib.training.device import start_accelerator
-from dr_lib.training.epoch_plan import EpochPlan
 from dr_lib.training.run import train_run
+from dr_lib.training.sampler import EpochPlan
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_batchnorm_over_processes_is_torchs_over_the_whole_batch(tmp_path):
     code = """
 import torch, torch.distributed as dist
 from torch import nn
-from dr_lib.training.batchnorm import over_all_processes
+from dr_lib.training.distributed import over_all_processes
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 torch.manual_seed(0)
@@ -212,7 +212,9 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     }[what]
     script, told = tmp_path / "child.py", tmp_path / "told"
     script.write_text(child)
-    launcher = ["-m", "dr_lib.training.launch", "--standalone", "--nproc-per-node", "1"] if what == "torchrun" else []
+    launcher = (
+        ["-m", "dr_lib.training.distributed", "--standalone", "--nproc-per-node", "1"] if what == "torchrun" else []
+    )
     command = [sys.executable, *launcher, str(script), str(told)]
     parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(60)"
     environment = os.environ | {"WORLD_SIZE": "2", "PYTHONPATH": os.pathsep.join(sys.path)}

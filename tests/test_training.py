@@ -32,8 +32,7 @@ from dr_lib.training import run as run_module
 from dr_lib.training import trainer as trainer_module
 from dr_lib.training.checkpoint import load_state, save_state
 from dr_lib.training.device import resolve_device, start_accelerator
-from dr_lib.training.gradient_norms import GradientNorms
-from dr_lib.training.learner import Learner
+from dr_lib.training.learner import GradientNorms, Learner
 from dr_lib.training.pretrain import pretrain
 from dr_lib.training.run import train_run
 from dr_lib.training.trainer import Trainer, chosen_epoch

@@ -22,13 +22,11 @@ from dr_lib.storage.lock import acquire_lock
 from dr_lib.system.environment import is_one_of_several
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption, raising_signals
-from dr_lib.training.batchnorm import over_all_processes
 from dr_lib.training.checkpoint import ANEW, save_weights
 from dr_lib.training.device import start_accelerator
+from dr_lib.training.distributed import launch, over_all_processes
 from dr_lib.training.evaluator import Evaluator
-from dr_lib.training.gradient_norms import GradientNorms
-from dr_lib.training.launch import launch
-from dr_lib.training.learner import Learner
+from dr_lib.training.learner import GradientNorms, Learner
 from dr_lib.training.loaders import LoaderFactory, check_trainable, fit_normalization
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.resume import has_begun, resumable_state, wrong_network
