@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 
 from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.evaluation.bootstrap import Difference
-from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.seed_groups import SeedFigure, against_control, compare_groups, compare_seeds, over_seeds
 from dr_lib.evaluation.summary import summarize
 from dr_lib.plots import accuracy_limits, network_colors, panel, plot_accuracy, plot_confusion, plot_settings

@@ -18,7 +18,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.crop_dataset import CropDataset
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.evaluation.neighbors import features
+from dr_lib.evaluation.predict import features
 from dr_lib.explore import figures as pictures
 from dr_lib.explore.cells import ExploredRun
 from dr_lib.explore.loaded_run import Case, LoadedRun, finished_run

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from dr_lib.evaluation.significance import holm, mcnemar
+from dr_lib.evaluation.paired import holm, mcnemar
 
 
 def answers(only_first, only_second, both=10, neither=5):

@@ -17,8 +17,7 @@ from command import dr_lab
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.cli import entry as command_line
-from dr_lib.cli.entry import describe_system_error
-from dr_lib.cli.options import check_output
+from dr_lib.cli.entry import check_output, describe_system_error
 from dr_lib.config import CACHE_DIR, RunConfig
 from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dr_lib.models.freezing import freeze_backbone, train_mode
+from dr_lib.models.weights import freeze_backbone, train_mode
 from dr_lib.training.optimizers import ExponentialMovingAverage, decay_after
 
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from dr_lib.cli import network_commands as commands
-from dr_lib.cli.entry import run_command
-from dr_lib.cli.options import Assignments, DataFile, check_output
+from dr_lib.cli.entry import Assignments, DataFile, check_output, run_command
 from dr_lib.errors import InputError
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.system.resources import check_memory_for_torch
@@ -199,7 +198,7 @@ def check(
 ) -> None:
     """Say whether params files are sound together, and what they come to: a run, or the runs of a sweep."""
     from dr_lib.config import RunConfig, combine
-    from dr_lib.config.yaml_values import as_line
+    from dr_lib.config.files import as_line
     from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 
     sweeps = [file for file in files if is_sweep(file)]

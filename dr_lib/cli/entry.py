@@ -1,4 +1,4 @@
-"""How a command begins and ends: its streams and arguments, one line that says what went wrong, and an exit status."""
+"""How a command begins and ends: options, streams and arguments, one line on what went wrong, an exit status."""
 
 import errno
 import io
@@ -9,12 +9,14 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
+import typer
 from typer.exceptions import TyperException
 
 from dr_lib.errors import Failure, InputError
-from dr_lib.storage.files import private_folder
+from dr_lib.storage.files import check_place, private_folder
 from dr_lib.system import environment
 from dr_lib.system.resources import check_memory_to_start, memory_limits
 from dr_lib.system.signals import Interrupted, raising_signals
@@ -27,6 +29,13 @@ _OF_THE_SYSTEM = frozenset({
 _OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What the name itself is to blame for: bad input."""
 _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't allocate memory|not enough memory")
+
+DataFile = Annotated[
+    Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")
+]
+Assignments = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")
+]
 
 
 def run_command(app: Callable[..., object]) -> NoReturn:
@@ -168,3 +177,17 @@ def _verb(path: str | int | None, number: int) -> str:
         return "read" if os.path.lexists(path) and not os.access(path, os.R_OK) else "written"
     except (OSError, ValueError):
         return "used"
+
+
+def check_output(path: Path, *, folder: bool, called: str = "--out ") -> None:
+    """Raise :class:`InputError` where an output cannot be written, before there is work that would be lost.
+
+    ``folder``: whether ``path`` is to be a folder or a file. ``called``: what comes before it in messages.
+    """
+    where = f"{called}{path}"
+    place = check_place(path, where, folder=folder)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{where}: {place} cannot be written; choose another folder")
+    disk = os.statvfs(place)
+    if disk.f_blocks and not disk.f_bavail:
+        raise InputError(f"{where}: no space is left on the disk of {place}; make room, or choose another folder")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dr_lib.cli.options import Assignments, DataFile, check_output
+from dr_lib.cli.entry import Assignments, DataFile, check_output
 from dr_lib.errors import InputError
 from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.terminal import printable, printable_lines, say

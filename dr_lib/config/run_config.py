@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS, check_augmentations
-from dr_lib.config.preprocessing_spec import check_preprocessing
+from dr_lib.config.transform_spec import LAB_AUGMENTATIONS, check_augmentations, check_preprocessing
 from dr_lib.errors import InputError, closest
 from dr_lib.notebook.cells import check_injected
 from dr_lib.storage.files import with_home

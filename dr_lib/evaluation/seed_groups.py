@@ -31,11 +31,12 @@ from dr_lib.evaluation.bootstrap import (
     LEVEL,
     SEED,
     Difference,
+    Figures,
     Statistic,
     percentile_interval,
     resampled_difference_of_groups,
+    resampled_figures,
 )
-from dr_lib.evaluation.bootstrap_metrics import Figures, resampled_figures
 from dr_lib.evaluation.paired import Comparison
 
 FIGURES = (

@@ -97,7 +97,7 @@ class Experiment(ExperimentTables):
 
         Of several seeds the lowest. A setting tested on referable photographs alone, or on none, has no curve.
         """
-        from dr_lib.evaluation.curves import referable, roc_curve
+        from dr_lib.evaluation.metrics import referable, roc_curve
         from dr_lib.plots import new_axes, plot_roc
         from dr_lib.report.drawing import curve_styles
 

@@ -14,7 +14,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.crops import resize_for_training
 from dr_lib.data.resize import resize_and_crop
 from dr_lib.data.transforms import EvalTransform
-from dr_lib.evaluation.neighbors import features, nearest
+from dr_lib.evaluation.predict import features, nearest
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.models.trained import TrainedNetwork
 from dr_lib.storage.files import write_with

@@ -13,7 +13,8 @@ from dr_lib.data.prepare import prepare_data
 from dr_lib.data.splits import SPLITS
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError, check_finite
-from dr_lib.evaluation.predict import predict, prediction_table
+from dr_lib.evaluation.predict import predict
+from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.inference.source_run import figures_of_run
 from dr_lib.models.trained import load_trained

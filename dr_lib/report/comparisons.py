@@ -6,9 +6,8 @@ from functools import lru_cache
 
 import pandas as pd
 
-from dr_lib.evaluation.paired import Comparison
+from dr_lib.evaluation.paired import Comparison, holm
 from dr_lib.evaluation.seed_groups import compare_seeds
-from dr_lib.evaluation.significance import holm
 from dr_lib.report.experiment_results import ExperimentResults, Pair
 from dr_lib.report.run_group import RunGroup
 

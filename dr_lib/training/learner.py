@@ -8,10 +8,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dr_lib.config import RunConfig
-from dr_lib.models.freezing import freeze_backbone, train_mode, unfreeze
 from dr_lib.models.heads import Head
 from dr_lib.models.losses import grade_shares
-from dr_lib.models.weights import load_weights
+from dr_lib.models.weights import freeze_backbone, load_weights, train_mode, unfreeze
 from dr_lib.training.optimizers import ExponentialMovingAverage, build_optimizer, set_learning_rate
 from dr_lib.training.schedules import FEATURE_EXTRACTION, learning_rate_at, scaled_learning_rate
 

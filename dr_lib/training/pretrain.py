@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset, RandomSampler
 
 from dr_lib.config import RunConfig
-from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS
+from dr_lib.config.transform_spec import LAB_AUGMENTATIONS
 from dr_lib.data.augmentations import Augmentation
 from dr_lib.data.crop_dataset import CropDataset
 from dr_lib.data.crops import resize_for_training

@@ -12,7 +12,7 @@ from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import Failure, InputError
 from dr_lib.evaluation.calibration import temperature_scaling
-from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.models.weights import WeightsOrigin

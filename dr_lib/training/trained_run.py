@@ -9,7 +9,7 @@ import pandas as pd
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.evaluation.mistakes import worst_first
+from dr_lib.evaluation.predictions import worst_first
 from dr_lib.evaluation.summary import Estimate, estimates
 from dr_lib.storage.folders import RunFolder
 

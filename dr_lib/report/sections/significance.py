@@ -8,7 +8,7 @@ from IPython.display import HTML
 from dr_lib.data.labels import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import Difference
-from dr_lib.evaluation.ensemble import ensemble
+from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.seed_groups import compare_groups
 from dr_lib.evaluation.summary import summarize
 from dr_lib.report import formatting, markup, metrics_sentences
