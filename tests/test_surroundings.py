@@ -315,9 +315,9 @@ def test_each_command_looks_at_the_limits_before_it_loads_torch(params):
     code = """
 import sys
 from dr_lib.cli import app, network_commands
-from dr_lib.inference import select_backend
+from dr_lib.inference import backends
 def refuse(): raise MemoryError("looked")
-for module in (app, network_commands, select_backend): module.check_memory_for_torch = refuse
+for module in (app, network_commands, backends): module.check_memory_for_torch = refuse
 for line in sys.argv[1:]:
     try: app.app(args=line.split(), standalone_mode=False)
     except MemoryError: pass

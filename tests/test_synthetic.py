@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dr_lib.synthetic import LAB_GRADE_SHARES, LESION_KINDS, draw_fundus, make_data
-from dr_lib.synthetic.icdr import MANY, findings, plan
+from dr_lib.synthetic.lesions import MANY, findings, plan
 from dr_lib.synthetic.patients import assign_patients, grade_counts
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ from rich.table import Table
 from dr_lib.cli.entry import run_command
 from dr_lib.data.inspection import FileStatus
 from dr_lib.errors import InputError
-from dr_lib.inference.grading import GradedPhotograph
+from dr_lib.inference.model import GradedPhotograph
 from dr_lib.inference.output_formats import as_text
 from dr_lib.storage.folders import PREDICTION_COLUMNS, RunFolder
 from dr_lib.storage.spreadsheet import as_cell, from_cell

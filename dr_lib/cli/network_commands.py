@@ -69,9 +69,9 @@ def predict(
     chosen = _form(form, as_csv, as_json, out)
     paths = photographs_named(images, sys.stdin.buffer)
 
-    from dr_lib.inference.grading import grade_photographs
+    from dr_lib.inference.backends import select_backend
+    from dr_lib.inference.model import grade_photographs
     from dr_lib.inference.output_formats import as_text
-    from dr_lib.inference.select_backend import select_backend
     from dr_lib.storage.files import write_text
     from dr_lib.system.progress import Progress
 

@@ -22,8 +22,8 @@ from dr_lib.errors import InputError, check_finite
 from dr_lib.inference.backends import OnnxBackend
 from dr_lib.inference.end_to_end import EndToEndNetwork
 from dr_lib.inference.exported import INPUT, OUTPUTS, Description, fingerprint
-from dr_lib.inference.grading import crops_of
 from dr_lib.inference.inputs import photographs_in
+from dr_lib.inference.model import crops_of
 from dr_lib.models.trained import TrainedNetwork, load_trained
 from dr_lib.storage.checksums import ONNX_SEAL, write_sealed
 from dr_lib.storage.files import folder_beside

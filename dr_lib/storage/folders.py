@@ -287,6 +287,13 @@ def recorded_network(path: Path) -> str | None:
     return read_sealed_json(folder.status).get("sha256", {}).get(folder._name_of(best))
 
 
+def run_of(checkpoint: Path) -> RunFolder | None:
+    """Return the finished run whose chosen network ``checkpoint`` is; None where it lies anywhere else."""
+    path = checkpoint.absolute()
+    folder = RunFolder(path.parent.parent)
+    return folder if folder.best_checkpoint == path and folder.done else None
+
+
 @dataclass(frozen=True)
 class ExperimentFolder:
     """The files of one experiment: its report, its audit, its runs; ``~`` in ``path`` is the home folder."""

@@ -20,9 +20,8 @@ from dr_lib.synthetic.healthy_retina import (
     draw_vessels,
     over,
 )
-from dr_lib.synthetic.icdr import Plan, plan
-from dr_lib.synthetic.lesions import Lesions, place_lesions
-from dr_lib.synthetic.traits import EYES, Traits, draw_traits, generator
+from dr_lib.synthetic.lesions import Lesions, Plan, place_lesions, plan
+from dr_lib.synthetic.patients import EYES, Traits, draw_traits, generator
 from dr_lib.synthetic.vessels import grow_tree
 
 SMALLEST = 64
