@@ -29,7 +29,8 @@ from dr_lib.evaluation.seed_groups import SeedFigure, against_control, compare_g
 from dr_lib.evaluation.summary import summarize
 from dr_lib.plots import accuracy_limits, network_colors, panel, plot_accuracy, plot_confusion, plot_settings
 from dr_lib.storage.files import read_json, write_bytes, write_text
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 RESULTS = Path(__file__).parent / "results"
 DRAWINGS = RESULTS / "figures"

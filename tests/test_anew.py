@@ -14,7 +14,8 @@ from dr_lib.errors import InputError
 from dr_lib.experiment.jobs import experiment_jobs
 from dr_lib.experiment.preflight import check_one_pretraining, check_runs, make_way
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 DATA = SimpleNamespace(fingerprint="0" * 64, split=lambda split: range(10), table=range(30))
 

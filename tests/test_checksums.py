@@ -26,7 +26,8 @@ from dr_lib.models.weights import load_weights_file, read_state
 from dr_lib.report.collect import collect
 from dr_lib.storage.checksums import damage, sha256, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder, run_of
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder, run_of
 from dr_lib.training import pretrain as pretrain_module
 from dr_lib.training.checkpoint import load_state, previous, save_network, write_checkpoint
 from dr_lib.training.pretrain import weights_are_there

@@ -24,7 +24,7 @@ from dr_lib.explore.cells import ExploredRun
 from dr_lib.explore.loaded_run import Case, LoadedRun, finished_run
 from dr_lib.explore.neighbor_index import NeighborIndex, as_tested
 from dr_lib.explore.panel import Panel
-from dr_lib.storage.find_experiments import finished_experiments
+from dr_lib.storage.folders import finished_experiments
 from dr_lib.training.run import train_run
 
 EVIL = "<script>alert(1)</script>_left"

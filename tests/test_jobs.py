@@ -19,13 +19,14 @@ from dr_lib.experiment.jobs import LocalBackend, run_jobs
 from dr_lib.experiment.status import Monitor, StatusTable
 from dr_lib.notebook.process import start_notebook
 from dr_lib.report.formatting import duration
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.resources import GpuShares
 
 PRETENDED_RUN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 kind, folder = sys.argv[1], RunFolder(Path(sys.argv[2]))
 print("computing", flush=True)
 def running(epoch=1):

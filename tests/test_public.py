@@ -28,7 +28,7 @@ from torchvision.transforms import v2
 import dr_lib
 from dr_lib.errors import InputError
 from dr_lib.evaluation import metrics
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 
 matplotlib.use("agg")
 

@@ -26,7 +26,7 @@ from dr_lib.storage.lock import acquire_lock, lock_owner
 AT_WORK = """
 import sys, time
 from pathlib import Path
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.storage.lock import acquire_lock
 folder = RunFolder(Path(sys.argv[1]))
 with acquire_lock(folder.lock):

@@ -25,7 +25,8 @@ from dr_lib.report.formatting import signed
 from dr_lib.report.report_page import report_page
 from dr_lib.storage.checksums import read_sealed_json, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 PARAMS = Path(__file__).parent.parent / "params"
 SWEEPS = sorted((PARAMS / "sweeps").glob("*.yaml"))

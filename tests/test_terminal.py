@@ -15,8 +15,8 @@ from dr_lib.data.inspection import FileStatus
 from dr_lib.errors import InputError
 from dr_lib.inference.model import GradedPhotograph
 from dr_lib.inference.output_formats import as_text
-from dr_lib.storage.folders import PREDICTION_COLUMNS, RunFolder
-from dr_lib.storage.spreadsheet import as_cell, from_cell
+from dr_lib.storage.files import as_cell, from_cell
+from dr_lib.storage.run_folder import PREDICTION_COLUMNS, RunFolder
 from dr_lib.system import terminal
 from dr_lib.system.progress import Progress
 from dr_lib.system.terminal import PlainConsole, logger, printable

@@ -23,7 +23,8 @@ from dr_lib.inference.evaluate import evaluate_checkpoint
 from dr_lib.models.builders import build_model
 from dr_lib.models.trained import load_trained, new_head
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import HISTORY_COLUMNS, PREDICTION_COLUMNS, ExperimentFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import HISTORY_COLUMNS, PREDICTION_COLUMNS
 from dr_lib.system.signals import Interrupted
 from dr_lib.training import device
 from dr_lib.training import pretrain as pretrain_module

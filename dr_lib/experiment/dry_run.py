@@ -21,7 +21,8 @@ from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all
 from dr_lib.models.builders import check_model, parameter_count, without_values
 from dr_lib.models.trained import new_network
 from dr_lib.report.formatting import counted, duration
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.terminal import printable
 from dr_lib.training.device import check_machine, describe_device, resolve_device
 from dr_lib.training.pretrain import uses_generated_weights, weights_are_there

@@ -19,8 +19,9 @@ from dr_lib.notebook.process import (
     start_notebook,
 )
 from dr_lib.storage.files import remove_leftovers
-from dr_lib.storage.folders import NotebookFiles, PretrainingFolder, RunFolder
+from dr_lib.storage.folders import PretrainingFolder
 from dr_lib.storage.lock import lock_owner
+from dr_lib.storage.run_folder import NotebookFiles, RunFolder
 from dr_lib.system.terminal import logger
 
 log = logger("experiment")

@@ -18,8 +18,9 @@ from rich.style import Style
 
 from dr_lib.report.formatting import duration
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import lock_owner
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.terminal import printable
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from statistics import median
 from torchvision import models
 
 from dr_lib.config import RunConfig
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.training.schedules import FEATURE_EXTRACTION, FINE_TUNING, phase_of
 
 _PASSES = {FEATURE_EXTRACTION: 1, FINE_TUNING: 3}

@@ -23,7 +23,7 @@ from dr_lib.report.audit_thumbnails import SIDE
 from dr_lib.report.augmentation_gallery import gallery
 from dr_lib.report.formatting import counted, percent
 from dr_lib.report.image_rows import in_full
-from dr_lib.storage.find_experiments import finished_experiments, latest_experiment
+from dr_lib.storage.folders import finished_experiments, latest_experiment
 from dr_lib.system.progress import Progress
 
 FITTED_TO = 300

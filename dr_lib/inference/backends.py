@@ -13,7 +13,7 @@ from dr_lib.data.crops import ResizeSpec
 from dr_lib.errors import InputError
 from dr_lib.inference.exported import FORMAT, INPUT, OUTPUTS, Description, fingerprint
 from dr_lib.storage.checksums import damage, read_sealed_json, write_sealed_json
-from dr_lib.storage.folders import recorded_network
+from dr_lib.storage.run_folder import recorded_network
 from dr_lib.system.resources import check_memory_for_torch, threads_each
 from dr_lib.system.terminal import logger
 

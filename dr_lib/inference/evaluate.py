@@ -18,7 +18,7 @@ from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.models.trained import load_trained
 from dr_lib.report.formatting import patients
-from dr_lib.storage.folders import run_of
+from dr_lib.storage.run_folder import run_of
 from dr_lib.system.progress import Progress
 from dr_lib.training.device import resolve_device
 from dr_lib.training.loaders import Batches, make_loader, workers_for

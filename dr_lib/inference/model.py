@@ -19,7 +19,7 @@ from dr_lib.errors import InputError, check_finite
 from dr_lib.inference.backends import InferenceBackend, select_backend
 from dr_lib.inference.inputs import photographs_named
 from dr_lib.storage.bounded_read import read_bounded
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.process_pool import WorkerDied, map_in_workers
 from dr_lib.system.progress import Progress
 from dr_lib.system.resources import threads_each

@@ -13,7 +13,7 @@ from dr_lib.evaluation.bootstrap import RESAMPLES
 from dr_lib.inference.exported import KEYS, Description
 from dr_lib.report.formatting import patients
 from dr_lib.report.sentences import chosen_by
-from dr_lib.storage.folders import run_of
+from dr_lib.storage.run_folder import run_of
 
 FEW = 30
 """Testing photographs of a grade below which its figures say little."""

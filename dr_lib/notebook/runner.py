@@ -25,7 +25,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 
 from dr_lib.notebook.process import KERNEL_DIED
 from dr_lib.storage.files import scratch_folder
-from dr_lib.storage.folders import NotebookFiles
+from dr_lib.storage.run_folder import NotebookFiles
 from dr_lib.system.environment import without_editor
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import printable_lines, say

@@ -13,7 +13,8 @@ from dr_lib.report.run_results import RunResults
 from dr_lib.report.settings import format_settings
 from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 _LONGEST_SETTING = 60
 """Characters of a setting in words that a table's cell still holds on two lines or three."""

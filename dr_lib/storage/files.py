@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -10,9 +11,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dr_lib.errors import InputError
+
+if TYPE_CHECKING:  # imported where a table is read or written
+    import pandas as pd
+
+_LONGEST_NAME = 240
+"""Bytes of one file's name: nearly every file system takes 255, and files are first written under a longer one."""
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""What a spreadsheet would take for a formula (OWASP, CSV injection); also with apostrophes before it, so that taking
+one away gives back every text as it was."""
 
 
 def with_home(path: str) -> str:
@@ -24,10 +35,6 @@ def with_home(path: str) -> str:
     if expanded.startswith("~"):
         raise InputError(f"{path}: there is no such home folder; write the whole path")
     return expanded
-
-
-_LONGEST_NAME = 240
-"""Bytes of one file's name: nearly every file system takes 255, and files are first written under a longer one."""
 
 
 def check_place(path: Path, where: str, *, folder: bool) -> Path:
@@ -251,3 +258,19 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the JSON value in ``path``."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_csv(path: Path, frame: "pd.DataFrame") -> None:
+    """Replace the contents of ``path`` by a table, without its index."""
+    # 17 significant digits give every float64 back bit for bit.
+    write_with(path, lambda stream: frame.to_csv(stream, index=False, float_format="%.17g"))
+
+
+def as_cell(text: str) -> str:
+    """Return text as a cell holds it: as it is, or with an apostrophe before what may be a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """Return the text that :func:`as_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -9,7 +9,7 @@ from dr_lib.errors import InputError
 from dr_lib.models.weights import not_finite, read_checkpoint
 from dr_lib.storage.checksums import damage
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.training.checkpoint import ANEW, load_state, previous
 from dr_lib.training.starting_weights import digest_of_file
 from dr_lib.training.trainer import chosen_epoch

@@ -17,8 +17,9 @@ from dr_lib.evaluation.summary import summarize
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.models.weights import WeightsOrigin
 from dr_lib.storage.files import write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import acquire_lock
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.environment import is_one_of_several
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption, raising_signals

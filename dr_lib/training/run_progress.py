@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dr_lib.config import RunConfig
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.progress import Progress
 
 _SECONDS_BETWEEN_HEARTBEATS = 2.0

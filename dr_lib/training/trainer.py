@@ -15,7 +15,7 @@ from dr_lib.data.normalization import Normalization
 from dr_lib.data.prepare import DataSplits
 from dr_lib.models.heads import Head
 from dr_lib.models.weights import WeightsOrigin, not_finite
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.signals import Interrupted, Interruption
 from dr_lib.training.checkpoint import save_network, save_state
 from dr_lib.training.evaluator import Evaluator

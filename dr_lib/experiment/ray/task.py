@@ -11,8 +11,7 @@ from pathlib import Path
 
 from dr_lib.experiment.job import Job, find_running_process
 from dr_lib.experiment.jobs import LocalBackend, run_jobs
-from dr_lib.experiment.ray.watchdog import end_with_this_process
-from dr_lib.notebook.process import NOTEBOOKS
+from dr_lib.notebook.process import NOTEBOOKS, end_with_this_process
 from dr_lib.system.signals import Interrupted
 
 _SECONDS_FOR_EARLIER_ATTEMPT = 90.0
