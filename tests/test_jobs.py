@@ -449,3 +449,14 @@ def test_the_hour_that_is_set_anew_is_no_silence(tmp_path, monkeypatch):
     one.files.write_status("running", epoch=1, heartbeat=0)  # the clock on the wall is wrong by decades
     one.seconds_silent()
     assert clocks.ask(one, 10) == pytest.approx(10)
+
+
+def test_a_pretraining_that_waits_for_a_machine_of_a_cluster_is_queued_and_one_that_has_begun_is_running(tmp_path):
+    files = ExperimentFolder(tmp_path).pretraining("resnet18")
+    files.path.mkdir(parents=True)
+    files.log.write_text("an earlier try\n")
+    waiting = Job("pretraining resnet18", "pretrain", {}, files)
+    waiting.hand_over()
+    assert waiting.standing().state == "queued"
+    files.log.write_text("begun\n")
+    assert waiting.standing().state == "running"

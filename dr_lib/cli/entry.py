@@ -84,7 +84,7 @@ def _begin_in_utf8() -> None:
 
     In such a locale Python does so by itself, unless it is told not to.
     """
-    if sys.getfilesystemencoding() == "ascii" and not environment.told_to_speak_utf8():
+    if sys.getfilesystemencoding() == "ascii" and not environment.in_utf8_mode():
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
 
 

@@ -55,8 +55,8 @@ class _RefusedParameter(InputError):
     """What is wrong with a parameter; ``name``: which, empty where several do not fit together."""
 
     def __init__(self, error: ValidationError, values: Mapping[str, Any]):
-        found = error.errors()
-        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        errors = error.errors()
+        first = next((refusal for refusal in errors if refusal["type"] == "extra_forbidden"), errors[0])
         self.name = str(first["loc"][0]) if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":

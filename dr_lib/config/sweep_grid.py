@@ -43,7 +43,7 @@ class SweepGrid:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> "SweepGrid":
+    def from_json(cls, record: dict[str, Any]) -> "SweepGrid":
         """Return the grid that :meth:`as_json` gave; ``KeyError`` or ``TypeError`` for what is none."""
-        runs = tuple(SweepRun(**run) for run in found["runs"])
-        return cls(**found | {"runs": runs, "telling": tuple(found["telling"])})
+        runs = tuple(SweepRun(**run) for run in record["runs"])
+        return cls(**record | {"runs": runs, "telling": tuple(record["telling"])})

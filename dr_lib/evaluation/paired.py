@@ -97,9 +97,9 @@ def changes(change: Callable) -> dict:
     What is handed to ``change`` takes :data:`Figures` and gives back the values of one figure, (1 + resamples,).
     """
     names = ("accuracy", "kappa", "balanced_accuracy", "macro_auc", "referable_auc")
-    found = {name: change(lambda figures, name=name: figures[name]) for name in names}
+    differences = {name: change(lambda figures, name=name: figures[name]) for name in names}
     recall = tuple(change(lambda figures, grade=grade: figures["recall"][:, grade]) for grade in GRADES)
-    return found | {"recall": recall}
+    return differences | {"recall": recall}
 
 
 def same_photographs(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame | None:

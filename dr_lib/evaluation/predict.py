@@ -44,18 +44,18 @@ def features(
     model.eval()
     given: list[Tensor] = []
     hook = head(model).register_forward_pre_hook(lambda layer, inputs: given.append(inputs[0]))
-    found, seen = [], 0
+    means, seen = [], 0
     try:
         for images, _ in batches:
             given.clear()
             outputs_of(model, images)
             of_views = given[0].float()
-            found.append(of_views if images.ndim == 4 else of_views.unflatten(0, images.shape[:2]).mean(dim=1))
+            means.append(of_views if images.ndim == 4 else of_views.unflatten(0, images.shape[:2]).mean(dim=1))
             seen += len(images)
             on_step(seen)
     finally:
         hook.remove()
-    return check_finite(torch.cat(found).cpu(), "features of photographs")
+    return check_finite(torch.cat(means).cpu(), "features of photographs")
 
 
 def nearest(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

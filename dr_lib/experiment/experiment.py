@@ -131,13 +131,13 @@ class Experiment:
         pairs = self._collected.pairs
         if parameter is None:
             names = [name for key, name in _LABS_QUESTION.items() for _ in pairs[key]]
-            found = all_comparisons(self._collected)
+            comparisons = all_comparisons(self._collected)
         else:
-            found = compare_parameter(self._collected, parameter)
-            names = [parameter] * len(found)
+            comparisons = compare_parameter(self._collected, parameter)
+            names = [parameter] * len(comparisons)
         columns = [f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high")]
         rows = []
-        for name_of_pair, tested in zip(names, found, strict=True):
+        for name_of_pair, tested in zip(names, comparisons, strict=True):
             row = {"parameter": name_of_pair, "first": tested.first.label, "second": tested.second.label}
             for name in _FIGURES:
                 change = getattr(tested.found, name)
@@ -245,9 +245,9 @@ class Experiment:
             raise InputError(f"plot_mistakes: {run!r} is none of {', '.join(self.runs)}")
         chosen = self.runs[run] if run else self.best
         rows = chosen.mistakes.head(count)
-        found = find_pictures(self._collected)
-        here = not isinstance(found, str) and found.include(chosen.predictions)
-        opened = dict(found.opened(rows["image"], at_least=_SIDE)) if here and not isinstance(found, str) else {}
+        pictures = find_pictures(self._collected)
+        here = not isinstance(pictures, str) and pictures.include(chosen.predictions)
+        opened = dict(pictures.opened(rows["image"], at_least=_SIDE)) if here and not isinstance(pictures, str) else {}
         lines = max(1, -(-len(rows) // 5))
         figure, grid = plt.subplots(lines, 5, figsize=(11, 2.7 * lines), layout="constrained", squeeze=False)
         for ax in grid.flat:

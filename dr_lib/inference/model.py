@@ -129,11 +129,11 @@ class Model:
             graded = grade_photographs(backend, paths, lambda done: progress.bar("grading", done, len(paths)))
         return pd.DataFrame(
             {
-                "image": [str(one.path) for one in graded],
-                "status": [one.status.kind for one in graded],
-                "grade": pd.array([one.grade for one in graded], dtype="Int64"),
+                "image": [str(row.path) for row in graded],
+                "status": [row.status.kind for row in graded],
+                "grade": pd.array([row.grade for row in graded], dtype="Int64"),
                 **{
-                    name: [one.probabilities[grade] if one.probabilities else float("nan") for one in graded]
+                    name: [row.probabilities[grade] if row.probabilities else float("nan") for row in graded]
                     for grade, name in enumerate(PROBABILITIES)
                 },
             }

@@ -76,8 +76,8 @@ def _data(config: RunConfig, record: dict[str, Any] | None) -> str:
     if record is None:
         return f"{name} The checkpoint lies in no finished run's folder, so splits and counts are unknown."
     rows = [
-        [split, found["photographs"], _patients(found), *found["counts"]]
-        for split, found in record["data"]["splits"].items()
+        [split, counts["photographs"], _patients(counts), *counts["counts"]]
+        for split, counts in record["data"]["splits"].items()
     ]
     heading = ["split", "photographs", "patients", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
     return f"{name} Fingerprint: {text(record['data']['fingerprint'])}.\n\n{_table(heading, rows)}"

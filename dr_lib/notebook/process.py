@@ -134,9 +134,9 @@ def find_executing(files: NotebookFiles) -> FoundProcess | None:
         except psutil.Error:  # gone meanwhile, or somebody else's
             continue
         written = [Path(folder, part).resolve() for part in command if part.endswith(files.notebook.name)]
-        found = FoundProcess(process)
-        if files.notebook.resolve() in written and found.poll() is None:
-            return found
+        executing = FoundProcess(process)
+        if files.notebook.resolve() in written and executing.poll() is None:
+            return executing
     return None
 
 

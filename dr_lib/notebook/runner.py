@@ -142,7 +142,16 @@ def _how_it_ended(process: subprocess.Popen | None) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
 
 
-papermill_engines.register(ENGINE, _Engine)
+def execute(notebook: str | Path, executed: Path | None, parameters: dict[str, Any], **options: Any) -> Any:
+    """Return a notebook as papermill executes it, with the engine here; ``options`` as papermill has them.
+
+    Also written to ``executed``, where that is given.
+    """
+    papermill_engines.register(ENGINE, _Engine)  # papermill finds an engine by its name alone
+    return execute_notebook(
+        str(notebook), executed and str(executed), parameters, engine_name=ENGINE, kernel_name="python3",
+        progress_bar=False, **options,
+    )  # fmt: skip
 
 
 def main() -> int:
@@ -157,16 +166,8 @@ def main() -> int:
     logging.getLogger("papermill").addFilter(lambda record: "Passed unknown parameter" not in record.getMessage())
     try:
         with raising_signals():
-            execute_notebook(
-                notebook,
-                executed,
-                yaml.safe_load(Path(parameters).read_text(encoding="utf-8")),
-                engine_name=ENGINE,
-                kernel_name="python3",
-                progress_bar=False,
-                log_output=True,
-                files=files,
-            )
+            settings = yaml.safe_load(Path(parameters).read_text(encoding="utf-8"))
+            execute(notebook, Path(executed), settings, log_output=True, files=files)
     except PapermillExecutionError as error:
         print(printable_lines(_ESCAPES.sub("", str(error)).strip()))
         return 1

@@ -52,9 +52,9 @@ def plot_roc(
         ax.axvline(1 - specificity, color=MUTED, lw=0.9, zorder=1)
         _beside(ax, f"sensitivity {percent(sensitivity)}", (0.84, sensitivity), (0, -8), "right", MUTED)
         _beside(ax, f"specificity {percent(specificity)}", (1 - specificity, 0), (4, 8), "left", MUTED)
-    for name, (alarms, found) in curves.items():
+    for name, (alarms, sensitivities) in curves.items():
         style = styles[name]
-        ax.plot(alarms, found, color=style.color, label=name, zorder=3, **style.strokes)
+        ax.plot(alarms, sensitivities, color=style.color, label=name, zorder=3, **style.strokes)
         for point in (points or {}).get(name, ()):
             _cross(ax, point, style)
     _shares(ax, "called ill of the healthy (1 − specificity)", "sensitivity")

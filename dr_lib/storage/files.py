@@ -167,8 +167,8 @@ def private_folder(make: bool = True) -> Path:
         private.mkdir(mode=0o700, exist_ok=True)
     elif not os.path.lexists(private):
         return private
-    found = private.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = private.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InputError(f"{private}: is not yours alone; set cache_dir to a folder of yours")
     return private
 

@@ -268,8 +268,8 @@ class RunFolder(NotebookFiles):
         import pandas as pd
 
         table = self._sound(self.predictions)
-        found = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
-        return found.assign(image=found["image"].map(from_cell), patient=found["patient"].map(from_cell))
+        rows = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
+        return rows.assign(image=rows["image"].map(from_cell), patient=rows["patient"].map(from_cell))
 
 
 def recorded_network(path: Path) -> str | None:

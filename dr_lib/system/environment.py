@@ -55,7 +55,7 @@ def named_gpus() -> list[str]:
     return [name.strip() for name in named.split(",")] if named else []
 
 
-def told_to_speak_utf8() -> bool:
+def in_utf8_mode() -> bool:
     """Return whether Python is in UTF-8 mode by ``PYTHONUTF8``, and needs no second beginning."""
     return os.environ.get("PYTHONUTF8") == "1"
 

@@ -59,8 +59,8 @@ class GpuShares:
 def memory_limits() -> str:
     """Return the limits of the shell that bound memory, to be put behind a word; empty where there are none."""
     limits = {"-v": resource.RLIMIT_AS, "-d": resource.RLIMIT_DATA}
-    found = {flag: resource.getrlimit(which)[0] for flag, which in limits.items()}
-    set_here = [f"ulimit {flag} is {most // 1024}" for flag, most in found.items() if most != resource.RLIM_INFINITY]
+    soft = {flag: resource.getrlimit(which)[0] for flag, which in limits.items()}
+    set_here = [f"ulimit {flag} is {most // 1024}" for flag, most in soft.items() if most != resource.RLIM_INFINITY]
     return f" ({', '.join(set_here)})" if set_here else ""
 
 

@@ -59,7 +59,7 @@ class RayBackend:
         self._warn_if_too_large(wanted)
         task = self._execute.options(max_retries=MAX_RETRIES, retry_exceptions=False, name=job.title, **wanted)
         self._jobs[task.remote(replace(job, needs=None), self._settings)] = job
-        job.state, job.starts, job.remote = "running", job.starts + 1, True
+        job.hand_over()
 
     def poll(self, running: list[Job]) -> None:
         self._coordinator.check()
