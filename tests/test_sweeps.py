@@ -14,7 +14,6 @@ from experiment_factory import photograph_table, write_run, write_sweep
 
 from dr_lib.cli import app as cli
 from dr_lib.config import RunConfig
-from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import InputError
 from dr_lib.experiment.plan import experiment_name, plan_runs
 from dr_lib.experiment.preflight import check_one_pretraining
@@ -25,7 +24,7 @@ from dr_lib.report.formatting import signed
 from dr_lib.report.report_page import report_page
 from dr_lib.storage.checksums import read_sealed_json, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.folders import ExperimentFolder, SweepGrid
 from dr_lib.storage.run_folder import RunFolder
 
 PARAMS = Path(__file__).parent.parent / "params"

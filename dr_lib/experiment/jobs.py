@@ -127,8 +127,8 @@ def open_backend(
         yield LocalBackend(parallel, timeout=timeout)
         return
     # Late: Ray is an extra, and takes longer to import than a local run takes to start.
-    from dr_lib.experiment.ray.connection import connect
-    from dr_lib.experiment.ray.ray_backend import RayBackend
+    from dr_lib.experiment.ray_backend import RayBackend
+    from dr_lib.experiment.ray_cluster import connect
 
     with connect(address):
         experiment.mkdir(parents=True, exist_ok=True)

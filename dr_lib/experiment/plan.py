@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dr_lib.config import MOST_RUNS, RUN_NAME, RunConfig, combine
-from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import InputError
 from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 from dr_lib.storage.checksums import read_sealed_json
-from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.folders import ExperimentFolder, SweepGrid
 
 
 @dataclass(frozen=True)

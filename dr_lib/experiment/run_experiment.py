@@ -8,7 +8,6 @@ from typing import Literal
 from rich.console import Console
 
 from dr_lib.config import RunConfig
-from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import Failure, InputError
 from dr_lib.experiment import jobs as job_queue
 from dr_lib.experiment.experiment import Experiment
@@ -21,7 +20,7 @@ from dr_lib.report.audit_results import write_audit
 from dr_lib.report.build import build_report
 from dr_lib.report.formatting import duration
 from dr_lib.storage.checksums import write_sealed_json
-from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.folders import ExperimentFolder, SweepGrid
 from dr_lib.storage.lock import acquire_lock
 from dr_lib.system.terminal import PlainConsole, printable
 

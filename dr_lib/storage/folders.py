@@ -1,14 +1,31 @@
-"""The experiment folder: the one place that knows the names of its files; and the experiments in ``reports/``."""
+"""The experiment folder: the one place that knows the names of its files, and what a sweep in it varies.
+
+And the experiments in ``reports/``, for notebooks that name none.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from dr_lib.errors import InputError
 from dr_lib.storage.files import with_home
-from dr_lib.storage.run_folder import NotebookFiles, RunFolder
+from dr_lib.storage.run_folder import NamedFile, NotebookFiles, RunFolder
 
 REPORTS = Path("reports")
+
+EVALUATE_ON = ("testing", "validation")
+"""The photographs whose figures answer a sweep: what it chooses by must not be what it is tested on in the end."""
+
+GO_TOGETHER = {
+    "model": {"model"},
+    "pretrained": {
+        "pretrained", "pretrained_weights", "pretraining_photographs", "pretraining_epochs",
+        "feature_extraction_epochs",
+    },
+    "weighted": {"class_weights"},
+}  # fmt: skip
+"""Parameters that differ when runs differ in their network, their start or their loss alone."""
 
 
 @dataclass(frozen=True)
@@ -20,50 +37,24 @@ class ExperimentFolder:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(with_home(str(self.path))))
 
-    @property
-    def report(self) -> Path:
-        """The HTML lab report."""
-        return self.path / "index.html"
-
-    @property
-    def report_notebook(self) -> Path:
-        """The results as tables and figures to take apart."""
-        return self.path / "report.ipynb"
-
-    @property
-    def summary(self) -> Path:
-        """The report in a few lines, for a repository."""
-        return self.path / "summary.md"
-
-    @property
-    def results_table(self) -> Path:
-        """One row a run: what it is, how it stands, and its figures with their intervals."""
-        return self.path / "results.csv"
-
-    @property
-    def results(self) -> Path:
-        """The same and more: differences between runs, the data, versions."""
-        return self.path / "results.json"
-
-    @property
-    def audit(self) -> Path:
-        """What was found in the photographs and their labels."""
-        return self.path / "audit.json"
-
-    @property
-    def audit_page(self) -> Path:
-        """The same as a page to read."""
-        return self.path / "audit.html"
-
-    @property
-    def sweep(self) -> Path:
-        """What a sweep varies, and which run answers for which of its combinations."""
-        return self.path / "sweep.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the ``dr-lab run`` that is at this experiment."""
-        return self.path / "lock"
+    report = NamedFile("index.html")
+    """The HTML lab report."""
+    report_notebook = NamedFile("report.ipynb")
+    """The results as tables and figures to take apart."""
+    summary = NamedFile("summary.md")
+    """The report in a few lines, for a repository."""
+    results_table = NamedFile("results.csv")
+    """One row a run: what it is, how it stands, and its figures with their intervals."""
+    results = NamedFile("results.json")
+    """The same and more: differences between runs, the data, versions."""
+    audit = NamedFile("audit.json")
+    """What was found in the photographs and their labels."""
+    audit_page = NamedFile("audit.html")
+    """The same as a page to read."""
+    sweep = NamedFile("sweep.json")
+    """What a sweep varies, and which run answers for which of its combinations."""
+    lock = NamedFile("lock")
+    """Held by the ``dr-lab run`` that is at this experiment."""
 
     def run(self, name: str) -> RunFolder:
         return RunFolder(self.path / "runs" / name)
@@ -93,15 +84,10 @@ class PretrainingFolder(NotebookFiles):
 
     stem: str = "pretrain"
 
-    @property
-    def weights(self) -> Path:
-        """State dict of the pretrained network."""
-        return self.path / "weights.pt"
-
-    @property
-    def record(self) -> Path:
-        """What it was trained on and how well it counts."""
-        return self.path / "pretraining.json"
+    weights = NamedFile("weights.pt")
+    """State dict of the pretrained network."""
+    record = NamedFile("pretraining.json")
+    """What it was trained on and how well it counts."""
 
 
 def finished_experiments() -> list[Path]:
@@ -122,3 +108,36 @@ def latest_experiment() -> Path:
     raise InputError(
         f"{REPORTS.absolute()}: no run has finished there; `dr-lab run --data params/data/demo.yaml` trains some"
     )
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One combination of what is varied, and the name of the run that answers for it."""
+
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SweepGrid:
+    """A sweep as ``sweep.json`` keeps it. Combinations that come to the same share a run, each with its own entry."""
+
+    sweep: str
+    """The stem of its file."""
+    title: str
+    question: str
+    vary: dict[str, list[Any]]
+    runs: tuple[SweepRun, ...]
+    telling: tuple[str, ...]
+    """What of ``vary`` changes more than network, start and loss, by which runs are called anyway; seeds aside."""
+    evaluate_on: str = "testing"
+    """One of :data:`EVALUATE_ON`."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "SweepGrid":
+        """Return the grid that :meth:`as_json` gave; ``KeyError`` or ``TypeError`` for what is none."""
+        runs = tuple(SweepRun(**run) for run in record["runs"])
+        return cls(**record | {"runs": runs, "telling": tuple(record["telling"])})

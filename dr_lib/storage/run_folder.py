@@ -31,6 +31,16 @@ PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", *PROBABILITIES)
 STATES = ("queued", "running", "done", "failed", "interrupted")
 
 
+class NamedFile:
+    """The path of a file in a folder that has a ``path``; a name may have other fields of the folder in it."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __get__(self, folder: Any, owner: type) -> Path:
+        return folder.path / self._name.format(**vars(folder))
+
+
 @dataclass(frozen=True)
 class NotebookFiles:
     """The files that executing one notebook leaves in ``path``, all called ``stem``."""
@@ -38,30 +48,16 @@ class NotebookFiles:
     path: Path
     stem: str
 
-    @property
-    def notebook(self) -> Path:
-        """The executed notebook."""
-        return self.path / f"{self.stem}.ipynb"
-
-    @property
-    def page(self) -> Path:
-        """The executed notebook as HTML."""
-        return self.path / f"{self.stem}.html"
-
-    @property
-    def parameters(self) -> Path:
-        """What papermill was given."""
-        return self.path / f"{self.stem}.yaml"
-
-    @property
-    def log(self) -> Path:
-        """What the process printed."""
-        return self.path / f"{self.stem}.log"
-
-    @property
-    def heartbeat(self) -> Path:
-        """When the kernel last sent something; there while the notebook is executed."""
-        return self.path / f"{self.stem}.heartbeat"
+    notebook = NamedFile("{stem}.ipynb")
+    """The executed notebook."""
+    page = NamedFile("{stem}.html")
+    """The executed notebook as HTML."""
+    parameters = NamedFile("{stem}.yaml")
+    """What papermill was given."""
+    log = NamedFile("{stem}.log")
+    """What the process printed."""
+    heartbeat = NamedFile("{stem}.heartbeat")
+    """When the kernel last sent something; there while the notebook is executed."""
 
     def write_heartbeat(self) -> None:
         """Record that the kernel is alive now, or leave it where the disk does not allow."""
@@ -86,48 +82,22 @@ class RunFolder(NotebookFiles):
 
     stem: str = "run"
 
+    config = NamedFile("config.json")
+    """Resolved parameters, versions, device, commit, data fingerprint."""
+    status = NamedFile("status.json")
+    history = NamedFile("history.csv")
+    predictions = NamedFile("predictions.csv")
+    metrics = NamedFile("metrics.json")
+    gradients = NamedFile("gradients.csv")
+    """Gradient norm of each layer in each epoch, where the run records it."""
+    lock = NamedFile("lock")
+    """Held by the process that writes into the folder."""
+    last_checkpoint = NamedFile("checkpoints/last.pt")
+    best_checkpoint = NamedFile("checkpoints/best.pt")
+
     @property
     def name(self) -> str:
         return self.path.name
-
-    @property
-    def config(self) -> Path:
-        """Resolved parameters, versions, device, commit, data fingerprint."""
-        return self.path / "config.json"
-
-    @property
-    def status(self) -> Path:
-        return self.path / "status.json"
-
-    @property
-    def history(self) -> Path:
-        return self.path / "history.csv"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.csv"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def gradients(self) -> Path:
-        """Gradient norm of each layer in each epoch, where the run records it."""
-        return self.path / "gradients.csv"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that writes into the folder."""
-        return self.path / "lock"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.pt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.pt"
 
     @property
     def results(self) -> list[Path]:

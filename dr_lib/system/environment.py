@@ -1,6 +1,6 @@
 """The environment variables that change what the library does: each is read here, and docs/environment.md lists them.
 
-Ray's own are in :mod:`dr_lib.experiment.ray.connection`, beside what they are for.
+Ray's own are in :mod:`dr_lib.experiment.ray_cluster`, beside what they are for.
 """
 
 import os
