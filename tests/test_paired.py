@@ -6,8 +6,7 @@ from experiment_factory import photograph_table, simulated_predictions
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from dr_lib import PROBABILITIES
-from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import Difference, interval
+from dr_lib.evaluation.bootstrap import Difference, percentile_interval, resampled_figures
 from dr_lib.evaluation.paired import Comparison, compare
 
 
@@ -70,7 +69,7 @@ def test_pairing_narrows_the_interval(table):
     nearly = run.copy()
     nearly.loc[nearly.index[:40], "predicted"] = (nearly["grade"][:40] + 1) % 5
     paired = compare(run, nearly).accuracy
-    alone = [np.diff(interval(one, metrics.accuracy))[0] for one in (run, nearly)]
+    alone = [np.diff(percentile_interval(resampled_figures(rows)["accuracy"][1:]))[0] for rows in (run, nearly)]
     assert paired.high - paired.low < 0.75 * np.hypot(*alone)
 
 

@@ -91,12 +91,12 @@ def resample(counts: NDArray, resamples: int = RESAMPLES, seed: int = SEED) -> N
     return np.concatenate(sums).astype(np.int64).reshape(resamples, *counts.shape[1:])
 
 
-def percentile_interval(values: NDArray, level: float = LEVEL) -> tuple[float, float] | None:
-    """Return the central ``level`` of ``values``, leaving out undefined ones; ``None`` where all are."""
+def percentile_interval(values: NDArray) -> tuple[float, float] | None:
+    """Return the central 95% of ``values``, leaving out undefined ones; ``None`` where all are."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -104,12 +104,6 @@ def difference(value: float, resampled: NDArray) -> Difference | None:
     """Return a difference with the interval of its ``resampled`` values; ``None`` where it is undefined."""
     limits = percentile_interval(resampled)
     return None if limits is None or np.isnan(value) else Difference(float(value), *limits)
-
-
-def interval(predictions: pd.DataFrame, statistic: Statistic, **options: int) -> tuple[float, float] | None:
-    """Return the 95% interval of ``statistic`` for ``predictions`` (columns patient, grade, predicted)."""
-    counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
-    return percentile_interval(statistic(resample(counts, **options)))
 
 
 def resampled_difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: Statistic) -> NDArray:

@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from dr_lib import GRADES, PROBABILITIES, REFERABLE_GRADE
 from dr_lib.errors import check_finite
-from dr_lib.evaluation import matrix_metrics, ranking
+from dr_lib.evaluation import ranking
 from dr_lib.evaluation.matrix_metrics import check_grades
 
 _BY_GRADE = {"labels": GRADES, "zero_division": np.nan}
@@ -41,15 +41,6 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     0.75
     """
     return float(metrics.accuracy_score(check_grades(y_true), check_grades(y_pred)))
-
-
-def majority_accuracy(y_true: ArrayLike, y_train: ArrayLike | None = None) -> float:
-    """Return the accuracy of always predicting the commonest grade of ``y_train``, or of ``y_true`` where not given.
-
-    >>> majority_accuracy([0, 0, 2, 4], y_train=[0, 0, 0, 1])
-    0.5
-    """
-    return matrix_metrics.majority_accuracy(y_true, y_train)
 
 
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:

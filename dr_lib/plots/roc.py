@@ -14,6 +14,7 @@ from dr_lib.plots.axes import DOTTED, FONT, GRID, KEY_ROW, MAJORITY, MUTED, Line
 
 SIDE = 345
 """Height of a square panel of 360 px with its axis names, before the rows of its key."""
+_FLOOR, _TALLEST = -0.30, 0.22
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,11 @@ def _beside(ax: Axes, text: str, where: tuple[float, float], offset: tuple[float
     )
 
 
-_FLOOR, _TALLEST = -0.30, 0.22
-
-
 def plot_reliability(
     before: Mapping[str, Any],
     after: Mapping[str, Any] | None = None,
     *,
     color: str,
-    names: tuple[str, str] = ("as trained", "temperature scaled"),
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the accuracy of each bin of confidence against its mean confidence, and below how many answers it holds.
@@ -145,11 +142,11 @@ def plot_reliability(
     ``before``, and ``after`` its probabilities were scaled: ``ece`` and ``bins`` as
     :func:`dr_lib.evaluation.calibration.reliability` gives them. A network that is right as often as it says lies on
     the dotted diagonal, one that is too sure below it. ``before`` is solid with dots, ``after`` dashed with squares;
-    ``names`` stand under the panel, each with its expected calibration error.
+    their expected calibration errors stand under the panel.
     """
-    tables = {names[0]: (before, Line(color, "o"))}
+    tables = {"as trained": (before, Line(color, "o"))}
     if after is not None:
-        tables[names[1]] = (after, Line(color, "s", dashed=True))
+        tables["temperature scaled"] = (after, Line(color, "s", dashed=True))
     ax = ax or panel(360, 390 + KEY_ROW * len(tables))
     ax.plot([0, 1], [0, 1], color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1, label="right as often as it says")
     largest = max((row["photographs"] for table, _ in tables.values() for row in table["bins"]), default=0) or 1

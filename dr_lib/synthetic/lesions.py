@@ -51,17 +51,6 @@ def plan(grade: int, rng: np.random.Generator) -> Plan:
     return {2: _moderate, 3: _severe, 4: _proliferative}[grade](rng)
 
 
-def findings(planned: Plan) -> int:
-    """Return the grade that table 1 gives to a plan; ``findings(plan(g, rng)) == g`` for every grade."""
-    if planned.vessels_at_disc or planned.vessels_elsewhere or planned.preretinal:
-        return 4
-    if min(planned.hemorrhages) > MANY or len(planned.beaded) >= 2 or planned.irma:
-        return 3
-    if sum(planned.hemorrhages) or planned.exudate_groups or planned.cotton_wool_spots:
-        return 2
-    return 1 if planned.microaneurysms else 0
-
-
 def _moderate(rng: np.random.Generator) -> Plan:
     severity = rng.beta(1.3, 1.5)
     mean = 1.5 + 6.0 * severity
