@@ -83,7 +83,11 @@ class LocalBackend:
 
     def poll(self, running: list[Job]) -> None:
         for job in running:
-            _look_after(job, self._timeout)
+            if job.at_work.poll() is not None:
+                job.collect()
+            elif self._timeout is not None and job.seconds_silent() > 60 * self._timeout:
+                job.kill()
+                job.collect(hung=f"it gave no sign of life for {self._timeout:g} minutes, and was ended")
             if job.state != "running":
                 self._gpus.give_back(job.gpus)
 
@@ -92,15 +96,6 @@ class LocalBackend:
 
     def stop(self, running: list[Job]) -> None:
         stop(running)
-
-
-def _look_after(job: Job, timeout: float | None) -> None:
-    """Judge a job whose process has ended, and end one that has been silent for ``timeout`` minutes."""
-    if job.at_work.poll() is not None:
-        job.collect()
-    elif timeout is not None and job.seconds_silent() > 60 * timeout:
-        job.kill()
-        job.collect(hung=f"it gave no sign of life for {timeout:g} minutes, and was ended")
 
 
 @contextmanager

@@ -95,12 +95,12 @@ def with_seeds(configs: Sequence[RunConfig], seeds: Sequence[int]) -> list[RunCo
     """
     if len(configs) * len(seeds) > MOST_RUNS:
         raise InputError(f"--seeds: {len(configs) * len(seeds):,} runs, more than {MOST_RUNS:,}; give fewer seeds")
-    runs = [_with_seed(config, seed) for seed in seeds for config in configs]
+    runs = []
+    for seed in seeds:
+        for config in configs:
+            name = config.run_name if seed == config.seed else f"{config.run_name}-seed{seed}"
+            values = config.model_dump() | {"seed": seed, "name": name}
+            runs.append(RunConfig.from_mapping(values, {"seed": "--seeds"}))
     if twice := repeated_name(runs):
         raise InputError(f"--seeds: {twice} is the name of a run file and of another one's seed; rename the file")
     return runs
-
-
-def _with_seed(config: RunConfig, seed: int) -> RunConfig:
-    name = config.run_name if seed == config.seed else f"{config.run_name}-seed{seed}"
-    return RunConfig.from_mapping(config.model_dump() | {"seed": seed, "name": name}, {"seed": "--seeds"})

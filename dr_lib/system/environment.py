@@ -1,7 +1,4 @@
-"""The environment variables that change what the library does: each is read here, and docs/environment.md lists them.
-
-Ray's own are in :mod:`dr_lib.experiment.ray_cluster`, beside what they are for.
-"""
+"""The environment variables that change what the library does: each is read here; docs/environment.md lists them."""
 
 import os
 from collections.abc import Mapping
@@ -47,6 +44,11 @@ def rendezvous() -> dict[str, str]:
 def train_on(device: str) -> None:
     """Have accelerate use ``device`` (``ACCELERATE_TORCH_DEVICE``, for which it has no argument)."""
     os.environ["ACCELERATE_TORCH_DEVICE"] = device
+
+
+def ray_address() -> str | None:
+    """Return the Ray cluster that ``RAY_ADDRESS`` names."""
+    return os.environ.get("RAY_ADDRESS") or None
 
 
 def named_gpus() -> list[str]:
