@@ -17,7 +17,7 @@ from dr_lib.data.prepare import prepare_data
 from dr_lib.errors import InputError
 from dr_lib.experiment.dry_run import plan_dry_run
 from dr_lib.experiment.jobs import experiment_jobs
-from dr_lib.experiment.preflight import make_way
+from dr_lib.experiment.run_experiment import make_way
 from dr_lib.experiment.status import status_of
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.inference.backends import select_backend

@@ -16,7 +16,7 @@ from dr_lib.cli import app as cli
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.experiment.plan import experiment_name, plan_runs
-from dr_lib.experiment.preflight import check_one_pretraining
+from dr_lib.experiment.run_experiment import check_one_pretraining
 from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 from dr_lib.report import sections
 from dr_lib.report.collect import collect, read_run

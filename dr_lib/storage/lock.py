@@ -1,4 +1,7 @@
-"""One process a run folder: who writes there holds its lock, and others can see who it is."""
+"""One process a run folder: who writes there holds its lock, and others can see who it is.
+
+filelock takes locks that forked loader processes inherit, and does not say who holds one.
+"""
 
 import fcntl
 import json

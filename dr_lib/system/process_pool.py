@@ -4,7 +4,8 @@ What may have been the machine's fault is tried again, alone: a process that was
 
 Workers are plain subprocesses with a pipe, not those of :mod:`multiprocessing`. Those fork a process that may hold
 torch's threads and a GPU, or they import the caller's ``__main__`` again, be it a command, a notebook's kernel or a
-script without a guard; and a daemonic process may not have any. These start light, and from anywhere.
+script without a guard; and a daemonic process may not have any. These start light, and from anywhere. joblib's pools
+(loky) give up all items where one worker dies, and bound neither the time nor the memory of one item.
 """
 
 import atexit
