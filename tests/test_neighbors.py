@@ -6,7 +6,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dr_lib.errors import InputError
-from dr_lib.evaluation.predict import features, nearest
+from dr_lib.evaluation.predict import features
+from dr_lib.explore.neighbor_index import nearest_rows as nearest
 from dr_lib.models.builders import build_model, outputs_of
 from dr_lib.models.weights import head
 

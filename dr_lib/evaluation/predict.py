@@ -1,10 +1,9 @@
-"""Predict first, score afterwards: outputs, or features, out of a network and a loader; and the nearest features."""
+"""Predict first, score afterwards: outputs, or features, out of a network and a loader."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from dr_lib.errors import check_finite
@@ -56,18 +55,3 @@ def features(
     finally:
         hook.remove()
     return check_finite(torch.cat(means).cpu(), "features of photographs")
-
-
-def nearest(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the ``k`` rows of ``features`` nearest to each query are, and their cosine distances.
-
-    ``features``: (N, D); ``query``: (D,), or (Q, D). Indices and distances have shape (k,) or (Q, k), nearest first,
-    equals in the order of the rows (where more are equal than asked for, some of them); fewer than ``k`` where there
-    are fewer rows. The distance is 1 less the cosine of the angle: 0 for the same direction, 1 for a right angle, 2
-    for the opposite. What has no direction, all zeros, is at 1 from everything.
-    """
-    search = NearestNeighbors(n_neighbors=min(k, len(features)), metric="cosine", algorithm="brute").fit(features)
-    distances, indices = search.kneighbors(np.atleast_2d(query))
-    order = np.lexsort((indices, distances))
-    indices, distances = (np.take_along_axis(found, order, axis=1) for found in (indices, distances))
-    return (indices, distances) if query.ndim == 2 else (indices[0], distances[0])
