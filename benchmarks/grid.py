@@ -24,10 +24,11 @@ from rich.console import Console
 from dr_lib.config import RunConfig
 from dr_lib.experiment import job
 from dr_lib.experiment import jobs as grid
-from dr_lib.experiment.backend import Backend, LocalBackend
 from dr_lib.experiment.job import Job
-from dr_lib.experiment.monitor import Monitor
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.experiment.jobs import Backend, LocalBackend
+from dr_lib.experiment.status import Monitor
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 SHORT_RUN = """
 sleep "$1"

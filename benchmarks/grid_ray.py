@@ -42,8 +42,8 @@ def use_stubs():
 def stubs(runs: int, seconds: float) -> None:
     from dr_lib.experiment.job import Job
     from dr_lib.experiment.jobs import run_jobs
-    from dr_lib.experiment.ray.connection import connect
-    from dr_lib.experiment.ray.ray_backend import RayBackend
+    from dr_lib.experiment.ray_backend import RayBackend
+    from dr_lib.experiment.ray_cluster import connect
     from dr_lib.storage.files import scratch_folder
     from dr_lib.storage.folders import ExperimentFolder
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.files import write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 RESULTS = Path(__file__).parent / "results"
 

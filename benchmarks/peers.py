@@ -44,7 +44,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.photographs import open_photographs
 from dr_lib.data.prepare import read_splits
 from dr_lib.evaluation.matrix_metrics import confusion_matrix, quadratic_weighted_kappa
-from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.storage.files import write_json
 from dr_lib.storage.folders import ExperimentFolder

@@ -25,10 +25,11 @@ from torchvision import transforms
 from dr_lib.config import RunConfig
 from dr_lib.data.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
 from dr_lib.inference.backends import OnnxBackend
-from dr_lib.inference.grading import cores, grade_photographs
 from dr_lib.inference.inputs import photographs_in
+from dr_lib.inference.model import grade_photographs
 from dr_lib.inference.onnx_export import export_onnx
 from dr_lib.models.trained import new_head, new_network
+from dr_lib.system.resources import threads_each
 from dr_lib.training.checkpoint import save_network
 
 BATCH = 16
@@ -41,7 +42,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5, help="passes of each way over them")
     arguments.add_argument("--networks", nargs="+", default=["resnet18", "resnet50"])
     options = arguments.parse_args()
-    torch.set_num_threads(cores())
+    torch.set_num_threads(threads_each(1))
     print("| photographs | network | against | time | loop | dr-lab | ratio (middle half) | largest difference |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
@@ -64,7 +65,7 @@ def trained(name: str, scratch: Path) -> tuple[torch.nn.Module, OnnxBackend]:
     model.eval()
     checkpoint = scratch / f"{name}.pt"
     save_network(checkpoint, model, new_head(config), Normalization.fit("imagenet", [], config.image_size), config)
-    return model, OnnxBackend(export_onnx(checkpoint, checkpoint.with_suffix(".onnx")), parallel=cores())
+    return model, OnnxBackend(export_onnx(checkpoint, checkpoint.with_suffix(".onnx")), parallel=threads_each(1))
 
 
 def compare(name: str, model: torch.nn.Module, grader: OnnxBackend, files: list[Path], rounds: int) -> None:

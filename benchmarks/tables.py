@@ -21,16 +21,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.effects import compare, compare_patients
-from dr_lib.evaluation.ensemble import ensemble
 from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.seed_groups import SeedFigure, against_control, over_seeds
 from dr_lib.evaluation.summary import summarize
 from dr_lib.plots import accuracy_limits, network_colors, panel, plot_accuracy, plot_confusion, plot_settings
 from dr_lib.storage.files import read_json, write_bytes, write_text
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder, SweepGrid
+from dr_lib.storage.run_folder import RunFolder
 
 RESULTS = Path(__file__).parent / "results"
 DRAWINGS = RESULTS / "figures"

@@ -13,7 +13,8 @@ from dr_lib.evaluation.summary import summarize
 from dr_lib.experiment.sweeps import SweepFile, expand
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import write_json, write_text
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 SHARES = np.array([0.7351, 0.0696, 0.1498, 0.0248, 0.0207])
 """Grades of the lab's training photographs."""

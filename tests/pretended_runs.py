@@ -8,7 +8,7 @@ from pathlib import Path
 PRETENDED_RUN = """
 import signal, sys, time
 from pathlib import Path
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 kind, folder = sys.argv[1], RunFolder(Path(sys.argv[2]))
 def running(epoch=1):
     folder.write_status("running", epoch=epoch, epochs=2, phase="fine-tuning")

@@ -12,9 +12,10 @@ from experiment_factory import photograph_table, recorded, write_run
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.experiment.jobs import experiment_jobs
-from dr_lib.experiment.preflight import check_one_pretraining, check_runs, make_way
+from dr_lib.experiment.run_experiment import check_one_pretraining, check_runs, make_way
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 DATA = SimpleNamespace(fingerprint="0" * 64, split=lambda split: range(10), table=range(30))
 

@@ -3,7 +3,7 @@
 import pytest
 from torchvision import models
 
-from dr_lib.models.architecture import blocks, multiplications, published_accuracies
+from dr_lib.models.builders import blocks, multiplications, published_accuracies
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "wide_resnet50_2", "vgg11"])

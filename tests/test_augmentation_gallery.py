@@ -16,8 +16,7 @@ from PIL import Image
 from torchvision import transforms
 
 from dr_lib.config import RunConfig
-from dr_lib.config.augmentation_spec import VOCABULARY
-from dr_lib.config.preprocessing_spec import VOCABULARY as PREPROCESSING
+from dr_lib.config.transform_spec import AUGMENTATIONS, PREPROCESSING
 from dr_lib.data.augmentations import VIEWS, Augmentation
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.normalization import KINDS, Normalization
@@ -89,7 +88,7 @@ def rows(page):
 def test_all_that_can_be_switched_on_is_in_the_catalog():
     examples = [example for kind in catalog(224).values() for example in kind]
     written = " ".join(example.line for example in examples)
-    everything = {*VOCABULARY.arguments, *PREPROCESSING.arguments, *KINDS, *VIEWS} - {"none"}
+    everything = {*AUGMENTATIONS.arguments, *PREPROCESSING.arguments, *KINDS, *VIEWS} - {"none"}
     assert {name for name in everything if not re.search(rf"\b{name}\b", written)} == set()
     lab_report = (
         "RandomCrop CenterCrop RandomResizedCrop FiveCrop TenCrop RandomHorizontalFlip RandomVerticalFlip "
@@ -298,7 +297,7 @@ def test_real_photographs_make_a_gallery_that_a_notebook_can_hold():
     crops = [resize_and_crop(decode_rgb(path.read_bytes(), 256), 256) for path in files]
     html = gallery(files[0].stem, decode_rgb(files[0].read_bytes()), RunConfig(), crops)
     found = rows_of(html)
-    assert all(found[name] for name in found if name in VOCABULARY.arguments)
+    assert all(found[name] for name in found if name in AUGMENTATIONS.arguments)
     before, after = (np.asarray(one.convert("L")) > 20 for one in found["CropToRetina"])
     assert before.mean() + 0.1 < after.mean()
     assert len(html) < 1_500_000

@@ -13,7 +13,7 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS, VOCABULARY, check_augmentations, describe
+from dr_lib.config.transform_spec import AUGMENTATIONS, LAB_AUGMENTATIONS, check_augmentations, describe_augmentations
 from dr_lib.data.augmentations import VIEWS, Augmentation, build_augmentations, views
 from dr_lib.errors import InputError
 
@@ -154,7 +154,7 @@ CASES = {
 
 
 def test_no_name_is_left_out():
-    assert {name for name in VOCABULARY.arguments if name in CASES} == set(VOCABULARY.arguments)
+    assert {name for name in AUGMENTATIONS.arguments if name in CASES} == set(AUGMENTATIONS.arguments)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -241,14 +241,14 @@ def test_the_square_is_not_written_to():
 
 
 def test_arguments_are_those_of_torchvision():
-    for name, arguments in VOCABULARY.arguments.items():
+    for name, arguments in AUGMENTATIONS.arguments.items():
         parameters = inspect.signature(getattr(T, name)).parameters
         assert list(parameters) == list(arguments), name
         needed = {key for key, parameter in parameters.items() if parameter.default is parameter.empty} - {"size"}
-        assert needed == ({arguments[0]} if name in VOCABULARY.needs_first else set()), name
+        assert needed == ({arguments[0]} if name in AUGMENTATIONS.needs_first else set()), name
         for argument in arguments:
-            assert argument == "transforms" or argument in VOCABULARY.values, argument
-    for argument, kind in VOCABULARY.values.items():  # what is accepted can be built
+            assert argument == "transforms" or argument in AUGMENTATIONS.values, argument
+    for argument, kind in AUGMENTATIONS.values.items():  # what is accepted can be built
         if argument == "interpolation" or "interpolation" in argument:
             assert all(InterpolationMode(word) for word in kind.words)
 
@@ -296,8 +296,8 @@ def test_mistakes_are_answered_in_one_line(message):
 
 def test_checking_and_describing_load_nothing_heavy():
     code = (
-        "import sys; from dr_lib.config.augmentation_spec import *; from dr_lib.config.preprocessing_spec import *;"
-        "check_augmentations(LAB_AUGMENTATIONS); describe(LAB_AUGMENTATIONS, 224);"
+        "import sys; from dr_lib.config.transform_spec import *;"
+        "check_augmentations(LAB_AUGMENTATIONS); describe_augmentations(LAB_AUGMENTATIONS, 224);"
         "check_preprocessing(['CropToRetina']); describe_preprocessing(['CropToRetina']);"
         "print({'torch', 'torchvision', 'numpy', 'scipy', 'numba', 'PIL'} & set(sys.modules))"
     )
@@ -353,20 +353,22 @@ def test_no_view_is_larger_than_the_square():
 
 
 def test_steps_in_words():
-    assert describe(LAB_AUGMENTATIONS, 224) == [
+    assert describe_augmentations(LAB_AUGMENTATIONS, 224) == [
         "random crop to 224 px",
         "random rotation by -20 to 20 degrees",
         "left-right flip with probability 0.5",
         "upside-down flip with probability 0.5",
     ]
-    assert describe([{"RandomApply": {"p": 0.3, "transforms": [{"ColorJitter": {"brightness": 0.2}}]}}], 224) == [
-        "all or none of (color jitter, brightness times 0.8 to 1.2) with probability 0.3"
-    ]
-    assert describe([{"RandomRotation": {"degrees": [0, 90], "expand": True}}, "Resize"], 64) == [
+    assert describe_augmentations(
+        [{"RandomApply": {"p": 0.3, "transforms": [{"ColorJitter": {"brightness": 0.2}}]}}], 224
+    ) == ["all or none of (color jitter, brightness times 0.8 to 1.2) with probability 0.3"]
+    assert describe_augmentations([{"RandomRotation": {"degrees": [0, 90], "expand": True}}, "Resize"], 64) == [
         "random rotation by 0 to 90 degrees, expand True",
         "resizing to 64 px",
     ]
     for value, _ in CASES.values():
-        assert len(describe(value, SIZE)) == len(value)
-    assert all(f"with probability {T.RandomGrayscale().p}" in words for words in describe(["RandomGrayscale"], 9))
-    assert all("0.1 to 2 px" in words for words in describe([{"GaussianBlur": {"kernel_size": 3}}], 9))
+        assert len(describe_augmentations(value, SIZE)) == len(value)
+    assert all(
+        f"with probability {T.RandomGrayscale().p}" in words for words in describe_augmentations(["RandomGrayscale"], 9)
+    )
+    assert all("0.1 to 2 px" in words for words in describe_augmentations([{"GaussianBlur": {"kernel_size": 3}}], 9))

@@ -8,12 +8,17 @@ import pytest
 from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import draws, interval, patient_matrices, percentile_interval, resample
+from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample
 
 
 @pytest.fixture(scope="module")
 def table():
     return photograph_table(800)
+
+
+def interval(predictions, statistic, **options):
+    counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
+    return percentile_interval(statistic(resample(counts, **options)))
 
 
 def test_patients_keep_their_photographs_together():

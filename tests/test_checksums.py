@@ -17,17 +17,17 @@ from dr_lib.data.prepare import prepare_data
 from dr_lib.errors import InputError
 from dr_lib.experiment.dry_run import plan_dry_run
 from dr_lib.experiment.jobs import experiment_jobs
-from dr_lib.experiment.preflight import make_way
+from dr_lib.experiment.run_experiment import make_way
 from dr_lib.experiment.status import status_of
 from dr_lib.explore.loaded_run import LoadedRun
-from dr_lib.inference.select_backend import select_backend
-from dr_lib.inference.source_run import config_of_run, figures_of_run
+from dr_lib.inference.backends import select_backend
 from dr_lib.models.trained import load_trained
 from dr_lib.models.weights import load_weights_file, read_state
 from dr_lib.report.collect import collect
 from dr_lib.storage.checksums import damage, sha256, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder, run_of
 from dr_lib.training import pretrain as pretrain_module
 from dr_lib.training.checkpoint import load_state, previous, save_network, write_checkpoint
 from dr_lib.training.pretrain import weights_are_there
@@ -342,9 +342,9 @@ def test_a_damaged_result_enters_no_report(again, name):
 def test_a_result_that_is_damaged_or_gone_is_in_no_model_card_and_compared_with_nothing(again, name, harm):
     folder, _ = again
     harm(folder.path / name)
-    read = {"config.json": config_of_run, "metrics.json": figures_of_run}[name]
+    read = {"config.json": RunFolder.read_config, "metrics.json": RunFolder.read_metrics}[name]
     with pytest.raises(InputError, match=rf"{name}: is not as its run has left it"):
-        read(folder.best_checkpoint)
+        read(run_of(folder.best_checkpoint))
 
 
 def test_a_damaged_result_is_not_looked_at(again):

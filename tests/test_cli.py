@@ -11,6 +11,7 @@ import psutil
 import pytest
 from command import dr_lab
 from data_folders import eyes, jpeg, picture, write_course, write_photographs
+from rich.filesize import decimal
 
 from dr_lib.config import RunConfig, combine
 from dr_lib.experiment.dry_run import plan_dry_run
@@ -162,14 +163,14 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
     before = sorted(folder.rglob("*"))
     command = ["run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", "--seeds", "0,1", "--dry-run"]
     assert dr_lab(*command, "--set", "cache_dir=~/.cache/dr-lab") == 0
-    assert "GB in ~/.cache/dr-lab (" in capsys.readouterr().out
+    assert "kB in ~/.cache/dr-lab (" in capsys.readouterr().out
     assert dr_lab(*command) == 0
     shown = capsys.readouterr().out
     assert sorted(folder.rglob("*")) == before
     assert "2 runs, 2 of them to do: time unknown" in shown and "resnet18-seed1" in shown
     # 30 photographs: 20 to train and validate on, the former as 40 px squares, the others as 36 px ones.
     stored = 128 + 16 * 40**2 * 3 + 128 + 14 * 36**2 * 3
-    assert f"pixel cache {stored / 1e9:.2f} GB in cache" in shown
+    assert f"pixel cache {decimal(stored)} in cache" in shown
 
     run = train_run(combine([Path("data.yaml")], fixed={"out_dir": "out", "name": "resnet18"}))
     capsys.readouterr()

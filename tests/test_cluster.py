@@ -20,8 +20,8 @@ import torch
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.errors import Failure, InputError
-from dr_lib.experiment.backend import open_backend
 from dr_lib.experiment.job import Job
+from dr_lib.experiment.jobs import open_backend
 from dr_lib.notebook.process import kill_with_children
 from dr_lib.storage.files import scratch_folder
 from dr_lib.storage.folders import ExperimentFolder
@@ -67,8 +67,8 @@ def test_a_port_of_another_program_is_named_at_once(tmp_path):
 
 
 def test_a_run_asks_for_what_it_needs():
-    from dr_lib.experiment.ray.connection import Node
-    from dr_lib.experiment.ray.ray_backend import resources, threads_per_run
+    from dr_lib.experiment.ray_backend import resources, threads_per_run
+    from dr_lib.experiment.ray_cluster import Node
 
     assert resources({"device": "auto", "devices": 4}, 8, gpus=True) == {"num_cpus": 8, "num_gpus": 4}
     assert resources({"device": "cpu"}, 8, gpus=True) == {"num_cpus": 8, "num_gpus": 0}
@@ -105,7 +105,7 @@ def nodes():
 @pytest.fixture(scope="module")
 def connection(nodes):
     """Connected to the cluster, whose workers pretend."""
-    from dr_lib.experiment.ray.connection import connect
+    from dr_lib.experiment.ray_cluster import connect
 
     hook = {
         "worker_process_setup_hook": "pretended_runs.pretend",
@@ -123,7 +123,7 @@ def a_job(experiment, title, kind, **more):
 
 def run(experiment, jobs, watch=lambda jobs: None, *, timeout=None, retries=0):
     from dr_lib.experiment.jobs import run_jobs
-    from dr_lib.experiment.ray.ray_backend import RayBackend
+    from dr_lib.experiment.ray_backend import RayBackend
 
     with scratch_folder(experiment) as marker:
         run_jobs(jobs, RayBackend(marker, 1, timeout=timeout), watch, retries=retries)
@@ -216,7 +216,7 @@ TRAIN_HERE = """
 import sys
 from pathlib import Path
 from dr_lib.config import combine
-from dr_lib.experiment.seeds import with_seeds
+from dr_lib.experiment.plan import with_seeds
 from dr_lib.training.run import train_run
 config = combine([Path(sys.argv[1])], fixed={"out_dir": sys.argv[2], "name": "resnet18"})
 for one in with_seeds([config], [int(seed) for seed in sys.argv[3].split(",")]):
@@ -364,8 +364,7 @@ def command_of(process):
 
 
 def test_a_machine_without_the_folder_or_the_versions_is_named(connection, tmp_path):
-    from dr_lib.experiment.ray.ray_backend import RayBackend
-    from dr_lib.experiment.ray.task import DriverSettings, machine_problem
+    from dr_lib.experiment.ray_backend import DriverSettings, RayBackend, machine_problem
 
     missing = tmp_path / "elsewhere" / "marker"
     with pytest.raises(InputError, match=f"^{platform.node()}: {missing.parent} is not there.*; put --out on a disk"):
@@ -383,8 +382,8 @@ def test_a_machine_without_the_folder_or_the_versions_is_named(connection, tmp_p
 def test_a_coordinator_that_does_not_answer_is_named(monkeypatch, tmp_path):
     import ray
 
-    from dr_lib.experiment.ray import connection
-    from dr_lib.experiment.ray.ray_backend import RayBackend
+    from dr_lib.experiment import ray_cluster as connection
+    from dr_lib.experiment.ray_backend import RayBackend
 
     class Context:
         gcs_address = "127.0.0.1:9"
@@ -407,7 +406,7 @@ def test_a_coordinator_that_does_not_answer_is_named(monkeypatch, tmp_path):
 
 CONNECT = """
 import sys
-from dr_lib.experiment.ray.connection import connect, live_nodes
+from dr_lib.experiment.ray_cluster import connect, live_nodes
 with connect(sys.argv[1]):
     print(len(live_nodes()), "node")
 """

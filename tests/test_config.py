@@ -12,7 +12,6 @@ from dr_lib.config import (
     CROP_PARAMETERS,
     DATA_PARAMETERS,
     RunConfig,
-    check_injected,
     combine,
     parse_assignment,
     read_parameters,
@@ -20,6 +19,7 @@ from dr_lib.config import (
 from dr_lib.data.augmentations import build_augmentations
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError
+from dr_lib.notebook.cells import check_injected
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS
 from dr_lib.training.schedules import scaled_learning_rate
 

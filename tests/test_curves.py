@@ -8,7 +8,7 @@ from experiment_factory import photograph_table, simulated_predictions
 from sklearn import metrics as reference
 
 from dr_lib import plots
-from dr_lib.evaluation.curves import precision_recall_curve, referable, roc_curve
+from dr_lib.evaluation.metrics import precision_recall_curve, referable, roc_curve
 from dr_lib.report.drawing import inline_svg
 
 

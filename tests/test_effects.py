@@ -10,7 +10,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from dr_lib import PROBABILITIES
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import Difference, interval, percentile_interval, resampled_difference_of_groups
+from dr_lib.evaluation.bootstrap import (
+    Difference,
+    percentile_interval,
+    resampled_difference_of_groups,
+    resampled_figures,
+)  # fmt: skip
 from dr_lib.evaluation.effects import (
     FEWEST,
     OVERALL,
@@ -94,7 +99,7 @@ def test_pairing_narrows_the_interval(table):
     nearly = run.copy()
     nearly.loc[nearly.index[:40], "predicted"] = (nearly["grade"][:40] + 1) % 5
     (paired,) = compare_all([([run], [nearly])], ["accuracy"])
-    alone = [np.diff(interval(one, metrics.accuracy))[0] for one in (run, nearly)]
+    alone = [np.diff(percentile_interval(resampled_figures(one)["accuracy"][1:]))[0] for one in (run, nearly)]
     assert paired.accuracy.high - paired.accuracy.low < 0.75 * np.hypot(*alone)
 
 
@@ -206,7 +211,7 @@ def test_the_majority_is_met_on_the_same_photographs(weak, strong, table):
     assert found[1].value == pytest.approx((strong["grade"] == strong["predicted"]).mean() - share)
     assert found[1].low > 0 and found[2].value == 0 and not found[2].distinguishable
     # 5 points more, all of them gained: far from zero, though its own interval holds the majority.
-    low, _ = interval(nearly, metrics.accuracy)
+    low, _ = percentile_interval(resampled_figures(nearly)["accuracy"][1:])
     assert found[3].low > 0 > low - share - 0.02
 
 

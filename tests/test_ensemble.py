@@ -5,7 +5,7 @@ import pytest
 from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib import PROBABILITIES
-from dr_lib.evaluation.ensemble import ensemble
+from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.ranking import macro_auc
 
 

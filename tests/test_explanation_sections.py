@@ -13,7 +13,7 @@ from experiment_factory import EVIL_NAME, made_up_audit, photograph_table, recor
 
 from dr_lib.config import RunConfig
 from dr_lib.data.normalization import Normalization
-from dr_lib.evaluation.mistakes import worst_first
+from dr_lib.evaluation.predictions import worst_first
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.report import pictures
 from dr_lib.report.collect import collect

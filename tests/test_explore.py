@@ -18,13 +18,13 @@ from dr_lib.config import RunConfig
 from dr_lib.data.crop_dataset import CropDataset
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.evaluation.neighbors import features
+from dr_lib.evaluation.predict import features
 from dr_lib.explore import figures as pictures
 from dr_lib.explore.cells import ExploredRun
 from dr_lib.explore.loaded_run import Case, LoadedRun, finished_run
 from dr_lib.explore.neighbor_index import NeighborIndex, as_tested
 from dr_lib.explore.panel import Panel
-from dr_lib.storage.find_experiments import finished_experiments
+from dr_lib.storage.folders import finished_experiments
 from dr_lib.training.run import train_run
 
 EVIL = "<script>alert(1)</script>_left"

@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import cohen_kappa_score
 from torch import nn
 
-from dr_lib.models.freezing import freeze_backbone, head
 from dr_lib.models.heads import HALF_WAY, CoralLinear, build_head, final_layer, matching_cut_points
 from dr_lib.models.losses import grade_shares
+from dr_lib.models.weights import freeze_backbone, head
 
 KINDS = ["softmax", "coral", "corn", "regression"]
 GRADES = torch.arange(5)

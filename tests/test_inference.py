@@ -25,17 +25,17 @@ from dr_lib.config import RunConfig
 from dr_lib.data.augmentations import views as views_of_square
 from dr_lib.data.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
 from dr_lib.errors import InputError
+from dr_lib.inference import backends as choice
 from dr_lib.inference import onnx_export
-from dr_lib.inference import select_backend as choice
-from dr_lib.inference.backends import OnnxBackend, TorchBackend
+from dr_lib.inference.backends import OnnxBackend, TorchBackend, select_backend
 from dr_lib.inference.end_to_end import answers, views
 from dr_lib.inference.exported import FORMAT, KEYS, Description, fingerprint
-from dr_lib.inference.grading import grade_photographs
 from dr_lib.inference.inputs import photographs_named
+from dr_lib.inference.model import grade_photographs
 from dr_lib.inference.onnx_export import export_onnx
-from dr_lib.inference.select_backend import select_backend
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.storage.checksums import ONNX_SEAL, write_sealed
+from dr_lib.storage.files import write_bytes
 from dr_lib.training.checkpoint import save_network
 
 KINDS = [
@@ -414,7 +414,7 @@ def test_names_of_files_are_text_in_the_table(exported, photographs, capsys):
 
 @pytest.mark.slow
 def test_photographs_are_decoded_in_processes_and_keep_their_order(exported, photographs, monkeypatch):
-    monkeypatch.setattr("dr_lib.inference.inspect_crop.inspect", lambda *_: pytest.fail("decoded without limits"))
+    monkeypatch.setattr("dr_lib.inference.model.inspect", lambda *_: pytest.fail("decoded without limits"))
     grader = OnnxBackend(exported[1], parallel=2)
     for number in range(8):
         (photographs / f"n{number:02}.jpeg").write_bytes(jpeg(picture(number)))
@@ -515,3 +515,20 @@ def test_odd_files_get_a_status_each(exported):
     for found in graded:
         assert (found.grade is not None) == (found.status.kind in ("intact", "end marker missing"))
     assert {found.status.kind for found in graded} >= {"intact", "truncated", "unreadable"}
+
+
+def test_the_exports_used_last_stay_in_the_cache_whatever_the_times_of_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(choice, "KEPT", 2)
+    monkeypatch.setattr(choice, "OnnxBackend", lambda path, parallel: path)
+    monkeypatch.setattr(choice, "check_memory_for_torch", lambda: None)
+    monkeypatch.setattr("dr_lib.models.trained.load_trained", lambda path: None)
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda checkpoint, out, trained: write_bytes(out, b"an export"))
+    networks = [tmp_path / f"{name}.pt" for name in "abc"]
+    for network in networks:
+        network.write_bytes(network.name.encode())
+    cache = tmp_path / "cache"
+    first, second = (choice.select_backend(network, choice.WORTH_AN_EXPORT, cache) for network in networks[:2])
+    assert choice.select_backend(networks[0], 1, cache) == first
+    os.utime(first, (0, 0))  # as a copy of the cache has it
+    third = choice.select_backend(networks[2], choice.WORTH_AN_EXPORT, cache)
+    assert set(first.parent.glob("*.onnx")) == {first, third} and not second.exists()

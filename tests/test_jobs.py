@@ -12,22 +12,21 @@ import psutil
 import pytest
 from rich.console import Console
 
-from dr_lib.experiment import backend, job
+from dr_lib.experiment import job
 from dr_lib.experiment import jobs as grid
-from dr_lib.experiment.backend import LocalBackend
 from dr_lib.experiment.job import Job
-from dr_lib.experiment.jobs import run_jobs
-from dr_lib.experiment.monitor import Monitor
-from dr_lib.experiment.status_table import StatusTable
+from dr_lib.experiment.jobs import LocalBackend, run_jobs
+from dr_lib.experiment.status import Monitor, StatusTable
 from dr_lib.notebook.process import start_notebook
 from dr_lib.report.formatting import duration
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.resources import GpuShares
 
 PRETENDED_RUN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 kind, folder = sys.argv[1], RunFolder(Path(sys.argv[2]))
 print("computing", flush=True)
 def running(epoch=1):
@@ -326,7 +325,7 @@ def test_the_longest_are_begun_first_after_what_others_wait_for(tmp_path, starte
 
 
 def test_each_run_gets_a_gpu_of_its_own(tmp_path, started, monkeypatch):
-    monkeypatch.setattr(backend, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
+    monkeypatch.setattr(grid, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
     jobs = [a_job(tmp_path, f"run{number}", "works") for number in range(3)]
     on_cpu = a_job(tmp_path, "on-cpu", "works")
     on_cpu.parameters["device"] = "cpu"
@@ -450,3 +449,14 @@ def test_the_hour_that_is_set_anew_is_no_silence(tmp_path, monkeypatch):
     one.files.write_status("running", epoch=1, heartbeat=0)  # the clock on the wall is wrong by decades
     one.seconds_silent()
     assert clocks.ask(one, 10) == pytest.approx(10)
+
+
+def test_a_pretraining_that_waits_for_a_machine_of_a_cluster_is_queued_and_one_that_has_begun_is_running(tmp_path):
+    files = ExperimentFolder(tmp_path).pretraining("resnet18")
+    files.path.mkdir(parents=True)
+    files.log.write_text("an earlier try\n")
+    waiting = Job("pretraining resnet18", "pretrain", {}, files)
+    waiting.hand_over()
+    assert waiting.standing().state == "queued"
+    files.log.write_text("begun\n")
+    assert waiting.standing().state == "running"

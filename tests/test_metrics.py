@@ -11,8 +11,7 @@ from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation import metrics as public
 from dr_lib.evaluation.bootstrap import patient_matrices
 from dr_lib.evaluation.calibration import at_temperature, fit_temperature, reliability
-from dr_lib.evaluation.ensemble import ensemble
-from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.predictions import ensemble, prediction_table
 from dr_lib.evaluation.ranking import macro_auc
 from dr_lib.evaluation.summary import summarize
 

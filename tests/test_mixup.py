@@ -5,7 +5,7 @@ from scipy.stats import beta, kstest
 from torchvision.transforms.v2 import MixUp
 
 from dr_lib.models.losses import cross_entropy, grade_shares
-from dr_lib.training.mixup import mix
+from dr_lib.training.learner import mix
 
 
 def batch(n=6, seed=0):

@@ -14,7 +14,7 @@ from dr_lib.inference.evaluate import agreement_with_run, figures_as_text
 from dr_lib.inference.exported import Description
 from dr_lib.inference.model_card import model_card
 from dr_lib.storage.files import write_json
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 
 DESCRIPTION = Description(
     "resnet18", "softmax", ResizeSpec(224), 224, "none", {"kind": "samplewise"}, "0" * 64, "0.1.0", 18

@@ -7,13 +7,16 @@ from torch import nn
 
 from dr_lib.errors import InputError
 from dr_lib.models.builders import build_model, training_problem
-from dr_lib.models.freezing import freeze_backbone, head, train_mode, unfreeze
 from dr_lib.models.weights import (
     check_hash_in_name,
     fetch_imagenet_weights,
+    freeze_backbone,
+    head,
     imagenet_weights,
     load_imagenet_weights,
     load_weights_file,
+    train_mode,
+    unfreeze,
 )
 
 

@@ -6,9 +6,10 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dr_lib.errors import InputError
-from dr_lib.evaluation.neighbors import features, nearest
+from dr_lib.evaluation.predict import features
+from dr_lib.explore.neighbor_index import nearest_rows as nearest
 from dr_lib.models.builders import build_model, outputs_of
-from dr_lib.models.freezing import head
+from dr_lib.models.weights import head
 
 
 def batches(count=5, side=64, views=0, size=2):

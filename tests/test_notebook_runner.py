@@ -7,7 +7,7 @@ import sys
 import nbformat
 import pytest
 
-from dr_lib.storage.folders import NotebookFiles
+from dr_lib.storage.run_folder import NotebookFiles
 
 pytestmark = pytest.mark.notebooks
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dr_lib.models.builders import build_model
-from dr_lib.models.freezing import freeze_backbone
+from dr_lib.models.weights import freeze_backbone
 from dr_lib.training.optimizers import build_optimizer, set_learning_rate
 
 

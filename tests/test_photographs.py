@@ -15,7 +15,7 @@ from dr_lib.data.labels import Labels
 from dr_lib.data.photographs import find_photographs, open_photographs
 from dr_lib.errors import InputError
 from dr_lib.inference.inputs import photographs_named
-from dr_lib.inference.inspect_crop import inspect_and_crop
+from dr_lib.inference.model import inspect_and_crop
 
 
 def table_of(*names, form="table"):

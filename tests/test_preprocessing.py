@@ -5,7 +5,7 @@ import pytest
 from data_folders import real_data
 from PIL import Image, ImageDraw
 
-from dr_lib.config.preprocessing_spec import check_preprocessing, describe_preprocessing
+from dr_lib.config.transform_spec import check_preprocessing, describe_preprocessing
 from dr_lib.data.preprocessing import after_crop, before_crop
 from dr_lib.data.retina import find_retina
 from dr_lib.synthetic import draw_fundus

@@ -19,8 +19,8 @@ from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.training import device
 from dr_lib.training import run as run_module
 from dr_lib.training.device import start_accelerator
-from dr_lib.training.epoch_plan import EpochPlan
 from dr_lib.training.run import train_run
+from dr_lib.training.sampler import EpochPlan
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_batchnorm_over_processes_is_torchs_over_the_whole_batch(tmp_path):
     code = """
 import torch, torch.distributed as dist
 from torch import nn
-from dr_lib.training.batchnorm import over_all_processes
+from dr_lib.training.distributed import over_all_processes
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 torch.manual_seed(0)
@@ -206,13 +206,15 @@ SAYS_SO = "print('ready', flush=True); time.sleep(60)"
 @pytest.mark.parametrize("what", ["any", "one of several", "torchrun"])
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     child = {
-        "any": f"{WAITS}from dr_lib.system.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
+        "any": f"{WAITS}from dr_lib.system.process_pool import stop_with_parent; stop_with_parent(); {SAYS_SO}",
         "one of several": f"{WAITS}import dr_lib.training.__main__ as m\nm.app = lambda: exec({SAYS_SO!r})\nm.main()",
         "torchrun": f"{WAITS}{SAYS_SO}",
     }[what]
     script, told = tmp_path / "child.py", tmp_path / "told"
     script.write_text(child)
-    launcher = ["-m", "dr_lib.training.launch", "--standalone", "--nproc-per-node", "1"] if what == "torchrun" else []
+    launcher = (
+        ["-m", "dr_lib.training.distributed", "--standalone", "--nproc-per-node", "1"] if what == "torchrun" else []
+    )
     command = [sys.executable, *launcher, str(script), str(told)]
     parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(60)"
     environment = os.environ | {"WORLD_SIZE": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -226,7 +228,7 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
 
 
 def test_a_worker_whose_parent_has_ended_before_it_began_ends_at_once():
-    code = "from dr_lib.system.processes import end_with_parent; end_with_parent(1234567); print('lives')"
+    code = "from dr_lib.system.process_pool import end_with_parent; end_with_parent(1234567); print('lives')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (ended.returncode, ended.stdout) == (1, b"")
 

@@ -28,7 +28,7 @@ from torchvision.transforms import v2
 import dr_lib
 from dr_lib.errors import InputError
 from dr_lib.evaluation import metrics
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 
 matplotlib.use("agg")
 
@@ -66,7 +66,7 @@ def names(demo, config, experiment, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for progress in ("line", "bar"):  # is shown, and is no part of an example
         monkeypatch.setattr(f"dr_lib.system.progress.Progress.{progress}", lambda *_: None)
-    monkeypatch.setattr("dr_lib.system.console.PlainConsole.print", lambda *_, **__: None)
+    monkeypatch.setattr("dr_lib.system.terminal.PlainConsole.print", lambda *_, **__: None)
     return {
         "dr_lib": dr_lib, "demo": demo, "config": config, "experiment": experiment,
         "run": dr_lib.Run(experiment / "runs" / "resnet18"), "RetinopathyDataset": dr_lib.RetinopathyDataset,

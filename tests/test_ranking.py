@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample
-from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.ranking import grade_areas, macro_auc, rank
 from dr_lib.evaluation.summary import summarize
 

@@ -15,10 +15,8 @@ from rich.console import Console
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.experiment.monitor import follow
-from dr_lib.experiment.seeds import parse_seeds, with_seeds
-from dr_lib.experiment.status import RunStatus, read_statuses, status_of
-from dr_lib.experiment.status_table import StatusTable
+from dr_lib.experiment.plan import parse_seeds, with_seeds
+from dr_lib.experiment.status import RunStatus, StatusTable, follow, read_statuses, status_of
 from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all
 from dr_lib.report.collect import collect
 from dr_lib.report.report_page import report_page
@@ -28,7 +26,7 @@ from dr_lib.storage.lock import acquire_lock, lock_owner
 AT_WORK = """
 import sys, time
 from pathlib import Path
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.storage.lock import acquire_lock
 folder = RunFolder(Path(sys.argv[1]))
 with acquire_lock(folder.lock):
@@ -104,7 +102,7 @@ def test_the_table_counts_states_and_gives_reasons(tmp_path):
 
 def test_following_ends_with_the_last_run(at_work, monkeypatch):
     folder, process = at_work
-    monkeypatch.setattr("dr_lib.experiment.monitor._SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr("dr_lib.experiment.status._SECONDS_BETWEEN_LOOKS", 0.05)
     looks = []
 
     def look():
@@ -119,7 +117,7 @@ def test_following_ends_with_the_last_run(at_work, monkeypatch):
 
 
 def test_following_goes_on_between_two_runs_of_a_driver(tmp_path, monkeypatch):
-    monkeypatch.setattr("dr_lib.experiment.monitor._SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr("dr_lib.experiment.status._SECONDS_BETWEEN_LOOKS", 0.01)
     experiment, looks, driven = ExperimentFolder(tmp_path), [], iter([True, True, False])
     experiment.run("next").write_status("queued")
 

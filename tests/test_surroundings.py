@@ -17,18 +17,17 @@ from command import dr_lab
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.cli import entry as command_line
-from dr_lib.cli.entry import describe_system_error
-from dr_lib.cli.options import check_output
+from dr_lib.cli.entry import check_output, describe_system_error
 from dr_lib.config import CACHE_DIR, RunConfig
 from dr_lib.data import cache_folder as module
 from dr_lib.data import compiled as compiler
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.errors import InputError
 from dr_lib.inference.inputs import photographs_named
-from dr_lib.notebook import project_folder as notebook
+from dr_lib.notebook import cells as notebook
 from dr_lib.report.collect import collect
 from dr_lib.storage.folders import ExperimentFolder
-from dr_lib.system import memory
+from dr_lib.system import resources
 from dr_lib.system.environment import EDITORS
 
 PROJECT = Path(__file__).parents[1]
@@ -172,7 +171,7 @@ def test_a_kernel_whose_starter_is_outside_of_its_container_stays(monkeypatch, t
 def test_nbconvert_counts_paths_from_where_the_user_stands(tmp_path, program):
     """Its kernels start in the folder of the notebook."""
     cell = nbformat.v4.new_code_cell(
-        "from dr_lib.notebook.project_folder import enter_project\nenter_project()\nopen('here', 'x').close()"
+        "from dr_lib.notebook.cells import enter_project\nenter_project()\nopen('here', 'x').close()"
     )
     (tmp_path / "notebooks").mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / "a.ipynb")
@@ -303,11 +302,11 @@ def test_what_the_machine_refuses_is_said_with_the_right_verb(tmp_path, monkeypa
     ],
 )
 def test_limits_that_leave_torch_no_memory_are_told_before_it_is_loaded(monkeypatch, limits, trial, refused):
-    monkeypatch.setattr(memory, "memory_limits", lambda: limits)
-    monkeypatch.setattr(memory, "_TRIAL", trial)
-    monkeypatch.setattr(memory, "_SECONDS", 5)
+    monkeypatch.setattr(resources, "memory_limits", lambda: limits)
+    monkeypatch.setattr(resources, "_TRIAL", trial)
+    monkeypatch.setattr(resources, "_SECONDS", 5)
     with pytest.raises(MemoryError, match="torch cannot compute") if refused else nullcontext():
-        memory.check_memory_for_torch()
+        resources.check_memory_for_torch()
 
 
 def test_each_command_looks_at_the_limits_before_it_loads_torch(params):
@@ -316,9 +315,9 @@ def test_each_command_looks_at_the_limits_before_it_loads_torch(params):
     code = """
 import sys
 from dr_lib.cli import app, network_commands
-from dr_lib.inference import select_backend
+from dr_lib.inference import backends
 def refuse(): raise MemoryError("looked")
-for module in (app, network_commands, select_backend): module.check_memory_for_torch = refuse
+for module in (app, network_commands, backends): module.check_memory_for_torch = refuse
 for line in sys.argv[1:]:
     try: app.app(args=line.split(), standalone_mode=False)
     except MemoryError: pass

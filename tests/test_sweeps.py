@@ -14,10 +14,9 @@ from experiment_factory import photograph_table, write_run, write_sweep
 
 from dr_lib.cli import app as cli
 from dr_lib.config import RunConfig
-from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import InputError
 from dr_lib.experiment.plan import experiment_name, plan_runs
-from dr_lib.experiment.preflight import check_one_pretraining
+from dr_lib.experiment.run_experiment import check_one_pretraining
 from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 from dr_lib.report import sections
 from dr_lib.report.collect import collect, read_run
@@ -25,7 +24,8 @@ from dr_lib.report.formatting import signed
 from dr_lib.report.report_page import report_page
 from dr_lib.storage.checksums import read_sealed_json, write_sealed_json
 from dr_lib.storage.files import read_json, write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder, SweepGrid
+from dr_lib.storage.run_folder import RunFolder
 
 PARAMS = Path(__file__).parent.parent / "params"
 SWEEPS = sorted((PARAMS / "sweeps").glob("*.yaml"))

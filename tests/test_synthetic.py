@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dr_lib.synthetic import LAB_GRADE_SHARES, LESION_KINDS, draw_fundus, make_data
-from dr_lib.synthetic.icdr import MANY, findings, plan
+from dr_lib.synthetic.lesions import MANY, Plan, plan
 from dr_lib.synthetic.patients import assign_patients, grade_counts
 
 ROOT = Path(__file__).parent.parent
@@ -102,6 +102,17 @@ def test_both_eyes_of_a_patient_are_graded_alike():
     pairs = [(left.grade, right.grade) for left, right in zip(train[::2], train[1::2], strict=True)]
     agreement = np.mean([left == right for left, right in pairs])
     assert 0.82 < agreement < 0.92  # 0.872 among the 17,563 pairs of EyePACS' training set
+
+
+def findings(planned: Plan) -> int:
+    """Return the grade that table 1 of the ICDR scale gives to a plan."""
+    if planned.vessels_at_disc or planned.vessels_elsewhere or planned.preretinal:
+        return 4
+    if min(planned.hemorrhages) > MANY or len(planned.beaded) >= 2 or planned.irma:
+        return 3
+    if sum(planned.hemorrhages) or planned.exudate_groups or planned.cotton_wool_spots:
+        return 2
+    return 1 if planned.microaneurysms else 0
 
 
 @pytest.mark.parametrize("grade", range(5))

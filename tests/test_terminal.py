@@ -13,14 +13,13 @@ from rich.table import Table
 from dr_lib.cli.entry import run_command
 from dr_lib.data.inspection import FileStatus
 from dr_lib.errors import InputError
-from dr_lib.inference.grading import GradedPhotograph
+from dr_lib.inference.model import GradedPhotograph
 from dr_lib.inference.output_formats import as_text
-from dr_lib.storage.folders import PREDICTION_COLUMNS, RunFolder
-from dr_lib.storage.spreadsheet import as_cell, from_cell
+from dr_lib.storage.files import as_cell, from_cell
+from dr_lib.storage.run_folder import PREDICTION_COLUMNS, RunFolder
 from dr_lib.system import terminal
-from dr_lib.system.console import PlainConsole
 from dr_lib.system.progress import Progress
-from dr_lib.system.terminal import logger, printable
+from dr_lib.system.terminal import PlainConsole, logger, printable
 
 STEERING = "a\x1b[2J\x07\x9b31m\u202eb" + os.fsdecode(b"\xff")
 FORMULAS = ["=1+1", "+1|x", "-1+cmd|'C calc'!A0", "@SUM(A1)", "\t=1", "'=1", "''-x"]

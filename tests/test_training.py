@@ -23,7 +23,8 @@ from dr_lib.inference.evaluate import evaluate_checkpoint
 from dr_lib.models.builders import build_model
 from dr_lib.models.trained import load_trained, new_head
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import HISTORY_COLUMNS, PREDICTION_COLUMNS, ExperimentFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import HISTORY_COLUMNS, PREDICTION_COLUMNS
 from dr_lib.system.signals import Interrupted
 from dr_lib.training import device
 from dr_lib.training import pretrain as pretrain_module
@@ -32,8 +33,7 @@ from dr_lib.training import run as run_module
 from dr_lib.training import trainer as trainer_module
 from dr_lib.training.checkpoint import load_state, save_state
 from dr_lib.training.device import resolve_device, start_accelerator
-from dr_lib.training.gradient_norms import GradientNorms
-from dr_lib.training.learner import Learner
+from dr_lib.training.learner import GradientNorms, Learner
 from dr_lib.training.pretrain import pretrain
 from dr_lib.training.run import train_run
 from dr_lib.training.trainer import Trainer, chosen_epoch

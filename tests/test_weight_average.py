@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dr_lib.models.freezing import freeze_backbone, train_mode
-from dr_lib.training.weight_average import ExponentialMovingAverage, decay_after
+from dr_lib.models.weights import freeze_backbone, train_mode
+from dr_lib.training.optimizers import ExponentialMovingAverage, decay_after
 
 
 def network(seed=0):

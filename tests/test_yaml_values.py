@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from dr_lib.config import TEXT_PARAMETERS, combine, parse_assignment, read_parameters
-from dr_lib.config.yaml_values import as_line, read_yaml
+from dr_lib.config.files import as_line, read_yaml
 from dr_lib.errors import InputError
-from dr_lib.experiment.seeds import parse_seeds, with_seeds
+from dr_lib.experiment.plan import parse_seeds, with_seeds
 from dr_lib.experiment.sweeps import expand, read_sweep
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 15))

@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from dr_lib.cli import network_commands as commands
-from dr_lib.cli.entry import run_command
-from dr_lib.cli.options import Assignments, DataFile, check_output
+from dr_lib.cli.entry import Assignments, DataFile, check_output, run_command
 from dr_lib.errors import InputError
 from dr_lib.storage.folders import ExperimentFolder
-from dr_lib.system.console import PlainConsole
-from dr_lib.system.memory import check_memory_for_torch
+from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.signals import Interrupted
-from dr_lib.system.terminal import say
+from dr_lib.system.terminal import PlainConsole, say
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
 # most mistakes are answered at once. Before torch, limits of memory are looked at.
@@ -72,8 +70,7 @@ def run(
     ] = False,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
-    from dr_lib.experiment.plan import experiment_name, plan_runs
-    from dr_lib.experiment.seeds import parse_seeds, with_seeds
+    from dr_lib.experiment.plan import experiment_name, parse_seeds, plan_runs, with_seeds
 
     run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
     out = out or Path("reports") / experiment_name(data, run_files)
@@ -113,9 +110,7 @@ def status(
     watching: Annotated[bool, typer.Option("--watch", help="until no run is at work any more")] = False,
 ) -> None:
     """Say how the runs of an experiment stand, from its folders alone; also while they are at work elsewhere."""
-    from dr_lib.experiment.monitor import follow
-    from dr_lib.experiment.status import read_statuses
-    from dr_lib.experiment.status_table import StatusTable
+    from dr_lib.experiment.status import StatusTable, follow, read_statuses
     from dr_lib.storage.lock import lock_owner
 
     folder = ExperimentFolder(experiment)
@@ -203,7 +198,7 @@ def check(
 ) -> None:
     """Say whether params files are sound together, and what they come to: a run, or the runs of a sweep."""
     from dr_lib.config import RunConfig, combine
-    from dr_lib.config.yaml_values import as_line
+    from dr_lib.config.files import as_line
     from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
 
     sweeps = [file for file in files if is_sweep(file)]

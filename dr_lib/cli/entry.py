@@ -1,4 +1,4 @@
-"""How a command begins and ends: its streams and arguments, one line that says what went wrong, and an exit status."""
+"""How a command begins and ends: options, streams and arguments, one line on what went wrong, an exit status."""
 
 import errno
 import io
@@ -9,14 +9,16 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
+import typer
 from typer.exceptions import TyperException
 
 from dr_lib.errors import Failure, InputError
-from dr_lib.storage.files import private_folder
+from dr_lib.storage.files import check_place, private_folder
 from dr_lib.system import environment
-from dr_lib.system.memory import check_memory_to_start, memory_limits
+from dr_lib.system.resources import check_memory_to_start, memory_limits
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import one_line, say, silence
 
@@ -27,6 +29,13 @@ _OF_THE_SYSTEM = frozenset({
 _OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What the name itself is to blame for: bad input."""
 _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't allocate memory|not enough memory")
+
+DataFile = Annotated[
+    Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")
+]
+Assignments = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")
+]
 
 
 def run_command(app: Callable[..., object]) -> NoReturn:
@@ -75,7 +84,7 @@ def _begin_in_utf8() -> None:
 
     In such a locale Python does so by itself, unless it is told not to.
     """
-    if sys.getfilesystemencoding() == "ascii" and not environment.told_to_speak_utf8():
+    if sys.getfilesystemencoding() == "ascii" and not environment.in_utf8_mode():
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})
 
 
@@ -168,3 +177,17 @@ def _verb(path: str | int | None, number: int) -> str:
         return "read" if os.path.lexists(path) and not os.access(path, os.R_OK) else "written"
     except (OSError, ValueError):
         return "used"
+
+
+def check_output(path: Path, *, folder: bool, called: str = "--out ") -> None:
+    """Raise :class:`InputError` where an output cannot be written, before there is work that would be lost.
+
+    ``folder``: whether ``path`` is to be a folder or a file. ``called``: what comes before it in messages.
+    """
+    where = f"{called}{path}"
+    place = check_place(path, where, folder=folder)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{where}: {place} cannot be written; choose another folder")
+    disk = os.statvfs(place)
+    if disk.f_blocks and not disk.f_bavail:
+        raise InputError(f"{where}: no space is left on the disk of {place}; make room, or choose another folder")

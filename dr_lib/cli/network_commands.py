@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dr_lib.cli.options import Assignments, DataFile, check_output
+from dr_lib.cli.entry import Assignments, DataFile, check_output
 from dr_lib.errors import InputError
-from dr_lib.system.memory import check_memory_for_torch
+from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.terminal import printable, printable_lines, say
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def predict(
     chosen = _form(form, as_csv, as_json, out)
     paths = photographs_named(images, sys.stdin.buffer)
 
-    from dr_lib.inference.grading import grade_photographs
+    from dr_lib.inference.backends import select_backend
+    from dr_lib.inference.model import grade_photographs
     from dr_lib.inference.output_formats import as_text
-    from dr_lib.inference.select_backend import select_backend
     from dr_lib.storage.files import write_text
     from dr_lib.system.progress import Progress
 

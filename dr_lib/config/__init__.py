@@ -1,7 +1,6 @@
 """Every parameter of a run, validated, and the params files that set them."""
 
 from dr_lib.config.files import combine, parse_assignment, read_parameters, spelled_out
-from dr_lib.config.notebook_cells import check_injected
 from dr_lib.config.run_config import (
     ABBREVIATIONS,
     CACHE_DIR,
@@ -27,7 +26,6 @@ __all__ = [
     "TEXT_PARAMETERS",
     "Int",
     "RunConfig",
-    "check_injected",
     "combine",
     "nearest",
     "parse_assignment",

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS, check_augmentations
-from dr_lib.config.notebook_cells import check_injected
-from dr_lib.config.preprocessing_spec import check_preprocessing
+from dr_lib.config.transform_spec import LAB_AUGMENTATIONS, check_augmentations, check_preprocessing
 from dr_lib.errors import InputError, closest
+from dr_lib.notebook.cells import check_injected
 from dr_lib.storage.files import with_home
 
 DEMO_DIR = "data/demo"
@@ -56,8 +55,8 @@ class _RefusedParameter(InputError):
     """What is wrong with a parameter; ``name``: which, empty where several do not fit together."""
 
     def __init__(self, error: ValidationError, values: Mapping[str, Any]):
-        found = error.errors()
-        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        errors = error.errors()
+        first = next((refusal for refusal in errors if refusal["type"] == "extra_forbidden"), errors[0])
         self.name = str(first["loc"][0]) if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":

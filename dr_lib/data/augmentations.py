@@ -8,7 +8,7 @@ Where ``size`` is not given, it is the network's ``image_size``. Nothing heavy i
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dr_lib.config.augmentation_spec import VOCABULARY, with_defaults
+from dr_lib.config.transform_spec import AUGMENTATIONS, with_defaults
 from dr_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def build_augmentations(value: Any, image_size: int) -> list:
     from torchvision import transforms
 
     built = []
-    for name, given in VOCABULARY.read(value):
+    for name, given in AUGMENTATIONS.read(value):
         arguments = with_defaults(name, given, image_size)
         if "transforms" in arguments:
             arguments["transforms"] = build_augmentations(arguments["transforms"], image_size)

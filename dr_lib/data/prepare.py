@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
-from dr_lib.config.preprocessing_spec import VOCABULARY
+from dr_lib.config.transform_spec import PREPROCESSING
 from dr_lib.data.audit import fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import Crops, DecodedCrops, ResizeSpec, resize_for_testing, resize_for_training
@@ -176,7 +176,7 @@ def _apply(
 
 
 def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, infos: Mapping[str, ImageInfo]) -> None:
-    if all(name != "CropToRetina" for name, _ in VOCABULARY.read(config.preprocessing)):
+    if all(name != "CropToRetina" for name, _ in PREPROCESSING.read(config.preprocessing)):
         return
     without = [image for image in table["image"] if infos[image].retina is None]
     if without:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dr_lib.config.preprocessing_spec import DEFAULTS, VOCABULARY
+from dr_lib.config.transform_spec import PREPROCESSING, PREPROCESSING_DEFAULTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +24,12 @@ def before_crop(pixels: "np.ndarray", steps: Any) -> "tuple[np.ndarray, bool]":
     """
     from dr_lib.data.retina import find_retina
 
-    for name, arguments in VOCABULARY.read(steps):
+    for name, arguments in PREPROCESSING.read(steps):
         if name == "CropToRetina":
             circle = find_retina(pixels)
             if circle is None:
                 return pixels, False
-            margin = (DEFAULTS[name] | arguments)["margin"]
+            margin = (PREPROCESSING_DEFAULTS[name] | arguments)["margin"]
             return _bounding_square(pixels, circle, margin), True
     return pixels, True
 
@@ -57,9 +57,9 @@ def after_crop(square: "np.ndarray", steps: Any) -> "np.ndarray":
     frame cut the circle: there the blur mixes in what is black. Where no circle is found all of the square is kept.
     Source: B. Graham, Kaggle Diabetic Retinopathy Detection competition report, 2015.
     """
-    for name, arguments in VOCABULARY.read(steps):
+    for name, arguments in PREPROCESSING.read(steps):
         if name == "SubtractLocalMean":
-            square = _subtract_local_mean(square, **DEFAULTS[name] | arguments)
+            square = _subtract_local_mean(square, **PREPROCESSING_DEFAULTS[name] | arguments)
     return square
 
 

@@ -1,10 +1,9 @@
 """From a trained network to numbers: predictions, metrics with intervals, comparisons, explanations.
 
-* ``predict`` gives outputs; ``metrics`` has scikit-learn's signatures, ``matrix_metrics`` and ``ranking`` the same for
-  thousands of resamples; ``summary`` computes all metrics of a run.
-* ``bootstrap``, ``bootstrap_metrics`` and ``seed_groups`` give intervals over patients and seeds; ``effects``
-  compares runs, all together; ``mistakes`` orders wrong answers.
-* ``calibration``, ``curves`` and ``ensemble`` look at probabilities, ``grad_cam`` and ``neighbors`` into the network.
+* ``predict`` gives outputs and features, ``predictions`` makes tables of them; ``metrics`` has scikit-learn's
+  signatures, ``matrix_metrics`` and ``ranking`` the same for thousands of resamples; ``summary`` computes all metrics.
+* ``bootstrap`` and ``seed_groups`` give intervals over patients and seeds; ``effects`` compares runs, all together.
+* ``calibration`` looks at probabilities, ``grad_cam`` into the network.
 """
 
 import lazy_loader

@@ -1,3 +1,4 @@
+from .effects import compare as compare
 from .metrics import accuracy as accuracy
 from .metrics import balanced_accuracy as balanced_accuracy
 from .metrics import confusion_matrix as confusion_matrix
@@ -7,5 +8,4 @@ from .metrics import precision as precision
 from .metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
 from .metrics import recall as recall
 from .metrics import referable_auc as referable_auc
-from .effects import compare as compare
 from .summary import summarize as summarize

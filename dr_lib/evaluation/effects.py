@@ -31,19 +31,20 @@ from dr_lib.evaluation.bootstrap import (
     RESAMPLES,
     SEED,
     Difference,
+    Figures,
     Statistic,
     draws,
     patient_index,
     resampled_difference_of_groups,
+    resampled_figures,
 )  # fmt: skip
-from dr_lib.evaluation.bootstrap_metrics import Figures, resampled_figures
 from dr_lib.evaluation.seed_groups import SeedFigure, Spread, same_photographs, spread_of
 
 Runs = Sequence[pd.DataFrame]
 """Predictions (image, patient, grade, predicted, p0..p4) of runs that differ in their seed alone; one at least."""
 
 Figure = str | tuple[str, int]
-"""A name of :func:`dr_lib.evaluation.bootstrap_metrics.resampled_figures`, or one of a grade: ``("recall", 3)``."""
+"""A name of :func:`dr_lib.evaluation.bootstrap.resampled_figures`, or one of a grade: ``("recall", 3)``."""
 
 OVERALL = ("accuracy", "kappa", "balanced_accuracy", "macro_auc", "referable_auc")
 FIGURES: tuple[Figure, ...] = (*OVERALL, *(("recall", grade) for grade in GRADES))

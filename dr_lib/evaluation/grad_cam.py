@@ -120,8 +120,8 @@ def evidence(head: Head, outputs: Tensor, grades: Tensor) -> Tensor:
     return torch.cat([-log_odds[:, :1], log_odds], dim=1).gather(1, grades[:, None])[:, 0]
 
 
-def last_map(model: nn.Module, images: Tensor, at_least: int = LEAST_PLACES) -> tuple[str, tuple[int, int]]:
-    """Return the name of the last module on the trunk of ``model`` whose map has ``at_least`` places a side.
+def last_map(model: nn.Module, images: Tensor) -> tuple[str, tuple[int, int]]:
+    """Return the name of the last module on the trunk of ``model`` whose map has :data:`LEAST_PLACES` a side.
 
     Where none has so many it is the last of those with the most. With it come height and width of the very last map of
     more than one place. The trunk is what all evidence passes: the children of
@@ -149,7 +149,7 @@ def last_map(model: nn.Module, images: Tensor, at_least: int = LEAST_PLACES) -> 
             f"model: {type(model).__name__} has no map of more than one place for Grad-CAM to explain at "
             f"{images.shape[-1]} px; explain a convolutional network, such as resnet18, or set a larger image_size"
         )
-    enough = min(at_least, max(min(places) for _, places in maps))
+    enough = min(LEAST_PLACES, max(min(places) for _, places in maps))
     return [name for name, places in maps if min(places) >= enough][-1], maps[-1][1]
 
 

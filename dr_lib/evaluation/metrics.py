@@ -1,25 +1,23 @@
-"""Metrics of graded photographs by scikit-learn and with its signatures: ``metric(y_true, y_pred)``.
-
-Grades are whole numbers 0-4: one that does not occur keeps its place, and is left out of means. Where a metric is
-undefined it is NaN; nothing is rounded. What is no grade, NaN and infinite input raise
-:class:`dr_lib.errors.InputError`. The same for thousands of resamples at once is in
-:mod:`dr_lib.evaluation.matrix_metrics`.
-"""
+"""Metrics of graded photographs by scikit-learn and with its signatures, ``metric(y_true, y_pred)``, and its curves."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics
 
-from dr_lib import GRADES, REFERABLE_GRADE
+from dr_lib import GRADES, PROBABILITIES, REFERABLE_GRADE
 from dr_lib.errors import check_finite
-from dr_lib.evaluation import matrix_metrics, ranking
+from dr_lib.evaluation import ranking
 from dr_lib.evaluation.matrix_metrics import check_grades
 
 _BY_GRADE = {"labels": GRADES, "zero_division": np.nan}
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Horizontal and vertical places of its points, both shares 0..1."""
 
 
 def confusion_matrix(
@@ -43,15 +41,6 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     0.75
     """
     return float(metrics.accuracy_score(check_grades(y_true), check_grades(y_pred)))
-
-
-def majority_accuracy(y_true: ArrayLike, y_train: ArrayLike | None = None) -> float:
-    """Return the accuracy of always predicting the commonest grade of ``y_train``, or of ``y_true`` where not given.
-
-    >>> majority_accuracy([0, 0, 2, 4], y_train=[0, 0, 0, 1])
-    0.5
-    """
-    return matrix_metrics.majority_accuracy(y_true, y_train)
 
 
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -132,3 +121,34 @@ def referable_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
         return float("nan")
     score = check_finite(y_score, "probabilities")[:, REFERABLE_GRADE:].sum(axis=1)
     return float(metrics.roc_auc_score(referable, score))
+
+
+def referable(predictions: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return whether each photograph has grade 2 or worse, bool (N,), and the sum of their probabilities, (N,)."""
+    score = predictions[PROBABILITIES[REFERABLE_GRADE:]].to_numpy(dtype=float).sum(axis=1)
+    return predictions["grade"].to_numpy() >= REFERABLE_GRADE, score
+
+
+def roc_curve(positive: ArrayLike, score: ArrayLike) -> Curve | None:
+    """Return the share of negatives called positive (1 - specificity) and the sensitivity, from (0, 0) to (1, 1).
+
+    ``positive``: bool (N,). ``score``: (N,), higher for positive. Points on a straight line are left out. ``None``
+    without positives or without negatives.
+    """
+    positive = np.asarray(positive, dtype=bool)
+    if positive.all() or not positive.any():
+        return None
+    alarms, sensitivity, _ = metrics.roc_curve(positive, score)
+    return alarms, sensitivity
+
+
+def precision_recall_curve(positive: ArrayLike, score: ArrayLike) -> Curve | None:
+    """Return recall and precision from all photographs called positive, where recall is 1, to none of them.
+
+    Arguments as for :func:`roc_curve`. ``None`` without positives.
+    """
+    positive = np.asarray(positive, dtype=bool)
+    if not positive.any():
+        return None
+    precision, recall, _ = metrics.precision_recall_curve(positive, score, drop_intermediate=True)
+    return recall, precision

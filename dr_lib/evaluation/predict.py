@@ -1,15 +1,14 @@
-"""Predict first, score afterwards: arrays out of a network and a loader."""
+"""Predict first, score afterwards: outputs, or features, out of a network and a loader."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dr_lib import PROBABILITIES
 from dr_lib.errors import check_finite
 from dr_lib.models.builders import outputs_of
+from dr_lib.models.weights import head
 
 
 @torch.inference_mode()
@@ -32,11 +31,27 @@ def predict(
     return torch.cat(outputs).cpu().numpy(), torch.cat(grades).cpu().numpy()
 
 
-def prediction_table(photographs: pd.DataFrame, probabilities: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Return the rows of ``predictions.csv``: ``photographs`` (image, patient, grade) beside what was predicted.
+@torch.inference_mode()
+def features(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], on_step: Callable[[int], None] = lambda seen: None
+) -> np.ndarray:
+    """Return what the last layer of ``model`` is given of each photograph, float32 (N, D), in the order of ``batches``.
 
-    ``probabilities``: float64 (N, 5), ``predicted``: int64 (N,), in the order of ``photographs``.
+    ``batches`` and ``on_step`` as for :func:`dr_lib.evaluation.predict.predict`; of several views of a photograph it is
+    their mean, of which a linear head makes the mean of their outputs. The model is in eval mode afterwards.
     """
-    probabilities = check_finite(probabilities, "probabilities")
-    table = photographs[["image", "patient", "grade"]].reset_index(drop=True)
-    return table.assign(predicted=predicted, **dict(zip(PROBABILITIES, probabilities.T, strict=True)))
+    model.eval()
+    given: list[Tensor] = []
+    hook = head(model).register_forward_pre_hook(lambda layer, inputs: given.append(inputs[0]))
+    means, seen = [], 0
+    try:
+        for images, _ in batches:
+            given.clear()
+            outputs_of(model, images)
+            of_views = given[0].float()
+            means.append(of_views if images.ndim == 4 else of_views.unflatten(0, images.shape[:2]).mean(dim=1))
+            seen += len(images)
+            on_step(seen)
+    finally:
+        hook.remove()
+    return check_finite(torch.cat(means).cpu(), "features of photographs")

@@ -31,8 +31,8 @@ from dr_lib.evaluation.bootstrap import (
     SEED,
     Difference,
     percentile_interval,
+    resampled_figures,
 )
-from dr_lib.evaluation.bootstrap_metrics import resampled_figures
 
 FIGURES = (
     "accuracy",
@@ -96,7 +96,9 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> dict[Name, SeedFigure]:
     if any(same_photographs(tables[0], table) is None for table in tables[1:]):
         raise ValueError("seeds were not tested on the same photographs with the same grades")
     runs = [resampled_figures(table) for table in tables]
-    figures: dict[Name, SeedFigure] = {name: _figure([run[name] for run in runs], _bounds(name)) for name in FIGURES}
+    figures: dict[Name, SeedFigure] = {
+        name: _figure([run[name] for run in runs], -1.0 if name == "kappa" else 0.0) for name in FIGURES
+    }
     for name in _BY_GRADE:
         figures |= {(name, grade): _figure([run[name][:, grade] for run in runs]) for grade in GRADES}
     for name in _POINTS:
@@ -231,12 +233,12 @@ def _student(freedom: float) -> float:
     return float(stdtrit(freedom, (1 + LEVEL) / 2)) if np.isfinite(freedom) else _NORMAL
 
 
-def _figure(values: Sequence[NDArray], bounds: tuple[float, float] = (0.0, 1.0)) -> SeedFigure:
+def _figure(values: Sequence[NDArray], least: float = 0.0) -> SeedFigure:
     runs = _defined(values)
     if runs is None:
         return SeedFigure(np.nan, np.nan, 0, np.nan, np.nan)
     interval, sd = spread_of(runs), float(runs[:, 0].std(ddof=1)) if len(runs) > 1 else np.nan
-    low, high = np.clip((interval.low, interval.high), *bounds)
+    low, high = np.clip((interval.low, interval.high), least, 1.0)
     return SeedFigure(interval.value, sd, len(runs), float(low), float(high))
 
 
@@ -244,7 +246,3 @@ def _defined(values: Sequence[NDArray]) -> NDArray | None:
     """Return the rows whose own value is defined, shape (seeds, 1 + resamples); ``None`` where none is."""
     rows = [row for row in values if not np.isnan(row[0])]
     return np.stack(rows) if rows else None
-
-
-def _bounds(name: str) -> tuple[float, float]:
-    return (-1.0, 1.0) if name == "kappa" else (0.0, 1.0)

@@ -8,8 +8,7 @@ import pandas as pd
 
 from dr_lib.data.labels import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import percentile_interval
-from dr_lib.evaluation.bootstrap_metrics import resampled_figures
+from dr_lib.evaluation.bootstrap import percentile_interval, resampled_figures
 from dr_lib.evaluation.calibration import reliability_of
 
 

@@ -1,12 +1,13 @@
 """A dry run: what ``dr-lab run`` would do, how long it would take and the room it needs. Nothing is written."""
 
-import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Group
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -21,12 +22,12 @@ from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all
 from dr_lib.models.builders import check_model, parameter_count, without_values
 from dr_lib.models.trained import new_network
 from dr_lib.report.formatting import counted, duration
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.terminal import printable
 from dr_lib.training.device import check_machine, describe_device, resolve_device
 from dr_lib.training.pretrain import uses_generated_weights, weights_are_there
-from dr_lib.training.resume import differences, has_begun, why_lost
-from dr_lib.training.resume import format_values as changes_told
+from dr_lib.training.resume import differences, format_values, has_begun, why_lost
 
 _BYTES = 4
 """Of a parameter, float32."""
@@ -129,9 +130,9 @@ def format_dry_run(rehearsal: DryRun, configs: Sequence[RunConfig], parallel: in
     first = f", after the pretraining of {', '.join(rehearsal.pretrainings)}" if rehearsal.pretrainings else ""
     lines = [
         f"{counted(len(rehearsal.runs), 'run')}, {len(waiting)} of them to do: {total}{first}",
-        f"disk: checkpoints {checkpoints / 1e9:.2f} GB and results {results / 1e9:.2f} GB in {out} "
+        f"disk: checkpoints {decimal(checkpoints)} and results {decimal(results)} in {out} "
         f"({_free(Path(out))} free), "
-        f"pixel cache {rehearsal.store_bytes / 1e9:.2f} GB in {cache} ({_free(cache_folder(cache, make=False))} free)",
+        f"pixel cache {decimal(rehearsal.store_bytes)} in {cache} ({_free(cache_folder(cache, make=False))} free)",
     ]
     return Group(table, *map(Text, map(printable, lines)))
 
@@ -158,7 +159,7 @@ def _state(config: RunConfig, folder: RunFolder, fresh: bool) -> tuple[str, str,
     if fresh:
         return "anew", ", as --fresh asks", 0
     if changed := differences(folder, config, None):
-        return "anew", f", since {changes_told(changed)}", 0
+        return "anew", f", since {format_values(changed)}", 0
     if folder.complete and not folder.damaged():
         return "done", "", config.epochs
     if lost := why_lost(folder, config, None):
@@ -196,5 +197,4 @@ def _free(folder: Path) -> str:
     """Return the room on the disk that ``folder`` is on, or will be."""
     folder = folder.resolve()
     existing = next(place for place in (folder, *folder.parents) if place.exists())
-    status = os.statvfs(existing)
-    return f"{status.f_bavail * status.f_frsize / 1e9:.0f} GB"
+    return decimal(shutil.disk_usage(existing).free)

@@ -1,14 +1,23 @@
-"""An experiment, finished or not: its tables, its figures for notebooks, and its report."""
+"""An experiment, finished or not: its runs and their differences as tables, its figures for notebooks, its report."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
+
+from dr_lib import GRADES
 from dr_lib.errors import InputError
-from dr_lib.experiment.experiment_tables import ExperimentTables
-from dr_lib.report.examples import sureness
+from dr_lib.report.audit_text import findings
+from dr_lib.report.collect import collect, run_folders
+from dr_lib.report.comparisons import compare_family
+from dr_lib.report.examples import best_run, sureness
+from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.pictures import find_pictures
+from dr_lib.report.results_files import results_rows
 from dr_lib.report.run_group import RunGroup
-from dr_lib.storage.find_experiments import latest_experiment
+from dr_lib.storage.folders import latest_experiment
+from dr_lib.training.trained_run import Run
 
 if TYPE_CHECKING:  # what draws is imported where it is needed: the process that looks after runs does without
     from matplotlib.axes import Axes
@@ -17,9 +26,13 @@ if TYPE_CHECKING:  # what draws is imported where it is needed: the process that
 _MOST_LINES = 10
 _SIDE = 220
 """Side of a photograph in a gallery, px."""
+_SHOWN = ("run", "state", "accuracy", "balanced_accuracy", "kappa", "macro_auc", "referable_auc")
+_FIGURES = ("accuracy", "kappa", "balanced_accuracy", "macro_auc", "referable_auc")
+_LABS_QUESTION = {"pretrained": "pretrained", "model": "model", "weighted": "class_weights"}
+"""What the report compares, in its order, and the parameter that it is."""
 
 
-class Experiment(ExperimentTables):
+class Experiment:
     """The runs of one experiment folder.
 
     Its tables are read when first asked for, all at one time; make another object to see what came since.
@@ -28,6 +41,114 @@ class Experiment(ExperimentTables):
     >>> exp.results[["run", "state"]].values.tolist()
     [['resnet18', 'done'], ['resnet18-weighted', 'done']]
     """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._folders = run_folders(path)
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Its runs by name: finished, failed, running and queued ones."""
+        return {folder.name: Run(folder.path) for folder in self._folders}
+
+    @property
+    def best(self) -> Run:
+        """The finished run with the highest kappa on the test photographs; of equals, the most accurate."""
+        best = best_run(self._collected)
+        if best is None:
+            raise InputError(f"{self.path}: no run has finished; there is no best one")
+        return self.runs[best.name]
+
+    @cached_property
+    def _collected(self) -> ExperimentResults:
+        return collect(self.path)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """One row a run: its state, the parameters that differ, and each metric with its ``_low`` and ``_high``.
+
+        Shares are 0..1, intervals are of 95 % over patients, times are seconds. The same as ``results.csv``.
+        """
+        return pd.DataFrame(results_rows(self._collected))
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """One row a setting, the most accurate first: finished runs that differ in their seed alone count together.
+
+        ``runs``: how many. Of each metric the mean over seeds, ``_sd`` its standard deviation (missing for one run),
+        ``_low`` and ``_high`` the 95 % interval over patients and seeds.
+        """
+        rows = []
+        for group in self._collected.configurations:
+            row: dict[str, object] = {"setting": group.label, "runs": len(group.runs)}
+            for name in _FIGURES:
+                figure = group.figure(name)
+                row |= {name: figure.mean, f"{name}_sd": figure.sd}
+                row |= {f"{name}_low": figure.low, f"{name}_high": figure.high}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def splits(self) -> pd.DataFrame:
+        """How many photographs each split has of each grade: index 0-4, a column a split."""
+        counts = {name: split["counts"] for name, split in self._collected.splits.items()}
+        return pd.DataFrame(counts, index=pd.Index(GRADES, name="grade"))
+
+    @cached_property
+    def audit(self) -> pd.DataFrame:
+        """What the audit found worth a look, one row each: ``section`` of its page, ``finding`` in a sentence.
+
+        Empty where there was no audit; :func:`dr_lib.audit` makes one.
+        """
+        audit = self._collected.audit
+        return pd.DataFrame(findings(audit) if audit else [], columns=["section", "finding"])
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """The histories of all finished runs in one table, one row an epoch.
+
+        The first columns are ``run, setting, model, pretrained, class_weights, seed``; see :attr:`settings`.
+        """
+        return self._long("history")
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """The predictions of all finished runs in one table, with the same first columns."""
+        return self._long("predictions")
+
+    def compare(self, parameter: str | None = None) -> pd.DataFrame:
+        """Return the differences between runs that differ in ``parameter`` alone; seeds of one setting count together.
+
+        Without ``parameter``: the comparisons of the report, those of ``pretrained``, ``model`` (shallowest and
+        deepest network) and ``class_weights``, as far as there are any.
+
+        One row a pair: ``parameter``, ``first``, ``second``, and of ``accuracy``, ``kappa``, ``balanced_accuracy``,
+        ``macro_auc`` and ``referable_auc`` the second's less the first's, with ``_low`` and ``_high`` of its 95 %
+        interval and ``_p``, over the same patients on both sides (and seeds, where there are several). Intervals and p
+        hold for the whole table and for recalls together, see :mod:`dr_lib.evaluation.effects`. Raises
+        :class:`InputError` where no two runs differ in ``parameter`` alone.
+        """
+        if parameter is None:
+            names = [name for key, name in _LABS_QUESTION.items() for _ in self._collected.effects[key]]
+            effects = self._collected.all_effects
+        else:
+            effects = compare_family(self._collected.pairs_of(parameter))
+            names = [parameter] * len(effects)
+        columns = [f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high", "_p")]
+        rows = []
+        for name_of_pair, effect in zip(names, effects, strict=True):
+            row: dict[str, object] = {
+                "parameter": name_of_pair, "first": effect.first.label, "second": effect.second.label,
+            }  # fmt: skip
+            for name in _FIGURES:
+                change = getattr(effect.change, name)
+                values = (change.value, change.low, change.high, change.p) if change else (None,) * 4
+                row |= dict(zip((f"{name}{end}" for end in ("", "_low", "_high", "_p")), values, strict=True))
+            rows.append(row)
+        if not rows and parameter is not None:
+            varied = ", ".join(self._collected.differing) or "nothing"
+            raise InputError(f"{self.path}: no two finished runs differ in {parameter} alone; they differ in {varied}")
+        return pd.DataFrame(rows, columns=["parameter", "first", "second", *columns])
 
     def report(self, *, normalize: Literal["true", "pred", "all"] | None = "true") -> Path:
         """Write the HTML report, ``index.html``, and the tables beside it; return its path.
@@ -97,7 +218,7 @@ class Experiment(ExperimentTables):
 
         Of several seeds the lowest. A setting tested on referable photographs alone, or on none, has no curve.
         """
-        from dr_lib.evaluation.curves import referable, roc_curve
+        from dr_lib.evaluation.metrics import referable, roc_curve
         from dr_lib.plots import new_axes, plot_roc
         from dr_lib.report.drawing import curve_styles
 
@@ -125,9 +246,9 @@ class Experiment(ExperimentTables):
             raise InputError(f"plot_mistakes: {run!r} is none of {', '.join(self.runs)}")
         chosen = self.runs[run] if run else self.best
         rows = chosen.mistakes.head(count)
-        found = find_pictures(self._collected)
-        here = not isinstance(found, str) and found.include(chosen.predictions)
-        opened = dict(found.opened(rows["image"], at_least=_SIDE)) if here and not isinstance(found, str) else {}
+        pictures = find_pictures(self._collected)
+        here = not isinstance(pictures, str) and pictures.include(chosen.predictions)
+        opened = dict(pictures.opened(rows["image"], at_least=_SIDE)) if here and not isinstance(pictures, str) else {}
         lines = max(1, -(-len(rows) // 5))
         figure, grid = plt.subplots(lines, 5, figsize=(11, 2.7 * lines), layout="constrained", squeeze=False)
         for ax in grid.flat:
@@ -153,6 +274,27 @@ class Experiment(ExperimentTables):
         self._finished()
         main = self._collected.main
         return [group for group in main if not group.weighted] or list(main)
+
+    def _long(self, table: Literal["history", "predictions"]) -> pd.DataFrame:
+        frames = []
+        settings = {run.name: group.label for group in self._collected.configurations for run in group.runs}
+        for run in self._collected.done:
+            frame = getattr(run, table)
+            columns = {name: run.parameters.get(name) for name in ("model", "pretrained", "class_weights", "seed")}
+            columns = {"setting": settings[run.name], **columns}
+            frames.append(frame.assign(run=run.name, **{k: [v] * len(frame) for k, v in columns.items()}))
+        if not frames:
+            raise InputError(f"{self.path}: no run has finished; there is no {table} yet")
+        long = pd.concat(frames, ignore_index=True)
+        first = ["run", "setting", "model", "pretrained", "class_weights", "seed"]
+        return long[first + [name for name in long if name not in first]]
+
+    def __repr__(self) -> str:
+        states = pd.Series([run.state for run in self._collected.runs]).value_counts()
+        return f"Experiment({self.path}: {', '.join(f'{count} {state}' for state, count in states.items())})"
+
+    def _repr_html_(self) -> str:
+        return self.results[[name for name in _SHOWN if name in self.results]].to_html(float_format="{:.3f}".format)
 
 
 def load_experiment(path: str | Path = "") -> Experiment:

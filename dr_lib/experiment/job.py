@@ -19,8 +19,9 @@ from dr_lib.notebook.process import (
     start_notebook,
 )
 from dr_lib.storage.files import remove_leftovers
-from dr_lib.storage.folders import NotebookFiles, PretrainingFolder, RunFolder
+from dr_lib.storage.folders import PretrainingFolder
 from dr_lib.storage.lock import lock_owner
+from dr_lib.storage.run_folder import NotebookFiles, RunFolder
 from dr_lib.system.terminal import logger
 
 log = logger("experiment")
@@ -109,6 +110,11 @@ class Job:
         self.state = "running"
         self.starts += 1
 
+    def hand_over(self) -> None:
+        """Note that a cluster has it, which starts it when a machine is free; its folder says whether it runs."""
+        self.state, self.starts, self.remote = "running", self.starts + 1, True
+        self._signs = self.files.signs_of_life()
+
     def announce(self) -> None:
         """Let its folder say that it will be begun, for those who look from elsewhere; not over one that is at work."""
         known = self.run_folder.status.exists() and self.run_folder.read_status()["state"] == "queued"
@@ -118,7 +124,8 @@ class Job:
     def standing(self) -> RunStatus:
         """Return how it stands, by what is known of its process and by what its folder says."""
         if not self.trains or self.state == "queued":
-            return RunStatus(self.title, self.state, reason=self.reason)
+            waiting = self.remote and self.files.signs_of_life() == self._signs
+            return RunStatus(self.title, "queued" if waiting else self.state, reason=self.reason)
         now = self.state, self.reason
         if self.state == "running" or self._found is None or self._found[0] != now:
             folder, epochs = self.run_folder, self.parameters["epochs"]

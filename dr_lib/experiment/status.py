@@ -1,17 +1,51 @@
-"""What the folders alone say of runs: who is at work, how far they are, what has stopped them."""
+"""What the folders alone say of runs: who is at work, how far they are, what has stopped them.
+
+As a table of text, a thousand of them at once, and looked at again and again from their driver or another terminal.
+"""
 
 import math
+import textwrap
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console, ConsoleOptions
+from rich.live import Live
+from rich.segment import Segment
+from rich.style import Style
+
+from dr_lib.report.formatting import duration
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import lock_owner
+from dr_lib.storage.run_folder import RunFolder
+from dr_lib.system.terminal import printable
+
+if TYPE_CHECKING:
+    from dr_lib.experiment.job import Job
 
 SECONDS_WITHOUT_PROGRESS = 600
 """After which a run at work is said to make none; a step takes seconds."""
+
+_HEADINGS = ("run", "state", "phase", "epoch", "testing accuracy", "kappa", "time left")
+_LEFT = 3
+"""So many columns are words, the others numbers."""
+
+_STYLES = {
+    "queued": Style(dim=True),
+    "running": Style(bold=True),
+    "done": Style(color="green"),
+    "failed": Style(color="red"),
+    "interrupted": Style(color="yellow"),
+    "skipped": Style(color="green", dim=True),
+}
+_WHY_IT_RUNS = Style(color="yellow")
+_URGENCY = ("running", "failed", "interrupted", "queued", "done", "skipped")
+"""Which runs are shown where there is no room for all."""
+
+_SECONDS_BETWEEN_LOOKS = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,3 +117,135 @@ def _planned_epochs(folder: RunFolder) -> int:
 
 def _number(row: Mapping[str, str], name: str) -> float:
     return float(row.get(name) or math.nan)
+
+
+class StatusTable:
+    """Draws runs, the reasons of those that have one, and how many are in which state.
+
+    ``height``: lines that there is room for; runs that have none are counted. rich's own table would take half a
+    second for a thousand runs, which are drawn twice a second.
+    """
+
+    def __init__(self, runs: Sequence[RunStatus], height: int | None = None):
+        self._runs, self._height = runs, height
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Yield a line each; reasons are wrapped where the console wraps."""
+        width = None if options.no_wrap else options.max_width
+        for text, style in self._lines(width):
+            yield Segment(text, style)
+            yield Segment.line()
+
+    def _lines(self, width: int | None) -> Iterator[tuple[str, Style | None]]:
+        runs = self._runs
+        reasons = [(line, style) for run in runs for line, style in _reason(run, width)]
+        hidden = 0
+        if self._height is not None and len(runs) + len(reasons) + 2 > self._height:
+            room = max(2, self._height - 3)
+            reasons = [line for run in _most_urgent(runs, len(runs)) for line in _reason(run, width)]
+            reasons = reasons[: min(len(reasons), room // 2)]
+            shown = set(map(id, _most_urgent(runs, room - len(reasons))))
+            hidden = len(runs) - len(shown)
+            runs = [run for run in runs if id(run) in shown]
+        rows = [_HEADINGS, *((printable(run.title), run.state, *cells(run)) for run in runs)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row, run in zip(rows, (None, *runs), strict=True):
+            aligned = [
+                cell.ljust(size) if place < _LEFT else cell.rjust(size)
+                for place, (cell, size) in enumerate(zip(row, widths, strict=True))
+            ]
+            yield "  ".join(aligned).rstrip(), _STYLES[run.state] if run else Style(bold=True)
+        if hidden:
+            yield f"... and {hidden} more", Style(dim=True)
+        yield from reasons
+        counts = Counter(run.state for run in self._runs)
+        yield ", ".join(f"{counts[state]} {state}" for state in _STYLES if counts[state]), None
+
+
+def _most_urgent(runs: Sequence[RunStatus], count: int) -> list[RunStatus]:
+    return sorted(runs, key=lambda run: _URGENCY.index(run.state))[:count]
+
+
+def _reason(run: RunStatus, width: int | None) -> list[tuple[str, Style]]:
+    if not run.reason:
+        return []
+    text = f"{printable(run.title)}: {printable(run.reason)}"
+    style = _WHY_IT_RUNS if run.state == "running" else _STYLES[run.state]
+    return [(line, style) for line in (textwrap.wrap(text, width) if width else [text])]
+
+
+def cells(run: RunStatus) -> tuple[str, str, str, str, str]:
+    """Return phase, epoch, accuracy, kappa and time left as text; empty where there is nothing to say."""
+    return (
+        run.phase,
+        f"{run.epoch}/{run.epochs}" if run.epochs else "",
+        f"{100 * run.accuracy:.2f} %" if not math.isnan(run.accuracy) else "",
+        f"{run.kappa:.3f}" if not math.isnan(run.kappa) else "",
+        duration(run.left) if not math.isnan(run.left) else "",
+    )
+
+
+class Monitor:
+    """Shows jobs as they go: a table that is redrawn in a terminal, a line per change elsewhere.
+
+    What is left on the screen in the end, after an interruption too, is how they stand then.
+    """
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._said: dict[str, tuple] = {}
+        self._jobs: list[Job] = []
+
+    def __enter__(self) -> "Monitor":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self(self._jobs)
+        if self._live:
+            # All of them, also where they do not fit: the terminal scrolls.
+            self._live.update(StatusTable([job.standing() for job in self._jobs]))
+            self._live.vertical_overflow = "visible"
+            self._live.stop()
+
+    def __call__(self, jobs: "list[Job]") -> None:
+        """Draw the jobs as they are now."""
+        self._jobs = jobs
+        statuses = [job.standing() for job in jobs]
+        if self._live:
+            self._live.update(StatusTable(statuses, self._console.height), refresh=True)
+            return
+        for run in statuses:
+            news = (run.state, run.epoch, run.reason)
+            if self._said.get(run.title, ("queued", 0, "")) != news:
+                self._said[run.title] = news
+                self._console.print(
+                    f"{time.strftime('%H:%M:%S')} {printable(run.title)}: "
+                    + printable(", ".join(value for value in (run.state, *cells(run), run.reason) if value)),
+                    markup=False, highlight=False, soft_wrap=True,
+                )  # fmt: skip
+
+
+def follow(
+    console: Console, look: Callable[[], Sequence[RunStatus]], driven: Callable[[], bool] = lambda: False
+) -> None:
+    """Draw what ``look`` finds, again and again, until no run is at work; Ctrl-C leaves the runs alone.
+
+    ``driven``: whether a ``dr-lab run`` is at the experiment. Between two runs of it none may be at work.
+    """
+    statuses: Sequence[RunStatus] = ()
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                more = driven()  # asked first: what a driver leaves when it ends is looked at once more
+                statuses = look()
+                live.update(StatusTable(statuses, console.height), refresh=True)
+                if not more and not any(run.state == "running" for run in statuses):
+                    break
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        except KeyboardInterrupt:
+            pass
+        live.vertical_overflow = "visible"
+        live.update(StatusTable(statuses))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dr_lib.config import ABBREVIATIONS, MOST_RUNS, RunConfig, nearest, parse_assignment, read_parameters, spelled_out
-from dr_lib.config.sweep_grid import EVALUATE_ON, GO_TOGETHER, SweepGrid, SweepRun
 from dr_lib.errors import InputError
+from dr_lib.storage.folders import EVALUATE_ON, GO_TOGETHER, SweepGrid, SweepRun
 from dr_lib.training.schedules import scaled_learning_rate
 
 _KEYS = ("title", "question", "evaluate_on", "recipe", "runs", "vary")

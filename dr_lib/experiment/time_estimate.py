@@ -8,8 +8,8 @@ from statistics import median
 from torchvision import models
 
 from dr_lib.config import RunConfig
-from dr_lib.storage.folders import RunFolder
-from dr_lib.training.phases import FEATURE_EXTRACTION, FINE_TUNING, phase_of
+from dr_lib.storage.run_folder import RunFolder
+from dr_lib.training.schedules import FEATURE_EXTRACTION, FINE_TUNING, phase_of
 
 _PASSES = {FEATURE_EXTRACTION: 1, FINE_TUNING: 3}
 """Arithmetic of a training step in forward passes: the backward pass is two more, which a frozen backbone is spared."""

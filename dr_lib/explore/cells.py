@@ -23,7 +23,7 @@ from dr_lib.report.audit_thumbnails import SIDE
 from dr_lib.report.augmentation_gallery import gallery
 from dr_lib.report.formatting import counted, percent
 from dr_lib.report.image_rows import in_full
-from dr_lib.storage.find_experiments import finished_experiments, latest_experiment
+from dr_lib.storage.folders import finished_experiments, latest_experiment
 from dr_lib.system.progress import Progress
 
 FITTED_TO = 300
@@ -140,14 +140,14 @@ class ExploredRun:
         images = every[:: math.ceil(len(every) / FITTED_TO)].tolist()
         crops = self.run.data.crops(resize_for_training(config), images)
         original = self.run.pixels(case.image)
-        return pictures.framed(gallery(case.image, original, config, [crops.read(one) for one in images]))
+        return pictures.framed(gallery(case.image, original, config, [crops.read(image) for image in images]))
 
 
 def _title(row: Any) -> str:
     """Return the title of a photograph, of two lines."""
-    said = [f"grade {row.grade}"]
+    facts = [f"grade {row.grade}"]
     if hasattr(row, "distance") and not hasattr(row, "predicted"):
-        said.append(f"distance {row.distance:.4f}")
+        facts.append(f"distance {row.distance:.4f}")
     if hasattr(row, "predicted"):
-        said.append("not tested" if pd.isna(row.predicted) else f"answered {row.predicted}")
-    return f"{row.image}\n{', '.join(said)}"
+        facts.append("not tested" if pd.isna(row.predicted) else f"answered {row.predicted}")
+    return f"{row.image}\n{', '.join(facts)}"

@@ -43,11 +43,11 @@ def answer(case: Case) -> str:
     sure = percent(case.probabilities[case.predicted])
     apart = abs(case.grade - case.predicted)
     judged = "right" if case.right else f"{apart} grade{'s' * (apart > 1)} off"
-    said = (
+    sentence = (
         f"Grade <b>{escape(graded(case.grade))}</b>, answered <b>{escape(graded(case.predicted))}</b> "
         f"with a probability of {sure}: {judged}."
     )
-    return f'<p style="margin:.2rem 0 .6rem"><b>{escape(case.image)}</b>. {said}</p>' + bars(case)
+    return f'<p style="margin:.2rem 0 .6rem"><b>{escape(case.image)}</b>. {sentence}</p>' + bars(case)
 
 
 def bars(case: Case) -> str:
@@ -125,8 +125,9 @@ def summary(case: Case, rows: pd.DataFrame) -> str:
     """Return in a sentence what grades the nearest training photographs have."""
     same = int((rows["grade"] == case.grade).sum())
     of_answer = int((rows["grade"] == case.predicted).sum())
-    said = f"{same} of {len(rows)} have the true grade, {graded(case.grade)}"
-    return f"{said}." if case.right else f"{said}; {of_answer} have that of the answer, {graded(case.predicted)}."
+    sentence = f"{same} of {len(rows)} have the true grade, {graded(case.grade)}"
+    rest = "" if case.right else f"; {of_answer} have that of the answer, {graded(case.predicted)}"
+    return f"{sentence}{rest}."
 
 
 def fellow_eyes(case: Case, rows: pd.DataFrame, pixels: Pixels) -> str:
@@ -137,9 +138,11 @@ def fellow_eyes(case: Case, rows: pd.DataFrame, pixels: Pixels) -> str:
     shown = [_fellow(row.image, row.grade, row.split, row.predicted, pixels) for row in photographs]
     trained = bool((rows["split"] == "train").any())
     others = f"other{'s' * (len(rows) > 1)} grade {listed([graded(grade) for grade in rows['grade']])}"
-    said = f"Patient {case.patient}: this photograph has grade {graded(case.grade)}, the {others}."
-    said += " The network was trained on this patient, which makes this photograph easier than a stranger's." * trained
-    return markup.paragraphs(said) + _side_by_side(shown)
+    sentences = f"Patient {case.patient}: this photograph has grade {graded(case.grade)}, the {others}."
+    sentences += (
+        " The network was trained on this patient, which makes this photograph easier than a stranger's." * trained
+    )
+    return markup.paragraphs(sentences) + _side_by_side(shown)
 
 
 def _fellow(image: str, grade: int, split: str, predicted: int | None, pixels: Pixels) -> str:

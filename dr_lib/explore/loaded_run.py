@@ -12,9 +12,10 @@ from dr_lib.config import RunConfig
 from dr_lib.data.isolated_decoding import pixels_isolated
 from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.errors import InputError
-from dr_lib.evaluation.mistakes import worst_first
+from dr_lib.evaluation.predictions import worst_first
 from dr_lib.models.trained import TrainedNetwork, load_trained
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.neighbors import NearestNeighbors
 
 from dr_lib.config import RunConfig
 from dr_lib.data.crops import resize_for_training
 from dr_lib.data.resize import resize_and_crop
 from dr_lib.data.transforms import EvalTransform
-from dr_lib.evaluation.neighbors import features, nearest
+from dr_lib.evaluation.predict import features
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.models.trained import TrainedNetwork
 from dr_lib.storage.files import write_with
@@ -59,8 +60,23 @@ class NeighborIndex:
         """
         crop = as_tested(resize_for_training(self.network.config).make(pixels), self.network.config)
         batch = _normalized(self.network, [crop])
-        where, distances = nearest(self.features, features(self.network.model, [batch])[0], count)
+        where, distances = nearest_rows(self.features, features(self.network.model, [batch])[0], count)
         return self.table.iloc[where].assign(distance=distances).reset_index(drop=True)
+
+
+def nearest_rows(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the ``k`` rows of ``features`` nearest to each query are, and their cosine distances.
+
+    ``features``: (N, D); ``query``: (D,), or (Q, D). Indices and distances have shape (k,) or (Q, k), nearest first,
+    equals in the order of the rows (where more are equal than asked for, some of them); fewer than ``k`` where there
+    are fewer rows. The distance is 1 less the cosine of the angle: 0 for the same direction, 1 for a right angle, 2
+    for the opposite. What has no direction, all zeros, is at 1 from everything.
+    """
+    search = NearestNeighbors(n_neighbors=min(k, len(features)), metric="cosine", algorithm="brute").fit(features)
+    distances, indices = search.kneighbors(np.atleast_2d(query))
+    order = np.lexsort((indices, distances))
+    indices, distances = (np.take_along_axis(found, order, axis=1) for found in (indices, distances))
+    return (indices, distances) if query.ndim == 2 else (indices[0], distances[0])
 
 
 def as_tested(crop: np.ndarray, config: RunConfig) -> np.ndarray:

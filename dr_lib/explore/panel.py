@@ -217,8 +217,8 @@ class Panel(ipywidgets.VBox):
 
     def _show_neighbors(self) -> None:
         rows = self._cases.nearest(self._pixels, self.count.value)
-        said = markup.paragraphs(pictures.summary(self._case, rows))
-        self._near.value = pictures.framed(said + pictures.neighbors(self._case, rows, self._run.pixels)).data
+        summary = markup.paragraphs(pictures.summary(self._case, rows))
+        self._near.value = pictures.framed(summary + pictures.neighbors(self._case, rows, self._run.pixels)).data
 
     def _say(self, text: str, wrong: bool = False) -> None:
         self._status.value = pictures.framed(markup.paragraphs(text, css="alert" if wrong else "note")).data

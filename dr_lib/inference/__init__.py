@@ -1,8 +1,7 @@
 """A trained network out of the lab: grading photographs, evaluating on other data, exporting.
 
-``model`` is ``dr_lib.load_model``; ``inputs``, ``grading`` and ``output_formats`` are ``dr-lab predict``;
-``inspect_crop`` is what a decoding process does; ``select_backend`` chooses between torch and ONNX Runtime
-(``backends``); ``evaluate`` is ``dr-lab evaluate``, ``source_run`` the run that a checkpoint is from;
+``model`` is ``dr_lib.load_model``, and grades photographs; ``inputs`` and ``output_formats`` are ``dr-lab predict``;
+``backends`` chooses between torch and ONNX Runtime; ``evaluate`` is ``dr-lab evaluate``;
 ``onnx_export``, ``end_to_end``, ``exported`` and ``model_card`` are ``dr-lab export``.
 """
 

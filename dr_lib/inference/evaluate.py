@@ -13,11 +13,12 @@ from dr_lib.data.prepare import prepare_data
 from dr_lib.data.splits import SPLITS
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import InputError, check_finite
-from dr_lib.evaluation.predict import predict, prediction_table
+from dr_lib.evaluation.predict import predict
+from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
-from dr_lib.inference.source_run import figures_of_run
 from dr_lib.models.trained import load_trained
 from dr_lib.report.formatting import patients
+from dr_lib.storage.run_folder import run_of
 from dr_lib.system.progress import Progress
 from dr_lib.training.device import resolve_device
 from dr_lib.training.loaders import Batches, make_loader, workers_for
@@ -95,10 +96,10 @@ def figures_as_text(summary: dict[str, Any], split: str) -> str:
 
 def agreement_with_run(checkpoint: Path, summary: dict[str, Any]) -> str:
     """Return a sentence on how the figures of testing photographs compare with the run's own; empty where unknown."""
-    metrics = figures_of_run(checkpoint)
-    if metrics is None:
+    run = run_of(checkpoint)
+    if run is None:
         return ""
-    theirs = metrics["test"]
+    theirs = run.read_metrics()["test"]
     accuracy = f"{_per_cent(theirs['accuracy'], 4)} of {theirs['photographs']} photographs"
     if all(theirs[name] == summary[name] for name in ("accuracy", "kappa", "confusion_matrix")):
         return f"The run's own figures on its testing photographs are the same: accuracy {accuracy}."

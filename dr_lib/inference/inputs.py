@@ -29,8 +29,8 @@ def photographs_named(names: Iterable[Path], stdin: BinaryIO) -> list[Path]:
     if missing:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(f"{missing[0]}: no such file or folder{more}; give the paths of photographs")
-    found = (photograph for path in given for photograph in (photographs_in(path) if path.is_dir() else [path]))
-    photographs = list(dict.fromkeys(found))
+    matches = (photograph for path in given for photograph in (photographs_in(path) if path.is_dir() else [path]))
+    photographs = list(dict.fromkeys(matches))
     if not photographs:
         where = ", ".join(map(str, given)) or "the list on standard input"
         raise InputError(f"{where}: no photographs there; they end in {', '.join(SUFFIXES)}")

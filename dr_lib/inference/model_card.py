@@ -11,9 +11,9 @@ from dr_lib import GRADE_NAMES
 from dr_lib.config import DEMO_DIR, RunConfig
 from dr_lib.evaluation.bootstrap import RESAMPLES
 from dr_lib.inference.exported import KEYS, Description
-from dr_lib.inference.source_run import config_of_run, figures_of_run
 from dr_lib.report.formatting import patients
 from dr_lib.report.run_results import chosen_by
+from dr_lib.storage.run_folder import run_of
 
 FEW = 30
 """Testing photographs of a grade below which its figures say little."""
@@ -44,7 +44,8 @@ def model_card(file: Path, description: Description, config: RunConfig, checkpoi
     Figures are those of the run's folder; where the checkpoint does not lie in that of a finished run, the card says
     that they are unknown. All that comes from files is text in it.
     """
-    record, metrics = config_of_run(checkpoint), figures_of_run(checkpoint)
+    run = run_of(checkpoint)
+    record, metrics = (run.read_config(), run.read_metrics()) if run else (None, None)
     test = metrics["test"] if metrics else None
     form = f"{config.model}{'' if config.residual else ' without shortcuts'}"
     sections = [
@@ -75,8 +76,8 @@ def _data(config: RunConfig, record: dict[str, Any] | None) -> str:
     if record is None:
         return f"{name} The checkpoint lies in no finished run's folder, so splits and counts are unknown."
     rows = [
-        [split, found["photographs"], _patients(found), *found["counts"]]
-        for split, found in record["data"]["splits"].items()
+        [split, counts["photographs"], _patients(counts), *counts["counts"]]
+        for split, counts in record["data"]["splits"].items()
     ]
     heading = ["split", "photographs", "patients", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
     return f"{name} Fingerprint: {text(record['data']['fingerprint'])}.\n\n{_table(heading, rows)}"

@@ -22,8 +22,8 @@ from dr_lib.errors import InputError, check_finite
 from dr_lib.inference.backends import OnnxBackend
 from dr_lib.inference.end_to_end import EndToEndNetwork
 from dr_lib.inference.exported import INPUT, OUTPUTS, Description, fingerprint
-from dr_lib.inference.grading import crops_of
 from dr_lib.inference.inputs import photographs_in
+from dr_lib.inference.model import crops_of
 from dr_lib.models.trained import TrainedNetwork, load_trained
 from dr_lib.storage.checksums import ONNX_SEAL, write_sealed
 from dr_lib.storage.files import folder_beside
@@ -81,8 +81,8 @@ def check_outputs_agree(file: Path, whole: nn.Module, crops: np.ndarray, checkpo
     expected = [check_finite(part, f"{checkpoint}: outputs of the network") for part in whole(torch.from_numpy(crops))]
     together = grader.run(crops)
     alone = [np.concatenate(parts) for parts in zip(*(grader.run(crop[None]) for crop in crops), strict=True)]
-    for found in (together, alone):
-        for name, theirs, ours in zip(OUTPUTS[:2], expected, found, strict=False):
+    for answers in (together, alone):
+        for name, theirs, ours in zip(OUTPUTS[:2], expected, answers, strict=False):
             worst = float(np.abs(theirs - ours).max() / max(1.0, np.abs(theirs).max()))
             if not worst <= TOLERANCE:
                 raise InputError(

@@ -7,8 +7,8 @@ from io import StringIO
 from typing import Literal
 
 from dr_lib import GRADE_NAMES, PROBABILITIES
-from dr_lib.inference.grading import GradedPhotograph
-from dr_lib.storage.spreadsheet import as_cell
+from dr_lib.inference.model import GradedPhotograph
+from dr_lib.storage.files import as_cell
 from dr_lib.system.terminal import printable
 
 Form = Literal["table", "csv", "json"]

@@ -1,8 +1,8 @@
 """Networks: torchvision's classifiers for five grades, what their outputs mean, and their weights.
 
-``builders`` builds a network, ``weights`` loads what it starts from, ``freezing`` says which part learns, ``heads`` and
-``losses`` turn outputs into a loss, probabilities and a grade, ``trained`` loads what a run has kept,
-``architecture`` knows blocks and multiplications.
+``builders`` builds a network and counts its multiplications, ``weights`` loads what it starts from and says which part
+learns, ``heads`` and ``losses`` turn outputs into a loss, probabilities and a grade, ``trained`` loads what a run has
+kept.
 """
 
 import lazy_loader

@@ -1,18 +1,25 @@
-"""Networks: torchvision's classifiers with a head for five grades, in the forms that the lab compares."""
+"""Networks: torchvision's classifiers with a head for five grades, in the forms that the lab compares.
+
+And what is known of one before it is trained: its blocks, its arithmetic, what its weights are said to reach.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from dr_lib import GRADES
 from dr_lib.config import nearest
 from dr_lib.errors import InputError
-from dr_lib.models.freezing import freeze_backbone, head_place, train_mode
-from dr_lib.models.weights import load_imagenet_weights
+from dr_lib.models.weights import freeze_backbone, head_place, load_imagenet_weights, train_mode
+
+# These two initialize slowly by default and warn that they do.
+_QUIET = {"googlenet": {"init_weights": True}, "inception_v3": {"init_weights": True}}
+_BLOCKS = {BasicBlock: "basic block", Bottleneck: "bottleneck"}
 
 
 def build_model(
@@ -53,10 +60,6 @@ def build_model(
     if not residual:
         _take_shortcuts_out(model)
     return model
-
-
-# These two initialize slowly by default and warn that they do.
-_QUIET = {"googlenet": {"init_weights": True}, "inception_v3": {"init_weights": True}}
 
 
 def check_model(name: str, version: str = "v1.5", residual: bool = True) -> None:
@@ -152,3 +155,38 @@ class _PlainBottleneck(Bottleneck):
 
 
 _PLAIN = {BasicBlock: _PlainBasicBlock, Bottleneck: _PlainBottleneck}
+
+
+@lru_cache(maxsize=32)
+def blocks(name: str) -> str:
+    """Return the residual blocks of torchvision's network ``name`` by stage: ``8 basic blocks (2, 2, 2, 2)``.
+
+    Empty for a network that is not made of them.
+    """
+    model = without_values(lambda: models.get_model(name, weights=None))
+    if not isinstance(model, models.ResNet):
+        return ""
+    stages = [model.layer1, model.layer2, model.layer3, model.layer4]
+    counts = [len(stage) for stage in stages]
+    return f"{sum(counts)} {_BLOCKS[type(model.layer1[0])]}s ({', '.join(map(str, counts))})"
+
+
+@lru_cache(maxsize=32)
+def multiplications(name: str, side: int, version: str = "v1.5", residual: bool = True) -> int:
+    """Return the multiply-adds of a forward pass of one photograph of ``side`` px, the head for five grades included.
+
+    Papers on ResNets call these FLOPs; as floating-point operations proper they are twice as many. Convolutions and
+    linear layers count, as in torchvision's tables; what lies between them is a hundredth of that.
+    """
+    model = without_values(lambda: build_model(name, version=version, residual=residual)).eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, 3, side, side))
+    return counter.get_total_flops() // 2
+
+
+def published_accuracies(name: str) -> dict[str, float]:
+    """Return torchvision's top-1 accuracy on ImageNet, 0..1, for each set of its weights of network ``name``."""
+    return {
+        weights.name: weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100
+        for weights in models.get_model_weights(name)
+    }

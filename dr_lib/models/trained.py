@@ -15,7 +15,7 @@ from dr_lib.models.builders import build_model, outputs_of
 from dr_lib.models.heads import Head, build_head, final_layer
 from dr_lib.models.weights import load_weights, read_checkpoint
 from dr_lib.storage.checksums import sha256
-from dr_lib.storage.folders import recorded_network
+from dr_lib.storage.run_folder import recorded_network
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Weights of networks: torchvision's, those in files, whether they fit, and whether they are finite."""
+"""Weights of networks: torchvision's, those in files, whether they fit and are finite; the head, and what learns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 
 from dr_lib.errors import InputError
-from dr_lib.models.freezing import head
 from dr_lib.storage.checksums import damage, sha256
 
 
@@ -146,3 +145,39 @@ def _load_backbone(model: nn.Module, state: dict[str, Tensor], source: str) -> N
     # Auxiliary classifiers (GoogLeNet, Inception) were dropped from the model; their weights go with them.
     left_out = lambda key: key.startswith(f"{name}.") or key.lower().startswith("aux")  # noqa: E731
     load_weights(model, state, source, leave_out=left_out)
+
+
+def head(model: nn.Module) -> nn.Linear:
+    """Return the layer that was replaced: the last linear one."""
+    parent, attribute = head_place(model, type(model).__name__)
+    return getattr(parent, attribute)
+
+
+def freeze_backbone(model: nn.Module) -> None:
+    """Let only the head learn; with :func:`train_mode` the rest stays bit-equal."""
+    model.requires_grad_(False)
+    head(model).requires_grad_(True)
+
+
+def unfreeze(model: nn.Module) -> None:
+    """Let all weights learn."""
+    model.requires_grad_(True)
+
+
+def train_mode(model: nn.Module) -> None:
+    """Set training mode on what learns.
+
+    A frozen backbone stays in eval mode: ``requires_grad=False`` alone does not stop BatchNorm's running statistics.
+    """
+    frozen = not all(parameter.requires_grad for parameter in model.parameters())
+    model.train(not frozen)
+    head(model).train()
+
+
+def head_place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return the parent module and attribute name of the last linear layer."""
+    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError(f"model: {name} has no linear head to replace; choose another, such as resnet18")
+    parent, _, attribute = linear[-1].rpartition(".")
+    return model.get_submodule(parent), attribute

@@ -1,4 +1,7 @@
-"""Executing one of the project's notebooks in a process of its own, finding one that is at it, and ending it."""
+"""Executing one of the project's notebooks in a process of its own, finding one that is at it, and ending it.
+
+``python -m dr_lib.notebook.process FOLDER STEM`` is a watchdog, see :func:`end_with_this_process`.
+"""
 
 import os
 import select
@@ -6,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import yaml
 import dr_lib
 from dr_lib.errors import InputError
 from dr_lib.storage.files import write_text
-from dr_lib.storage.folders import NotebookFiles
+from dr_lib.storage.run_folder import NotebookFiles
 
 NOTEBOOKS = Path(dr_lib.__file__).parent.parent / "notebooks"
 """The notebooks of the checkout that the library is installed from."""
@@ -130,9 +134,9 @@ def find_executing(files: NotebookFiles) -> FoundProcess | None:
         except psutil.Error:  # gone meanwhile, or somebody else's
             continue
         written = [Path(folder, part).resolve() for part in command if part.endswith(files.notebook.name)]
-        found = FoundProcess(process)
-        if files.notebook.resolve() in written and found.poll() is None:
-            return found
+        executing = FoundProcess(process)
+        if files.notebook.resolve() in written and executing.poll() is None:
+            return executing
     return None
 
 
@@ -166,3 +170,35 @@ def last_lines(log: Path, count: int) -> list[str]:
         return []
     with log.open(encoding="utf-8", errors="replace") as stream:
         return list(deque((line.rstrip() for line in stream if line.strip()), maxlen=count))
+
+
+@contextmanager
+def end_with_this_process(files: NotebookFiles) -> Iterator[None]:
+    """Have the process that executes into ``files`` killed if this process dies within the block.
+
+    A notebook must not go on where nobody knows of it any more: what a worker of Ray has started is not Ray's to end.
+    The watchdog is a process of its own, which learns of this one's death because the pipe between them closes.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-X", "utf8", "-m", __name__, str(files.path), files.stem],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ray ends a worker together with its group
+    ) as watchdog:
+        try:
+            yield
+        finally:
+            watchdog.kill()
+
+
+def main() -> None:
+    """Wait for the end of the standard input, then kill what executes into the folder of the two arguments."""
+    path, stem = sys.argv[1:]
+    sys.stdin.read()
+    if process := find_executing(NotebookFiles(Path(path), stem)):
+        kill_with_children(process.pid)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 
 from dr_lib.notebook.process import KERNEL_DIED
 from dr_lib.storage.files import scratch_folder
-from dr_lib.storage.folders import NotebookFiles
+from dr_lib.storage.run_folder import NotebookFiles
 from dr_lib.system.environment import without_editor
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import printable_lines, say
@@ -142,7 +142,16 @@ def _how_it_ended(process: subprocess.Popen | None) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
 
 
-papermill_engines.register(ENGINE, _Engine)
+def execute(notebook: str | Path, executed: Path | None, parameters: dict[str, Any], **options: Any) -> Any:
+    """Return a notebook as papermill executes it, with the engine here; ``options`` as papermill has them.
+
+    Also written to ``executed``, where that is given.
+    """
+    papermill_engines.register(ENGINE, _Engine)  # papermill finds an engine by its name alone
+    return execute_notebook(
+        str(notebook), executed and str(executed), parameters, engine_name=ENGINE, kernel_name="python3",
+        progress_bar=False, **options,
+    )  # fmt: skip
 
 
 def main() -> int:
@@ -157,16 +166,8 @@ def main() -> int:
     logging.getLogger("papermill").addFilter(lambda record: "Passed unknown parameter" not in record.getMessage())
     try:
         with raising_signals():
-            execute_notebook(
-                notebook,
-                executed,
-                yaml.safe_load(Path(parameters).read_text(encoding="utf-8")),
-                engine_name=ENGINE,
-                kernel_name="python3",
-                progress_bar=False,
-                log_output=True,
-                files=files,
-            )
+            settings = yaml.safe_load(Path(parameters).read_text(encoding="utf-8"))
+            execute(notebook, Path(executed), settings, log_output=True, files=files)
     except PapermillExecutionError as error:
         print(printable_lines(_ESCAPES.sub("", str(error)).strip()))
         return 1

@@ -25,8 +25,7 @@ from dr_lib.plots.axes import (
 from dr_lib.plots.confusion import plot_confusion, plot_grade_shares, plot_recall_change
 from dr_lib.plots.overview import plot_cost, plot_many
 from dr_lib.plots.photographs import plot_photographs
-from dr_lib.plots.reliability import plot_reliability
-from dr_lib.plots.roc import OperatingPoint, plot_precision_recall, plot_roc
+from dr_lib.plots.roc import OperatingPoint, plot_precision_recall, plot_reliability, plot_roc
 from dr_lib.plots.sweeps import (
     MAX_LINES,
     line_styles,

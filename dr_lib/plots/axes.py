@@ -149,14 +149,13 @@ KEY_ROW = 18
 """Height of a row of :func:`key`, px."""
 
 
-def key(ax: Axes, rows: Sequence[tuple[str, Line, bool]], *, below: float = 46) -> None:
+def key(ax: Axes, rows: Sequence[tuple[str, Line, bool]]) -> None:
     """Write a row a line under the Axes: a stroke in its look and its text, with its marker where that is asked for.
 
     For lines that meet at their ends, which cannot be named there. ``rows``: text, look, whether it has markers.
-    ``below``: px from the Axes to the first row, which the names of the horizontal axis need.
     """
     for number, (text, line, marked) in enumerate(rows):
-        down = below + KEY_ROW * number
+        down = 46 + KEY_ROW * number  # px; the names of the horizontal axis need the first
         where = ax.transAxes + ScaledTranslation(0, -down / 72, ax.figure.dpi_scale_trans)
         marker: dict[str, Any] = {"marker": line.marker, "ms": 6, "markevery": [1]} if marked else {}
         # Its middle point carries the marker.

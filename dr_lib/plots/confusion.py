@@ -57,8 +57,8 @@ def plot_confusion(
         f"{grade} {name}\nn = {n:,}" for grade, name, n in zip(GRADES, GRADE_NAMES, counts.sum(axis=1), strict=True)
     ]
     ax.set_yticks(middles, labels, fontsize=FONT - 1.5, color=TEXT, rotation=0)
-    said = "predicted grade" + ", how often" * (normalize == "pred")
-    ax.set_xlabel(said, fontsize=FONT, color=MUTED)
+    label = "predicted grade" + ", how often" * (normalize == "pred")
+    ax.set_xlabel(label, fontsize=FONT, color=MUTED)
     ax.set_ylabel("true grade", fontsize=FONT, color=MUTED)
     ax.tick_params(length=0)
     ax.patch.set_alpha(0)

@@ -36,15 +36,6 @@ def build_report(experiment_dir: str | Path, *, normalize: Normalize = "true") -
 
 def _execute(notebook: Path, parameters: dict[str, Any], *, prepare_only: bool) -> Any:
     """Return the notebook with ``parameters``, executed by papermill in the current folder unless ``prepare_only``."""
-    from dr_lib.notebook.runner import ENGINE, execute_notebook  # takes a second to import
+    from dr_lib.notebook.runner import execute  # takes a second to import
 
-    return execute_notebook(
-        str(notebook),
-        None,
-        parameters=parameters,
-        engine_name=ENGINE,
-        prepare_only=prepare_only,
-        kernel_name="python3",
-        progress_bar=False,
-        cwd=str(Path.cwd()),
-    )
+    return execute(notebook, None, parameters, prepare_only=prepare_only, cwd=str(Path.cwd()))

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dr_lib.config.sweep_grid import SweepGrid
 from dr_lib.errors import InputError
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_results import RunResults
 from dr_lib.report.settings import format_settings
 from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder, SweepGrid
+from dr_lib.storage.run_folder import RunFolder
 
 _LONGEST_SETTING = 60
 """Characters of a setting in words that a table's cell still holds on two lines or three."""

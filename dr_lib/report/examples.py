@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dr_lib import REFERABLE_GRADE
-from dr_lib.evaluation.mistakes import with_certainty
+from dr_lib.evaluation.predictions import with_certainty
 from dr_lib.report.experiment_results import ExperimentResults, RunResults
 from dr_lib.report.formatting import percent
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from dr_lib.config import RunConfig
-from dr_lib.config.sweep_grid import GO_TOGETHER, SweepGrid
 from dr_lib.errors import InputError
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.report.comparisons import Effect, Pair, above_majority, compare_family, kappas
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults, chosen_on
+from dr_lib.storage.folders import GO_TOGETHER, SweepGrid
 
 _SAME_ANYWHERE = {
     "name", "out_dir", "cache_dir", "pixel_cache", "checkpoint_minutes", "num_workers", "device", "seed",

@@ -10,8 +10,7 @@ import numpy as np
 
 from dr_lib import GRADE_NAMES
 from dr_lib.config import RunConfig
-from dr_lib.config.augmentation_spec import describe
-from dr_lib.config.preprocessing_spec import describe_preprocessing
+from dr_lib.config.transform_spec import describe_augmentations, describe_preprocessing
 from dr_lib.data.augmentations import Augmentation
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.preprocessing import after_crop, before_crop
@@ -60,7 +59,7 @@ def step_strips(image: str, original: np.ndarray, config: RunConfig, normalized:
     if "SubtractLocalMean" in said:
         square = after_crop(square, steps)
         rows.append(("SubtractLocalMean", said["SubtractLocalMean"], [square], "after SubtractLocalMean"))
-    for at, words in enumerate(describe(config.augmentations, side)):
+    for at, words in enumerate(describe_augmentations(config.augmentations, side)):
         name = _name(config.augmentations[at])
         rows.append((name, words, _alone(config.augmentations, at, square, side), f"after {name} alone"))
     words = f"all of it, drawn anew in every epoch: {side} × {side} px"

@@ -12,9 +12,8 @@ from dr_lib.report.comparisons import Effect
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults
-from dr_lib.storage.files import write_json, write_text
+from dr_lib.storage.files import as_cell, write_json, write_text
 from dr_lib.storage.folders import ExperimentFolder
-from dr_lib.storage.spreadsheet import as_cell
 
 _ALWAYS = ("model", "pretrained", "class_weights", "seed")
 _BOOKKEEPING = {"name", "out_dir", "cache_dir", "data_dir", "num_workers", "device"}

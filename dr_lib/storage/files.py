@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -10,9 +11,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dr_lib.errors import InputError
+
+if TYPE_CHECKING:  # imported where a table is read or written
+    import pandas as pd
+
+_LONGEST_NAME = 240
+"""Bytes of one file's name: nearly every file system takes 255, and files are first written under a longer one."""
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""What a spreadsheet would take for a formula (OWASP, CSV injection); also with apostrophes before it, so that taking
+one away gives back every text as it was."""
 
 
 def with_home(path: str) -> str:
@@ -24,10 +35,6 @@ def with_home(path: str) -> str:
     if expanded.startswith("~"):
         raise InputError(f"{path}: there is no such home folder; write the whole path")
     return expanded
-
-
-_LONGEST_NAME = 240
-"""Bytes of one file's name: nearly every file system takes 255, and files are first written under a longer one."""
 
 
 def check_place(path: Path, where: str, *, folder: bool) -> Path:
@@ -160,8 +167,8 @@ def private_folder(make: bool = True) -> Path:
         private.mkdir(mode=0o700, exist_ok=True)
     elif not os.path.lexists(private):
         return private
-    found = private.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = private.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InputError(f"{private}: is not yours alone; set cache_dir to a folder of yours")
     return private
 
@@ -251,3 +258,19 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the JSON value in ``path``."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_csv(path: Path, frame: "pd.DataFrame") -> None:
+    """Replace the contents of ``path`` by a table, without its index."""
+    # 17 significant digits give every float64 back bit for bit.
+    write_with(path, lambda stream: frame.to_csv(stream, index=False, float_format="%.17g"))
+
+
+def as_cell(text: str) -> str:
+    """Return text as a cell holds it: as it is, or with an apostrophe before what may be a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """Return the text that :func:`as_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

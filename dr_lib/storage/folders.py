@@ -1,290 +1,31 @@
-"""The experiment folder and its run folders: the one place that knows the names of their files."""
+"""The experiment folder: the one place that knows the names of its files, and what a sweep in it varies.
 
-import csv
-import os
-import time
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from dr_lib import PROBABILITIES
-from dr_lib.errors import InputError
-from dr_lib.storage.checksums import read_sealed_json, sha256, write_sealed_json
-from dr_lib.storage.files import read_json, with_home, write_text, write_with
-from dr_lib.storage.spreadsheet import as_cell, from_cell
-
-if TYPE_CHECKING:  # imported where a table is read or written: it takes longer than looking at a thousand runs
-    import pandas as pd
-
-HISTORY_COLUMNS = (
-    "epoch", "phase", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_kappa", "val_auc",
-    "test_loss", "test_accuracy", "test_kappa", "test_auc", "seconds", "images_per_second",
-)  # fmt: skip
-"""One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1.
-
-``auc`` is the macro one: the mean over grades of each one's area under the ROC curve against the others.
+And the experiments in ``reports/``, for notebooks that name none.
 """
 
-PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", *PROBABILITIES)
-"""One row a testing photograph, at the chosen epoch; ``p0``..``p4`` are probabilities."""
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-STATES = ("queued", "running", "done", "failed", "interrupted")
+from dr_lib.errors import InputError
+from dr_lib.storage.files import with_home
+from dr_lib.storage.run_folder import NamedFile, NotebookFiles, RunFolder
 
+REPORTS = Path("reports")
 
-@dataclass(frozen=True)
-class NotebookFiles:
-    """The files that executing one notebook leaves in ``path``, all called ``stem``."""
+EVALUATE_ON = ("testing", "validation")
+"""The photographs whose figures answer a sweep: what it chooses by must not be what it is tested on in the end."""
 
-    path: Path
-    stem: str
-
-    @property
-    def notebook(self) -> Path:
-        """The executed notebook."""
-        return self.path / f"{self.stem}.ipynb"
-
-    @property
-    def page(self) -> Path:
-        """The executed notebook as HTML."""
-        return self.path / f"{self.stem}.html"
-
-    @property
-    def parameters(self) -> Path:
-        """What papermill was given."""
-        return self.path / f"{self.stem}.yaml"
-
-    @property
-    def log(self) -> Path:
-        """What the process printed."""
-        return self.path / f"{self.stem}.log"
-
-    @property
-    def heartbeat(self) -> Path:
-        """When the kernel last sent something; there while the notebook is executed."""
-        return self.path / f"{self.stem}.heartbeat"
-
-    def write_heartbeat(self) -> None:
-        """Record that the kernel is alive now, or leave it where the disk does not allow."""
-        with suppress(OSError):
-            write_text(self.heartbeat, f"{time.time():.3f}\n")
-
-    def signs_of_life(self) -> tuple[object, ...]:
-        """Return what changes as long as the kernel sends something or its process prints."""
-        try:
-            size = self.log.stat().st_size
-        except OSError:
-            size = 0
-        try:
-            return size, self.heartbeat.read_text(encoding="utf-8")
-        except OSError:
-            return size, ""
-
-
-@dataclass(frozen=True)
-class RunFolder(NotebookFiles):
-    """The files of one run."""
-
-    stem: str = "run"
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def config(self) -> Path:
-        """Resolved parameters, versions, device, commit, data fingerprint."""
-        return self.path / "config.json"
-
-    @property
-    def status(self) -> Path:
-        return self.path / "status.json"
-
-    @property
-    def history(self) -> Path:
-        return self.path / "history.csv"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.csv"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def gradients(self) -> Path:
-        """Gradient norm of each layer in each epoch, where the run records it."""
-        return self.path / "gradients.csv"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that writes into the folder."""
-        return self.path / "lock"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.pt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.pt"
-
-    @property
-    def results(self) -> list[Path]:
-        """The files that a run is to leave for others to rely on."""
-        return [
-            self.config, self.history, self.gradients, self.predictions, self.metrics, self.best_checkpoint,
-            self.best_checkpoint.with_suffix(".safetensors"),
-        ]  # fmt: skip
-
-    def damaged(self, *paths: Path) -> list[str]:
-        """Return the names of those of ``paths``, or of all results, that are not as the finished run has left them.
-
-        Of a run that has not finished nothing is recorded, and nothing can be told.
-        """
-        recorded = self.read_status().get("sha256")
-        if recorded is None:
-            return []
-        names = [self._name_of(path) for path in paths or self.results]
-        return [name for name in names if recorded.get(name) != self._checksum(name)]
-
-    def _name_of(self, path: Path) -> str:
-        return str(path.relative_to(self.path))
-
-    def _checksum(self, name: str) -> str | None:
-        try:
-            return sha256(self.path / name)
-        except OSError:
-            return None
-
-    def _sound(self, path: Path) -> Path:
-        """Return ``path``; raises :class:`InputError` where it is not as the finished run has left it."""
-        if self.damaged(path):
-            raise InputError(f"{path}: is not as its run has left it; dr-lab run makes it again")
-        return path
-
-    def write_status(self, state: str, **details: Any) -> None:
-        """Record the run's state with the time and the writing process; ``details`` such as ``epoch`` or ``reason``.
-
-        ``done`` records the checksums of the results, too: from then on they are believed, and no others.
-        """
-        if state not in STATES:
-            raise ValueError(f"state {state!r} is none of {STATES}")
-        if state == "done":
-            details["sha256"] = {self._name_of(path): sha256(path) for path in self.results if path.exists()}
-        write_sealed_json(self.status, {"state": state, "heartbeat": time.time(), "pid": os.getpid(), **details})
-
-    def signs_of_life(self) -> tuple[object, ...]:
-        """Return what changes as long as the kernel sends something, its process prints, or its training goes on."""
-        return *super().signs_of_life(), self.read_status().get("heartbeat")
-
-    def read_status(self) -> dict[str, Any]:
-        """Return the last status; a folder without one was queued and never started.
-
-        One that cannot be read, as after a loss of power, counts as that of a run that failed: it is begun again.
-        """
-        try:
-            return read_sealed_json(self.status)
-        except FileNotFoundError:
-            return {"state": "queued"}
-        except InputError:
-            return {"state": "failed", "reason": f"{self.status.name} is damaged; the same command goes on"}
-
-    def last_epoch(self) -> dict[str, str]:
-        """Return the last row of the history as text, by column; empty where no epoch is done, or it is damaged.
-
-        A thousand of them are read in a fraction of the time that a data frame takes.
-        """
-        try:
-            heading, *rows = csv.reader(self.history.read_text(encoding="utf-8").splitlines())
-            last = dict(zip(heading, rows[-1], strict=False)) if rows else {}
-            for name, value in last.items():
-                {"epoch": int, "phase": str}.get(name, float)(value or 0)
-        except (FileNotFoundError, ValueError, csv.Error):
-            return {}
-        return last
-
-    @property
-    def done(self) -> bool:
-        """Whether the run has finished and its network is there."""
-        return self.read_status()["state"] == "done" and self.best_checkpoint.exists()
-
-    @property
-    def complete(self) -> bool:
-        """Whether the run has finished and everything that it was to leave is there; :meth:`damaged` tells of more."""
-        return self.done and self.history.exists() and self.predictions.exists() and self.metrics.exists()
-
-    def set_results_aside(self) -> Path | None:
-        """Move all that an earlier run has left beside ``runs``; return where, None if there are no results.
-
-        One renaming, of the folder: a kill at whatever moment leaves no half of a run to go on from.
-        """
-        if not any(path.exists() for path in [*self.results, self.last_checkpoint.parent]):
-            return None
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        aside = self.path.parent.parent / "superseded" / f"{self.name}-{stamp}-{os.getpid()}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        self.path.rename(aside)
-        return aside
-
-    def write_history(self, rows: list[dict[str, Any]]) -> None:
-        """Write one row an epoch, in the order of :data:`HISTORY_COLUMNS`."""
-        import pandas as pd
-
-        _write_csv(self.history, pd.DataFrame(rows, columns=list(HISTORY_COLUMNS)))
-
-    def write_gradients(self, rows: list[dict[str, Any]]) -> None:
-        """Write one row a layer and epoch: ``epoch, depth, layer, norm``."""
-        import pandas as pd
-
-        _write_csv(self.gradients, pd.DataFrame(rows))
-
-    def read_history(self) -> "pd.DataFrame":
-        import pandas as pd
-
-        return pd.read_csv(self._sound(self.history))
-
-    def read_gradients(self) -> "pd.DataFrame | None":
-        """Return what :meth:`write_gradients` wrote, None where the run recorded none."""
-        import pandas as pd
-
-        return pd.read_csv(self._sound(self.gradients)) if self.gradients.exists() else None
-
-    def read_config(self) -> dict[str, Any]:
-        return read_json(self._sound(self.config))
-
-    def read_metrics(self) -> dict[str, Any]:
-        return read_json(self._sound(self.metrics))
-
-    def write_predictions(self, frame: "pd.DataFrame") -> None:
-        """Write one row a testing photograph, in the order of :data:`PREDICTION_COLUMNS`.
-
-        A name that a spreadsheet would take for a formula gets an apostrophe, which :meth:`read_predictions` takes off.
-        """
-        names = {column: frame[column].map(as_cell, na_action="ignore") for column in ("image", "patient")}
-        _write_csv(self.predictions, frame.assign(**names)[list(PREDICTION_COLUMNS)])
-
-    def read_predictions(self) -> "pd.DataFrame":
-        import pandas as pd
-
-        table = self._sound(self.predictions)
-        found = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
-        return found.assign(image=found["image"].map(from_cell), patient=found["patient"].map(from_cell))
-
-
-def recorded_network(path: Path) -> str | None:
-    """Return the SHA-256 of the network that a finished run has left as ``path``, or beside it for an export of it.
-
-    None where ``path`` is no run's ``checkpoints/best`` with whatever ending, or its run has not finished. Raises
-    :class:`InputError` where the run's status is damaged, since it alone tells.
-    """
-    best = path.absolute().with_suffix(".pt")
-    folder = RunFolder(best.parent.parent)
-    if best != folder.best_checkpoint or not folder.status.exists():
-        return None
-    return read_sealed_json(folder.status).get("sha256", {}).get(folder._name_of(best))
+GO_TOGETHER = {
+    "model": {"model"},
+    "pretrained": {
+        "pretrained", "pretrained_weights", "pretraining_photographs", "pretraining_epochs",
+        "feature_extraction_epochs",
+    },
+    "weighted": {"class_weights"},
+}  # fmt: skip
+"""Parameters that differ when runs differ in their network, their start or their loss alone."""
 
 
 @dataclass(frozen=True)
@@ -296,50 +37,24 @@ class ExperimentFolder:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(with_home(str(self.path))))
 
-    @property
-    def report(self) -> Path:
-        """The HTML lab report."""
-        return self.path / "index.html"
-
-    @property
-    def report_notebook(self) -> Path:
-        """The results as tables and figures to take apart."""
-        return self.path / "report.ipynb"
-
-    @property
-    def summary(self) -> Path:
-        """The report in a few lines, for a repository."""
-        return self.path / "summary.md"
-
-    @property
-    def results_table(self) -> Path:
-        """One row a run: what it is, how it stands, and its figures with their intervals."""
-        return self.path / "results.csv"
-
-    @property
-    def results(self) -> Path:
-        """The same and more: differences between runs, the data, versions."""
-        return self.path / "results.json"
-
-    @property
-    def audit(self) -> Path:
-        """What was found in the photographs and their labels."""
-        return self.path / "audit.json"
-
-    @property
-    def audit_page(self) -> Path:
-        """The same as a page to read."""
-        return self.path / "audit.html"
-
-    @property
-    def sweep(self) -> Path:
-        """What a sweep varies, and which run answers for which of its combinations."""
-        return self.path / "sweep.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the ``dr-lab run`` that is at this experiment."""
-        return self.path / "lock"
+    report = NamedFile("index.html")
+    """The HTML lab report."""
+    report_notebook = NamedFile("report.ipynb")
+    """The results as tables and figures to take apart."""
+    summary = NamedFile("summary.md")
+    """The report in a few lines, for a repository."""
+    results_table = NamedFile("results.csv")
+    """One row a run: what it is, how it stands, and its figures with their intervals."""
+    results = NamedFile("results.json")
+    """The same and more: differences between runs, the data, versions."""
+    audit = NamedFile("audit.json")
+    """What was found in the photographs and their labels."""
+    audit_page = NamedFile("audit.html")
+    """The same as a page to read."""
+    sweep = NamedFile("sweep.json")
+    """What a sweep varies, and which run answers for which of its combinations."""
+    lock = NamedFile("lock")
+    """Held by the ``dr-lab run`` that is at this experiment."""
 
     def run(self, name: str) -> RunFolder:
         return RunFolder(self.path / "runs" / name)
@@ -369,17 +84,60 @@ class PretrainingFolder(NotebookFiles):
 
     stem: str = "pretrain"
 
-    @property
-    def weights(self) -> Path:
-        """State dict of the pretrained network."""
-        return self.path / "weights.pt"
-
-    @property
-    def record(self) -> Path:
-        """What it was trained on and how well it counts."""
-        return self.path / "pretraining.json"
+    weights = NamedFile("weights.pt")
+    """State dict of the pretrained network."""
+    record = NamedFile("pretraining.json")
+    """What it was trained on and how well it counts."""
 
 
-def _write_csv(path: Path, frame: "pd.DataFrame") -> None:
-    # 17 significant digits give every float64 back bit for bit.
-    write_with(path, lambda stream: frame.to_csv(stream, index=False, float_format="%.17g"))
+def finished_experiments() -> list[Path]:
+    """Return the folders in ``reports/`` in which a run is done, the one whose run finished last first."""
+    finished: dict[Path, float] = {}
+    for experiment in REPORTS.glob("*/"):
+        runs = ExperimentFolder(experiment).runs()
+        ends = [folder.read_status()["heartbeat"] for folder in runs if folder.done]
+        if ends:
+            finished[experiment] = max(ends)
+    return sorted(finished, key=finished.__getitem__, reverse=True)
+
+
+def latest_experiment() -> Path:
+    """Return the folder in ``reports/`` whose run finished last; :class:`InputError` where none has."""
+    if finished := finished_experiments():
+        return finished[0]
+    raise InputError(
+        f"{REPORTS.absolute()}: no run has finished there; `dr-lab run --data params/data/demo.yaml` trains some"
+    )
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One combination of what is varied, and the name of the run that answers for it."""
+
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SweepGrid:
+    """A sweep as ``sweep.json`` keeps it. Combinations that come to the same share a run, each with its own entry."""
+
+    sweep: str
+    """The stem of its file."""
+    title: str
+    question: str
+    vary: dict[str, list[Any]]
+    runs: tuple[SweepRun, ...]
+    telling: tuple[str, ...]
+    """What of ``vary`` changes more than network, start and loss, by which runs are called anyway; seeds aside."""
+    evaluate_on: str = "testing"
+    """One of :data:`EVALUATE_ON`."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "SweepGrid":
+        """Return the grid that :meth:`as_json` gave; ``KeyError`` or ``TypeError`` for what is none."""
+        runs = tuple(SweepRun(**run) for run in record["runs"])
+        return cls(**record | {"runs": runs, "telling": tuple(record["telling"])})

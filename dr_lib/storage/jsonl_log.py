@@ -1,4 +1,7 @@
-"""A file of JSON lines that only grows: what was found so far survives whatever happens to the process."""
+"""A file of JSON lines that only grows: what was found so far survives whatever happens to the process.
+
+SQLite would do as much, with locks that disks of networks do not keep, and no text for people to look into.
+"""
 
 import json
 import zlib

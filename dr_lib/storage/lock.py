@@ -1,4 +1,7 @@
-"""One process a run folder: who writes there holds its lock, and others can see who it is."""
+"""One process a run folder: who writes there holds its lock, and others can see who it is.
+
+filelock takes locks that forked loader processes inherit, and does not say who holds one.
+"""
 
 import fcntl
 import json
@@ -57,7 +60,7 @@ def lock_owner(lock: Path) -> str | None:
 
 def _describe_owner(text: str | bytes) -> str:
     try:
-        found = json.loads(text)
-        return f"process {found['pid']} on {found['host']} has been at this run since {found['since']}"
+        owner = json.loads(text)
+        return f"process {owner['pid']} on {owner['host']} has been at this run since {owner['since']}"
     except (ValueError, KeyError, TypeError):  # it has just taken the lock and not yet written who it is
         return "another process has just begun with this run"

@@ -3,9 +3,8 @@
 ``make_data`` writes a data set in the course's form, ``draw_fundus`` draws one photograph. Neither is medical evidence:
 a network that grades these well has learned to read our drawings.
 
-``patients`` and ``icdr`` plan who has what, ``traits``, ``healthy_retina`` and ``vessels`` draw the eye, ``lesions``
-and ``outlines`` the disease, ``camera`` and ``canvas`` the photograph; ``fundus`` puts one together, ``damage`` breaks
-files, ``data_folder`` writes a data set.
+``patients`` are who is photographed, ``healthy_retina`` and ``vessels`` draw the eye, ``lesions`` the disease,
+``camera`` and ``canvas`` the photograph; ``fundus`` puts one together, ``data_folder`` writes a data set.
 """
 
 from dr_lib.synthetic.data_folder import make_data

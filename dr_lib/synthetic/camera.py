@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from dr_lib.synthetic.canvas import Canvas, smoothstep
 from dr_lib.synthetic.healthy_retina import channels
-from dr_lib.synthetic.traits import Traits, generator
+from dr_lib.synthetic.patients import Traits, generator
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Write a whole data set of generated photographs: images, the course's CSVs, and the truth about what was drawn."""
+"""Write a whole data set of generated photographs: images, the course's CSVs, and the truth about what was drawn.
+
+Some files are damaged on purpose, as downloads and card readers damage them. A JPEG ends with the marker FF D9. A file
+that lacks only this has every row of its picture; one that is cut short has lost the rows from the cut downwards.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +23,46 @@ from PIL import Image
 from dr_lib import GRADES
 from dr_lib.errors import InputError
 from dr_lib.storage.files import beside_names, folder_beside, in_use
-from dr_lib.synthetic.damage import apply_damage, choose_damage
 from dr_lib.synthetic.fundus import SMALLEST, draw_fundus
 from dr_lib.synthetic.lesions import LESION_KINDS
 from dr_lib.synthetic.patients import LAB_GRADE_SHARES, Patient, assign_patients
-from dr_lib.system.processes import end_with_parent
+from dr_lib.system.process_pool import end_with_parent
 from dr_lib.system.terminal import logger
 
-log = logger("data")
+END_MARKER = b"\xff\xd9"
+SCAN_MARKER = b"\xff\xda"
+SHARE = 0.005  # of the files, for each of the two kinds
+KEPT_SHARES = (0.98, 0.35, 0.7, 0.12, 0.93, 0.5)
+"""Share of the compressed picture that truncated files keep, in turn: some lose few rows, some nearly all."""
 
+log = logger("data")
 VERSION = 1
 """Raised whenever the same arguments give other photographs than before."""
 
 DAMAGE_FROM = 40  # training photographs; in smaller sets two damaged files of each kind would be too many
 SECONDS_BETWEEN_LOOKS = 0.5
 BATCH = 4  # photographs per task: an interrupt waits for those under way
+
+
+def choose_damage(names: list[str], at_least: int, rng: np.random.Generator) -> dict[str, dict]:
+    """Return which of ``names`` are to be damaged and how: ``{"damage": "end marker missing"}`` or
+    ``{"damage": "truncated", "kept_share": 0.98}``."""
+    each = min(max(at_least, round(SHARE * len(names))), len(names) // 2)
+    chosen = [names[i] for i in rng.permutation(len(names))[: 2 * each]]
+    marked: dict[str, dict] = {name: {"damage": "end marker missing"} for name in chosen[:each]}
+    for i, name in enumerate(chosen[each:]):
+        marked[name] = {"damage": "truncated", "kept_share": KEPT_SHARES[i % len(KEPT_SHARES)]}
+    return marked
+
+
+def apply_damage(jpeg: bytes, how: dict | None) -> bytes:
+    """Return the bytes of a damaged copy of ``jpeg`` (an intact file); ``None`` leaves it as it is."""
+    if how is None:
+        return jpeg
+    if how["damage"] == "end marker missing":
+        return jpeg.removesuffix(END_MARKER)
+    scan = jpeg.rindex(SCAN_MARKER)  # unmistakable: within the compressed rows every FF is followed by 00
+    return jpeg[: scan + 16 + int((len(jpeg) - scan - 16) * how["kept_share"])]
 
 
 def make_data(

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from dr_lib import GRADES
 from dr_lib.errors import InputError
-from dr_lib.synthetic.camera import Camera, draw_camera, photograph
+from dr_lib.synthetic.camera import draw_camera, photograph
 from dr_lib.synthetic.canvas import Canvas
 from dr_lib.synthetic.healthy_retina import (
     RETINA,
@@ -20,9 +20,8 @@ from dr_lib.synthetic.healthy_retina import (
     draw_vessels,
     over,
 )
-from dr_lib.synthetic.icdr import Plan, plan
-from dr_lib.synthetic.lesions import Lesions, place_lesions
-from dr_lib.synthetic.traits import EYES, Traits, draw_traits, generator
+from dr_lib.synthetic.lesions import Lesions, Plan, place_lesions, plan
+from dr_lib.synthetic.patients import EYES, draw_traits, generator
 from dr_lib.synthetic.vessels import grow_tree
 
 SMALLEST = 64
@@ -78,12 +77,8 @@ def draw_fundus(patient: int, eye: str, grade: int, *, size: int = 512, seed: in
     lesions = place_lesions(planned, traits, tree, canvas.y_limit, rng)
     retina = _draw_lesions(retina, canvas, lesions, rng)
     pixels = photograph(retina, camera, traits, generator(seed, patient, "photograph", eye))
-    return Fundus(pixels, lesions.counts, planned, *_landmarks(camera, traits), camera.quality)
-
-
-def _landmarks(camera: Camera, traits: Traits) -> tuple[tuple[float, float], tuple[float, float]]:
-    points = camera.canvas.to_pixels(np.array([traits.disc, traits.fovea]))
-    return tuple(points[0].tolist()), tuple(points[1].tolist())
+    disc, fovea = map(tuple, camera.canvas.to_pixels(np.array([traits.disc, traits.fovea])).tolist())
+    return Fundus(pixels, lesions.counts, planned, disc, fovea, camera.quality)
 
 
 def _draw_lesions(image: np.ndarray, canvas: Canvas, lesions: Lesions, rng: np.random.Generator) -> np.ndarray:

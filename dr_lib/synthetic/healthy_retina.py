@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from dr_lib.synthetic.canvas import Canvas, smoothstep
-from dr_lib.synthetic.traits import Traits
+from dr_lib.synthetic.patients import Traits
 from dr_lib.synthetic.vessels import Vessel
 
 RETINA = np.array([0.62, 0.40, 0.26], np.float32)

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dr_lib.synthetic.traits import Traits
+from dr_lib.synthetic.patients import Traits
 
 STEPS = 28  # points along one branch
 

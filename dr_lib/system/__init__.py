@@ -1,7 +1,6 @@
 """What the operating system gives.
 
-``process_pool`` does work in processes that may die, ``processes`` end with their parent, ``signals`` ask to stop,
-``resources`` shares processors and GPUs among runs, ``memory`` looks at limits of the shell, ``environment`` reads
-variables, ``terminal``, ``console`` and ``progress`` are what people see, ``stopwatch`` counts the time of a run over
-all its parts.
+``process_pool`` does work in processes that may die, and that end with their parent; ``signals`` ask to stop,
+``resources`` shares processors, GPUs and memory, ``environment`` reads variables, ``terminal`` and ``progress`` are
+what people see.
 """

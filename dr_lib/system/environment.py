@@ -1,7 +1,4 @@
-"""The environment variables that change what the library does: each is read here, and docs/environment.md lists them.
-
-Ray's own are in :mod:`dr_lib.experiment.ray.connection`, beside what they are for.
-"""
+"""The environment variables that change what the library does: each is read here; docs/environment.md lists them."""
 
 import os
 from collections.abc import Mapping
@@ -49,13 +46,18 @@ def train_on(device: str) -> None:
     os.environ["ACCELERATE_TORCH_DEVICE"] = device
 
 
+def ray_address() -> str | None:
+    """Return the Ray cluster that ``RAY_ADDRESS`` names."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
 def named_gpus() -> list[str]:
     """Return the GPUs that ``CUDA_VISIBLE_DEVICES`` names; none where it is not set."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return [name.strip() for name in named.split(",")] if named else []
 
 
-def told_to_speak_utf8() -> bool:
+def in_utf8_mode() -> bool:
     """Return whether Python is in UTF-8 mode by ``PYTHONUTF8``, and needs no second beginning."""
     return os.environ.get("PYTHONUTF8") == "1"
 

@@ -4,16 +4,19 @@ What may have been the machine's fault is tried again, alone: a process that was
 
 Workers are plain subprocesses with a pipe, not those of :mod:`multiprocessing`. Those fork a process that may hold
 torch's threads and a GPU, or they import the caller's ``__main__`` again, be it a command, a notebook's kernel or a
-script without a guard; and a daemonic process may not have any. These start light, and from anywhere.
+script without a guard; and a daemonic process may not have any. These start light, and from anywhere. joblib's pools
+(loky) give up all items where one worker dies, and bound neither the time nor the memory of one item.
 """
 
 import atexit
+import ctypes
 import os
 import pickle
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,7 +29,10 @@ from typing import Any
 
 import psutil
 
-from dr_lib.system.processes import end_with_parent
+_PR_SET_PDEATHSIG = 1
+"""From ``linux/prctl.h``."""
+
+_SECONDS_BETWEEN_PARENT_CHECKS = 1.0
 
 MEMORY = 2 * 2**30
 """Bytes that a worker may allocate; beyond, its function meets a ``MemoryError``. The largest photograph that is
@@ -37,11 +43,45 @@ _SECONDS_TO_END = 5.0
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_WITHOUT_PARENT = 3600
 """A worker that sleeps in one call for ever, and whose parent was killed, ends then."""
+
 _ASLEEP = (psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP, psutil.STATUS_IDLE)
 _OF_ITSELF = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGPROF)
 """Signals that a process brings upon itself; all others come from outside."""
+
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 _NOTHING = object()
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process killed when ``parent``, which has started it, ends in whatever way; to be called first.
+
+    On Linux the system does it, also where the process hangs outside of Python. It goes by the thread that has started
+    the process, which is to live as long as the worker is needed.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        _watch(parent, lambda: os._exit(1))
+    if os.getppid() != parent:  # it has ended before this
+        os._exit(1)
+
+
+def stop_with_parent() -> None:
+    """Send this process SIGTERM as soon as its parent has ended, in whatever way, so that it can save its work first.
+
+    Once: what Linux can send by itself comes again for each thread of the parent, and the second signal would end the
+    process before its checkpoint.
+    """
+    _watch(os.getppid(), lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _watch(parent: int, act: Callable[[], None]) -> None:
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_PARENT_CHECKS)
+        act()
+
+    threading.Thread(target=look, daemon=True).start()
 
 
 @dataclass(frozen=True)

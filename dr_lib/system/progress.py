@@ -1,4 +1,7 @@
-"""Progress for people: lines that stay, and one bar that is gone when the work is done."""
+"""Progress for people: lines that stay, and one bar that is gone when the work is done.
+
+The bar is tqdm's; tqdm's own in a notebook is a widget, of which a saved notebook keeps nothing to read.
+"""
 
 import shutil
 import sys

@@ -1,10 +1,13 @@
-"""What a terminal and its log get: text from outside made harmless, and nothing once nobody reads."""
+"""What people see in a terminal: text from outside made harmless, a console, nothing once nobody reads."""
 
 import logging
 import os
 from collections.abc import Callable
 from numbers import Number
 from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
 
 _LONGEST_LINE = 1500
 """Letters of a message; the beginning says where, the end what is wrong."""
@@ -50,3 +53,14 @@ def silence(descriptor: int) -> None:
     """Let what is written to a stream from now on go nowhere: its reader has left, or it is full."""
     with open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), descriptor)
+
+
+class PlainConsole(Console):
+    """A console of rich that takes no text for markup or emoji, and lets none steer the terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return text to print; rich calls this for every one."""
+        return super().render_str(printable_lines(text), **options)

@@ -2,11 +2,9 @@
 
 * ``run`` is a run from beginning to end, ``trained_run`` its results, ``trainer`` its epochs, ``learner`` one step,
   ``evaluator`` its tests, ``run_progress`` what is seen of it meanwhile.
-* ``optimizers``, ``schedules``, ``phases``, ``mixup``, ``batchnorm``, ``weight_average`` and ``gradient_norms`` are
-  parts of a step.
-* ``loaders`` makes batches of what ``sampler`` and ``epoch_plan`` choose.
+* ``optimizers`` and ``schedules`` are parts of a step; ``loaders`` makes batches of what ``sampler`` chooses.
 * ``checkpoint`` writes, ``resume`` decides whether to go on, ``provenance`` records what a run was made with.
-* ``device`` and ``launch`` choose device and processes; ``starting_weights`` and ``pretrain`` are the beginning.
+* ``device`` and ``distributed`` choose device and processes; ``starting_weights`` and ``pretrain`` are the beginning.
 """
 
 import lazy_loader

@@ -13,7 +13,7 @@ import typer
 
 from dr_lib.config import combine
 from dr_lib.errors import Failure, InputError
-from dr_lib.system.processes import stop_with_parent
+from dr_lib.system.process_pool import stop_with_parent
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

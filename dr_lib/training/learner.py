@@ -1,21 +1,38 @@
-"""A network that learns, one step at a time, on whatever accelerate puts it."""
+"""A network that learns, one step at a time, on whatever accelerate puts it; and how large its gradients are."""
 
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dr_lib.config import RunConfig
-from dr_lib.models.freezing import freeze_backbone, train_mode, unfreeze
 from dr_lib.models.heads import Head
 from dr_lib.models.losses import grade_shares
-from dr_lib.models.weights import load_weights
-from dr_lib.training.mixup import mix
-from dr_lib.training.optimizers import build_optimizer, set_learning_rate
-from dr_lib.training.phases import FEATURE_EXTRACTION
-from dr_lib.training.schedules import learning_rate_at, scaled_learning_rate
-from dr_lib.training.weight_average import ExponentialMovingAverage
+from dr_lib.models.weights import freeze_backbone, load_weights, train_mode, unfreeze
+from dr_lib.training.optimizers import ExponentialMovingAverage, build_optimizer, set_learning_rate
+from dr_lib.training.schedules import FEATURE_EXTRACTION, learning_rate_at, scaled_learning_rate
+
+
+def mix(images: Tensor, shares: Tensor, *, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return ``images`` and ``shares`` of grades, each photograph mixed with the one before it in the batch.
+
+    ``images``: float (B, 3, H, W), normalized. ``shares``: float (B, 5), rows sum to 1, as
+    :func:`dr_lib.models.losses.grade_shares` makes them. One share lambda of the batch's own photographs is drawn
+    from Beta(``alpha``, ``alpha``) by ``seed``, so that a step of a resumed run is mixed as it was: lambda of each and
+    1 - lambda of its neighbor (Zhang et al. 2018, eq. 1; NVIDIA's ResNet v1.5 takes alpha = 0.2, by which most batches
+    are mixed little). A training batch is in random order already, so that neighbors are random pairs; other than in a
+    permutation nothing is mixed with itself, unless it is alone. Raises :class:`ValueError` for alpha of 0 or less.
+    """
+    own = np.random.default_rng(seed).beta(alpha, alpha)
+    return _laid_over(images, own), _laid_over(shares, own)
+
+
+def _laid_over(batch: Tensor, own: float) -> Tensor:
+    neighbors = torch.empty_like(batch)  # torch.roll would lose channels_last on CUDA
+    neighbors[0], neighbors[1:] = batch[-1], batch[:-1]
+    return torch.lerp(neighbors, batch, own)
 
 
 class Learner:
@@ -136,3 +153,43 @@ class Learner:
             load_weights(self.average, state["average"], source)
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+class GradientNorms:
+    """The norm of the gradient of each convolution and linear layer, averaged over the steps of an epoch.
+
+    ``rows``: one a layer and epoch: ``epoch``, ``depth`` (counted from the input, 1), ``layer``, ``norm`` (L2).
+    """
+
+    def __init__(self, model: nn.Module):
+        self._layers = {
+            name: module.weight for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))
+        }
+        self.rows: list[dict[str, Any]] = []
+        self._clear()
+
+    def add(self) -> None:
+        """Count the gradients of a step that has just been taken; a layer that is frozen counts as 0.
+
+        Not of one whose gradients are too large for fp16: the scaler has left that step out.
+        """
+        zero = torch.zeros(())
+        norms = [weight.grad.norm().cpu() if weight.grad is not None else zero for weight in self._layers.values()]
+        if (together := torch.stack(norms).double()).isfinite().all():
+            self._sums += together
+            self._steps += 1
+
+    def close_epoch(self, epoch: int) -> None:
+        """Enter the means of ``epoch``."""
+        for depth, (layer, total) in enumerate(zip(self._layers, self._sums.tolist(), strict=True), start=1):
+            self.rows.append({"epoch": epoch, "depth": depth, "layer": layer, "norm": total / max(1, self._steps)})
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums, self._steps = torch.zeros(len(self._layers), dtype=torch.float64), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "sums": self._sums, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self._sums, self._steps = state["rows"], state["sums"], state["steps"]

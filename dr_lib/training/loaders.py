@@ -22,11 +22,11 @@ from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
 from dr_lib.models.builders import training_problem
 from dr_lib.system.environment import process_count, process_count_here
-from dr_lib.system.processes import end_with_parent
+from dr_lib.system.process_pool import end_with_parent
 from dr_lib.system.terminal import logger
 from dr_lib.training.device import worker_count
-from dr_lib.training.epoch_plan import EpochPlan
-from dr_lib.training.phases import FEATURE_EXTRACTION, phase_of
+from dr_lib.training.sampler import EpochPlan
+from dr_lib.training.schedules import FEATURE_EXTRACTION, phase_of
 
 log = logger("training")
 

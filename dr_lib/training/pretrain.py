@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset, RandomSampler
 
 from dr_lib.config import RunConfig
-from dr_lib.config.augmentation_spec import LAB_AUGMENTATIONS
+from dr_lib.config.transform_spec import LAB_AUGMENTATIONS
 from dr_lib.data.augmentations import Augmentation
 from dr_lib.data.crop_dataset import CropDataset
 from dr_lib.data.crops import resize_for_training
@@ -69,8 +69,8 @@ def pretrain(config: RunConfig) -> Path:
         data = prepare_data(_data_config(config, photographs), progress=False)
         model, r_squared = _learn_to_count(config, data, _targets(photographs / "lesions.csv"), progress)
     write_checkpoint(folder.weights, model.state_dict())
-    found = {"final_r2": r_squared, "seconds": time.monotonic() - began, "sha256": sha256(folder.weights)}
-    write_sealed_json(folder.record, wanted | found)
+    results = {"final_r2": r_squared, "seconds": time.monotonic() - began, "sha256": sha256(folder.weights)}
+    write_sealed_json(folder.record, wanted | results)
     return folder.weights
 
 
@@ -157,8 +157,8 @@ def _learn_to_count(
         model.train()
         for step, (images, counts) in enumerate(batches, start=1):
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                found = model(images)
-            loss = nn.functional.mse_loss(found.float(), counts)
+                predicted = model(images)
+            loss = nn.functional.mse_loss(predicted.float(), counts)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -9,7 +9,7 @@ from dr_lib.errors import InputError
 from dr_lib.models.weights import not_finite, read_checkpoint
 from dr_lib.storage.checksums import damage
 from dr_lib.storage.files import read_json
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.training.checkpoint import ANEW, load_state, previous
 from dr_lib.training.starting_weights import digest_of_file
 from dr_lib.training.trainer import chosen_epoch
@@ -102,7 +102,9 @@ def _changed(before: dict[str, Any], config: RunConfig, fingerprint: str | None)
     """
     old, new = before["parameters"], config.identity()
     changed = [
-        f"{name} was {_format_value(old, name)}, is {new[name]!r}" for name in new if old.get(name, _NONE) != new[name]
+        f"{name} was {repr(old[name]) if name in old else 'not a parameter then'}, is {new[name]!r}"
+        for name in new
+        if name not in old or old[name] != new[name]
     ]
     if not changed and before.get("weights", {}).get("sha256", "") != digest_of_file(config):
         changed.append(f"pretrained_weights has changed, {config.pretrained_weights} is another file")
@@ -129,10 +131,3 @@ def check_same_run(folder: RunFolder, config: RunConfig, fingerprint: str | None
 def format_values(changed: list[str]) -> str:
     """Return what has changed as part of a line; of many things the first three."""
     return "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
-
-
-_NONE = object()
-
-
-def _format_value(parameters: dict[str, Any], name: str) -> str:
-    return repr(parameters[name]) if name in parameters else "not a parameter then"

@@ -12,28 +12,26 @@ from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import Failure, InputError
 from dr_lib.evaluation.calibration import temperature_scaling
-from dr_lib.evaluation.predict import prediction_table
+from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.models.weights import WeightsOrigin
 from dr_lib.storage.files import write_json
-from dr_lib.storage.folders import ExperimentFolder, RunFolder
+from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import acquire_lock
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.environment import is_one_of_several
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption, raising_signals
-from dr_lib.system.stopwatch import Stopwatch
-from dr_lib.training.batchnorm import over_all_processes
 from dr_lib.training.checkpoint import ANEW, save_weights
 from dr_lib.training.device import start_accelerator
+from dr_lib.training.distributed import launch, over_all_processes
 from dr_lib.training.evaluator import Evaluator
-from dr_lib.training.gradient_norms import GradientNorms
-from dr_lib.training.launch import launch
-from dr_lib.training.learner import Learner
+from dr_lib.training.learner import GradientNorms, Learner
 from dr_lib.training.loaders import LoaderFactory, check_trainable, fit_normalization
 from dr_lib.training.provenance import describe_run
 from dr_lib.training.resume import has_begun, resumable_state, wrong_network
-from dr_lib.training.run_progress import RunProgress
+from dr_lib.training.run_progress import RunProgress, Stopwatch
 from dr_lib.training.starting_weights import load_starting_weights
 from dr_lib.training.trained_run import Run
 from dr_lib.training.trainer import Trainer, chosen_epoch

@@ -1,4 +1,4 @@
-"""What people, and other processes, see of a run while it trains: the live line, and the status of its folder."""
+"""What is seen of a run while it trains: its live line, its time, and the status of its folder."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,26 @@ from typing import Any
 from tqdm import tqdm
 
 from dr_lib.config import RunConfig
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.progress import Progress
 
 _SECONDS_BETWEEN_HEARTBEATS = 2.0
+
+
+class Stopwatch:
+    """Counts from when it is made; what was spent before an interruption is added when the run goes on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work so far, without the pauses and what was lost with a killed process."""
+        return time.monotonic() - self._began
+
+    def go_on(self, seconds: float) -> None:
+        """Add what a checkpoint says was spent until then."""
+        self._began -= seconds
 
 
 class RunProgress:

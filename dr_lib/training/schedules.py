@@ -1,4 +1,4 @@
-"""The learning rate at every step, and what a larger batch makes of it.
+"""The two phases of a run, the learning rate at every step, and what a larger batch makes of it.
 
 A rate is a function of the step alone: a checkpoint holds nothing of it, and a resumed run is on it by construction.
 """
@@ -6,12 +6,28 @@ A rate is a function of the step alone: a checkpoint holds nothing of it, and a 
 import math
 from typing import Literal
 
+from dr_lib.config import RunConfig
+
+FEATURE_EXTRACTION = "feature extraction"
+"""Only the head learns; the backbone is frozen to the bit."""
+
+FINE_TUNING = "fine-tuning"
+"""All weights learn."""
+
 ONE_CYCLE_RISE = 0.3
 """Share of the steps in which one cycle climbs; this and the next two are torch's ``OneCycleLR``'s defaults."""
+
 ONE_CYCLE_START = 25.0
 """What one cycle divides the highest rate by at its first step."""
+
 ONE_CYCLE_END = 1e4
 """What one cycle divides its first rate by at its last step."""
+
+
+def phase_of(config: RunConfig, epoch: int) -> str:
+    """Return the phase of ``epoch`` (counted from 1); networks from random weights are fine-tuned throughout."""
+    in_first = config.pretrained and epoch <= config.feature_extraction_epochs
+    return FEATURE_EXTRACTION if in_first else FINE_TUNING
 
 
 def scaled_learning_rate(

@@ -9,9 +9,9 @@ import pandas as pd
 
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
-from dr_lib.evaluation.mistakes import worst_first
+from dr_lib.evaluation.predictions import worst_first
 from dr_lib.evaluation.summary import Estimate, estimates
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:  # matplotlib is imported where something is drawn: processes that train do without
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch; accuracies are shares 0..1. See :data:`dr_lib.storage.folders.HISTORY_COLUMNS`."""
+        """One row an epoch; accuracies are shares 0..1. See :data:`dr_lib.storage.run_folder.HISTORY_COLUMNS`."""
         return self.folder.read_history()
 
     @cached_property

@@ -15,16 +15,14 @@ from dr_lib.data.normalization import Normalization
 from dr_lib.data.prepare import DataSplits
 from dr_lib.models.heads import Head
 from dr_lib.models.weights import WeightsOrigin, not_finite
-from dr_lib.storage.folders import RunFolder
+from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.signals import Interrupted, Interruption
-from dr_lib.system.stopwatch import Stopwatch
 from dr_lib.training.checkpoint import save_network, save_state
 from dr_lib.training.evaluator import Evaluator
-from dr_lib.training.gradient_norms import GradientNorms
-from dr_lib.training.learner import Learner
+from dr_lib.training.learner import GradientNorms, Learner
 from dr_lib.training.loaders import Batches, TrainingBatches
-from dr_lib.training.phases import phase_of
-from dr_lib.training.run_progress import RunProgress
+from dr_lib.training.run_progress import RunProgress, Stopwatch
+from dr_lib.training.schedules import phase_of
 
 
 @dataclass

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dr_lib import REFERABLE_GRADE
 from dr_lib.data.labels import patient_known
-from dr_lib.evaluation.mistakes import worst_first
+from dr_lib.evaluation.predictions import worst_first
 from dr_lib.report import formatting, markup
 from dr_lib.report.audit_thumbnails import SIDE, beside, thumbnail_html
 from dr_lib.report.examples import best_run, false_alarms, missed, same_answer, sureness

@@ -6,7 +6,7 @@ from typing import Any
 
 from IPython.display import HTML
 
-from dr_lib.models import architecture
+from dr_lib.models import builders
 from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import block_svg
 from dr_lib.report.experiment_results import ExperimentResults
@@ -94,21 +94,21 @@ def _network(model: str, runs: list[RunResults]) -> list[str]:
     parameters = dict.fromkeys(f"{network['parameters'] / 1e6:.1f} million" for network in networks)
     sizes = sorted({run.parameters["image_size"] for run in runs})
     used = {run.config.get("weights", {}).get("name") for run in runs if run.pretrained}
-    published = architecture.published_accuracies(model)
+    published = builders.published_accuracies(model)
     fame = [
         f'{formatting.percent(accuracy)}<span class="sub">{escape(name.removeprefix("IMAGENET1K_"))}, '
         f"{'used here' if name in used else 'not used here'}</span>"
         for name, accuracy in published.items()
     ]
     plain = " without shortcuts" * any(not run.parameters.get("residual", True) for run in runs)
-    built = f"{architecture.blocks(model)}{plain}" or "no residual blocks"
+    built = f"{builders.blocks(model)}{plain}" or "no residual blocks"
     version = versions[0] if versions[0] in ("v1", "v1.5") else "v1.5"
     return [
         f"<b>{escape(network_name(model))}</b>{markup.sub(formatting.listed(versions))}",
         escape(built),
         escape(formatting.listed(list(parameters)) or "not recorded"),
         "".join(
-            f"{architecture.multiplications(model, side, version) / 1e9:.2f} billion{markup.sub(f'at {side} px')}"
+            f"{builders.multiplications(model, side, version) / 1e9:.2f} billion{markup.sub(f'at {side} px')}"
             for side in sizes
         ),
         "<br>".join(escape(weights) for weights in dict.fromkeys(run.weights for run in runs)),

@@ -7,7 +7,7 @@ import numpy as np
 from IPython.display import HTML
 
 from dr_lib import REFERABLE_GRADE
-from dr_lib.evaluation.curves import Curve, precision_recall_curve, referable, roc_curve
+from dr_lib.evaluation.metrics import Curve, precision_recall_curve, referable, roc_curve
 from dr_lib.evaluation.ranking import SENSITIVITY, SPECIFICITY
 from dr_lib.plots import OperatingPoint, plot_precision_recall, plot_roc
 from dr_lib.report import formatting, markup

@@ -10,7 +10,7 @@ from dr_lib.data.labels import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.effects import compare_patients
-from dr_lib.evaluation.ensemble import ensemble
+from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.summary import summarize
 from dr_lib.report import formatting, markup
 from dr_lib.report.comparisons import Effect

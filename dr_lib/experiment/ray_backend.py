@@ -1,7 +1,17 @@
-"""Jobs as tasks of Ray, which places them, starts them again where machines die, and shares out GPUs."""
+"""Jobs as tasks of Ray, which places them, starts them again where machines die, and shares out GPUs.
 
+A task executes its job on a machine of the cluster as on any other, in the folder that all share. Nothing here is
+imported unless ``--engine ray`` asks for it: Ray is an extra.
+"""
+
+import os
+import platform
 import sys
-from dataclasses import replace
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +21,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.experiment.job import Job, find_running_process
-from dr_lib.experiment.ray.connection import CoordinatorCheck, Node, live_nodes
-from dr_lib.experiment.ray.task import DriverSettings, execute, machine_problem
+from dr_lib.experiment.jobs import LocalBackend, run_jobs
+from dr_lib.experiment.ray_cluster import CoordinatorCheck, Node, live_nodes
+from dr_lib.notebook.process import NOTEBOOKS, end_with_this_process
+from dr_lib.system.signals import Interrupted
 from dr_lib.system.terminal import logger
 
 log = logger("experiment")
+
+_SECONDS_FOR_EARLIER_ATTEMPT = 90.0
+"""A machine that has lost the cluster ends its workers within a minute; their watchdogs end their runs."""
 
 MAX_RETRIES = 4
 """How often Ray starts a run again whose machine or worker has died: it may be the run that takes its machine down."""
@@ -24,13 +39,88 @@ _SECONDS_TO_STOP = 180.0
 """A run may take two minutes to write its checkpoint and end."""
 
 
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of all that decides the numbers: a machine with others would not give the same."""
+    names = ("torch", "torchvision", "accelerate", "numpy", "numba", "pillow", "simplejpeg")
+    return {"Python": platform.python_version()} | {name: version(name) for name in names}
+
+
+@dataclass(frozen=True)
+class DriverSettings:
+    """What all machines know of the driver: its marker, each run's threads and timeout in minutes, its surroundings.
+
+    ``marker``: a folder that the driver has made in its experiment folder, under a random name; who sees it there
+    shares the driver's disk.
+    """
+
+    marker: Path
+    threads: int
+    timeout: float | None
+    versions: dict[str, str] = field(default_factory=versions)
+    working_folder: str = field(default_factory=os.getcwd)
+
+
+def machine_problem(settings: DriverSettings) -> str:
+    """Return in one line why this machine cannot execute the driver's runs; empty where it can."""
+    machine, folder = platform.node(), settings.marker.parent
+    if different := [
+        f"{name} {here} instead of {settings.versions[name]}"
+        for name, here in versions().items()
+        if here != settings.versions[name]
+    ]:
+        return f"{machine} has {', '.join(different)}; give it the driver's versions (constraints.txt)"
+    remedy = "; put --out on a disk that every machine of the cluster has at this path"
+    if not settings.marker.exists():
+        return f"{machine}: {folder} is not there, or not the folder that the driver sees{remedy}"
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"{machine}: {folder} cannot be written ({error.strerror}){remedy}, writable"
+    return ""
+
+
+def execute(job: Job, settings: DriverSettings) -> tuple[str, str]:
+    """Execute a job on this machine; return its ``state`` and ``reason`` as :class:`Job` has them.
+
+    Ray starts the same task again where the machine before has died; the run then goes on from its last checkpoint.
+    ``ray.cancel``, as Ctrl-C, has the run write a checkpoint and stop.
+    """
+    if problem := machine_problem(settings):
+        return "failed", problem
+    # Relative paths are the driver's.
+    os.chdir(settings.working_folder if os.path.isdir(settings.working_folder) else NOTEBOOKS.parent)
+    if job.trains and (state := job.run_folder.read_status()["state"]) != "queued":  # as which the driver has left it
+        if state == "done":
+            job.render()
+            return "done", ""
+        job.starts = max(job.starts, 1)
+        job.reason = f"started again on {platform.node()}; the machine before is gone"
+    _await_earlier_attempt(job)
+    try:
+        with end_with_this_process(job.files):
+            backend = LocalBackend(1, timeout=settings.timeout, threads=settings.threads, gpus=())
+            run_jobs([job], backend, lambda jobs: None)
+    except Interrupted as stop:
+        if job.state == "queued":
+            job.state, job.reason = "interrupted", str(stop)
+    return job.state, job.reason
+
+
+def _await_earlier_attempt(job: Job) -> None:
+    """Wait for a run whose worker has just died, or lost the cluster; two attempts must not write at once."""
+    deadline = time.monotonic() + _SECONDS_FOR_EARLIER_ATTEMPT
+    while find_running_process(job.files) and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
 class RayBackend:
-    """Executes jobs on the machines of the connected cluster; a :class:`dr_lib.experiment.backend.Backend`.
+    """Executes jobs on the machines of the connected cluster; a :class:`dr_lib.experiment.jobs.Backend`.
 
     A job is a task that asks for ``threads`` processors and, where the cluster has GPUs and the job may use one, as
     many as its ``devices``. Without ``threads``, the processors of a machine are divided by ``parallel``. Ray gets all
     tasks at once, the longest first, so that a cluster that grows by demand sees them. ``marker``: see
-    :class:`dr_lib.experiment.ray.task.DriverSettings`. Raises :class:`InputError` where a machine cannot execute runs.
+    :class:`DriverSettings`. Raises :class:`InputError` where a machine cannot execute runs.
     """
 
     def __init__(self, marker: Path, parallel: int, *, threads: int | None = None, timeout: float | None = None):
@@ -59,7 +149,7 @@ class RayBackend:
         self._warn_if_too_large(wanted)
         task = self._execute.options(max_retries=MAX_RETRIES, retry_exceptions=False, name=job.title, **wanted)
         self._jobs[task.remote(replace(job, needs=None), self._settings)] = job
-        job.state, job.starts, job.remote = "running", job.starts + 1, True
+        job.hand_over()
 
     def poll(self, running: list[Job]) -> None:
         self._coordinator.check()

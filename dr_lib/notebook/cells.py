@@ -1,13 +1,38 @@
-"""What a notebook's cells have set: the parameters that papermill injects."""
+"""What a notebook's first cells call: the project's folder, and the parameters that papermill injects."""
 
 import ast
+import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
+import psutil
+
 from dr_lib.errors import InputError, closest
+from dr_lib.system.environment import started_by_editor
+
+_NBCONVERT = ("jupyter-nbconvert", "nbconvert", "jupyter-execute")
+"""What starts kernels in the folder of the notebook, wherever the user stands."""
 
 _INJECTED = "# Parameters\n"
 """How papermill begins the cell that it adds behind the one tagged ``parameters``."""
+
+
+def enter_project() -> None:
+    """Go to the project folder when an editor started the kernel in its ``notebooks/``.
+
+    Relative paths in ``params/`` count from the project folder there. Under papermill, ``jupyter nbconvert --execute``
+    and on the command line they count from where the user stands, whatever that folder is called.
+    """
+    try:
+        starter = psutil.Process(os.getppid())
+        if any(Path(part).name in _NBCONVERT for part in starter.cmdline()[:3]):
+            os.chdir(starter.cwd())
+            return
+    except psutil.Error:  # gone, somebody else's, or outside of this container
+        pass
+    if started_by_editor() and Path.cwd().name == "notebooks":
+        os.chdir("..")
 
 
 def injected_names(names: Mapping[str, Any]) -> list[str]:

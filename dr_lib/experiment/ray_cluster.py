@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from dr_lib.errors import Failure, InputError
+from dr_lib.system.environment import ray_address
 from dr_lib.system.terminal import silence
 
 try:
@@ -68,7 +69,7 @@ def connect(address: str | None = None, **options: Any) -> Iterator[None]:
     this process. SIGTERM ends the process with status 143. ``options`` go to ``ray.init``. Raises :class:`InputError`
     where no cluster answers, or one of another version of Ray or Python.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or _LOCAL
+    address = address or ray_address() or _LOCAL
     if address.startswith("ray://"):
         raise InputError(
             f"--address {address}: a Ray client is not part of the cluster; call dr-lab on one of its machines, "

@@ -1,1 +1,0 @@
-"""Runs on a Ray cluster. Nothing here is imported unless ``--engine ray`` asks for it: Ray is an extra."""
