@@ -3,6 +3,11 @@ import sys
 
 import pytest
 
+# Each worker has a core of its own at most: threads of OpenBLAS spin while they wait for each other, and those of torch
+# wait for the slowest. Before numpy and torch are imported, and for all processes that tests start.
+for library in ("OPENBLAS", "OMP"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
