@@ -9,6 +9,21 @@ for library in ("OPENBLAS", "OMP"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
+LONGEST = [
+    "test_cluster", "test_cli", "test_survival", "test_training", "test_jupyterlab", "test_odd_inputs", "test_scan",
+    "test_notebooks", "test_browser", "test_seeds", "test_inference", "test_processes", "test_surroundings",
+    "test_prepare", "test_checksums", "test_ranking", "test_inspection", "test_loaders", "test_explanation_sections",
+    "test_report_page", "test_explore", "test_notebook_runner",
+]  # fmt: skip
+"""Files by falling time; at the end, one worker would be left alone with them."""
+
+
+def pytest_collection_modifyitems(items):
+    """Order files as :data:`LONGEST` has them, the others after them."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     """With DR_REQUIRE_BROWSER set, a browser test that skips itself fails, unless it needs real photographs."""

@@ -83,7 +83,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_one_that_is_not(params, 
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 1))
             if process.running():
-                process.send_signal(signal.SIGKILL)
+                os.kill(process.pid, signal.SIGKILL)
             status, errors = process.wait()
             assert status in (0, -signal.SIGKILL), errors
             kills += status == -signal.SIGKILL
@@ -100,7 +100,7 @@ def test_a_run_that_is_told_to_stop_does_so_after_its_step(params, whole, tmp_pa
     while not folder.history.exists():
         assert process.running(), process.wait()
         time.sleep(0.01)
-    process.send_signal(number)
+    os.kill(process.pid, number)
     stopped, errors = process.wait(30)
     assert stopped == status and "goes on where it stopped" in errors
     assert folder.read_status()["state"] == "interrupted" and folder.last_checkpoint.exists()
