@@ -42,3 +42,13 @@ def no_figure_is_left_to_pyplot():
         left = pyplot.get_fignums()
         pyplot.close("all")
         assert not left
+
+
+@pytest.fixture(scope="module")
+def one_core():
+    """Keep the tests of a module, and so their one decoder, on a core; two take another second to begin, each time."""
+    cores = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {cores[worker % len(cores)]})
+    yield
+    os.sched_setaffinity(0, cores)

@@ -20,20 +20,29 @@ from dr_lib.training.run import train_run
 PROJECT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A working folder of photographs that stay as they are, so that they are decoded once."""
+    folder = tmp_path_factory.mktemp("work")
+    write_photographs(folder / "course", [*eyes(range(1, 16))])
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(photographs, monkeypatch):
     """A course folder, the eight run files, and the working folder in which commands are typed."""
-    training, testing = eyes(range(1, 11)), eyes(range(11, 16))
-    write_course(tmp_path / "course", training, testing)
-    write_photographs(tmp_path / "course", [*training, *testing])
-    shutil.copytree(PROJECT / "params", tmp_path / "params")
-    (tmp_path / "data.yaml").write_text(
+    for path in photographs.iterdir():
+        if path.name not in ("course", "cache"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_course(photographs / "course", eyes(range(1, 11)), eyes(range(11, 16)))
+    shutil.copytree(PROJECT / "params", photographs / "params")
+    (photographs / "data.yaml").write_text(
         "data_dir: course\nlabels: course\nresize: 40\nimage_size: 36\nbatch_size: 8\nepochs: 1\n"
         "feature_extraction_epochs: 1\nvalidation_share: 0.2\ncache_dir: cache\npretrained_weights: generated\n"
         "pretraining_photographs: 40\npretraining_epochs: 1\n"
     )
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.chdir(photographs)
+    return photographs
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():
@@ -138,7 +147,9 @@ def test_bad_settings_are_refused_in_one_line(folder, capsys, arguments, words):
 
 @pytest.mark.parametrize("settings", [[], ["--set", "on_damage=fail"]])
 def test_a_file_that_is_no_image_is_refused_with_its_name(folder, capsys, settings):
-    (folder / "course" / "1_left.jpeg").write_text("this is no image")
+    shutil.copytree("course", "damaged")
+    Path("damaged", "1_left.jpeg").write_text("this is no image")
+    settings = ["--set", "data_dir=damaged", *settings]
     line = refused(capsys, "run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", *settings)
     assert "1_left" in line and "on_damage" in line
 
@@ -160,7 +171,9 @@ def test_check_says_what_the_files_come_to(folder, capsys):
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(folder))  # of the usual cache folder
     before = sorted(folder.rglob("*"))
+    cold = "cache_dir=cold"
     command = ["run", "--data", "data.yaml", "--out", "out", "params/runs/resnet18.yaml", "--seeds", "0,1", "--dry-run"]
+    command += ["--set", cold]
     assert dr_lab(*command, "--set", "cache_dir=~/.cache/dr-lab") == 0
     assert "GB in ~/.cache/dr-lab (" in capsys.readouterr().out
     assert dr_lab(*command) == 0
@@ -169,9 +182,9 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
     assert "2 runs, 2 of them to do: time unknown" in shown and "resnet18-seed1" in shown
     # 30 photographs: 20 to train and validate on, the former as 40 px squares, the others as 36 px ones.
     stored = 128 + 16 * 40**2 * 3 + 128 + 14 * 36**2 * 3
-    assert f"pixel cache {stored / 1e9:.2f} GB in cache" in shown
+    assert f"pixel cache {stored / 1e9:.2f} GB in cold" in shown
 
-    run = train_run(combine([Path("data.yaml")], fixed={"out_dir": "out", "name": "resnet18"}))
+    run = train_run(combine([Path("data.yaml")], [cold], fixed={"out_dir": "out", "name": "resnet18"}))
     capsys.readouterr()
     assert dr_lab(*command) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -179,7 +192,9 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
     assert float(lines[2][3]) == round(run.read_history()["images_per_second"].median())
     assert lines[3][:7] == ["2", "runs,", "1", "of", "them", "to", "do:"]
 
-    configs = [combine([Path("data.yaml")], fixed={"out_dir": "out", "name": name}) for name in ("resnet18", "new")]
+    configs = [
+        combine([Path("data.yaml")], [cold], fixed={"out_dir": "out", "name": name}) for name in ("resnet18", "new")
+    ]
     done, new = plan_dry_run(configs).runs
     assert (done.state, plan_dry_run(configs).store_bytes) == ("done", 0)
     written = sum(file.stat().st_size for file in run.last_checkpoint.parent.iterdir())
@@ -234,10 +249,11 @@ def test_make_data_writes_a_course_folder_once(folder, capsys):
     assert "drawn" in refused(capsys, "make-data", "drawn", "--train", 10)
 
 
+@pytest.mark.slow
 def test_trained_network_evaluates_and_predicts(folder, capsys):
     config = RunConfig(
-        data_dir="course", resize=40, image_size=36, batch_size=8, epochs=1, cache_dir="cache", out_dir="out",
-        validation_share=0.2,
+        data_dir="course", model="shufflenet_v2_x0_5", resize=40, image_size=36, batch_size=8, epochs=1,
+        cache_dir="cache", out_dir="out", validation_share=0.2,
     )  # fmt: skip
     run = train_run(config)
     capsys.readouterr()

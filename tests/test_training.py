@@ -42,6 +42,8 @@ from dr_lib.training.pretrain import pretrain
 from dr_lib.training.run import train_run
 from dr_lib.training.trainer import Trainer, chosen_epoch
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
