@@ -211,7 +211,6 @@ def test_intervals_over_seeds_and_patients_cover_the_truth_in_95_of_100_sweeps()
                 plain += mean.low <= means[0] <= mean.high
     shares = {what: float(np.mean(found)) for what, found in covered.items()}
     assert len(shares) == 18 and all(0.93 <= share <= 0.97 for share in shares.values()), shares
-    print(shares, plain / sweeps)
     # Patients alone would promise too much.
     assert plain / sweeps < 0.92
 
