@@ -183,6 +183,7 @@ def gone(process, seconds=20):
     return True
 
 
+@pytest.mark.slow
 def test_an_interrupt_stops_what_runs_and_what_waits(connection, tmp_path):
     jobs = [a_job(tmp_path, f"run{number}", "waits") for number in range(4)]
 
@@ -357,6 +358,7 @@ def command_of(process):
         return ""
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_folder_or_the_versions_is_named(connection, tmp_path):
     from dr_lib.experiment.ray.ray_backend import RayBackend
     from dr_lib.experiment.ray.task import DriverSettings, machine_problem

@@ -203,7 +203,7 @@ signal.signal(signal.SIGTERM, told)
 SAYS_SO = "print('ready', flush=True); time.sleep(60)"
 
 
-@pytest.mark.parametrize("what", ["any", "one of several", "torchrun"])
+@pytest.mark.parametrize("what", ["any", "one of several", pytest.param("torchrun", marks=pytest.mark.slow)])
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     child = {
         "any": f"{WAITS}from dr_lib.system.processes import stop_with_parent; stop_with_parent(); {SAYS_SO}",
