@@ -121,7 +121,7 @@ def test_training_cases_are_what_the_network_makes_of_them(folder, name):
     run = opened(folder, name)
     cases = NeighborIndex.of(run)
     assert cases.table["image"].tolist() == run.data.split("train")["image"].tolist()
-    assert cases.features.shape == (len(cases.table), 512) and cases.features.dtype == np.float32
+    assert cases.features.shape == (len(cases.table), 1024) and cases.features.dtype == np.float32
     # The same by torch's own loader: the squares of training, as testing sees them.
     crops = CropDataset(run.data, "train", TrainTransform.of(run.config)).crops
     for row in (0, 5):

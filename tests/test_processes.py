@@ -40,6 +40,12 @@ def params(tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def one(params, tmp_path_factory):
+    """The run of one process, this one."""
+    return train_run(combine([params], [f"out_dir={tmp_path_factory.mktemp('one')}"]))
+
+
 def run(params, out_dir, *launcher, more=()):
     assignments = [option for text in (f"out_dir={out_dir}", *more) for option in ("--set", text)]
     done = subprocess.run(
@@ -66,17 +72,16 @@ def assert_as_one(two, one):
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_figures_of_one(params, tmp_path):
-    one, two = run(params, tmp_path / "one"), run(params, tmp_path / "two", *TORCHRUN)
+def test_two_processes_give_the_figures_of_one(params, one, tmp_path):
+    two = run(params, tmp_path, *TORCHRUN)
     assert_as_one(two, one)
     assert '"processes": 2' in two.config.read_text()
 
 
 @pytest.mark.slow
-def test_devices_launches_as_many_processes_from_one(params, tmp_path):
+def test_devices_launches_as_many_processes_from_one(params, one, tmp_path):
     """As a notebook does: one process asks for two."""
-    two = run(params, tmp_path / "two", more=["devices=2", "epochs=1"])
-    one = run(params, tmp_path / "one", more=["epochs=1"])
+    two = run(params, tmp_path, more=["devices=2"])
     assert_as_one(two, one)
     assert '"processes": 2' in two.config.read_text()
 
