@@ -240,8 +240,10 @@ def driver():
             "--engine", "ray", "--out", out_dir, "--seeds", seeds, *more,
         ]  # fmt: skip
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            # For so long the agents of a raylet that is killed ask the dead coordinator before they end; else a minute.
+            env=os.environ | {"RAY_gcs_server_request_timeout_seconds": "15"},
+        )  # fmt: skip
         started.append(process)
         return process
 
@@ -311,7 +313,7 @@ def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_n
 
     def nothing_left(process):
         """Whether all that the driver had started has gone; the group tells, and the run's folder."""
-        deadline = time.monotonic() + 100  # the agents of a raylet that is killed look for it once a minute
+        deadline = time.monotonic() + 100
         while time.monotonic() < deadline:
             left = [p for p in psutil.process_iter(["cmdline"]) if _belongs(p, process.pid, tmp_path)]
             if not left:

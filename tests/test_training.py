@@ -527,6 +527,7 @@ def test_views_are_for_the_last_test_and_epochs_see_one(config, tmp_path):
         ]
 
 
+@pytest.mark.slow
 def test_cut_points_suit_what_is_tested_in_the_end(config):
     config = config.model_copy(
         update={
