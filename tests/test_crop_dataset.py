@@ -12,8 +12,6 @@ from dr_lib.data.prepare import DataSplits
 from dr_lib.data.scan import Scanner
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 
-pytestmark = pytest.mark.usefixtures("one_core")
-
 
 @pytest.fixture(scope="module", params=["stored", "decoded each time"])
 def data(request, tmp_path_factory):

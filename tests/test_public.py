@@ -30,8 +30,6 @@ from dr_lib.errors import InputError
 from dr_lib.evaluation import metrics
 from dr_lib.storage.folders import RunFolder
 
-pytestmark = pytest.mark.usefixtures("one_core")
-
 matplotlib.use("agg")
 
 PUBLIC = [
