@@ -10,12 +10,13 @@ for library in ("OPENBLAS", "OMP"):
 
 
 LONGEST = [
-    "test_cluster", "test_cli", "test_survival", "test_training", "test_jupyterlab", "test_odd_inputs", "test_scan",
-    "test_notebooks", "test_browser", "test_seeds", "test_inference", "test_processes", "test_surroundings",
-    "test_prepare", "test_checksums", "test_ranking", "test_inspection", "test_loaders", "test_explanation_sections",
-    "test_report_page", "test_explore", "test_notebook_runner",
+    "test_cluster", "test_training", "test_odd_inputs", "test_cli", "test_scan", "test_survival", "test_browser",
+    "test_notebooks", "test_seeds", "test_jupyterlab", "test_inference", "test_processes", "test_surroundings",
+    "test_prepare", "test_checksums", "test_ranking", "test_sweeps", "test_inspection", "test_process_pool",
+    "test_explanation_sections", "test_report", "test_public", "test_models", "test_notebook_runner",
 ]  # fmt: skip
-"""Files by falling time; at the end, one worker would be left alone with them."""
+"""Files that take longest: at the end, one worker would be left alone with them. Those that start many processes, such
+as kernels, alternate with those that start none, and so have a core and a half."""
 
 
 def pytest_collection_modifyitems(items):
