@@ -102,7 +102,7 @@ def test_a_slow_reader_is_not_held_against_the_worker():
 def test_an_exception_of_the_function_is_raised():
     with pytest.raises(InputError, match="photograph 3: is wrong") as caught:
         list(map_in_workers(fail, range(5), workers=1, timeout=60))
-    assert "test_process_pool.py" in caught.value.__notes__[0]
+    assert "pool_functions.py" in caught.value.__notes__[0]
     with pytest.raises(RuntimeError, match="Odd: cannot be unpickled"):
         list(map_in_workers(fail_oddly, [0], workers=1, timeout=60))
     with pytest.raises(EOFError, match="of the function's own"):
