@@ -280,15 +280,15 @@ def test_trained_network_evaluates_and_predicts(folder, capsys):
 
 @pytest.mark.slow
 @pytest.mark.notebooks
-def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
+def test_two_runs_end_in_a_report_and_are_not_run_again(folder, capsys):
     """The whole way, in processes of its own: audit, pretraining, two runs and one that fails, report."""
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     (folder / "broken.yaml").write_text("model: resnet18\nlearning_rate: 1e30\n")
-    command = [
-        sys.executable, "-m", "dr_lib.cli", "run", "--data", "data.yaml", "--out", "out", "--jobs", "2",
-        "params/runs/resnet18.yaml", "params/runs/resnet18-pretrained.yaml",
-    ]  # fmt: skip
-    done = subprocess.run([*command, "broken.yaml"], capture_output=True, text=True, env=environment)
+    command = ["run", "--data", "data.yaml", "--out", "out", "--jobs", "2"]
+    command += ["params/runs/resnet18.yaml", "params/runs/resnet18-pretrained.yaml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "dr_lib.cli", *command, "broken.yaml"], capture_output=True, text=True, env=environment
+    )
     # One that fails does not stop the others, has its place in the report, and makes the exit status honest.
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "out/index.html"
@@ -309,9 +309,9 @@ def test_two_runs_end_in_a_report_and_are_not_run_again(folder):
 
     # The second time those that are done are not run again, and without the broken one all is well.
     before = {run: (out / "runs" / run / "status.json").read_text() for run in ("resnet18", "resnet18-pretrained")}
-    again = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert again.returncode == 0 and "skipped" in again.stdout
-    assert again.stdout.splitlines()[-1] == "out/index.html"
+    assert dr_lab(*command) == 0
+    shown = capsys.readouterr().out
+    assert "skipped" in shown and shown.splitlines()[-1] == "out/index.html"
     assert before == {run: (out / "runs" / run / "status.json").read_text() for run in before}
 
 

@@ -46,10 +46,9 @@ def one(params, tmp_path_factory):
     return train_run(combine([params], [f"out_dir={tmp_path_factory.mktemp('one')}"]))
 
 
-def run(params, out_dir, *launcher, more=()):
-    assignments = [option for text in (f"out_dir={out_dir}", *more) for option in ("--set", text)]
+def run(params, out_dir, *launcher):
     done = subprocess.run(
-        [sys.executable, *launcher, "-m", "dr_lib.training", params, *assignments],
+        [sys.executable, *launcher, "-m", "dr_lib.training", params, "--set", f"out_dir={out_dir}"],
         capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -80,8 +79,8 @@ def test_two_processes_give_the_figures_of_one(params, one, tmp_path):
 
 @pytest.mark.slow
 def test_devices_launches_as_many_processes_from_one(params, one, tmp_path):
-    """As a notebook does: one process asks for two."""
-    two = run(params, tmp_path, more=["devices=2"])
+    """As a notebook does: one process, which is this one, asks for two."""
+    two = train_run(combine([params], [f"out_dir={tmp_path}", "devices=2"]))
     assert_as_one(two, one)
     assert '"processes": 2' in two.config.read_text()
 
