@@ -22,6 +22,8 @@ from dr_lib.data.photographs import open_photographs
 from dr_lib.data.scan import Scanner
 from dr_lib.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 NAMES = [f"{patient}_{eye}" for patient in range(6) for eye in ("left", "right")]
 RECIPE, OTHER = ResizeSpec(48), ResizeSpec(32)
 
@@ -35,6 +37,15 @@ def folder(tmp_path):
 @pytest.fixture
 def scanner(tmp_path, folder):
     return new_scanner(folder, tmp_path / "cache")
+
+
+@pytest.fixture
+def all_cores(one_core):
+    """Let a test have several decoders."""
+    one = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    yield
+    os.sched_setaffinity(0, one)
 
 
 def new_scanner(folder, cache):
@@ -60,7 +71,7 @@ def count_decodings(monkeypatch):
 
 
 @pytest.mark.slow
-def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, monkeypatch):
+def test_squares_are_the_labs_and_each_file_is_decoded_once(all_cores, scanner, folder, monkeypatch):
     decoded = count_decodings(monkeypatch)
     infos = scanner.scan(NAMES, {RECIPE: NAMES[:8], OTHER: NAMES[4:]})
     assert list(infos) == NAMES and decoded == sorted(NAMES)
