@@ -53,3 +53,12 @@ def one_core():
     os.sched_setaffinity(0, {cores[worker % len(cores)]})
     yield
     os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture
+def all_cores(one_core):
+    """Let a test of such a module have all processors."""
+    one = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    yield
+    os.sched_setaffinity(0, one)

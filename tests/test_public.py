@@ -32,6 +32,8 @@ from dr_lib.storage.folders import RunFolder
 
 matplotlib.use("agg")
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 PUBLIC = [
     "Audit", "Experiment", "InputError", "Model", "RetinopathyDataset", "Run", "RunConfig", "audit", "build_model",
     "load_experiment", "load_model", "make_data", "read_labels", "run_experiment", "train",
@@ -294,7 +296,7 @@ def test_a_truncated_photograph_is_no_training_example(tmp_path):
         data[1]
 
 
-def test_the_reference_loop_of_torchvision_trains_on_it(demo):
+def test_the_reference_loop_of_torchvision_trains_on_it(all_cores, demo):
     """The loop of torchvision's references/classification, without its logging: default collation, v2 transforms."""
     transform = v2.Compose(
         [

@@ -39,15 +39,6 @@ def scanner(tmp_path, folder):
     return new_scanner(folder, tmp_path / "cache")
 
 
-@pytest.fixture
-def all_cores(one_core):
-    """Let a test have several decoders."""
-    one = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count()))
-    yield
-    os.sched_setaffinity(0, one)
-
-
 def new_scanner(folder, cache):
     photographs = open_photographs(folder, Labels(pd.DataFrame({"image": NAMES})))
     return Scanner(photographs, folder, cache, progress=False)
