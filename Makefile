@@ -23,7 +23,7 @@ report: .venv/installed
 	.venv/bin/dr-lab run --data $(DATA) --out $(OUT) --jobs $(JOBS) $(foreach assignment,$(SET),--set $(assignment))
 
 test: .venv/installed
-	.venv/bin/python -m pytest -n auto --dist loadfile $(TESTS)
+	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # JupyterLab refuses root unless told; in most containers there is nobody else.
 lab: .venv/installed

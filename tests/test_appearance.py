@@ -102,6 +102,7 @@ def test_dark_and_bright_are_far_from_what_is_usual():
     assert appearance(disc(200)).brightness < BRIGHT < appearance(disc(240)).brightness
 
 
+@pytest.mark.slow
 def test_ten_million_pixels_take_milliseconds():
     large = np.random.default_rng(0).integers(0, 256, (2592, 3888, 3), dtype=np.uint8)
     took = []

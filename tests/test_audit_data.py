@@ -18,6 +18,8 @@ from dr_lib.report.audit_text import audit_text
 from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 TRAIN, TEST = eyes(range(8)), eyes(range(20, 24))
 
 
@@ -31,6 +33,7 @@ def config(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path):
     images = tmp_path / "data" / "images"
     (images / "1_left.jpeg").unlink()

@@ -73,6 +73,7 @@ def test_undefined_resamples_are_left_out():
     assert percentile_interval(np.array([np.nan])) is None
 
 
+@pytest.mark.slow
 def test_a_large_testing_split_takes_less_than_two_seconds():
     predictions = simulated_predictions(photograph_table(7026), 1.0)
     began = time.perf_counter()

@@ -302,6 +302,7 @@ def test_a_script_in_an_output_does_not_run(browser, tmp_path):
         assert page.title() == "mine" and page.sent == [page.url]
 
 
+@pytest.mark.slow
 def test_printed_pages_are_light_whole_and_without_the_contents(browser, pages, tmp_path):
     with opened(browser, pages["index"], scheme="dark") as page:
         page.pdf(path=str(tmp_path / "page.pdf"), prefer_css_page_size=True, print_background=True)

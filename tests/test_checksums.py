@@ -34,6 +34,8 @@ from dr_lib.training.pretrain import weights_are_there
 from dr_lib.training.resume import resumable_state
 from dr_lib.training.run import train_run
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):

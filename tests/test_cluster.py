@@ -17,6 +17,7 @@ import psutil
 import pytest
 import safetensors.torch
 import torch
+from command import ForkedTraining
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.errors import Failure, InputError
@@ -182,6 +183,7 @@ def gone(process, seconds=20):
     return True
 
 
+@pytest.mark.slow
 def test_an_interrupt_stops_what_runs_and_what_waits(connection, tmp_path):
     jobs = [a_job(tmp_path, f"run{number}", "waits") for number in range(4)]
 
@@ -204,31 +206,24 @@ def params(tmp_path_factory):
     training, testing = eyes(range(1, 31)), eyes(range(31, 41))
     write_course(folder / "course", training, testing)
     write_photographs(folder / "course", [*training, *testing])
-    (folder / "resnet18.yaml").write_text("")
+    (folder / "run.yaml").write_text("")
     (folder / "data.yaml").write_text(
-        f"data_dir: {folder / 'course'}\ncache_dir: {folder / 'cache'}\nmodel: resnet18\ndevice: cpu\n"
-        "resize: 40\nimage_size: 32\nbatch_size: 8\nepochs: 3\nvalidation_share: 0.2\nlearning_rate: 0.01\n"
+        f"data_dir: {folder / 'course'}\ncache_dir: {folder / 'cache'}\nmodel: shufflenet_v2_x0_5\ndevice: cpu\n"
+        "resize: 40\nimage_size: 32\nbatch_size: 8\nepochs: 12\nvalidation_share: 0.2\nlearning_rate: 0.01\n"
     )
     return folder
 
 
-TRAIN_HERE = """
-import sys
-from pathlib import Path
-from dr_lib.config import combine
-from dr_lib.experiment.plan import with_seeds
-from dr_lib.training.run import train_run
-config = combine([Path(sys.argv[1])], fixed={"out_dir": sys.argv[2], "name": "resnet18"})
-for one in with_seeds([config], [int(seed) for seed in sys.argv[3].split(",")]):
-    train_run(one)
-"""
-
-
-def train_here(params, out_dir, seeds):
-    """Train the same runs in a process of this machine, with the one thread that they have on the cluster."""
-    command = [sys.executable, "-c", TRAIN_HERE, params / "data.yaml", out_dir, seeds]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def here(params, tmp_path_factory):
+    """The same runs, trained by a process of this machine with the one thread that they have on the cluster."""
+    out_dir = tmp_path_factory.mktemp("here")
+    for seed, name in enumerate(("run", "run-seed1", "run-seed2")):
+        changes = [f"out_dir={out_dir}", f"name={name}", f"seed={seed}"]
+        options = [part for change in changes for part in ("--set", change)]
+        status, errors = ForkedTraining(params / "errors", params / "data.yaml", *options).wait()
+        assert status == 0, errors
+    return ExperimentFolder(out_dir)
 
 
 @pytest.fixture
@@ -241,12 +236,14 @@ def driver():
 
     def start(params, out_dir, seeds, *more):
         command = [
-            sys.executable, "-m", "dr_lib.cli", "run", "--data", params / "data.yaml", params / "resnet18.yaml",
+            sys.executable, "-m", "dr_lib.cli", "run", "--data", params / "data.yaml", params / "run.yaml",
             "--engine", "ray", "--out", out_dir, "--seeds", seeds, *more,
         ]  # fmt: skip
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            # For so long the agents of a raylet that is killed ask the dead coordinator before they end; else a minute.
+            env=os.environ | {"RAY_gcs_server_request_timeout_seconds": "15"},
+        )  # fmt: skip
         started.append(process)
         return process
 
@@ -277,7 +274,7 @@ def until(true, process, seconds=600):
 
 @pytest.mark.slow
 @pytest.mark.notebooks
-def test_three_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(params, nodes, tmp_path, driver):
+def test_three_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(params, here, nodes, tmp_path, driver):
     seeds = "0,1,2"
     doomed = nodes.add_node(num_cpus=1, **NODE)
     raylet = doomed.all_processes["raylet"][0].process.pid
@@ -295,11 +292,10 @@ def test_three_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(para
     said, errors = process.communicate()
     assert process.returncode == 0, said + errors
     assert f"{victim.name}: running" in said and "started again on" in said, said
-    train_here(params, tmp_path / "here", seeds)
     runs = list(ExperimentFolder(tmp_path / "ray").runs())
     assert len(runs) == 3
     for folder in runs:
-        assert_same_results(folder, ExperimentFolder(tmp_path / "here").run(folder.name))
+        assert_same_results(folder, here.run(folder.name))
         # The notebook of a run that is moved is executed anew; the training in it ends once.
         assert folder.log.read_text().count("chosen by val_kappa") == 1
         assert folder.page.exists() and folder.read_status()["state"] == "done"
@@ -309,13 +305,15 @@ def test_three_runs_on_three_nodes_one_of_which_dies_end_as_they_would_here(para
 
 @pytest.mark.slow
 @pytest.mark.notebooks
-def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_nothing_behind(params, tmp_path, driver):
+def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_nothing_behind(
+    params, here, tmp_path, driver
+):
     """Ctrl-C, then ``kill -9``, then the same command to the end."""
-    folder = ExperimentFolder(tmp_path / "ray").run("resnet18")
+    folder = ExperimentFolder(tmp_path / "ray").run("run")
 
     def nothing_left(process):
         """Whether all that the driver had started has gone; the group tells, and the run's folder."""
-        deadline = time.monotonic() + 100  # the agents of a raylet that is killed look for it once a minute
+        deadline = time.monotonic() + 100
         while time.monotonic() < deadline:
             left = [p for p in psutil.process_iter(["cmdline"]) if _belongs(p, process.pid, tmp_path)]
             if not left:
@@ -341,9 +339,8 @@ def test_a_cluster_that_is_started_here_is_told_to_stop_and_goes_on_and_leaves_n
     said, errors = process.communicate()
     assert process.returncode == 0, said + errors
     assert nothing_left(process)
-    train_here(params, tmp_path / "here", "0,1")
     for folder in ExperimentFolder(tmp_path / "ray").runs():
-        assert_same_results(folder, ExperimentFolder(tmp_path / "here").run(folder.name))
+        assert_same_results(folder, here.run(folder.name))
 
 
 def _belongs(process, group, folder):
@@ -363,6 +360,7 @@ def command_of(process):
         return ""
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_folder_or_the_versions_is_named(connection, tmp_path):
     from dr_lib.experiment.ray_backend import DriverSettings, RayBackend, machine_problem
 
@@ -442,7 +440,7 @@ def test_a_cluster_with_a_token_asks_for_it(params, tmp_path):
                 "run",
                 "--data",
                 params / "data.yaml",
-                params / "resnet18.yaml",
+                params / "run.yaml",
             ]
             command += ["--engine", "ray", "--address", address, "--out", tmp_path / "out"]
             done = subprocess.run(command, env=without, capture_output=True, text=True)

@@ -11,6 +11,7 @@ PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_runs(tmp_path):
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)

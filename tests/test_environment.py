@@ -54,25 +54,21 @@ def test_environment_and_makefile_install_the_same():
 
 @pytest.mark.slow
 def test_pip_section_resolves_to_the_pins(tmp_path):
-    """What conda hands to pip, asked of pip itself; nothing is installed. Needs a package index."""
+    """What conda hands to pip, asked of pip itself: of the versions that are tested, none would be replaced.
+
+    That these are those of ``constraints.txt`` is another test's; asking an index for all of them takes a minute.
+    """
     for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, tmp_path)
     shutil.copytree(PROJECT / "dr_lib", tmp_path / "dr_lib")
     section = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"][-1]["pip"]
     (tmp_path / "requirements.txt").write_text("\n".join(section) + "\n")
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-build-isolation", "--no-index", "--quiet"]
     command += ["--report", "report.json", "-r", "requirements.txt"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    chosen = [item["metadata"] for item in json.loads((tmp_path / "report.json").read_text())["install"]]
-    chosen = {canonicalize_name(item["name"]): item["version"].partition("+")[0] for item in chosen}
-    assert len(chosen) > 50 and "torch" in chosen
-    wrong = {
-        name: found
-        for name, found in chosen.items()
-        if name not in ("dr-lab", "setuptools") and pins().get(name) != found
-    }
-    assert not wrong
+    chosen = json.loads((tmp_path / "report.json").read_text())["install"]
+    assert [canonicalize_name(item["metadata"]["name"]) for item in chosen] == ["dr-lab"]
 
 
 VARIABLES = PROJECT / "dr_lib" / "system" / "environment.py"

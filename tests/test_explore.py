@@ -27,6 +27,8 @@ from dr_lib.explore.panel import Panel
 from dr_lib.storage.folders import finished_experiments
 from dr_lib.training.run import train_run
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 EVIL = "<script>alert(1)</script>_left"
 
 
@@ -46,8 +48,8 @@ def folder(tmp_path_factory):
         train_run(
             RunConfig(
                 data_dir=str(folder / "photographs"), cache_dir=str(folder / "cache"), name=name,
-                out_dir=str(folder / "reports" / "two"), resize=48, image_size=40, batch_size=8, epochs=7,
-                validation_share=0.2,
+                out_dir=str(folder / "reports" / "two"), model="shufflenet_v2_x0_5", resize=48, image_size=40,
+                batch_size=8, epochs=7, validation_share=0.2,
             ).model_copy(update=changes)
         )  # fmt: skip
     return folder
@@ -119,7 +121,7 @@ def test_training_cases_are_what_the_network_makes_of_them(folder, name):
     run = opened(folder, name)
     cases = NeighborIndex.of(run)
     assert cases.table["image"].tolist() == run.data.split("train")["image"].tolist()
-    assert cases.features.shape == (len(cases.table), 512) and cases.features.dtype == np.float32
+    assert cases.features.shape == (len(cases.table), 1024) and cases.features.dtype == np.float32
     # The same by torch's own loader: the squares of training, as testing sees them.
     crops = CropDataset(run.data, "train", TrainTransform.of(run.config)).crops
     for row in (0, 5):

@@ -38,6 +38,8 @@ from dr_lib.storage.checksums import ONNX_SEAL, write_sealed
 from dr_lib.storage.files import write_bytes
 from dr_lib.training.checkpoint import save_network
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 KINDS = [
     {"head": "softmax", "normalization": "imagenet", "test_time_augmentation": "none"},
     {"head": "corn", "normalization": "samplewise", "test_time_augmentation": "TenCrop"},

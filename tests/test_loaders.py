@@ -90,6 +90,7 @@ def test_a_want_of_shared_memory_ends_the_run_with_its_reason(monkeypatch):
         batches()
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_sent_ends_the_run(monkeypatch):
     from multiprocessing import reduction
 
@@ -101,6 +102,7 @@ def test_a_batch_that_cannot_be_sent_ends_the_run(monkeypatch):
         batches()
 
 
+@pytest.mark.slow
 def test_loader_processes_end_with_the_one_that_trains():
     code = """
 import os, sys, time; import torch, test_loaders as here

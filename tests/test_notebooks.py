@@ -128,6 +128,7 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
     assert gallery.count("<img") > 60
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_the_report_notebook_is_taken_apart_with_standard_tools(tmp_path):
     """Executed with a cell of the user's own; nbconvert as it comes turns it into HTML and Markdown."""

@@ -2,7 +2,6 @@
 
 import json
 import math
-import multiprocessing
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from command import dr_lab
+from command import dr_lab, fork
 from odd_inputs import (
     LABEL_CHANGES,
     PHOTOGRAPHS,
@@ -49,33 +48,17 @@ class Ended:
     stderr: str
 
 
-FORKS = multiprocessing.get_context("forkserver")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def imported_once():
-    """Have one process import what commands need; it forks for each, with no thread of torch's running yet."""
-    paths = [str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1])]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        FORKS.set_forkserver_preload(["test_inference", "dr_lib.report.audit_page"])
-        yield
-
-
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     """A small network with random weights, as a run keeps it."""
     path = tmp_path_factory.mktemp("network") / "net.pt"
-    maker = FORKS.Process(target=write_checkpoint, args=(path,))
-    maker.start()
-    maker.join()
+    fork(write_checkpoint, path).join()
     return path
 
 
 def command(folder: Path, *arguments: object) -> Ended:
     """Run ``dr-lab`` within ``folder``."""
-    process = FORKS.Process(target=_command, args=(folder, arguments))
-    process.start()
+    process = fork(_command, folder, arguments)
     process.join(SECONDS)
     if process.is_alive():
         os.killpg(process.pid, signal.SIGKILL)

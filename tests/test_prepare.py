@@ -12,6 +12,8 @@ from dr_lib.data.inspection import FileStatus
 from dr_lib.data.prepare import prepare_data, read_splits
 from dr_lib.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 TRAIN, TEST = eyes(range(10)), eyes(range(20, 25))
 
 

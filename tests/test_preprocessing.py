@@ -127,6 +127,7 @@ def test_a_read_only_view_will_do():
     assert_close(find_retina(pixels), (150, 100, 90))
 
 
+@pytest.mark.slow
 def test_ten_million_pixels_take_milliseconds():
     large = np.asarray(Image.fromarray(disc()).resize((3888, 2592)))
     took = []

@@ -1,4 +1,3 @@
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,97 +10,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pool_functions import (
+    Arrives,
+    add,
+    allocate,
+    begins_second,
+    die_or_tell_when,
+    dies_first,
+    end_of_file,
+    fail,
+    fail_oddly,
+    misbehave,
+    note_and_compute,
+    note_and_sleep,
+    note_and_wait,
+    print_something,
+    square,
+    surroundings,
+)
 
 from dr_lib.errors import InputError
 from dr_lib.system.process_pool import MEMORY, WorkerDied, map_in_workers
-
-
-def square(number):
-    return number * number
-
-
-def misbehave(what):
-    """End or hang the process in the way asked for."""
-    if what == "crash":
-        ctypes.string_at(0)
-    elif what == "exit":
-        os._exit(3)
-    elif what == "system exit":
-        sys.exit(4)
-    elif what == "out of memory":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif what == "hang":
-        time.sleep(600)
-    elif what == "compute":
-        while True:
-            pass
-    elif what == "hang without Python":
-        ctypes.PyDLL(None).sleep(600)  # holds the interpreter's lock
-    return what
-
-
-def fail(number):
-    if number == 3:
-        raise InputError(f"photograph {number}: is wrong")
-    return number
-
-
-class Odd(Exception):
-    def __init__(self, first, second):
-        super().__init__(first + second)
-
-
-def fail_oddly(_):
-    raise Odd("cannot be ", "unpickled")
-
-
-def end_of_file(_):
-    raise EOFError("of the function's own")
-
-
-def add(large, number):
-    return large + number
-
-
-class Arrives:
-    """A function that, when it arrives in a worker, is what another one returns there."""
-
-    def __init__(self, function, *arguments):
-        self.function, self.arguments = function, arguments
-
-    def __reduce__(self):
-        return self.function, self.arguments
-
-
-def allocate(size):
-    return int(np.ones(size, np.uint8).sum())
-
-
-def print_something(number):
-    os.write(1, b"out")
-    os.write(2, b"err")
-    print("more")
-    return number
-
-
-def surroundings(_):
-    return os.getppid(), os.environ["OMP_NUM_THREADS"], "torch" in sys.modules
-
-
-def note_and_hang(path):
-    Path(path).write_text(str(os.getpid()))
-    time.sleep(600)
-
-
-def note_and_misbehave(item):
-    path, what = item
-    Path(path).write_text(str(os.getpid()))
-    misbehave(what)
-
-
-def note_and_wait(path):
-    Path(path).write_text(str(os.getpid()))
-    return path
 
 
 def in_a_daemon(queue):
@@ -173,7 +102,7 @@ def test_a_slow_reader_is_not_held_against_the_worker():
 def test_an_exception_of_the_function_is_raised():
     with pytest.raises(InputError, match="photograph 3: is wrong") as caught:
         list(map_in_workers(fail, range(5), workers=1, timeout=60))
-    assert "test_process_pool.py" in caught.value.__notes__[0]
+    assert "pool_functions.py" in caught.value.__notes__[0]
     with pytest.raises(RuntimeError, match="Odd: cannot be unpickled"):
         list(map_in_workers(fail_oddly, [0], workers=1, timeout=60))
     with pytest.raises(EOFError, match="of the function's own"):
@@ -207,18 +136,6 @@ def test_what_dies_once_is_tried_again(tmp_path, how):
     assert found == [("a", "a"), ("b", "b"), (str(first), str(first))]
 
 
-def dies_first(how, name):
-    """Die in the way ``how`` where ``name`` is a file, which is then no more."""
-    if os.path.exists(name):
-        os.unlink(name)
-        if how == "memory":
-            raise MemoryError
-        if how == "sleep":
-            time.sleep(600)
-        os.kill(os.getpid(), how)
-    return name
-
-
 @pytest.mark.parametrize(("what", "passing"), [("crash", False), ("exit", False), ("out of memory", True),
                                                ("hang", True), ("compute", False)])  # fmt: skip
 def test_only_what_a_process_does_itself_is_not_passing(what, passing):
@@ -241,28 +158,11 @@ def test_time_in_which_this_process_is_stopped_does_not_count(tmp_path, monkeypa
     assert answer == "slept"
 
 
-def note_and_sleep(path):
-    if os.path.exists(path):
-        return "not the first try"
-    Path(path).touch()
-    time.sleep(3)
-    return "slept"
-
-
 def test_what_died_is_tried_again_alone(tmp_path):
     items = [str(tmp_path / name) for name in ("a", "b")]
     times = [answer for _, answer in map_in_workers(die_or_tell_when, items, workers=2, timeout=60)]
     (_, first), (second, _) = sorted(times)
     assert first <= second
-
-
-def die_or_tell_when(name):
-    if not os.path.exists(name):
-        Path(name).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    began = time.monotonic()
-    time.sleep(0.5)
-    return began, time.monotonic()
 
 
 def stop_for(note, seconds):
@@ -274,27 +174,10 @@ def stop_for(note, seconds):
     os.kill(pid, signal.SIGCONT)
 
 
-def note_and_compute(path):
-    if os.path.exists(path):
-        return "not the first try"
-    Path(path).write_text(str(os.getpid()))
-    while time.process_time() < 0.2:
-        pass
-    time.sleep(0.2)
-    return "computed"
-
-
 def test_a_worker_that_dies_while_it_starts_costs_nothing(tmp_path):
     first = str(tmp_path / "first")
     Path(first).touch()
     assert list(map_in_workers(Arrives(begins_second, first), [1, 2], workers=1, timeout=60)) == [(1, 1), (2, 4)]
-
-
-def begins_second(first):
-    if os.path.exists(first):
-        os.unlink(first)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return square
 
 
 def test_workers_are_light_and_silent(capfd):
@@ -317,7 +200,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     script = f"""
 import sys; sys.path[:] = {sys.path!r}
 from dr_lib.system.process_pool import map_in_workers
-import test_process_pool as here
+import pool_functions as here
 answers = map_in_workers(here.note_and_wait, [{str(note)!r}, {str(note) + "2"!r}], workers=1, timeout=60)
 next(answers)
 import os; os.kill(os.getpid(), 9)
@@ -333,7 +216,7 @@ def test_a_worker_that_hangs_ends_when_its_parent_is_killed(tmp_path, what):
     script = f"""
 import sys; sys.path[:] = {sys.path!r}
 from dr_lib.system.process_pool import map_in_workers
-import test_process_pool as here
+import pool_functions as here
 list(map_in_workers(here.note_and_misbehave, [({str(note)!r}, {what!r})], workers=1, timeout=60))
 """
     process = subprocess.Popen([sys.executable, "-c", script])
@@ -349,7 +232,7 @@ def test_ctrl_c_ends_the_workers(tmp_path):
     script = f"""
 import signal, sys; sys.path[:] = {sys.path!r}
 from dr_lib.system.process_pool import map_in_workers
-import test_process_pool as here
+import pool_functions as here
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background commands ignore it, and hand that down
 list(map_in_workers(here.note_and_hang, [{str(note)!r}], workers=1, timeout=60))
 """

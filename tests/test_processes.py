@@ -40,10 +40,15 @@ def params(tmp_path_factory):
     return file
 
 
-def run(params, out_dir, *launcher, more=()):
-    assignments = [option for text in (f"out_dir={out_dir}", *more) for option in ("--set", text)]
+@pytest.fixture(scope="module")
+def one(params, tmp_path_factory):
+    """The run of one process, this one."""
+    return train_run(combine([params], [f"out_dir={tmp_path_factory.mktemp('one')}"]))
+
+
+def run(params, out_dir, *launcher):
     done = subprocess.run(
-        [sys.executable, *launcher, "-m", "dr_lib.training", params, *assignments],
+        [sys.executable, *launcher, "-m", "dr_lib.training", params, "--set", f"out_dir={out_dir}"],
         capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -66,17 +71,16 @@ def assert_as_one(two, one):
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_figures_of_one(params, tmp_path):
-    one, two = run(params, tmp_path / "one"), run(params, tmp_path / "two", *TORCHRUN)
+def test_two_processes_give_the_figures_of_one(params, one, tmp_path):
+    two = run(params, tmp_path, *TORCHRUN)
     assert_as_one(two, one)
     assert '"processes": 2' in two.config.read_text()
 
 
 @pytest.mark.slow
-def test_devices_launches_as_many_processes_from_one(params, tmp_path):
-    """As a notebook does: one process asks for two."""
-    two = run(params, tmp_path / "two", more=["devices=2", "epochs=1"])
-    one = run(params, tmp_path / "one", more=["epochs=1"])
+def test_devices_launches_as_many_processes_from_one(params, one, tmp_path):
+    """As a notebook does: one process, which is this one, asks for two."""
+    two = train_run(combine([params], [f"out_dir={tmp_path}", "devices=2"]))
     assert_as_one(two, one)
     assert '"processes": 2' in two.config.read_text()
 
@@ -203,7 +207,7 @@ signal.signal(signal.SIGTERM, told)
 SAYS_SO = "print('ready', flush=True); time.sleep(60)"
 
 
-@pytest.mark.parametrize("what", ["any", "one of several", "torchrun"])
+@pytest.mark.parametrize("what", ["any", "one of several", pytest.param("torchrun", marks=pytest.mark.slow)])
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, what):
     child = {
         "any": f"{WAITS}from dr_lib.system.process_pool import stop_with_parent; stop_with_parent(); {SAYS_SO}",

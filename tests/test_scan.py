@@ -22,6 +22,8 @@ from dr_lib.data.photographs import open_photographs
 from dr_lib.data.scan import Scanner
 from dr_lib.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 NAMES = [f"{patient}_{eye}" for patient in range(6) for eye in ("left", "right")]
 RECIPE, OTHER = ResizeSpec(48), ResizeSpec(32)
 
@@ -60,7 +62,7 @@ def count_decodings(monkeypatch):
 
 
 @pytest.mark.slow
-def test_squares_are_the_labs_and_each_file_is_decoded_once(scanner, folder, monkeypatch):
+def test_squares_are_the_labs_and_each_file_is_decoded_once(all_cores, scanner, folder, monkeypatch):
     decoded = count_decodings(monkeypatch)
     infos = scanner.scan(NAMES, {RECIPE: NAMES[:8], OTHER: NAMES[4:]})
     assert list(infos) == NAMES and decoded == sorted(NAMES)

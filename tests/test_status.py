@@ -141,6 +141,7 @@ def test_a_small_screen_shows_what_matters(tmp_path):
     assert len(drawn(StatusTable(runs)).splitlines()) == 1 + 202 + 1 + 1
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_are_told_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)
     rows = [epoch(number) for number in range(1, 26)]

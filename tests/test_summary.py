@@ -69,6 +69,7 @@ def test_no_predictions_are_a_mistake():
         summarize(simulated_predictions(photograph_table(10), 1.0).head(0))
 
 
+@pytest.mark.slow
 def test_a_large_testing_split_takes_less_than_two_and_a_half_seconds():
     predictions = simulated_predictions(photograph_table(7026), 1.0)
     summarize(predictions.head(100))  # compiles

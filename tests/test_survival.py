@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from command import dr_lab
+from command import ForkedTraining, dr_lab
 from data_folders import eyes, write_course, write_photographs
 
 from dr_lib.config import RunConfig
@@ -44,18 +44,22 @@ def params(tmp_path_factory):
 
 
 def start(params, out_dir, *more):
-    command = [sys.executable, "-m", "dr_lib.training", params, "--set", f"out_dir={out_dir}", *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    out_dir.mkdir(exist_ok=True)
+    return ForkedTraining(params.with_name("errors"), params, "--set", f"out_dir={out_dir}", *more)
+
+
+def run_to_its_end(params, out_dir):
+    status, errors = start(params, out_dir).wait()
+    assert status == 0, errors
 
 
 @pytest.fixture(scope="module")
 def whole(params, tmp_path_factory):
-    """A run that nobody disturbs."""
+    """A run that nobody disturbs, in a process of its own as users start it."""
     out_dir = tmp_path_factory.mktemp("whole")
-    _, errors = (process := start(params, out_dir)).communicate()
-    assert process.returncode == 0, errors
+    command = [sys.executable, "-m", "dr_lib.training", params, "--set", f"out_dir={out_dir}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
     return ExperimentFolder(out_dir).run("run")
 
 
@@ -67,50 +71,40 @@ def assert_same_results(folder, whole):
     assert kept[0].keys() == kept[1].keys() and all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
 
 
-def kill_at_random_moments(params, whole, out_dir, times, seed):
-    """Kill a run again and again, from its start-up to its last writing, and let it end."""
-    rng, folder = random.Random(seed), ExperimentFolder(out_dir).run("run")
-    kills = 0
-    for _ in range(times):
-        with start(params, out_dir) as process:
-            # Most of the moments lie where files are written: after the imports, which take the longest.
-            deadline = time.monotonic() + 60
-            while folder.read_status().get("pid") != process.pid and process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            time.sleep(rng.uniform(0, 2.5))
-            process.send_signal(signal.SIGKILL)
-        kills += process.returncode == -signal.SIGKILL
-    _, errors = (process := start(params, out_dir)).communicate()
-    assert process.returncode == 0, errors
-    assert_same_results(folder, whole)
-    return kills
-
-
 @pytest.mark.slow
-def test_a_run_that_is_killed_ends_as_one_that_is_not(params, whole, tmp_path):
-    assert kill_at_random_moments(params, whole, tmp_path, times=2, seed=0) >= 1
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_is_not(params, whole, tmp_path):
-    assert kill_at_random_moments(params, whole, tmp_path, times=20, seed=1) >= 5
+def test_a_run_that_is_killed_at_random_moments_ends_as_one_that_is_not(params, whole, tmp_path):
+    """From its first writing to its last, six times over, and once more from the beginning."""
+    rng, kills = random.Random(1), 0
+    for out_dir in (tmp_path / "first", tmp_path / "second"):
+        folder = ExperimentFolder(out_dir).run("run")
+        for _ in range(6):
+            process = start(params, out_dir)
+            while folder.read_status().get("pid") != process.pid and process.running():
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 1))
+            if process.running():
+                os.kill(process.pid, signal.SIGKILL)
+            status, errors = process.wait()
+            assert status in (0, -signal.SIGKILL), errors
+            kills += status == -signal.SIGKILL
+        run_to_its_end(params, out_dir)
+        assert_same_results(folder, whole)
+    assert kills >= 5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_told_to_stop_does_so_after_its_step(params, whole, tmp_path, number, status):
     folder = ExperimentFolder(tmp_path).run("run")
-    with start(params, tmp_path) as process:
-        while not folder.history.exists():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.01)
-        process.send_signal(number)
-        assert process.wait(timeout=30) == status
-        assert "goes on where it stopped" in process.stderr.read()
+    process = start(params, tmp_path)
+    while not folder.history.exists():
+        assert process.running(), process.wait()
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    stopped, errors = process.wait(30)
+    assert stopped == status and "goes on where it stopped" in errors
     assert folder.read_status()["state"] == "interrupted" and folder.last_checkpoint.exists()
-    _, errors = (process := start(params, tmp_path)).communicate()
-    assert process.returncode == 0, errors
+    run_to_its_end(params, tmp_path)
     assert_same_results(folder, whole)
 
 
@@ -134,23 +128,22 @@ def small_disk(tmp_path):
 def test_a_run_that_fills_the_disk_says_so_and_goes_on_when_there_is_room(params, whole, small_disk):
     disk, resize = small_disk
     folder = ExperimentFolder(disk / "out").run("run")
-    (process := start(params, disk / "out")).communicate()
-    assert process.returncode == 1
+    status, errors = start(params, disk / "out").wait()
+    assert status == 1, errors
     assert "No space left on device" in folder.read_status()["reason"]
     kept = load_state(folder.last_checkpoint)
     assert kept is not None and list(folder.path.rglob("*.part")) == []
     assert resize(100)
-    _, errors = (process := start(params, disk / "out")).communicate()
-    assert process.returncode == 0, errors
+    run_to_its_end(params, disk / "out")
     assert_same_results(folder, whole)
 
 
 @pytest.mark.slow
 def test_other_parameters_over_a_run_are_refused(params, whole):
     before = {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file() and path.name != "lock"}
-    process = start(params, whole.path.parent.parent, "--set", "learning_rate=0.02", "--set", "epochs=9")
-    _, errors = process.communicate()
-    assert process.returncode == 2 and len(errors.strip().splitlines()) == 1
+    changes = ("--set", "learning_rate=0.02", "--set", "epochs=9")
+    status, errors = start(params, whole.path.parent.parent, *changes).wait()
+    assert status == 2 and len(errors.strip().splitlines()) == 1
     assert "epochs was 4, is 9" in errors and "learning_rate was 0.01, is 0.02" in errors and "--fresh" in errors
     assert {path: path.read_bytes() for path in before} == before
 
@@ -158,9 +151,9 @@ def test_other_parameters_over_a_run_are_refused(params, whole):
 @pytest.mark.slow
 def test_a_second_run_on_a_folder_is_refused_naming_the_first(params, tmp_path):
     folder = ExperimentFolder(tmp_path).run("run")
-    with acquire_lock(folder.lock), start(params, tmp_path) as process:
-        _, errors = process.communicate()
-    assert process.returncode == 2
+    with acquire_lock(folder.lock):
+        status, errors = start(params, tmp_path).wait()
+    assert status == 2
     assert f"process {os.getpid()} on " in errors and len(errors.strip().splitlines()) == 1
 
 

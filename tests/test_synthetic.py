@@ -288,6 +288,7 @@ def drawing(folder):
     return process, psutil.Process(process.pid).children(recursive=True)
 
 
+@pytest.mark.slow
 def test_what_a_killed_drawing_leaves_ends_and_goes(tmp_path):
     folder = tmp_path / "drawn"
     process, workers = drawing(folder)

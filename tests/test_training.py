@@ -1,10 +1,14 @@
+import contextlib
+import io
 import json
 import math
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -38,6 +42,8 @@ from dr_lib.training.pretrain import pretrain
 from dr_lib.training.run import train_run
 from dr_lib.training.trainer import Trainer, chosen_epoch
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
@@ -49,20 +55,41 @@ def photographs(tmp_path_factory):
     return folder
 
 
+def config_of(photographs, out_dir):
+    """Return the settings of a run of a second: the smallest network, of which the rest is no different."""
+    return RunConfig(
+        data_dir=str(photographs), cache_dir=str(photographs.parent / "cache"), out_dir=str(out_dir), name="run",
+        model="shufflenet_v2_x0_5", resize=40, image_size=36, batch_size=8, epochs=2, validation_share=0.2,
+        learning_rate=0.01, device="cpu",
+    )  # fmt: skip
+
+
 @pytest.fixture
 def config(photographs, tmp_path):
-    return RunConfig(
-        data_dir=str(photographs), cache_dir=str(photographs.parent / "cache"), out_dir=str(tmp_path / "experiment"),
-        resize=40, image_size=36, batch_size=8, epochs=2, validation_share=0.2, learning_rate=0.01, device="cpu",
-    )  # fmt: skip
+    return config_of(photographs, tmp_path / "experiment")
+
+
+@pytest.fixture(scope="module")
+def finished(photographs, tmp_path_factory):
+    """The run of :func:`config_of`, trained once: its settings, its folder, what it printed, and its live line."""
+    config = config_of(photographs, tmp_path_factory.mktemp("finished") / "experiment")
+    printed, bars = io.StringIO(), []
+
+    def bar(progress, label, done, total, note=None):
+        bars.append((label, note() if note else ""))
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr("dr_lib.training.run.Progress.bar", bar)
+        folder = train_run(config)
+    return SimpleNamespace(config=config, folder=folder, printed=printed.getvalue(), bars=bars)
 
 
 def without_times(folder):
     return folder.read_history().drop(columns=["seconds", "images_per_second"])
 
 
-def test_a_run_leaves_everything_the_contract_names(config):
-    folder = train_run(config)
+def test_a_run_leaves_everything_the_contract_names(finished):
+    folder = finished.folder
     history, predictions, metrics = folder.read_history(), folder.read_predictions(), read_json(folder.metrics)
     assert list(history.columns) == list(HISTORY_COLUMNS) and list(history.epoch) == [1, 2]
     assert list(predictions.columns) == list(PREDICTION_COLUMNS) and len(predictions) == 20
@@ -70,8 +97,8 @@ def test_a_run_leaves_everything_the_contract_names(config):
     assert np.allclose(predictions[["p0", "p1", "p2", "p3", "p4"]].sum(axis=1), 1)
     assert folder.read_status()["state"] == "done"
     recorded = read_json(folder.config)
-    assert RunConfig.from_mapping(recorded["parameters"]) == config
-    assert recorded["weights"]["kind"] == "none" and recorded["network"]["parameters"] == 11_179_077
+    assert RunConfig.from_mapping(recorded["parameters"]) == finished.config
+    assert recorded["weights"]["kind"] == "none" and recorded["network"]["parameters"] == 346_917
     assert {"python", "torch", "torchvision", "pillow", "simplejpeg", "numpy", "accelerate", "dr_lib"} == set(
         recorded["versions"]
     )
@@ -86,49 +113,34 @@ def test_a_run_leaves_everything_the_contract_names(config):
         assert test["kappa"] == pytest.approx(kappa, abs=1e-12)
 
 
-@pytest.mark.slow
-def test_an_epoch_is_one_line(config, capsys):
-    run = train_run(config.model_copy(update={"epochs": 2}))
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
-    for number, row in enumerate(run.read_history().itertuples(), start=1):
+def test_an_epoch_is_one_line(finished):
+    lines = [line for line in finished.printed.splitlines() if line.startswith("epoch ")]
+    for number, row in enumerate(finished.folder.read_history().itertuples(), start=1):
         figures = f"testing accuracy {100 * row.test_accuracy:.4f}, validation kappa {row.val_kappa:.4f}"
         accuracy = f"training accuracy {100 * row.train_accuracy:.4f}"
         assert lines[number - 1].startswith(f"epoch {number}/2: loss {row.train_loss:.4f}, {accuracy}, {figures}")
     assert lines[0].endswith(", weights saved") and len(lines) == 2
 
 
-@pytest.mark.slow
-def test_the_live_line_has_loss_figures_and_time(config, monkeypatch):
+def test_the_live_line_has_loss_figures_and_time(finished):
     """The loss is that of the epoch so far; figures are the last epoch's, and so is the pace that tells the time."""
-    drawn = []
-
-    def bar(progress, label, done, total, note=None):
-        drawn.append((label, done, total, note() if note else ""))
-
-    monkeypatch.setattr("dr_lib.training.run.Progress.bar", bar)
-    run = train_run(config.model_copy(update={"epochs": 2}))
-    first, second = run.read_history().itertuples()
-    train = [note for label, done, total, note in drawn if label == "epoch 1/2 train"]
+    first, second = finished.folder.read_history().itertuples()
+    train = [note for label, note in finished.bars if label == "epoch 1/2 train"]
     assert train[-1] == f"loss {first.train_loss:.3f}" and "left" not in train[0]
-    train = [note for label, done, total, note in drawn if label == "epoch 2/2 train"]
+    train = [note for label, note in finished.bars if label == "epoch 2/2 train"]
     figures = f"testing accuracy {100 * first.test_accuracy:.4f}, validation kappa {first.val_kappa:.4f}"
     assert re.fullmatch(rf"loss [\d.]+, {re.escape(figures)}, \d\d:\d\d left", train[0])
     assert train[-1] == f"loss {second.train_loss:.3f}, {figures}"
 
 
-@pytest.mark.slow
-def test_same_seed_same_numbers_other_seed_others(config, tmp_path):
-    first = train_run(config)
-    again = train_run(config.model_copy(update={"out_dir": str(tmp_path / "again")}))
+def test_same_seed_same_numbers_other_seed_others(config, finished, tmp_path):
+    again = train_run(config)
     other = train_run(config.model_copy(update={"out_dir": str(tmp_path / "other"), "seed": 1}))
-    pd.testing.assert_frame_equal(without_times(first), without_times(again), check_exact=True)
-    assert first.predictions.read_bytes() == again.predictions.read_bytes()
-    assert first.predictions.read_bytes() != other.predictions.read_bytes()
+    assert_same_results(again, finished.folder)
+    assert other.predictions.read_bytes() != finished.folder.predictions.read_bytes()
 
 
-def test_a_run_that_broke_ends_as_one_that_did_not(config, tmp_path, monkeypatch, capsys):
-    config = config.model_copy(update={"epochs": 3})
-    whole = train_run(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
+def test_a_run_that_broke_ends_as_one_that_did_not(config, finished, monkeypatch, capsys):
     real_epoch = Trainer._train_epoch
 
     def breaks_in_the_second_epoch(trainer, epoch):
@@ -139,14 +151,14 @@ def test_a_run_that_broke_ends_as_one_that_did_not(config, tmp_path, monkeypatch
     monkeypatch.setattr(Trainer, "_train_epoch", breaks_in_the_second_epoch)
     with pytest.raises(RuntimeError):
         train_run(config)
-    folder = ExperimentFolder(tmp_path / "experiment").run("resnet18")
+    folder = experiment(config).run("run")
     assert folder.read_status()["state"] == "failed"
     state = load_state(folder.last_checkpoint)
     save_state(folder.last_checkpoint, state | {"seconds": state["seconds"] + 1000})
     monkeypatch.undo()
     train_run(config)
     assert "going on after epoch 1" in capsys.readouterr().out
-    assert_same_results(folder, whole)
+    assert_same_results(folder, finished.folder)
     assert 1000 < state["seconds"] + 1000 < folder.read_status()["seconds"] < 2000  # the first part counts
 
 
@@ -157,16 +169,16 @@ def assert_same_results(folder, whole):
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-@pytest.mark.slow
-def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, tmp_path):
-    before = train_run(config).predictions.read_bytes()
+def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, finished, tmp_path):
+    shutil.copytree(finished.config.out_dir, config.out_dir)
+    before = finished.folder.predictions.read_bytes()
     other = config.model_copy(update={"learning_rate": 0.02})
     with pytest.raises(InputError, match=r"learning_rate was 0\.01, is 0\.02\); .*--fresh"):
         train_run(other)
-    folder = experiment(config).run("resnet18")
+    folder = experiment(config).run("run")
     assert folder.read_status()["state"] == "done" and folder.predictions.read_bytes() == before
     train_run(other, fresh=True)
-    aside = list((tmp_path / "experiment" / "superseded").glob("resnet18-*/predictions.csv"))
+    aside = list((tmp_path / "experiment" / "superseded").glob("run-*/predictions.csv"))
     assert len(aside) == 1 and aside[0].read_bytes() == before
 
 
@@ -174,7 +186,7 @@ def test_other_parameters_are_refused_with_the_difference_unless_fresh(config, t
 def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(config, tmp_path):
     file = tmp_path / "backbone.pt"
     torch.manual_seed(7)
-    backbone = build_model("resnet18").state_dict()
+    backbone = build_model(config.model).state_dict()
     torch.save(backbone, file)
     changes = {"pretrained": True, "pretrained_weights": str(file), "feature_extraction_epochs": 1, "epochs": 1}
     config = config.model_copy(update=changes)
@@ -184,7 +196,7 @@ def test_head_alone_learns_first_and_pretrained_weights_are_those_of_the_file(co
     longer = train_run(config.model_copy(update={"epochs": 2, "out_dir": str(tmp_path / "longer")}))
     assert list(longer.read_history().phase) == ["feature extraction", "fine-tuning"]
     last = torch.load(longer.last_checkpoint, weights_only=True)["learner"]["model"]
-    assert not torch.equal(last["conv1.weight"], backbone["conv1.weight"])
+    assert not torch.equal(last["conv1.0.weight"], backbone["conv1.0.weight"])
     assert read_json(longer.config)["weights"]["kind"] == "file"
 
 
@@ -196,14 +208,12 @@ def test_saved_best_weights_are_a_copy_of_their_epoch(config, monkeypatch):
     folder = train_run(config)
     best, last = (torch.load(path, weights_only=True) for path in (folder.best_checkpoint, folder.last_checkpoint))
     assert best["epoch"] == 1
-    assert not torch.equal(best["model"]["conv1.weight"], last["learner"]["model"]["conv1.weight"])
+    assert not torch.equal(best["model"]["conv1.0.weight"], last["learner"]["model"]["conv1.0.weight"])
 
 
-@pytest.mark.slow
-def test_evaluating_the_checkpoint_gives_the_runs_accuracy_to_the_bit(config, tmp_path):
-    folder = train_run(config)
-    data = tmp_path / "data.yaml"
-    data.write_text(f"data_dir: {config.data_dir}\nlabels: course\nvalidation_share: 0.2\nepochs: 99\n")
+def test_evaluating_the_checkpoint_gives_the_runs_accuracy_to_the_bit(finished, tmp_path):
+    folder, data = finished.folder, tmp_path / "data.yaml"
+    data.write_text(f"data_dir: {finished.config.data_dir}\nlabels: course\nvalidation_share: 0.2\nepochs: 99\n")
     assert evaluate_checkpoint(folder.best_checkpoint, data, [], "test") == read_json(folder.metrics)["test"]
     assert evaluate_checkpoint(folder.best_checkpoint, data, [], "train")["photographs"] == 32
 
@@ -215,7 +225,7 @@ def test_a_failure_is_written_down_before_it_is_raised(config, monkeypatch):
     monkeypatch.setattr(Trainer, "_train_epoch", fails)
     with pytest.raises(RuntimeError):
         train_run(config)
-    status = experiment(config).run("resnet18").read_status()
+    status = experiment(config).run("run").read_status()
     assert (status["state"], status["reason"]) == ("failed", "something broke")
 
 
@@ -279,7 +289,7 @@ def test_the_area_may_choose_the_epoch(config):
 
 
 @pytest.mark.slow
-def test_mixed_precision_trains_and_float32_tests(config, monkeypatch, tmp_path):
+def test_mixed_precision_trains_and_float32_tests(config, finished, monkeypatch, tmp_path):
     """On a CPU without instructions for bf16 torch computes it all the same, slowly."""
     monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
     linear = set()
@@ -291,8 +301,7 @@ def test_mixed_precision_trains_and_float32_tests(config, monkeypatch, tmp_path)
     with hook:
         mixed = train_run(config.model_copy(update={"precision": "bf16", "out_dir": f"{config.out_dir}/mixed"}))
     assert linear == {(True, torch.bfloat16), (False, torch.float32)}
-    plain = train_run(config)
-    losses = [folder.read_history().train_loss.to_numpy() for folder in (mixed, plain)]
+    losses = [folder.read_history().train_loss.to_numpy() for folder in (mixed, finished.folder)]
     assert (losses[0] != losses[1]).any() and np.allclose(*losses, rtol=0.05)
     # What is tested is what is kept: the network in its file, in float32, gives the same predictions to the bit.
     again = evaluate_checkpoint(mixed.best_checkpoint, write_data(config, tmp_path), [], "test")
@@ -363,7 +372,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     monkeypatch.setattr(Learner, "step", breaks_in_the_second_epoch)
     with pytest.raises(FloatingPointError, match=r"not finite in epoch 2, step 3, at learning rate 0\.01; lower"):
         train_run(config)
-    folder = experiment(config).run("resnet18")
+    folder = experiment(config).run("run")
     state = torch.load(folder.last_checkpoint, weights_only=True)
     assert len(state["history"]) == 1
     assert all(torch.isfinite(value).all() for value in state["learner"]["model"].values())
@@ -379,8 +388,8 @@ def test_no_checkpoint_within_an_epoch_is_of_a_network_that_has_diverged(config,
 
     monkeypatch.setattr(Learner, "step", breaks_in_the_third_step)
     with pytest.raises(FloatingPointError, match="epoch 1, step 3"):
-        train_run(config.model_copy(update={"checkpoint_minutes": 1e-9, "model": "shufflenet_v2_x0_5"}))
-    state = load_state(next((experiment(config).path / "runs").glob("*")).joinpath("checkpoints", "last.pt"))
+        train_run(config.model_copy(update={"checkpoint_minutes": 1e-9}))
+    state = load_state(experiment(config).run("run").last_checkpoint)
     assert state["tally"]["step"] == 2 and math.isfinite(state["tally"]["loss"])
     assert all(value.isfinite().all() for value in state["learner"]["model"].values())
 
@@ -391,7 +400,7 @@ def test_an_epoch_that_diverges_in_its_only_step_is_never_kept(config):
         FloatingPointError, match=r"validation photographs were not finite in epoch 1, step 1, .*1e\+30;"
     ):
         train_run(config.model_copy(update={"learning_rate": 1e30, "batch_size": 32, "epochs": 1}))
-    folder = experiment(config).run("resnet18")
+    folder = experiment(config).run("run")
     assert not folder.best_checkpoint.exists() and not folder.last_checkpoint.exists()
     status = folder.read_status()
     assert status["state"] == "failed" and "learning rate 1e+30" in status["reason"]
@@ -403,22 +412,23 @@ def test_weights_that_are_not_finite_are_never_saved(config, monkeypatch):
     def breaks_after_the_last_step(learner, images, grades, number):
         figures = real_step(learner, images, grades, number)
         if number == 3:
-            learner.model.layer1[0].bn1.running_var[5] = math.inf  # of which testing makes 0
+            learner.model.stage2[0].branch1[1].running_var[5] = math.inf  # of which testing makes 0
         return figures
 
     monkeypatch.setattr(Learner, "step", breaks_after_the_last_step)
-    with pytest.raises(FloatingPointError, match=r"layer1\.0\.bn1\.running_var were not finite in epoch 1, step 4"):
+    where = r"stage2\.0\.branch1\.1\.running_var were not finite in epoch 1, step 4"
+    with pytest.raises(FloatingPointError, match=where):
         train_run(config)
-    assert not experiment(config).run("resnet18").last_checkpoint.parent.exists()
+    assert not experiment(config).run("run").last_checkpoint.parent.exists()
 
 
 @pytest.mark.slow
 def test_pretraining_that_diverges_leaves_no_weights(config, monkeypatch):
     monkeypatch.setattr(pretrain_module, "_LEARNING_RATE", 1e35)
     config = config.model_copy(update={"pretraining_photographs": 40, "pretraining_epochs": 1})
-    with pytest.raises(FloatingPointError, match=r"pretraining of resnet18 diverged by epoch 1, step 1, .* 1e\+35"):
+    with pytest.raises(FloatingPointError, match=r"pretraining of \w+ diverged by epoch 1, step 1, .* 1e\+35"):
         pretrain(config)
-    assert not experiment(config).pretraining("resnet18").weights.exists()
+    assert not experiment(config).pretraining(config.model).weights.exists()
 
 
 def test_a_step_that_the_scaler_leaves_out_counts_in_no_gradient_norm():
@@ -469,7 +479,7 @@ def test_too_large_a_batch_says_which_to_try(config, monkeypatch):
 )
 def test_every_choice_of_recipe_goes_all_the_way_and_resumes_to_the_bit(config, changes, tmp_path, monkeypatch):
     """Stopped by a signal within the second epoch, and after the first: in the end nothing tells."""
-    config = RunConfig(**config.model_dump() | {"model": "shufflenet_v2_x0_5", "name": "run"} | changes)
+    config = RunConfig(**config.model_dump() | changes)
     whole = train_run(config.model_copy(update={"out_dir": str(tmp_path / "whole")}))
     real_step = Learner.step
     stop_at = {5, 9}
@@ -517,10 +527,14 @@ def test_views_are_for_the_last_test_and_epochs_see_one(config, tmp_path):
         ]
 
 
+@pytest.mark.slow
 def test_cut_points_suit_what_is_tested_in_the_end(config):
     config = config.model_copy(
-        update={"test_time_augmentation": "TenCrop", "head": "regression", "epochs": 1, "learning_rate": 1e-3}
-    )
+        update={
+            "model": "resnet18", "test_time_augmentation": "TenCrop", "head": "regression", "epochs": 1,
+            "learning_rate": 1e-3,
+        }
+    )  # fmt: skip
     trained, data = load_trained(train_run(config).best_checkpoint), prepare_data(config)
     validation = data.split("validation")
     pixels = [data.photographs.pixels(image) for image in validation.image]
@@ -551,8 +565,8 @@ def test_predictions_come_in_order_with_every_photograph_once():
 @pytest.mark.slow
 def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
     changes = {
-        "pretrained": True, "pretrained_weights": "generated", "pretraining_photographs": 40, "pretraining_epochs": 1,
-        "feature_extraction_epochs": 1, "epochs": 1,
+        "model": "resnet18", "pretrained": True, "pretrained_weights": "generated", "pretraining_photographs": 40,
+        "pretraining_epochs": 1, "feature_extraction_epochs": 1, "epochs": 1,
     }  # fmt: skip
     config = config.model_copy(update=changes)
     folder = train_run(config)
