@@ -9,16 +9,18 @@ from experiment_factory import made_up_audit, photograph_table, recorded, write_
 from dr_lib import PROBABILITIES
 from dr_lib.evaluation.effects import compare
 from dr_lib.report.collect import collect
+from dr_lib.report.formatting import signed
 from dr_lib.report.sections.calibration import calibration
+from dr_lib.report.sections.first_screen import effects_table
 from dr_lib.report.sections.metrics_table import figures_by_grade, figures_of_merit
 from dr_lib.report.sections.referable import referable_figures
-from dr_lib.report.sections.significance import corrected_differences, other_eyes, seeds
+from dr_lib.report.sections.significance import other_eyes, seeds
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import read_json, write_json
 
 SECTIONS = [
     calibration,
-    corrected_differences,
+    effects_table,
     figures_by_grade,
     figures_of_merit,
     other_eyes,
@@ -65,17 +67,19 @@ def test_all_comparisons_are_tested_together(experiment):
         alone = compare([one.first.first.predictions], [one.second.first.predictions])
         assert one.change.accuracy.value == pytest.approx(one.second.accuracy - one.first.accuracy)
         assert one.change.accuracy.p >= alone.accuracy.p and one.change.kappa.low < alone.kappa.low
-    text = text_of(corrected_differences(experiment))
-    assert text.count("95% interval ") == 12 and "Of 12 comparisons" in text
-    assert "not distinguishable" in text and "together" in text
+    text = text_of(effects_table(experiment))
+    assert text.count(", p ") == 24 and "all 12 comparisons" in text
+    for one in experiment.all_effects:
+        change = one.change.kappa
+        assert f"{signed(change.low, 2)} to {signed(change.high, 2)}, p " in text
 
 
 def test_one_of_many_has_to_be_surer(tmp_path):
     table = photograph_table(600)
     for pretrained in (False, True):
         write_run(tmp_path, table, pretrained=pretrained, skill=1.0, luck=pretrained)
-    twins = text_of(corrected_differences(collect(tmp_path)))
-    assert "not distinguishable" in twins and "does not differ measurably in accuracy" in twins
+    twins = text_of(effects_table(collect(tmp_path)))
+    assert "Pretraining makes no measurable difference to accuracy or kappa." in twins
 
 
 def test_the_other_eye_is_looked_for_among_the_patients_of_the_audit(experiment, tmp_path):
@@ -173,7 +177,7 @@ def test_seeds_of_two_networks_are_compared_by_their_means(tmp_path):
     (found,) = experiment.all_effects
     assert found.change.only_first is None
     assert found.change.accuracy.value == pytest.approx(found.second.accuracy - found.first.accuracy)
-    assert "Only it is right" not in text_of(corrected_differences(experiment))
+    assert " and " not in text_of(effects_table(experiment)).partition("against from scratch")[2].partition("Depth")[0]
 
 
 def test_operating_points_are_drawn_where_the_folders_have_them(experiment):

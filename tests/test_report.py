@@ -65,7 +65,7 @@ def test_what_another_recipe_changes_is_not_put_down_to_pretraining(tmp_path):
     write_run(tmp_path, table, name="strong-pretrained", pretrained=True, parameters=recipe | of_weights, skill=3.0)
     results = collect(tmp_path)
     assert results.pairs["pretrained"] == () and "retraining" not in text_of(sections.answer(results).data)
-    assert "No two finished runs differ in pretraining alone" in text_of(sections.findings(results).data)
+    assert "No two finished runs differ in pretraining alone" in text_of(sections.effects_table(results).data)
 
     write_run(tmp_path, table, name="strong-a-longer-name", parameters=recipe)
     results = collect(tmp_path)
@@ -81,7 +81,7 @@ def test_a_deeper_network_may_have_smaller_batches_and_nothing_else(tmp_path):
     write_run(tmp_path, table, "resnet50", parameters={"learning_rate": 0.0005})
     results = collect(tmp_path)
     assert [(a.name, b.name) for a, b in results.pairs["model"]] == [("resnet18", "resnet50")]
-    assert "batch size 64 → 16; learning rate 0.001 → 0.0005" in text_of(sections.depth(results).data)
+    assert "batch size 64 → 16; learning rate 0.001 → 0.0005" in text_of(sections.effects_table(results).data)
 
 
 def test_table_has_every_run_and_the_majority(results):
@@ -121,7 +121,7 @@ def test_answer_turns_with_the_numbers(tmp_path):
             write_run(tmp_path / folder, table, pretrained=pretrained, skill=skill, luck=pretrained)
     sweeps = {name: collect(tmp_path / name) for name in ("helps", "hurts", "equal")}
     answers = {name: text_of(sections.answer(results).data) for name, results in sweeps.items()}
-    found = {name: text_of(sections.findings(results).data) for name, results in sweeps.items()}
+    found = {name: text_of(sections.effects_table(results).data) for name, results in sweeps.items()}
     sentences = {
         "helps": "Pretraining raised accuracy and kappa.",
         "hurts": "Pretraining lowered accuracy and kappa.",
@@ -130,14 +130,14 @@ def test_answer_turns_with_the_numbers(tmp_path):
     for name, sentence in sentences.items():
         assert sentence in found[name] and sentence in answers[name]
         assert "No two finished runs differ in depth alone" in found[name]
-        assert "depth" not in answers[name] and answers[name].count(". ") <= 4
+        assert "depth" not in answers[name] and answers[name].count(". ") <= 5
     assert "pretrained (ImageNet V2) gains" in answers["helps"] and "loses" in answers["hurts"]
     assert "gains" not in answers["equal"] and "loses" not in answers["equal"]
 
 
 def test_what_differs_beside_the_cause_is_said(results):
-    assert "against ResNet18; batch size 64 → 16" in text_of(sections.depth(results).data)
-    assert "batch size" not in text_of(sections.pretraining(results).data)
+    assert "against ResNet18; batch size 64 → 16" in text_of(sections.effects_table(results).data)
+    assert "batch size" not in text_of(sections.training_course(results).data)
 
 
 def test_an_epoch_chosen_on_testing_photographs_is_called_so(tmp_path):

@@ -43,7 +43,7 @@ def test_names_of_files_are_text(results, page):
 def test_report_is_one_file_with_all_sections(page):
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert [re.sub("^[0-9] ", "", heading) for heading in headings] == [
-        "All runs", "Introduction", "Set-up", "Preprocessing", "Results", "Discussion", "How to reproduce", "Sources",
+        "What one change does", "All runs", "Results", "Data", "Set-up", "Background", "How to reproduce", "Sources",
     ]  # fmt: skip
     assert "{{" not in page and "{%" not in page
     assert page.startswith("<!DOCTYPE html>") and '<html lang="en">' in page and page.count("<h1") == 1

@@ -5,9 +5,10 @@ import time
 
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
+from scipy.stats import binomtest
 from sklearn import metrics as reference
 
-from dr_lib.evaluation.summary import summarize
+from dr_lib.evaluation.summary import summarize, wilson
 
 
 def test_summary_has_every_figure_in_json():
@@ -17,7 +18,8 @@ def test_summary_has_every_figure_in_json():
     assert set(figures) == {
         "photographs", "patients", "unknown_patients", "accuracy", "majority_accuracy", "kappa", "balanced_accuracy",
         "macro_f1", "auc", "macro_auc", "referable_auc", "referable_average_precision", "referable_at_90_sensitivity",
-        "referable_at_95_specificity", "recall", "precision", "support", "confusion_matrix", "calibration", "intervals",
+        "referable_at_95_specificity", "referable_sensitivity", "referable_specificity", "recall", "precision",
+        "support", "confusion_matrix", "calibration", "intervals",
     }  # fmt: skip
     assert (figures["photographs"], figures["patients"], figures["unknown_patients"]) == (300, 150, 0)
     predictions.loc[:99, "patient"] = predictions.loc[:99, "image"]
@@ -76,3 +78,23 @@ def test_a_large_testing_split_takes_less_than_two_and_a_half_seconds():
     began = time.process_time()
     summarize(predictions)
     assert time.process_time() - began < 2.5
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 8), (3, 8), (8, 8), (81, 100), (1, 1)])
+def test_few_photographs_have_wilsons_interval(hits, n):
+    expected = binomtest(hits, n).proportion_ci(method="wilson")
+    assert wilson(hits / n, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0.0, 0) is None
+
+
+def test_shares_of_a_grade_are_about_its_patients():
+    predictions = simulated_predictions(photograph_table(300), 1.0)
+    figures = summarize(predictions)
+    of_grade = predictions[predictions["grade"] == 3]
+    hits = (of_grade["predicted"] == 3).mean()
+    assert figures["intervals"]["recall"][3] == pytest.approx(list(wilson(hits, of_grade["patient"].nunique())))
+    ill, sent = predictions["grade"] >= 2, predictions["predicted"] >= 2
+    assert figures["referable_sensitivity"] == pytest.approx(reference.recall_score(ill, sent))
+    assert figures["referable_specificity"] == pytest.approx(reference.recall_score(~ill, ~sent))
+    low, high = figures["intervals"]["referable_specificity"]
+    assert low < figures["referable_specificity"] < high

@@ -40,6 +40,8 @@ _OF_MATRICES = {
     "macro_f1": metrics.macro_f1,
     "recall": metrics.recall,
     "precision": metrics.precision,
+    "referable_sensitivity": metrics.referable_sensitivity,
+    "referable_specificity": metrics.referable_specificity,
 }
 _COLUMNS = ["patient", "grade", "predicted", *PROBABILITIES]
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dr_lib import GRADES
+from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.errors import InputError, check_finite
 
 Floats = NDArray[np.float64]
@@ -85,6 +85,20 @@ def precision(matrix: ArrayLike) -> Floats:
     """Return for each answer the share that was right, shape (..., 5); NaN for a grade that was never answered."""
     matrix = check_finite(matrix, "counts")
     return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-2))
+
+
+def referable_sensitivity(matrix: ArrayLike) -> Floats:
+    """Return the share of photographs of grade 2 or worse whose answer is grade 2 or worse, 0..1; NaN of none."""
+    matrix = check_finite(matrix, "counts")
+    ill = matrix[..., REFERABLE_GRADE:, :]
+    return _divide(ill[..., REFERABLE_GRADE:].sum(axis=(-2, -1)), ill.sum(axis=(-2, -1)))
+
+
+def referable_specificity(matrix: ArrayLike) -> Floats:
+    """Return the share of photographs of grade 0 or 1 whose answer is grade 0 or 1, 0..1; NaN of none."""
+    matrix = check_finite(matrix, "counts")
+    well = matrix[..., :REFERABLE_GRADE, :]
+    return _divide(well[..., :REFERABLE_GRADE].sum(axis=(-2, -1)), well.sum(axis=(-2, -1)))
 
 
 def balanced_accuracy(matrix: ArrayLike) -> Floats:

@@ -42,6 +42,8 @@ FIGURES = (
     "macro_auc",
     "referable_auc",
     "referable_average_precision",
+    "referable_sensitivity",
+    "referable_specificity",
 )
 _BY_GRADE = ("recall", "precision", "auc")
 _POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")

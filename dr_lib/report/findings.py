@@ -29,8 +29,8 @@ class Finding:
     Differences among the values carry their interval and p.
 
     >>> change = Difference(0.089, 0.080, 0.098)
-    >>> Finding("compared", {"subject": "A", "other": "B", "accuracy": change}).text
-    'A is 8.9 points better than B (95% interval 8.0 to 9.8).'
+    >>> Finding("gains", {"label": "A", "other": "B", "accuracy": change, "kappa": None}).text
+    'A gains 8.9 points of accuracy (95% interval 8.0 to 9.8) over B.'
     """
 
     kind: str

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,6 +13,9 @@ from IPython.display import HTML
 from PIL import Image
 
 from dr_lib.report.formatting import counted
+
+InWords = Callable[[float], str]
+"""What a number is called in a cell."""
 
 PIECES = Path(__file__).parent / "template" / "page" / "pieces.css"
 """The style of tables, figures and drawings, without that of the page around them."""
@@ -55,6 +58,7 @@ class Row:
 
     cells: Sequence[str | Cell]
     fixed: bool = False
+    css: str = ""
 
 
 def table(
@@ -102,7 +106,8 @@ def _row(row: Row, head: Sequence[str], numeric: Sequence[int], kinds: Sequence[
         else:
             css = " class=n" if number in numeric else ""
             cells += f'<td role="cell"{css} data-label="{escape(head[number])}"{value}>{inner}</td>'
-    return f'<tr role="row"{" data-fixed" if row.fixed else ""}>{cells}</tr>'
+    css = f' class="{row.css}"' if row.css else ""
+    return f'<tr role="row"{css}{" data-fixed" if row.fixed else ""}>{cells}</tr>'
 
 
 def _sorts(rows: Sequence[Row], columns: int) -> list[str]:

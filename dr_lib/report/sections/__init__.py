@@ -1,11 +1,12 @@
 """The parts of the report that come from numbers: from an experiment's results to HTML."""
 
-from dr_lib.report.sections.answer import answer, byline, findings
+from dr_lib.report.sections.answer import answer, byline
 from dr_lib.report.sections.calibration import calibration
 from dr_lib.report.sections.confusion import confusion_figures
 from dr_lib.report.sections.cost import cost
 from dr_lib.report.sections.discussion import batch_sizes, class_weights, imbalance
 from dr_lib.report.sections.explanations import looked_at
+from dr_lib.report.sections.first_screen import curves_and_confusion, effects_table, limits_line, links, tiles
 from dr_lib.report.sections.metrics_table import figures_of_merit
 from dr_lib.report.sections.mistakes import worst_mistakes
 from dr_lib.report.sections.networks import block_figures, networks, stride_figure
@@ -13,10 +14,10 @@ from dr_lib.report.sections.photographs import augmented_photographs, sample_pho
 from dr_lib.report.sections.preprocessing import damaged_files, photographs_table
 from dr_lib.report.sections.referable import referable_figures
 from dr_lib.report.sections.reproduce import provenance
-from dr_lib.report.sections.results import accuracy_figures, depth, highest_accuracies, pretraining
+from dr_lib.report.sections.results import accuracy_figures, highest_accuracies, training_course
 from dr_lib.report.sections.runs import runs_table
 from dr_lib.report.sections.setup import hyperparameters
-from dr_lib.report.sections.significance import corrected_differences, other_eyes, seeds
+from dr_lib.report.sections.significance import other_eyes, seeds
 from dr_lib.report.sections.sweeps import degradation_here, sweep_findings
 
 __all__ = [
@@ -29,21 +30,21 @@ __all__ = [
     "calibration",
     "class_weights",
     "confusion_figures",
-    "corrected_differences",
     "cost",
+    "curves_and_confusion",
     "damaged_files",
     "degradation_here",
-    "depth",
+    "effects_table",
     "figures_of_merit",
-    "findings",
     "highest_accuracies",
     "hyperparameters",
     "imbalance",
+    "limits_line",
+    "links",
     "looked_at",
     "networks",
     "other_eyes",
     "photographs_table",
-    "pretraining",
     "provenance",
     "referable_figures",
     "runs_table",
@@ -51,5 +52,7 @@ __all__ = [
     "seeds",
     "stride_figure",
     "sweep_findings",
+    "tiles",
+    "training_course",
     "worst_mistakes",
 ]  # fmt: skip

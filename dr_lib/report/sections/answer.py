@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
 from IPython.display import HTML
 
-from dr_lib import GRADE_NAMES
+from dr_lib import GRADE_NAMES, REFERABLE_GRADE
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.report import formatting, markup
 from dr_lib.report.comparisons import Effect
@@ -55,20 +56,19 @@ def answer(experiment: ExperimentResults) -> HTML:
 
 
 def answer_texts(experiment: ExperimentResults) -> tuple[str, list[str]]:
-    """Return a warning and the answer: how well the best grades, and what each of the three causes does.
+    """Return a warning and the answer: how well the best grades, and a text for what each of the three causes does.
 
-    The warning is empty unless no run can be said to grade at all. A second paragraph says so where a sweep is not
-    about testing photographs.
+    The warning is empty unless no run can be said to grade at all. A last text says so where a sweep is not about
+    testing photographs.
     """
     groups = experiment.configurations
     if not groups:
         return "", [Finding("nothing_finished", {}).text]
     warning = "" if any(map(experiment.grades, groups)) else Finding("nothing_grades", {"n": len(groups)}).text
-    found = [best_network(experiment)]
+    texts = [f"{best_network(experiment).text} {_screening(experiment).text}"]
     for cause in CAUSES:
         if effects := main_effects(experiment, cause.differing):
-            found += [cause_finding(experiment, cause), _gains(effects[0])]
-    texts = [" ".join(filter(None, (finding.text for finding in found)))]
+            texts.append(f"{cause_finding(experiment, cause).text} {_gains(effects[0]).text}".strip())
     if experiment.grid and experiment.grid.evaluate_on == "validation":
         texts.append(Finding("chosen_by_validation", {"n": len(groups)}).text)
     return warning, texts
@@ -89,6 +89,21 @@ def best_network(experiment: ExperimentResults) -> Finding:
             "majority_name": GRADE_NAMES[experiment.majority_grade],
         },
     )
+
+
+def _screening(experiment: ExperimentResults) -> Finding:
+    """Return which eyes the network of the highest kappa would not send to an ophthalmologist, and which in vain."""
+    best = max(experiment.configurations, key=by_kappa)
+    matrix = np.asarray(best.first.test["confusion_matrix"])
+    missed = {GRADE_NAMES[grade]: int(matrix[grade, :REFERABLE_GRADE].sum()) for grade in range(REFERABLE_GRADE, 5)}
+    values = {
+        "label": best.label + f", seed {best.first.seed}" * best.several,
+        "ill": int(matrix[REFERABLE_GRADE:].sum()),
+        "missed": {name: n for name, n in missed.items() if n},
+        "others": int(matrix[:REFERABLE_GRADE].sum()),
+        "sent": int(matrix[:REFERABLE_GRADE, REFERABLE_GRADE:].sum()),
+    }
+    return Finding("screening", values)
 
 
 def _gains(effect: Effect) -> Finding:
@@ -128,7 +143,7 @@ def cause_finding(experiment: ExperimentResults, cause: Cause) -> Finding:
     counted, and how many of them only the second of the pair grades in is said.
     """
     effects = [effect for effect in experiment.effects[cause.differing] if effect.change.kappa]
-    counted = [effect for effect in effects if _both_grade(experiment, effect)]
+    counted = [effect for effect in effects if grades_both(experiment, effect)]
     moves: dict[str, dict[str, int]] = {}
     for verb, way in (("raised", "up"), ("lowered", "down")):
         for figure in ("accuracy", "kappa"):
@@ -155,25 +170,13 @@ def cause_finding(experiment: ExperimentResults, cause: Cause) -> Finding:
     )
 
 
-def _both_grade(experiment: ExperimentResults, effect: Effect) -> bool:
+def grades_both(experiment: ExperimentResults, effect: Effect) -> bool:
+    """Tell whether both networks of a comparison grade at all."""
     return experiment.grades(effect.first) and experiment.grades(effect.second)
 
 
 def _direction(change: Difference | None) -> str:
     return change.direction if change else "unknown"
-
-
-def findings(experiment: ExperimentResults) -> HTML:
-    """Return, for pretraining, depth and class weights, the headline over all pairs and the main pair in numbers."""
-    if not experiment.configurations:
-        return markup.shown("")
-    items = ""
-    for cause in CAUSES:
-        headline = cause_finding(experiment, cause).text
-        effects = main_effects(experiment, cause.differing)
-        text = effect_finding(effects[0], cause).text if effects else ""
-        items += f"<li><b>{escape(headline)}</b> {escape(text)}</li>"
-    return markup.shown(f"<ul>{items}</ul>")
 
 
 def main_effects(experiment: ExperimentResults, differing: str) -> Sequence[Effect]:

@@ -1,6 +1,5 @@
 """Figures of merit of every configuration, over all grades and by grade, with their intervals."""
 
-from collections.abc import Callable
 from html import escape
 
 import numpy as np
@@ -13,8 +12,6 @@ from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import ink
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
-
-InWords = Callable[[float], str]
 
 _OVER_GRADES = {
     "Accuracy": ("accuracy", formatting.percent),
@@ -60,13 +57,13 @@ def figures_by_grade(experiment: ExperimentResults) -> str:
         table = markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
         html += f'<details class="more"><summary>{figure} of each grade</summary>{table}</details>'
     note = (
-        f"With 95% intervals over {over_what(experiment)}. A dash: no photograph to ask. Where all photographs or none "
-        "are right, no draw of patients can tell otherwise, and the interval is narrower than the doubt."
+        f"With 95% intervals over {over_what(experiment)}. A dash: no photograph to ask. "
+        "Intervals of recall and precision are Wilson's, with as many observations as there are patients of the grade."
     )
     return html + markup.paragraphs(f"{note} {rest_in_words(experiment)}".strip(), css="note")
 
 
-def cell(one: RunGroup, name: Name, in_words: InWords) -> str:
+def cell(one: RunGroup, name: Name, in_words: markup.InWords) -> str:
     """Return a figure above its interval; a dash where it is undefined or no run has it.
 
     ``name``: as for :meth:`dr_lib.report.run_group.RunGroup.figure`.

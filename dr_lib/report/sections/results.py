@@ -1,21 +1,19 @@
 """Results: highest testing accuracies, curves per epoch, and what pretraining and depth change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
 
 import pandas as pd
 from IPython.display import HTML
 
-from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import optimism
 from dr_lib.plots import accuracy_limits, network_colors, plot_accuracy
 from dr_lib.report import formatting, markup
-from dr_lib.report.drawing import ink, inline_svg, interval_svg
-from dr_lib.report.experiment_results import ExperimentResults, also_different
-from dr_lib.report.findings import Finding, amount, moved
+from dr_lib.report.drawing import inline_svg
+from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.findings import Finding, moved
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults, chosen_on, tested_epoch
-from dr_lib.report.sections.answer import CAUSES, Cause, cause_finding
 
 SIDES = (("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"))
 
@@ -72,64 +70,12 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
     return markup.shown(html or markup.paragraphs("No finished run has curves to show here."))
 
 
-def pretraining(experiment: ExperimentResults) -> HTML:
-    """Return what pretraining changes, for each pair that differs in it alone, and how training went."""
+def training_course(experiment: ExperimentResults) -> HTML:
+    """Return how training went: around the beginning of fine-tuning, and on training and testing photographs."""
     shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     phases = [_phases(one) for one in shown if one.pretrained]
     said = [finding.text for finding in phases if finding] + [_generalization(one, experiment).text for one in shown]
-    caption = "What pretraining changes: pretrained less from scratch."
-    return markup.shown(markup.bullets(said) + _what_changes(experiment, CAUSES[0], caption, lambda one: one.weights))
-
-
-def depth(experiment: ExperimentResults) -> HTML:
-    """Return what depth changes, for each pair that differs in the network alone."""
-    caption = "What depth changes: the deeper network less the shallower one."
-    return markup.shown(_what_changes(experiment, CAUSES[1], caption, lambda one: one.network))
-
-
-def _what_changes(experiment: ExperimentResults, cause: Cause, caption: str, other: Callable[[RunGroup], str]) -> str:
-    """Return the headline of a cause and one row a pair: accuracies, their difference about zero, and kappa's.
-
-    ``other`` names what is different about the first of a pair; what else differs is said.
-    """
-    colors = network_colors(experiment.models)
-    effects = experiment.effects[cause.differing]
-    headline = markup.paragraphs(cause_finding(experiment, cause).text, css="says")
-    if not effects:
-        return headline
-    accuracies = [effect.change.accuracy for effect in effects]
-    ends = [abs(end) for change in accuracies if change for end in (change.low, change.high) if end == end]
-    reach = max(ends, default=0) or 0.1
-    rows = []
-    for effect in effects:
-        before, after, change = effect.first, effect.second, effect.change
-        key = f'<span class="key" style="--key:{ink(colors[after.model])}"></span>'
-        against = "; ".join([f"against {other(before)}", *also_different(before, after, cause.differing)])
-        name = f'{key}{escape(after.label)}<span class="sub">{escape(against)}</span>'
-        both = f"{formatting.percent(before.accuracy)} → {formatting.percent(after.accuracy)}"
-        if change.accuracy is None:
-            rows.append([name, both, "not the same photographs", "–", "–"])
-            continue
-        spoken = amount(change.accuracy, "accuracy", sign=True)
-        drawing = ""
-        if change.accuracy.direction != "unknown":
-            spoken += f", {formatting.between(change.accuracy.low, change.accuracy.high)}"
-            drawing = interval_svg(
-                change.accuracy.value, (change.accuracy.low, change.accuracy.high), 0.0, (-1.05 * reach, 1.05 * reach),
-                f"{after.label} against {other(before)}: {spoken}", css="zero",
-            )  # fmt: skip
-        rows.append(
-            [
-                name,
-                both,
-                f'<span style="--key:{ink(colors[after.model])}">{drawing}</span>',
-                _with_limits(change.accuracy, 100, 1),
-                _with_limits(change.kappa, 1, 2),
-            ]
-        )
-    head = ["Runs", "Testing accuracy", "Fewer or more right", "Points", "Kappa"]
-    together = f"{caption} With 95% intervals that hold for all {len(experiment.all_effects)} comparisons together."
-    return headline + markup.table(head, rows, together, numeric=(3, 4), css="cards")
+    return markup.shown(markup.bullets(said))
 
 
 def _optimism(best: RunResults) -> Finding:
@@ -207,7 +153,7 @@ def _generalization(one: RunGroup, experiment: ExperimentResults) -> Finding:
 def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], color: str) -> str:
     majority, first = experiment.majority, next(iter(shown.values()))
     network = first.network + ", weighted" * first.weighted
-    curves = {side: {name: _seeds(one, side) for name, one in shown.items()} for side, _ in SIDES}
+    curves = {side: {name: by_seed(one, side) for name, one in shown.items()} for side, _ in SIDES}
     limits = accuracy_limits([curve for by_name in curves.values() for curve in by_name.values()], majority)
     head_only = 0
     if "pretrained" in shown:
@@ -236,7 +182,7 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
     return markup.figure(panels, f"{network}, accuracy per epoch.", caption)
 
 
-def _seeds(one: RunGroup, column: str) -> pd.DataFrame:
+def by_seed(one: RunGroup, column: str) -> pd.DataFrame:
     """Return a column of the history by epoch, one column a seed."""
     return pd.DataFrame({run.seed: run.done_history.set_index("epoch")[column] for run in one.runs})
 
@@ -264,15 +210,3 @@ def _honest(run: RunResults) -> float:
 
 def _of_seed(one: RunGroup) -> str:
     return one.label + f", seed {one.first.seed}" * one.several
-
-
-def _with_limits(change: Difference | None, scale: float, digits: int) -> str:
-    """Return the difference, in bold where its interval excludes zero, above its interval."""
-    if change is None:
-        return "–"
-    if change.direction == "unknown":
-        return f'{formatting.signed(scale * change.value, digits)}<span class="sub">too few patients</span>'
-    value, low, high = (formatting.signed(scale * number, digits) for number in (change.value, change.low, change.high))
-    plus = "+" if change.value > 0 and float(value) else ""
-    number = f"<b>{plus}{value}</b>" if change.distinguishable else f"{plus}{value}"
-    return f'{number}<span class="sub">{low} to {high}</span>'

@@ -1,8 +1,5 @@
 """How much chance is in the figures: seeds, tests of all differences, and the patients who are on both sides."""
 
-from collections.abc import Sequence
-from html import escape
-
 import numpy as np
 from IPython.display import HTML
 
@@ -13,7 +10,6 @@ from dr_lib.evaluation.effects import compare_patients
 from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.summary import summarize
 from dr_lib.report import formatting, markup
-from dr_lib.report.comparisons import Effect
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.findings import Finding
 from dr_lib.report.sections.metrics_table import name_cell, over_what
@@ -57,44 +53,6 @@ def seeds(experiment: ExperimentResults) -> HTML:
         + (f"Majority {formatting.percent(experiment.majority)}." if experiment.majority is not None else "")
     )
     return markup.shown(markup.table(head, rows, caption, numeric=(1, 2, 3, 4, 5), css="cards"))
-
-
-def corrected_differences(experiment: ExperimentResults) -> HTML:
-    """Return every comparison of two configurations in words, with its p for accuracy and for kappa."""
-    effects = [effect for effect in experiment.all_effects if effect.change.accuracy]
-    said = markup.paragraphs(survivors(effects).text, css="says" if effects else "note")
-    if not effects:
-        return markup.shown(said)
-    counted = any(effect.change.only_first is not None for effect in effects)
-    rows = []
-    for effect in effects:
-        change = effect.change
-        sentence = Finding(
-            "compared",
-            {"subject": effect.second.label, "other": effect.first.label, "accuracy": change.accuracy},
-        ).text
-        counts = ["–" if n is None else f"{n:,}" for n in (change.only_second, change.only_first)]
-        p_values = [formatting.p_value(found.p if found else None) for found in (change.accuracy, change.kappa)]
-        rows.append([escape(sentence), *counts * counted, *p_values])
-    head = ["Comparison", *("Only it is right", "Only the other is right") * counted, "p, accuracy", "p, kappa"]
-    caption = (
-        f"All {len(effects)} comparisons of this experiment. Intervals and p hold for all of them, and for accuracy, "
-        "kappa, areas and recalls, together: in 95 of 100 experiments without any difference, no interval leaves out "
-        "zero. p is below 0.05 where the interval leaves out zero (max-t over the same draws of patients, and of seeds "
-        "where there are several)."
-    )
-    if counted:
-        caption += " The first two numbers are photographs that only the one or only the other is right for."
-    return markup.shown(said + markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards"))
-
-
-def survivors(effects: Sequence[Effect]) -> Finding:
-    """Return how many comparisons differ, in accuracy and in kappa."""
-    differ = {
-        figure: sum(bool((change := getattr(effect.change, figure)) and change.distinguishable) for effect in effects)
-        for figure in ("accuracy", "kappa")
-    }
-    return Finding("survivors", {"n": len(effects), **differ})
 
 
 def other_eyes(experiment: ExperimentResults) -> HTML:
