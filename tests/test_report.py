@@ -136,7 +136,8 @@ def test_answer_turns_with_the_numbers(tmp_path):
 
 
 def test_what_differs_beside_the_cause_is_said(results):
-    assert "against ResNet18; batch size 64 → 16" in text_of(sections.effects_table(results).data)
+    assert "ResNet50 against ResNet18" in text_of(sections.effects_table(results).data)
+    assert text_of(sections.effects_table(results).data).count("batch size 64 → 16") == 4
     assert "batch size" not in text_of(sections.training_course(results).data)
 
 

@@ -50,6 +50,11 @@ class RunGroup:
         return self.first.setting
 
     @property
+    def distinction(self) -> str:
+        """What tells it from others of its network, start and loss; empty where there are none."""
+        return ", ".join(filter(None, (self.setting, self.distinct_labels)))
+
+    @property
     def network(self) -> str:
         return self.first.network
 

@@ -121,17 +121,31 @@ class Cause:
     """What differs in a pair: a key of :attr:`ExperimentResults.effects`."""
     with_it: str
     """What the second of a pair is called."""
-    describe: Callable[[RunGroup], str]
-    """How one of a pair is told from the other."""
+    pair: Callable[[RunGroup], str]
+    """What both of a pair have in common, said of its second."""
+    sides: Callable[[Effect], str]
+    """Which two are compared."""
     plural: bool = False
 
 
+def _and_setting(*words: str) -> str:
+    return ", ".join(filter(None, words))
+
+
 CAUSES = (
-    Cause("pretraining", "pretrained", "the pretrained network", lambda one: one.weights),
-    Cause("depth", "model", "the deeper network", lambda one: f"as {one.network}"),
+    Cause(
+        "pretraining", "pretrained", "the pretrained network",
+        lambda one: _and_setting(one.network, "weighted" * one.weighted, one.distinction),
+        lambda effect: f"{effect.second.weights} against {effect.first.weights}",
+    ),
+    Cause(
+        "depth", "model", "the deeper network", lambda one: one.description,
+        lambda effect: f"{effect.second.network} against {effect.first.network}",
+    ),
     Cause(
         "class weights", "weighted", "the network with class weights",
-        lambda one: "with class weights" if one.weighted else "without", plural=True,
+        lambda one: _and_setting(f"{one.network} {one.weights}", one.distinction),
+        lambda effect: "with against without", plural=True,
     ),
 )  # fmt: skip
 
@@ -192,31 +206,3 @@ def main_effects(experiment: ExperimentResults, differing: str) -> Sequence[Effe
         and (differing == "pretrained" or effect.second.pretrained)
     ]
     return sorted(wanted or effects, key=lambda effect: -by_kappa(effect.second))
-
-
-def effect_finding(effect: Effect, cause: Cause) -> Finding:
-    """Return what one change does to the accuracy and kappa of one network."""
-    before, after = effect.first, effect.second
-    subject = {
-        "pretrained": after.network + _aside("weighted" * after.weighted, before.setting),
-        "model": f"The network {after.description}" + "," * bool(after.setting),
-        "weighted": f"{after.network} {after.weights}" + _aside(before.setting),
-    }[cause.differing]
-    return Finding(
-        "effect",
-        {
-            "subject": subject,
-            "without": cause.describe(before),
-            "with_it": cause.describe(after),
-            "before": before.accuracy,
-            "after": after.accuracy,
-            "accuracy": effect.change.accuracy,
-            "kappa": effect.change.kappa,
-        },
-    )
-
-
-def _aside(*words: str) -> str:
-    """Return what is set off by commas within a sentence, empty words left out."""
-    described = ", ".join(filter(None, words))
-    return f", {described}," if described else ""

@@ -18,7 +18,6 @@ from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.findings import Finding
 from dr_lib.report.run_results import RunResults
-from dr_lib.report.sections.answer import CAUSES, effect_finding
 from dr_lib.report.sections.confusion import Normalize, confusion_panel, matrix_caption
 
 
@@ -51,17 +50,33 @@ def imbalance(experiment: ExperimentResults) -> HTML:
 
 
 def class_weights(experiment: ExperimentResults, normalize: Normalize = "true") -> HTML:
-    """Return, for each pair that differs in class weights alone, both matrices side by side and what changed.
+    """Return, for each pair that differs in class weights alone, how recall moves, and the matrices with weights.
 
     ``normalize`` as for :func:`dr_lib.report.sections.confusion.confusion_figures`.
     """
-    colors = network_colors(experiment.models)
-    html = ""
-    for effect in sorted(
+    effects = sorted(
         experiment.effects["weighted"], key=lambda effect: (not effect.first.pretrained, -effect.first.accuracy)
-    ):
-        html += _weights_figure(effect, colors[effect.first.model], experiment.majority, normalize)
-    return markup.shown(html or markup.paragraphs("No two finished runs differ in class weights alone."))
+    )
+    if not effects:
+        return markup.shown(markup.paragraphs("No two finished runs differ in class weights alone."))
+    colors = network_colors(experiment.models)
+    panels = [_recall_panel(effect, colors[effect.first.model], experiment.majority) for effect in effects]
+    caption = "Recall without class weights (ring) and with them (dot): of the photographs of a grade, the share found."
+    said = "".join(
+        f"<li><b>{escape(name)}:</b> {escape(trade_finding(effect.change).text)} "
+        f"{escape(recall_finding(effect, *_recalls(effect)).text)}</li>"
+        for effect in effects
+        for name in [f"{effect.first.network} {effect.first.weights}"]
+    )
+    weighted = [effect.second for effect in effects]
+    matrices = markup.figure(
+        [confusion_panel(one, experiment.majority, normalize=normalize) for one in weighted],
+        "Confusion matrices with class weights.",
+        matrix_caption(weighted, normalize),
+    )
+    folded = f'<details class="more"><summary>Confusion matrices with class weights</summary>{matrices}</details>'
+    figure = markup.figure(panels, "What class weights do to the recall of each grade.", caption)
+    return markup.shown(f"{figure}<ul>{said}</ul>{folded}")
 
 
 def batch_sizes(experiment: ExperimentResults) -> HTML:
@@ -94,30 +109,26 @@ def batch_sizes(experiment: ExperimentResults) -> HTML:
     return markup.shown(markup.table(head, rows, caption, numeric=range(1, 6), css="cards"))
 
 
-def _weights_figure(effect: Effect, color: str, majority: float | None, normalize: Normalize) -> str:
-    before, after = effect.first, effect.second
-    name = f"{before.network} {before.weights}"
-    start_recall, end_recall = (
-        [None if share != share else float(share) for share in metrics.recall(one.confusion_matrix)]
-        for one in (before, after)
-    )
+def _recall_panel(effect: Effect, color: str, majority: float | None) -> tuple[str, str]:
+    before, after = _recalls(effect)
+    name = f"{effect.first.network} {effect.first.weights}"
     spoken = "; ".join(
         f"grade {grade} {formatting.percent(start, 0)} to {formatting.percent(end, 0)}"
-        for grade, (start, end) in enumerate(zip(start_recall, end_recall, strict=True))
+        for grade, (start, end) in enumerate(zip(before, after, strict=True))
         if start is not None and end is not None
     )
-    ax = plot_recall_change(start_recall, end_recall, color=color)
-    drawing = inline_svg(ax, f"Recall of {name} without and with weights: {spoken}")
-    panels = [
-        confusion_panel(before, majority, "Without class weights", normalize=normalize),
-        confusion_panel(after, majority, "With class weights", normalize=normalize),
-        ("Recall without (ring) and with (dot)", drawing),
-        ("In words", markup.paragraphs(recall_finding(effect, start_recall, end_recall).text)),
-    ]
-    caption = matrix_caption([before, after], normalize)
-    figure = markup.figure(panels, f"{name}, without and with class weights.", caption)
-    headline, said = trade_finding(effect.change).text, effect_finding(effect, CAUSES[2]).text
-    return f'<h3>{escape(name)}</h3><p class="says"><b>{escape(headline)}</b> {escape(said)}</p>{figure}'
+    ax = plot_recall_change(before, after, color=color)
+    accuracy = f"accuracy {formatting.percent(effect.first.accuracy)} → {formatting.percent(effect.second.accuracy)}"
+    accuracy += f", majority {formatting.percent(majority)}" if majority is not None else ""
+    return f"{name}\n{accuracy}", inline_svg(ax, f"Recall of {name} without and with weights: {spoken}")
+
+
+def _recalls(effect: Effect) -> tuple[list[float | None], list[float | None]]:
+    before, after = (
+        [None if share != share else float(share) for share in metrics.recall(one.confusion_matrix)]
+        for one in (effect.first, effect.second)
+    )
+    return before, after
 
 
 def recall_finding(effect: Effect, before: Sequence[float | None], after: Sequence[float | None]) -> Finding:

@@ -107,17 +107,17 @@ def effects_table(experiment: ExperimentResults) -> HTML:
     reaches = {figure: _reach(experiment.all_effects, figure) for figure in ("accuracy", "kappa")}
     rows: list[markup.Row] = []
     for cause in CAUSES:
-        name = f"<b>{escape(formatting.capitalized(cause.name))}</b>"
+        sides = next((cause.sides(effect) for effect in experiment.effects[cause.differing]), "")
+        name = f"<b>{escape(formatting.capitalized(cause.name))}</b>{markup.sub(sides)}"
         text = f'<span class="says">{escape(cause_finding(experiment, cause).text)}</span>'
         rows.append(markup.Row([name, text], css="cause"))
         for effect in experiment.effects[cause.differing]:
-            against = f"against {cause.describe(effect.first).removeprefix('as ')}"
-            other = "; ".join([against, *also_different(effect.first, effect.second, cause.differing)])
+            other = "; ".join(also_different(effect.first, effect.second, cause.differing))
             color = ink(network_colors(experiment.models)[effect.second.model])
             key = f'<span class="key" style="--key:{color}"></span>'
             fails = not grades_both(experiment, effect)
             note = markup.sub("a network of the two does not grade") if fails else ""
-            label = f"{key}{escape(effect.second.label)}{markup.sub(other)}{note}"
+            label = f"{key}{escape(cause.pair(effect.second))}{markup.sub(other) if other else ''}{note}"
             drawn = [
                 _drawn(getattr(effect.change, figure), figure, reaches[figure], effect, color) for figure in reaches
             ]

@@ -61,11 +61,9 @@ def hyperparameters(experiment: ExperimentResults) -> HTML:
             )
         if values:
             rows.append([escape(name.replace("_", " ").capitalize()), value, escape(meaning)])
-    return markup.shown(
-        markup.table(
-            ["Parameter", "Value", "Meaning"], rows, "Hyperparameters, from the runs' config.json.", css="cards"
-        )
-    )
+    caption = "Hyperparameters, from the runs' config.json."
+    table = markup.table(["Parameter", "Value", "Meaning"], rows, caption, css="cards")
+    return markup.shown(f'<details class="more"><summary>All hyperparameters</summary>{table}</details>')
 
 
 def _departs(parameters: dict[str, Any], name: str) -> bool:
