@@ -72,8 +72,6 @@ def test_pip_section_resolves_to_the_pins(tmp_path):
 
 
 VARIABLES = PROJECT / "dr_lib" / "system" / "environment.py"
-RAY = PROJECT / "dr_lib" / "experiment" / "ray"
-"""Which sets variables of its library before it is imported, and reads Ray's own."""
 
 
 def reads_of_the_environment(source):
@@ -101,7 +99,7 @@ def test_the_scan_for_variables_finds_what_it_is_to_find():
 
 
 def test_the_environment_is_read_in_one_place():
-    modules = [path for path in (PROJECT / "dr_lib").rglob("*.py") if path != VARIABLES and RAY not in path.parents]
+    modules = [path for path in (PROJECT / "dr_lib").rglob("*.py") if path != VARIABLES]
     assert len(modules) > 100
     found = {path: lines for path in modules if (lines := reads_of_the_environment(path.read_text()))}
     assert found == {}

@@ -156,8 +156,8 @@ def audit(
 
     out = out or Path("reports") / data.stem
     check_output(out, folder=True)
-    found = write_audit(combine([data], assignments, fixed={"out_dir": str(out)})).found
-    console.print(audit_text(found), soft_wrap=True)
+    audited = write_audit(combine([data], assignments, fixed={"out_dir": str(out)}))
+    console.print(audit_text(audited.found), soft_wrap=True)
     say(ExperimentFolder(out).audit_page)
 
 

@@ -88,11 +88,11 @@ class Numbers(NamedTuple):
         kind = int if self.whole else int | float
         if len(values) not in self.counts or alone != (len(values) == 1):
             return False
-        if not all(isinstance(one, kind) and not isinstance(one, bool) for one in values):
+        if not all(isinstance(number, kind) and not isinstance(number, bool) for number in values):
             return False
         ends = (-value, value) if alone else values
         ordered = all(low <= high for low, high in zip(ends[::2], ends[1::2], strict=False))
-        return all(self.low <= one <= self.high for one in values) and (ordered or not self.ranges)
+        return all(self.low <= number <= self.high for number in values) and (ordered or not self.ranges)
 
 
 class Words(NamedTuple):
@@ -247,7 +247,7 @@ def _in_words(argument: str, setting: Any, image_size: int) -> str:
             return f"{max(1 - setting, 0):g} to {1 + setting:g}"
         return f"{-setting:g} to {setting:g}" if argument in ("degrees", "shear", "hue") else str(setting)
     return (" to " if getattr(AUGMENTATIONS.values[argument], "ranges", False) else " x ").join(
-        f"{one:g}" for one in setting
+        f"{number:g}" for number in setting
     )
 
 

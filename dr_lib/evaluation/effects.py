@@ -87,10 +87,10 @@ def compare_all(pairs: Sequence[tuple[Runs, Runs]], figures: Sequence[Figure] = 
     """
     family = _Family()
     estimates = [_estimates(first, second, figures, family) for first, second in pairs]
-    largest = _largest(estimate.noise for found in estimates for estimate in found.values())
+    largest = _largest(estimate.noise for by_figure in estimates for estimate in by_figure.values())
     return [
-        _comparison(pair, {figure: estimate.difference(largest) for figure, estimate in found.items()}, family)
-        for pair, found in zip(pairs, estimates, strict=True)
+        _comparison(pair, {figure: estimate.difference(largest) for figure, estimate in by_figure.items()}, family)
+        for pair, by_figure in zip(pairs, estimates, strict=True)
     ]
 
 
@@ -140,8 +140,8 @@ def against_best(groups: Sequence[Runs], figure: Figure = "kappa") -> tuple[int,
     largest = np.sort(largest)[::-1]
     changes: list[Difference | None] = [None] * len(groups)
     for i in comparable:
-        if i != best and (found := _estimates(groups[best], groups[i], (figure,), family)):
-            changes[i] = found[figure].difference(largest)
+        if i != best and (by_figure := _estimates(groups[best], groups[i], (figure,), family)):
+            changes[i] = by_figure[figure].difference(largest)
     return best, changes
 
 
@@ -157,15 +157,15 @@ def together(groups: Sequence[Runs], figure: Figure, alone: Sequence[SeedFigure]
     low_end = -1.0 if figure == "kappa" else 0.0
     return [
         SeedFigure(
-            one.mean,
-            one.sd,
-            one.n,
-            max(low_end, one.mean - times * (one.mean - one.low)),
-            min(1.0, one.mean + times * (one.high - one.mean)),
+            group.mean,
+            group.sd,
+            group.n,
+            max(low_end, group.mean - times * (group.mean - group.low)),
+            min(1.0, group.mean + times * (group.high - group.mean)),
         )
-        if one.known
-        else one
-        for one, times in zip(alone, wider, strict=True)
+        if group.known
+        else group
+        for group, times in zip(alone, wider, strict=True)
     ]
 
 

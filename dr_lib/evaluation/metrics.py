@@ -124,7 +124,12 @@ def referable_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
 
 
 def referable(predictions: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return whether each photograph has grade 2 or worse, bool (N,), and the sum of their probabilities, (N,)."""
+    """Return whether each photograph has grade 2 or worse, bool (N,), and the sum of their probabilities, (N,).
+
+    >>> positive, score = referable(run.predictions)
+    >>> bool(positive.any()), len(score) == len(run.predictions)
+    (True, True)
+    """
     score = predictions[PROBABILITIES[REFERABLE_GRADE:]].to_numpy(dtype=float).sum(axis=1)
     return predictions["grade"].to_numpy() >= REFERABLE_GRADE, score
 
@@ -134,6 +139,9 @@ def roc_curve(positive: ArrayLike, score: ArrayLike) -> Curve | None:
 
     ``positive``: bool (N,). ``score``: (N,), higher for positive. Points on a straight line are left out. ``None``
     without positives or without negatives.
+
+    >>> roc_curve([False, False, True], [0.1, 0.6, 0.8])[1]
+    array([0., 1., 1.])
     """
     positive = np.asarray(positive, dtype=bool)
     if positive.all() or not positive.any():
@@ -146,6 +154,9 @@ def precision_recall_curve(positive: ArrayLike, score: ArrayLike) -> Curve | Non
     """Return recall and precision from all photographs called positive, where recall is 1, to none of them.
 
     Arguments as for :func:`roc_curve`. ``None`` without positives.
+
+    >>> precision_recall_curve([False, True, True], [0.1, 0.6, 0.8])[0]
+    array([1. , 1. , 0.5, 0. ])
     """
     positive = np.asarray(positive, dtype=bool)
     if not positive.any():

@@ -75,7 +75,7 @@ def nearest_rows(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.nd
     search = NearestNeighbors(n_neighbors=min(k, len(features)), metric="cosine", algorithm="brute").fit(features)
     distances, indices = search.kneighbors(np.atleast_2d(query))
     order = np.lexsort((indices, distances))
-    indices, distances = (np.take_along_axis(found, order, axis=1) for found in (indices, distances))
+    indices, distances = (np.take_along_axis(values, order, axis=1) for values in (indices, distances))
     return (indices, distances) if query.ndim == 2 else (indices[0], distances[0])
 
 

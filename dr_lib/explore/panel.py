@@ -163,8 +163,8 @@ class Panel(ipywidgets.VBox):
         elif not shown.empty:
             self.photographs.index = 0
         more = f"; the first {MOST_LISTED} are listed" if len(rows) > MOST_LISTED else ""
-        found = counted(len(rows), "testing photograph") + more
-        self._listed.value = pictures.framed(markup.paragraphs(found, css="note")).data
+        summary = counted(len(rows), "testing photograph") + more
+        self._listed.value = pictures.framed(markup.paragraphs(summary, css="note")).data
 
     def _asked_for(self) -> pd.DataFrame:
         rows = self._run.by_name()

@@ -111,17 +111,18 @@ def _rows(curves, styles, areas, intervals, marked) -> list[tuple[str, Line, boo
     return rows
 
 
-def _shares(ax: Axes, across: str, up: str) -> None:
-    """Make both axes shares of 0 to 1, the Axes square."""
-    ax.set(xlim=(0, 1), ylim=(0, 1.003))
-    ax.set_box_aspect(1)
+def _shares(ax: Axes, across: str, up: str, *, square: bool = True) -> None:
+    """Make both axes shares of 0 to 1, in a ``square``; or else leave limits, and room below for bars."""
+    if square:
+        ax.set(xlim=(0, 1), ylim=(0, 1.003))
+        ax.set_box_aspect(1)
     plain_axes(ax)
     ax.grid(axis="x", color=GRID, lw=0.8)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
         axis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
     ax.set_xlabel(across, fontsize=FONT - 0.5, color=MUTED)
-    ax.set_ylabel(up, fontsize=FONT - 0.5, color=MUTED)
+    ax.set_ylabel(up, fontsize=FONT - 0.5, color=MUTED, y=0.5 if square else 0.62)
 
 
 def _beside(ax: Axes, text: str, where: tuple[float, float], offset: tuple[float, float], side: str, color: str):
@@ -169,13 +170,7 @@ def plot_reliability(
         textcoords="offset points", va="bottom", fontsize=FONT - 1.5, color=MUTED,
     )  # fmt: skip
     ax.set(xlim=(0, 1.01), ylim=(_FLOOR, 1.02))
-    plain_axes(ax)
-    ax.grid(axis="x", color=GRID, lw=0.8)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
-        axis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
-    ax.set_xlabel("confidence: how sure it says it is", fontsize=FONT - 0.5, color=MUTED)
-    ax.set_ylabel("accuracy: how often it is right", fontsize=FONT - 0.5, color=MUTED, y=0.62)
+    _shares(ax, "confidence: how sure it says it is", "accuracy: how often it is right", square=False)
     rows = [
         (f"{name}: calibration error {table['ece']:.3f}" if table["ece"] is not None else name, style, True)
         for name, (table, style) in tables.items()

@@ -214,9 +214,11 @@ def _test_chosen(trainer: Trainer) -> None:
         save_weights(folder.best_checkpoint, network, config)
     tables = {
         split: prediction_table(
-            trainer.data.split(split), head.probabilities(found).cpu().numpy(), head.predicted(found).cpu().numpy()
+            trainer.data.split(split),
+            head.probabilities(split_outputs).cpu().numpy(),
+            head.predicted(split_outputs).cpu().numpy(),
         )
-        for split, found in outputs.items()
+        for split, split_outputs in outputs.items()
     }
     table = tables["test"]
     folder.write_predictions(table)
