@@ -10,10 +10,11 @@ for library in ("OPENBLAS", "OMP"):
 
 
 LONGEST = [
-    "test_cluster", "test_training", "test_odd_inputs", "test_cli", "test_scan", "test_survival", "test_browser",
-    "test_notebooks", "test_seeds", "test_jupyterlab", "test_inference", "test_processes", "test_surroundings",
-    "test_prepare", "test_checksums", "test_ranking", "test_sweeps", "test_inspection", "test_process_pool",
-    "test_explanation_sections", "test_report", "test_public", "test_models", "test_notebook_runner",
+    "test_cluster", "test_training", "test_odd_inputs", "test_cli", "test_effects", "test_survival", "test_scan",
+    "test_browser", "test_notebooks", "test_seeds", "test_jupyterlab", "test_inference", "test_processes",
+    "test_surroundings", "test_prepare", "test_checksums", "test_ranking", "test_sweeps", "test_inspection",
+    "test_process_pool", "test_explanation_sections", "test_report", "test_public", "test_models",
+    "test_notebook_runner",
 ]  # fmt: skip
 """Files that take longest: at the end, one worker would be left alone with them. Those that start many processes, such
 as kernels, alternate with those that start none, and so have a core and a half."""

@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     write_photographs(folder / "photographs", [*training, *testing])
     for name, changes in {
         "plain": {},
-        "views": {"test_time_augmentation": "Flips", "seed": 1, "epochs": 1},
+        "views": {"model": "resnet18", "test_time_augmentation": "Flips", "seed": 1, "epochs": 1},
     }.items():
         train_run(
             RunConfig(
@@ -121,7 +121,8 @@ def test_training_cases_are_what_the_network_makes_of_them(folder, name):
     run = opened(folder, name)
     cases = NeighborIndex.of(run)
     assert cases.table["image"].tolist() == run.data.split("train")["image"].tolist()
-    assert cases.features.shape == (len(cases.table), 1024) and cases.features.dtype == np.float32
+    width = {"plain": 1024, "views": 512}[name]
+    assert cases.features.shape == (len(cases.table), width) and cases.features.dtype == np.float32
     # The same by torch's own loader: the squares of training, as testing sees them.
     crops = CropDataset(run.data, "train", TrainTransform.of(run.config)).crops
     for row in (0, 5):
