@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from data_folders import eyes, real_data
 
-from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.labels import read_labels
+from dr_lib.data.patients import patient_of
 from dr_lib.data.splits import assign_splits, limit_splits
 from dr_lib.errors import InputError
 

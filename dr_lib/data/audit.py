@@ -16,7 +16,8 @@ from dr_lib.data.appearance import BRIGHT, DARK
 from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
-from dr_lib.data.labels import Labels, patient_known
+from dr_lib.data.labels import Labels
+from dr_lib.data.patients import patient_known
 from dr_lib.data.repair_policy import Decision
 from dr_lib.data.splits import SPLITS
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dr_lib import GRADE_NAMES
 from dr_lib.data.audit import APART
 from dr_lib.data.labels import GIVEN
-from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
+from dr_lib.data.manifest import HOW_TO_FETCH, USUAL_FOLDERS
 from dr_lib.report import data_sentences
 from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent
 from dr_lib.system.terminal import printable
