@@ -32,6 +32,9 @@ from dr_lib.system.terminal import logger
 
 log = logger("data")
 
+UNGRADABLE = ("image", "label", "split", "suffix", "file")
+"""The columns of what is known of a photograph that has no grade."""
+
 COLUMNS = ("image", "grade", "patient", "eye", "split", "suffix", "file")
 
 GIVEN, MADE_HERE = "given", "made here by patient"
@@ -53,8 +56,8 @@ class Labels:
     ``header=0``, one a pair of files: ``image_file``, ``grade_file``, and the ``image`` and ``grade`` of their first
     line. ``split_origin``: who has made the splits.
     ``recognized``: one line: the layout, what there is, what is left out. ``rows``: how many rows were read.
-    ``ungradable``: the photographs whose label means that there is no grade, and that label. ``repeated``: a name for
-    each row that says again what another does. ``files``: the label files in ``folder``, which are read.
+    ``ungradable``: the photographs whose label means that there is no grade, with that ``label``. ``repeated``: a name
+    for each row that says again what another does. ``files``: the label files in ``folder``, which are read.
     ``look_paired``: names that look like several photographs of one patient, which is not understood.
     """
 
@@ -65,7 +68,7 @@ class Labels:
     split_origin: str = GIVEN
     recognized: str = ""
     rows: int = 0
-    ungradable: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    ungradable: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(UNGRADABLE)), repr=False)
     repeated: tuple[str, ...] = field(default=(), repr=False)
     files: tuple[str, ...] = ()
     look_paired: tuple[str, ...] = field(default=(), repr=False)
@@ -159,7 +162,7 @@ def _layout(
         found = tables_with_labels(folder, columns)
         found = found or tuple(Source(name) for name in folder.tables if len(folder.tables) == 1)
     else:
-        found = sources_of(folder, layout)
+        found = sources_of(folder, layout.name)
     if not found:
         usual = next(iter(layout.files), "labels.csv")
         raise InputError(f"{folder.path / usual}: no such file; put the labels there or name them with labels_file")
@@ -213,22 +216,23 @@ class _Reading:
         self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         self._others: dict[str, list[str]] = {}
         self._places: list[tuple[Table, int]] = []
-        self._ungradable: list[tuple[str, str]] = []
+        self._ungradable: list[list[str]] = []
         self._rows = 0
 
     def add(self, table: Table, split: str) -> None:
         """Add the rows of a label file; ``split``: of all of them, where it is known."""
-        texts = table.column("image") or ()
-        names, suffixes = _names(table, texts, "image", self.folder.path)
+        names, suffixes = _names(table, table.column("image") or (), "image", self.folder.path)
         files = names
         if (paths := table.column("path")) is not None:
             given, endings = _names(table, paths, "path", self.folder.path)
             files = [path or name for path, name in zip(given, names, strict=True)]
             suffixes = [new or old for new, old in zip(endings, suffixes, strict=True)]
         patients, eyes = self._patients_and_eyes(table, names, files)
-        grades = self._grades(table, names, eyes)
+        texts, grades = self._grades(table, names, eyes)
         splits = self._splits(table, split)
         kept = [row for row, grade in enumerate(grades) if grade is not None]
+        without = zip(names, texts, splits, suffixes, files, grades, strict=True)
+        self._ungradable += [row for *row, grade in without if grade is None]
         self._rows += len(names)
         columns = dict(zip(COLUMNS, (names, grades, patients, eyes, splits, suffixes, files), strict=True))
         others = {_other_name(name): cells for name, cells in table.others.items()}
@@ -273,7 +277,9 @@ class _Reading:
                 pairs[image.lower()] = (f"{left}+{right}", eye)
         return pairs
 
-    def _grades(self, table: Table, names: Sequence[str], eyes: Sequence[str]) -> list[int | None]:
+    def _grades(
+        self, table: Table, names: Sequence[str], eyes: Sequence[str]
+    ) -> tuple[Sequence[str], list[int | None]]:
         texts = table.column("grade")
         if texts is None:  # a column for each eye
             by_eye = {eye: table.column(f"{eye}_grade") or () for eye in ("left", "right")}
@@ -293,10 +299,7 @@ class _Reading:
                     "it is with grade_map, or that there is none with ungradable"
                 )
             grades.append(meanings[text])
-        self._ungradable += [
-            (name, text) for name, text, grade in zip(names, texts, grades, strict=True) if grade is None
-        ]
-        return grades
+        return texts, grades
 
     def _splits(self, table: Table, split: str) -> list[str]:
         cells = table.column("split")
@@ -350,10 +353,10 @@ class _Reading:
             + f"; left out: {', '.join(left_out)}" * bool(left_out)
             + "".join(f"; {note}" for note in self._all_notes())
         )
+        ungradable = pd.DataFrame(self._ungradable, columns=list(UNGRADABLE))
         return Labels(
-            table, form, header, header_loss, recognized=recognized, rows=self._rows,
-            ungradable=tuple(self._ungradable), repeated=tuple(repeated), files=files, look_paired=tuple(paired),
-            folder=self.folder,
+            table, form, header, header_loss, recognized=recognized, rows=self._rows, ungradable=ungradable,
+            repeated=tuple(repeated), files=files, look_paired=tuple(paired), folder=self.folder,
         )  # fmt: skip
 
     def _all_notes(self) -> list[str]:
@@ -468,6 +471,8 @@ def _cut(names: list[str], rows: Iterable[int], data_dir: Path) -> None:
     others = [row for row in rows if not names[row].startswith(root)]
     folders = [names[row].rpartition("/")[0] for row in others]
     common = os.path.commonpath(folders) + "/" if folders and all(folders) else ""
+    if common and any(eye_of(names[row].removeprefix(common).partition("/")[0]) for row in others):
+        common = common[:-1].rpartition("/")[0] + "/"  # the patient may be in the folder above that of an eye
     for row in rows:
         names[row] = names[row].removeprefix(root if names[row].startswith(root) else common)
 

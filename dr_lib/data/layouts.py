@@ -38,6 +38,7 @@ class Layout:
 LAYOUTS = (
     Layout("course", "the course's pairs of files"),
     Layout("kaggle", "EyePACS", {"trainLabels.csv": "train", "retinopathy_solution.csv": "test"}),
+    Layout("kaggle", "EyePACS, repacked", {"trainLabels_cropped.csv": "train"}),
     Layout(
         "aptos", "APTOS 2019",
         {"train.csv": "train", "valid.csv": "validation", "val.csv": "validation", "test.csv": "test"},
@@ -144,7 +145,10 @@ def _recognize(folder: Folder, columns: Mapping[str, str]) -> tuple[Layout, tupl
                 "or say labels: course to make a split by patient here"
             )
         return layout_named("course"), ()
-    found = [(layout, sources) for layout in LAYOUTS if (sources := sources_of(folder, layout))]
+    found: list[tuple[Layout, tuple[Source, ...]]] = []
+    for layout in LAYOUTS:  # of those of one name, the first
+        if all(layout.name != other.name for other, _ in found) and (sources := _sources(folder, layout)):
+            found.append((layout, sources))
     manifest = next((name for name in shallowest(folder.tables) if found and _is_manifest(folder.path / name)), "")
     if len(found) + bool(manifest) > 1:
         choices = [f"labels: {layout.name} ({sources[0].name})" for layout, sources in found[:2]]
@@ -163,7 +167,12 @@ def _at_top(names: Iterable[str]) -> list[str]:
     return [name for name in names if "/" not in name]
 
 
-def sources_of(folder: Folder, layout: Layout) -> tuple[Source, ...]:
+def sources_of(folder: Folder, name: str) -> tuple[Source, ...]:
+    """Return the label files of the layout of this name; none where there is another."""
+    return next((found for layout in LAYOUTS if layout.name == name and (found := _sources(folder, layout))), ())
+
+
+def _sources(folder: Folder, layout: Layout) -> tuple[Source, ...]:
     """Return the label files of ``layout`` in ``folder``, the nearest to the top of each; none where it is another."""
     found = []
     for number, (pattern, split) in enumerate(layout.files.items()):

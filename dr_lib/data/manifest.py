@@ -1,7 +1,7 @@
 """Which file is which row of the labels, and the account of both: each is used, or listed with the reason."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +25,7 @@ USUAL_FOLDERS = ("", "images", "train", "test", "train_images", "test_images")
 
 HOW_TO_FETCH = "fetch their files, such as with datalad get or git annex get"
 LABEL_FILES, UNDECIDED, OUTSIDE = "label files", "of a name that several files have", "outside images_dir"
+UNGRADABLE = "of photographs that are ungradable"
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,10 @@ def find_photographs(data_dir: Path, labels: Labels, images_dir: str = "", label
             ignored["beside RetinaMNIST"] = others
         return Search(MedmnistPhotographs(path), [], [data_dir], ignored=ignored, entries=folder.entries, used=1)
     inside, outside = _inside(folder, images_dir)
-    found = _Files(folder, inside, images_dir).find_all(table)
+    files = _Files(folder, inside, images_dir)
+    found = files.find_all(table)
     paths = {image: data_dir / files[0] for image, files in found.items() if len(files) == 1}
-    several = {image: files for image, files in found.items() if len(files) > 1}
+    several = {image: names for image, names in found.items() if len(names) > 1}
     suffixes = _column(table, "suffix")
     respelled = {}
     for image, file, suffix in zip(table["image"], _files_column(table), suffixes, strict=True):
@@ -152,16 +154,16 @@ def find_photographs(data_dir: Path, labels: Labels, images_dir: str = "", label
         name, path = next(iter(respelled.items()))
         log.warning("%d %s spelled otherwise in the labels: %s is %s", len(respelled), are, name, path)
     used = {found[image][0] for image in paths}
-    undecided = sorted({name for files in several.values() for name in files} - used)
+    without_grade = set(files.find_each(labels.ungradable)) - used if len(labels.ungradable) else set()
+    undecided = {name for names in several.values() for name in names} - used - without_grade
     ignored = _without_used(folder, labels.files, outside)
-    if undecided:
-        ignored[UNDECIDED] = undecided
-    taken = used.union(undecided)
+    ignored |= {kind: sorted(names) for kind, names in ((UNDECIDED, undecided), (UNGRADABLE, without_grade)) if names}
+    taken = used.union(undecided, without_grade)
     return Search(
         FolderPhotographs(paths),
         missing=[image for image, files in found.items() if not files],
         folders=[data_dir / images_dir] if images_dir else _folders_of(data_dir, inside),
-        several={image: [data_dir / name for name in files] for image, files in several.items()},
+        several={image: [data_dir / name for name in names] for image, names in several.items()},
         respelled=respelled,
         unlabeled=[name for name in inside if name not in taken],
         dangling=folder.ignored[DANGLING],
@@ -260,6 +262,13 @@ class _Files:
             owners[files[0]] = image if loser == other else other
         return found
 
+    def find_each(self, table: pd.DataFrame) -> Iterator[str]:
+        """Give the file of each photograph that has one alone."""
+        for file, suffix, split in zip(table["file"], table["suffix"], table["split"], strict=True):
+            files, (elsewhere, other_split) = self._find(file, suffix, split)
+            if len(files) == 1 and not elsewhere and not other_split:
+                yield files[0]
+
     def _find(self, file: str, suffix: str, split: str) -> tuple[list[str], tuple[bool, bool]]:
         """Return the files that a name may mean, as alike to its spelling as there are, and what is doubtful.
 
@@ -275,12 +284,11 @@ class _Files:
         ranked = [(self._rank(name, parents, stem, suffix), name) for name in files]
         best = min(rank for rank, _ in ranked)
         alike = [name for rank, name in ranked if rank == best]
-        if len(alike) > 1:
-            alike.sort(
-                key=lambda name: [*USUAL_FOLDERS, above].index(above) if (above := name.rpartition("/")[0]) else 0
-            )
-        shared = -best[0]
-        return alike, (shared < len(parents), best[1])
+        splits = [self._split_of(name.rpartition("/")[0]) for name in alike]
+        if len(alike) > 1 and all(splits) and splits.count(split) == 1:  # train/1.jpg and test/1.jpg
+            alike, splits = [alike[splits.index(split)]], [split]
+        doubt = -best[0] < len(parents), bool(split) and splits[0] not in ("", split)
+        return sorted(alike, key=_by_usual_folder), doubt
 
     def _split_of(self, above: str) -> str:
         if above not in self._splits:
