@@ -50,12 +50,21 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     label_files = ["test_img.csv", "test_label.csv", "train_img.csv", "train_label.csv"]
     assert found["files"] == {
         "missing": ["1_left"], "unlabeled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
+        "other_grade": {},
         "other_pictures": {}, "ignored": {"label files": label_files}, "folders": folders, "not_read": {},
     }  # fmt: skip
     assert {entry["image"]: entry["status"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",
         "3_left": "end marker missing",
     }
+    assert found["reconciliation"] == {
+        "files": {"all": 28, "used": 22, "unlabeled": 1, "damaged": 1, "label files": 4},
+        "rows": {"all": 24, "used": 22, "missing": 1, "ungradable": 0, "damaged": 1, "repeated": 0},
+    }
+    text = audit_text(found)
+    assert "files 28 = used 22 + unlabeled 1 + damaged 1 + label files 4" in " ".join(text.split())
+    assert "Labels: the course's pairs of files (train_img.csv" in text
+    assert audit.reconciliation["count"].tolist()[:2] == [28, 22]
     (group,) = found["duplicates"]["exact"]
     assert {entry["image"] for entry in group["photographs"]} == {"4_left", "20_left"}
 

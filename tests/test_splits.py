@@ -75,6 +75,13 @@ def test_a_given_split_is_kept_and_validation_comes_from_training():
     assert (split(given, validation_share=0)["split"] == given["split"]).all()
 
 
+def test_where_labels_bring_no_testing_photographs_patients_of_training_are_held_out():
+    parts = [table_of(eyes(range(80)), "train"), table_of(eyes(range(80, 100)), "validation")]
+    table = split(pd.concat(parts, ignore_index=True))
+    assert len(patients(table, "test")) == 16 and len(patients(table, "train")) == 64
+    assert patients(table, "validation") == {str(patient) for patient in range(80, 100)}
+
+
 def test_given_validation_is_kept():
     given = table_of(eyes(range(6)))
     given["split"] = ["train", "train", "validation", "test"] * 3

@@ -39,6 +39,7 @@ COLUMNS = ("image", "grade", "patient", "eye", "split", "suffix", "file")
 
 GIVEN, MADE_HERE = "given", "made here by patient"
 DRAWN_ANEW = "given, but for the validation photographs, which were drawn anew"
+TEST_DRAWN = "given, but for the testing photographs, which were held out here by patient"
 _ENDINGS = frozenset({*SUFFIXES, *PICTURE_SUFFIXES})
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 
 from dr_lib.data import medmnist
 from dr_lib.data.folder import DANGLING, TABLES, Folder, composed, folded, list_folder
-from dr_lib.data.label_values import split_of
+from dr_lib.data.label_values import grades_of, split_of
 from dr_lib.data.labels import COLUMNS, Labels, check_inside
 from dr_lib.data.labels import read_labels as read_label_files
+from dr_lib.data.layouts import grade_folders
 from dr_lib.data.photographs import FolderPhotographs, MedmnistPhotographs, Photographs
 from dr_lib.data.signatures import SUFFIXES
 from dr_lib.errors import InputError
@@ -34,10 +35,11 @@ class Search:
 
     ``photographs``: those that are there. ``missing``: names without a file. ``several``: the files of each name that
     has more than one, none of which is used. ``respelled``: names that differ from their file's in case, ending or
-    folder, and that file. ``unlabeled``: files, by path, without a name in the table. ``dangling``: links that lead to
-    no file. ``other_pictures``: files that are pictures and do not end as photographs do, by path, and what they are.
+    folder, and that file. ``unlabeled``: files, by path, without a name in the table. ``other_grade``: photographs in a
+    folder that is named after another grade than the labels give, and that folder. ``dangling``: links that lead to no
+    file. ``other_pictures``: files that are pictures and do not end as photographs do, by path, and what they are.
     ``folders``: where they were looked for. ``ignored``: all other files, by kind. ``entries``: how many files there
-    are. ``labels``: those of the photographs, of all rows.
+    are, ``used`` of which are photographs of the table.
     """
 
     photographs: Photographs
@@ -46,6 +48,7 @@ class Search:
     several: dict[str, list[Path]] = field(default_factory=dict)
     respelled: dict[str, Path] = field(default_factory=dict)
     unlabeled: list[str] = field(default_factory=list)
+    other_grade: dict[str, str] = field(default_factory=dict)
     dangling: list[str] = field(default_factory=list)
     other_pictures: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, list[str]] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Search:
             "several": {image: [str(path) for path in files] for image, files in self.several.items()},
             "respelled": {name: str(path) for name, path in self.respelled.items()},
             "unlabeled": self.unlabeled,
+            "other_grade": self.other_grade,
             "dangling": self.dangling,
             "other_pictures": self.other_pictures,
             "ignored": self.ignored,
@@ -66,20 +70,27 @@ class Search:
         }
 
 
-def reconcile(labels: Labels, search: Search, damaged: int = 0) -> dict[str, dict[str, int]]:
+def reconcile(labels: Labels, search: Search, damaged: int = 0, **others: int) -> dict[str, dict[str, int]]:
     """Return what became of all ``files`` on disk and of all ``rows`` of the labels; parts sum up to ``all``.
 
-    Files are ``used``, ``unlabelled``, or of a kind that is ignored. Rows are ``used``, ``missing`` (no file, or
-    several of which none is chosen), ``ungradable``, ``damaged`` (left out for that) or ``repeated``.
+    Files are ``used``, ``unlabeled``, ``damaged`` (left out for that), or of a kind that is ignored. Rows are ``used``,
+    ``missing`` (no file, or several of which none is chosen), ``ungradable``, ``damaged``, ``repeated``, or left out
+    for ``others``.
     """
+    others = {why.replace("_", " "): count for why, count in others.items() if count}
+    left_out = damaged + sum(others.values())
+    of_files = 0 if isinstance(search.photographs, MedmnistPhotographs) else left_out  # all are in one file
     named = labels.rows - len(labels.ungradable) - len(labels.repeated)
     missing = len(search.missing) + len(search.several)
     ignored = {kind: len(names) for kind, names in sorted(search.ignored.items()) if names}
     return {
-        "files": {"all": search.entries, "used": search.used, "unlabeled": len(search.unlabeled), **ignored},
+        "files": {
+            "all": search.entries, "used": search.used - of_files, "unlabeled": len(search.unlabeled),
+            **({"damaged": damaged, **others} if of_files else {}), **ignored,
+        },
         "rows": {
-            "all": labels.rows, "used": named - missing - damaged, "missing": missing,
-            "ungradable": len(labels.ungradable), "damaged": damaged, "repeated": len(labels.repeated),
+            "all": labels.rows, "used": named - missing - left_out, "missing": missing,
+            "ungradable": len(labels.ungradable), "damaged": damaged, "repeated": len(labels.repeated), **others,
         },
     }  # fmt: skip
 
@@ -165,6 +176,7 @@ def find_photographs(data_dir: Path, labels: Labels, images_dir: str = "", label
         folders=[data_dir / images_dir] if images_dir else _folders_of(data_dir, inside),
         several={image: [data_dir / name for name in names] for image, names in several.items()},
         respelled=respelled,
+        other_grade=_other_grade(table, found, inside) if labels.form != "folders" and "grade" in table else {},
         unlabeled=[name for name in inside if name not in taken],
         dangling=folder.ignored[DANGLING],
         other_pictures=folder.other_pictures,
@@ -179,6 +191,18 @@ def _folders_of(data_dir: Path, photographs: Iterable[str]) -> list[Path]:
     names = {name.rpartition("/")[0] for name in photographs}
     names |= {name for name in USUAL_FOLDERS if (data_dir / name).is_dir()}
     return [data_dir / name for name in sorted(names, key=lambda name: (name.count("/") + bool(name), name))]
+
+
+def _other_grade(table: pd.DataFrame, found: dict[str, list[str]], names: Iterable[str]) -> dict[str, str]:
+    """Return photographs in a folder of another grade than the labels give, where folders are named after grades."""
+    folders = grade_folders(names)
+    grades = grades_of(folders.values(), {}, ())
+    contradicted = {}
+    for image, grade in zip(table["image"], table["grade"], strict=True) if folders else ():
+        above = found[image][0].rpartition("/")[0] if len(found[image]) == 1 else ""
+        if above in folders and grades.get(folders[above], grade) != grade:
+            contradicted[image] = folders[above]
+    return contradicted
 
 
 def _inside(folder: Folder, images_dir: str) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from dr_lib.data.audit import fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import Crops, DecodedCrops, ResizeSpec, resize_for_testing, resize_for_training
 from dr_lib.data.inspection import NO_IMAGE
-from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, Labels, labels_of
+from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, TEST_DRAWN, Labels, labels_of
 from dr_lib.data.manifest import open_photographs
 from dr_lib.data.photographs import FolderPhotographs, Photographs
 from dr_lib.data.repair_policy import Decision, decide
@@ -106,6 +106,8 @@ def _origin_of_splits(table: pd.DataFrame, given_validation: bool) -> str:
     present = set(table["split"])
     if present == {""}:
         return MADE_HERE
+    if "test" not in present:
+        return TEST_DRAWN
     return GIVEN if given_validation or "validation" not in present else DRAWN_ANEW
 
 
