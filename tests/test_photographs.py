@@ -147,7 +147,7 @@ def test_missing_photographs_are_counted_and_named(tmp_path):
         open_photographs(tmp_path, table_of("a", *(f"b{number}" for number in range(7))))
     message = str(error.value)
     assert message.startswith("7 of 8 photographs are missing (b0, b1, b2, b3, b4, ...)")
-    assert str(tmp_path / "images") in message and "images_dir" in message
+    assert str(tmp_path / "images") in message and f"put them below {tmp_path}," in message
 
 
 def test_images_dir(tmp_path):

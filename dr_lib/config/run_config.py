@@ -308,7 +308,7 @@ class RunConfig(BaseModel):
     def idle(self) -> set[str]:
         """Return the parameters that nothing looks at, the others being what they are."""
         generated = self.pretrained and self.pretrained_weights == "generated"
-        conditions = {
+        conditions: dict[tuple[str, ...], bool] = {
             ("pretrained_weights", "feature_extraction_epochs"): not self.pretrained,
             ("pretraining_photographs", "pretraining_epochs"): not generated,
             ("sampling_decay",): self.sampling != "decay",

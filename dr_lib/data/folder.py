@@ -75,7 +75,7 @@ def list_folder(path: Path) -> Folder:
     folder that cannot be listed.
     """
     folder = Folder(path)
-    waiting, links = [""], []
+    waiting, links = [""], list[str]()
     listed: dict[str, str] = {}  # folders by their real path
     while waiting or links:
         if waiting:

@@ -361,7 +361,7 @@ def open_photographs(data_dir: Path, labels: Labels, images_dir: str = "", label
         raise InputError(
             f"{len(search.missing)} of {len(labels.table)} photographs are missing ({some}); looked in "
             f"{folders} for files ending in {', '.join(SUFFIXES)}{why}; "
-            "set images_dir, or take the missing ones out of the labels"
+            f"put them {'below images_dir' if images_dir else f'below {data_dir}'}, or take them out of the labels"
         )
     if search.several:
         image, files = next(iter(search.several.items()))

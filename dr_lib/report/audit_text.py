@@ -99,7 +99,7 @@ def why_not_looked_at(audit: Mapping[str, Any]) -> str:
     if audit["files"]["several"]:
         return ": each that the labels name has several files, or none"
     folders = some(audit["files"]["folders"], len(USUAL_FOLDERS))
-    return f": none that the labels name is in {folders}; where they are in another folder, set images_dir"
+    return f": none that the labels name is in {folders}; put them below the data folder"
 
 
 def majority(audit: Mapping[str, Any]) -> str:
