@@ -14,7 +14,8 @@ from dr_lib.config import RunConfig
 from dr_lib.data.label_files import COLUMN_NAMES
 from dr_lib.data.labels import labels_of, read_labels
 from dr_lib.data.layouts import LAYOUTS
-from dr_lib.data.manifest import find_photographs, reconcile
+from dr_lib.data.manifest import reconcile
+from dr_lib.data.matching import find_photographs
 from dr_lib.data.patients import names_that_look_paired, patients_and_eyes
 from dr_lib.errors import InputError
 

@@ -12,7 +12,7 @@ from PIL import Image
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.labels import Labels
-from dr_lib.data.manifest import find_photographs, open_photographs
+from dr_lib.data.matching import find_photographs, open_photographs
 from dr_lib.errors import InputError
 from dr_lib.inference.inputs import photographs_named
 from dr_lib.inference.model import inspect_and_crop

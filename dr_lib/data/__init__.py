@@ -1,8 +1,8 @@
 """From files on a disk to tensors: labels, splits, damage, crops, augmentation, the audit's numbers.
 
-* ``labels`` reads the label files that ``layouts`` recognizes in a ``folder``: ``label_text`` turns them into rows,
-  ``label_files`` into columns, ``label_values`` and ``patients`` say what cells and names mean, ``medmnist`` reads
-  RetinaMNIST's file. ``manifest`` finds the file of each row, and accounts for all of both.
+* ``labels`` reads the label files that ``layouts`` recognizes in a ``folder``: ``label_text`` and ``label_files`` turn
+  them into columns, ``label_rows`` into checked rows, ``label_values`` and ``patients`` say what cells and names mean,
+  ``medmnist`` reads RetinaMNIST's file. ``matching`` finds the file of each row, ``manifest`` accounts for all of both.
 * ``photographs`` reads files, ``decoding`` turns bytes into pixels, ``inspection`` (``jpeg_structure``, ``jpeg_rows``,
   ``png``, ``signatures``) says what is wrong with a file, ``repair_policy`` what becomes of it.
 * ``scan`` decodes each file once (``scan_image``) in processes of its own; ``crops``, ``resize``, ``retina`` and

@@ -15,7 +15,7 @@ from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import Crops, DecodedCrops, ResizeSpec, resize_for_testing, resize_for_training
 from dr_lib.data.inspection import NO_IMAGE
 from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, TEST_DRAWN, Labels, labels_of
-from dr_lib.data.manifest import open_photographs
+from dr_lib.data.matching import open_photographs
 from dr_lib.data.photographs import FolderPhotographs, Photographs
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner

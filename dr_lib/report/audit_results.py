@@ -15,7 +15,8 @@ from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.isolated_decoding import thumbnail_isolated
-from dr_lib.data.manifest import find_photographs, reconcile
+from dr_lib.data.manifest import reconcile
+from dr_lib.data.matching import find_photographs
 from dr_lib.data.photographs import Photographs
 from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.repair_policy import Decision, decide

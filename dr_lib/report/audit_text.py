@@ -9,7 +9,7 @@ from dr_lib import GRADE_NAMES
 from dr_lib.data import folder as kinds
 from dr_lib.data.audit import APART
 from dr_lib.data.labels import GIVEN
-from dr_lib.data.manifest import HOW_TO_FETCH, LABEL_FILES, UNDECIDED, USUAL_FOLDERS
+from dr_lib.data.matching import HOW_TO_FETCH, LABEL_FILES, UNDECIDED, USUAL_FOLDERS
 from dr_lib.data.patients import PATTERN_EXAMPLE
 from dr_lib.report import data_sentences
 from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent

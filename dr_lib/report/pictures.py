@@ -9,7 +9,7 @@ import pandas as pd
 
 from dr_lib.data.isolated_decoding import pixels_isolated
 from dr_lib.data.labels import labels_of
-from dr_lib.data.manifest import open_photographs
+from dr_lib.data.matching import open_photographs
 from dr_lib.data.photographs import FolderPhotographs, Photographs
 from dr_lib.data.splits import splits_of
 from dr_lib.errors import InputError
