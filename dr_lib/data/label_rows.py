@@ -59,7 +59,9 @@ class Rows:
         without = zip(names, texts, splits, suffixes, files, grades, strict=True)
         self._ungradable += [row for *row, grade in without if grade is None]
         self.count += len(names)
-        columns = dict(zip(COLUMNS, (names, grades, patients, eyes, splits, suffixes, files), strict=True))
+        columns: dict[str, Any] = dict(
+            zip(COLUMNS, (names, grades, patients, eyes, splits, suffixes, files), strict=True)
+        )
         others = {_other_name(name): cells for name, cells in table.others.items()}
         if (quality := table.column("quality")) is not None:
             others = {"quality": quality, **others}

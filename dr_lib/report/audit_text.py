@@ -146,8 +146,8 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
             f"each: {names}. Here they are kept.",
         )
     if ungradable := audit.get("ungradable"):
-        names = [row["image"] for row in ungradable]
-        yield Finding("account", f"{UNGRADABLE}: {_counted_names(names, 'photograph')}.")
+        photographs = _counted_names([row["image"] for row in ungradable], "photograph")
+        yield Finding("account", f"{UNGRADABLE}: {photographs}.")
     if repeated := audit.get("repeated"):
         yield Finding("account", f"{REPEATED}: {_counted_names(repeated, 'row')}. Each photograph is used once.")
     for name, split in audit["splits"].items():
