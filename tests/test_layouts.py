@@ -262,6 +262,16 @@ def test_extra_columns_are_kept_and_quality_has_its_place(tmp_path):
     eyepacs_with_solution(tmp_path / "other")
     manifest = dr_lib.read_labels(tmp_path / "other")
     assert manifest["Usage"].tolist() == ["", "", "Public", "Private"]
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide" / "labels.csv").write_text("image,grade,site,camera,age,sex\na,0,x,y,7,f\n")
+    assert [*dr_lib.read_labels(tmp_path / "wide")][6:] == ["site", "camera", "age", "sex"]
+
+
+def test_course_labels_by_a_grade_map_have_their_first_photograph_named(tmp_path):
+    write_course(tmp_path, {"1_left": "mild", "2_left": "R0"}, {"3_left": "-"})
+    labels = read_labels(tmp_path, grade_map={"mild": 1, "R0": 0}, ungradable=["-"])
+    assert labels.header is False and [row["grade"] for row in labels.header_loss] == [1]
+    assert described(labels.table) == "1_left 1 1 left train, 2_left 0 2 left train"
 
 
 # What a parameter decides

@@ -81,7 +81,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None, sheet: str 
     if not columns and _is_row(first):
         cells = {"image": [row[0] for _, row in rows], "grade": [_cell(path, line, row, 1, 2) for line, row in rows]}
         return Table(path, [line for line, _ in rows], cells, {"image": "image", "grade": "grade"}, encoding, False)
-    positions = {name: at for at, name in reversed(list(enumerate(first)))}  # of two of one name the first
+    positions = {name: first.index(name) for name in first}  # of two of one name the first
     roles = _roles(f"{path} line {first_line}", first, columns)
     needed = max(positions[name] for name in roles.values())
     for line, row in rows[1:]:

@@ -68,7 +68,7 @@ class Rows:
         before = len(self._places)
         for name, cells in columns.items():
             self._columns[name] += cells if len(kept) == len(names) else [cells[row] for row in kept]
-        for name in {*self._others, *others}:
+        for name in dict.fromkeys([*self._others, *others]):
             column = self._others.setdefault(name, [""] * before)
             column += [others[name][row] for row in kept] if name in others else [""] * len(kept)
         self._places += [(table, row) for row in kept]
