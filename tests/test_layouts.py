@@ -306,6 +306,13 @@ def test_columns_grades_and_what_is_ungradable_by_parameter(tmp_path):
             RunConfig(**wrong)
 
 
+def test_columns_that_are_not_clear_are_refused(tmp_path):
+    (tmp_path / "labels.csv").write_text("image,grade,grade\na,1,2\n")
+    assert "line 1: two columns are called 'grade'" in refusal(tmp_path)
+    (tmp_path / "labels.csv").write_text("image,grade\na,1\n")
+    assert "'foo' is none of image, path, grade" in refusal(tmp_path, columns={"foo": "grade"})
+
+
 def test_several_label_files_with_a_split_each(tmp_path):
     for name, image in {"one": "a", "two": "b", "three": "c"}.items():
         (tmp_path / f"{name}.csv").write_text(f"image,grade\n{image},1\n")

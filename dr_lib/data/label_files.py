@@ -83,6 +83,8 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None, sheet: str 
         return Table(path, [line for line, _ in rows], cells, {"image": "image", "grade": "grade"}, encoding, False)
     positions = {name: first.index(name) for name in first}  # of two of one name the first
     roles = _roles(f"{path} line {first_line}", first, columns)
+    if twice := next((name for name in roles.values() if first.count(name) > 1), None):
+        raise InputError(f"{path} line {first_line}: two columns are called {twice!r}; rename one")
     needed = max(positions[name] for name in roles.values())
     for line, row in rows[1:]:
         if len(row) <= needed:
@@ -123,6 +125,8 @@ def _roles(place: str, header: Sequence[str], columns: Mapping[str, str]) -> dic
     names = _spelled(header)
     roles: dict[str, str] = {}
     for role, column in columns.items():
+        if role not in COLUMN_NAMES:
+            raise InputError(f"columns: {role!r} is none of {', '.join(COLUMN_NAMES)}")
         known = names.get(re.sub(r"[\s\-]+", "_", column.lower()))
         if known is None:
             listed = ", ".join(filter(None, header))

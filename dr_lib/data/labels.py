@@ -233,9 +233,10 @@ def _describe(layout: Layout, form: str, files: Sequence[str], table: pd.DataFra
     grades = " ".join(f"{grade}: {count:,}" for grade, count in sorted(Counter(table["grade"]).items()))
     known = table.loc[table["patient"] != table["image"], "patient"].nunique()
     unknown = int((table["patient"] == table["image"]).sum())
-    patients = f"{known:,} patients" if known else "patients unknown"
+    patients = f"{known:,} patient{'s' * (known > 1)}" if known else "patients unknown"
     patients += f" and {unknown:,} photographs of unknown ones" if known and unknown else ""
     splits = Counter(table["split"])
     named = ", ".join(f"{splits[name]:,} {name}" for name in ("train", "validation", "test") if splits[name])
     where = f" ({', '.join(files[:4])}{', ...' if len(files) > 4 else ''})" if files else ""
-    return f"{title}{where}: {len(table):,} photographs, grades {grades}, {patients}, {named or 'no split'}"
+    photographs = f"{len(table):,} photograph{'s' * (len(table) != 1)}"
+    return f"{title}{where}: {photographs}, grades {grades or 'none'}, {patients}, {named or 'no split'}"
