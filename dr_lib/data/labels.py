@@ -230,7 +230,7 @@ def _form(layout: Layout, table: Table | None) -> str:
 def _describe(layout: Layout, form: str, files: Sequence[str], table: pd.DataFrame) -> str:
     """Return layout, photographs, grades, patients and splits in one line."""
     title = layout.title if form == layout.name else layout_named(form).title
-    grades = " ".join(f"{grade}: {count:,}" for grade, count in sorted(Counter(table["grade"]).items()))
+    grades = ", ".join(f"{grade}: {count:,}" for grade, count in sorted(Counter(table["grade"]).items()))
     known = table.loc[table["patient"] != table["image"], "patient"].nunique()
     unknown = int((table["patient"] == table["image"]).sum())
     patients = f"{known:,} patient{'s' * (known > 1)}" if known else "patients unknown"

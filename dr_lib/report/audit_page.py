@@ -50,7 +50,7 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
             "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
             "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
         }
-    if "reconciliation" in audit:
+    if "files" in audit:
         sections["account"] = ("Files and rows", account(audit))
     parts = [answer(audit)]
     parts += [f'<h2 id="{ident}">{title}</h2>{shown}' for ident, (title, shown) in sections.items()]
@@ -176,8 +176,8 @@ def files(audit: Mapping[str, Any]) -> str:
 def account(audit: Mapping[str, Any]) -> str:
     """Return what became of every file and every row, and the names of those that are not used."""
     rows = [
-        [escape(what if what != "all" else f"all {of}"), f"{count:,}"]
-        for of, counts in audit["reconciliation"].items()
+        [escape(what) if what != "all" else f"<b>all {of}</b>", f"{count:,}"]
+        for of, counts in audit.get("reconciliation", {}).items()
         for what, count in counts.items()
         if count or what in ("all", "used")
     ]
@@ -186,7 +186,7 @@ def account(audit: Mapping[str, Any]) -> str:
         f"<h3>{escape(title)}: {len(names):,}</h3>" + markup.paragraphs(audit_text.some(names, MOST_NAMED))
         for title, names in audit_text.file_problems(audit).items()
     )
-    return markup.table(["Files and rows", "Count"], rows, caption, numeric=(1,)) + lists
+    return (markup.table(["Files and rows", "Count"], rows, caption, numeric=(1,)) if rows else "") + lists
 
 
 @_of_photographs

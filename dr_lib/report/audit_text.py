@@ -125,10 +125,10 @@ def held_out(audit: Mapping[str, Any]) -> str:
 def findings(audit: Mapping[str, Any]) -> list[Finding]:
     """Return what is worth a look, in the order of the page's sections; empty where nothing is."""
     found = list(_in_labels(audit))
-    if "files" in audit:
-        found += _in_folders(audit["files"], all_missing="damage" not in audit)
     if "damage" in audit:
         found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
+    if "files" in audit:
+        found += [*_in_folders(audit["files"], all_missing="damage" not in audit), *_in_account(audit)]
     return found
 
 
@@ -145,11 +145,6 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
             "The label files have no header. Who reads them with pandas' default, header=0, loses the first line of "
             f"each: {names}. Here they are kept.",
         )
-    if ungradable := audit.get("ungradable"):
-        photographs = _counted_names([row["image"] for row in ungradable], "photograph")
-        yield Finding("account", f"{UNGRADABLE}: {photographs}.")
-    if repeated := audit.get("repeated"):
-        yield Finding("account", f"{REPEATED}: {_counted_names(repeated, 'row')}. Each photograph is used once.")
     for name, split in audit["splits"].items():
         absent = [str(grade) for grade, count in enumerate(split["counts"]) if not count]
         if split["photographs"] and absent:
@@ -173,28 +168,36 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
+def _in_account(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    if ungradable := audit.get("ungradable"):
+        photographs = _counted_names([row["image"] for row in ungradable], "photograph")
+        yield Finding("account", f"{UNGRADABLE}: {photographs}.")
+    if repeated := audit.get("repeated"):
+        yield Finding("account", f"{REPEATED}: {_counted_names(repeated, 'row')}. Each photograph is used once.")
+
+
 def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Finding]:
     if files["missing"] and not all_missing:
-        yield Finding("files", f"{MISSING}: {_counted_names(files['missing'], 'photograph')}.")
+        yield Finding("account", f"{MISSING}: {_counted_names(files['missing'], 'photograph')}.")
     if files["several"]:
         yield Finding(
-            "files",
+            "account",
             f"{SEVERAL}: {_counted_names(list(files['several']), 'photograph')}. They are left out; set images_dir, or "
             "write folder and ending of their names in the labels.",
         )
     if files["respelled"]:
-        yield Finding("files", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
+        yield Finding("account", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
     if files["dangling"]:
-        yield Finding("files", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
+        yield Finding("account", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
     if others := files.get("other_pictures"):
         kinds = Counter(others.values())
         said = "; ".join(f"{count} {kind}" for kind, count in kinds.most_common(SHOWN))
-        yield Finding("files", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
+        yield Finding("account", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
     if elsewhere := files.get("other_grade"):
         photographs = _counted_names(list(elsewhere), "photograph")
-        yield Finding("files", f"{OTHER_GRADE}: {photographs}. The labels count.")
+        yield Finding("account", f"{OTHER_GRADE}: {photographs}. The labels count.")
     if files["unlabeled"]:
-        yield Finding("files", f"{UNLABELED}: {_counted_names(files['unlabeled'], 'file')}.")
+        yield Finding("account", f"{UNLABELED}: {_counted_names(files['unlabeled'], 'file')}.")
 
 
 def _counted_names(names: Sequence[str], noun: str) -> str:
