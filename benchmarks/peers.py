@@ -41,7 +41,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from dr_lib.config import RunConfig
-from dr_lib.data.photographs import open_photographs
+from dr_lib.data.matching import open_photographs
 from dr_lib.data.prepare import read_splits
 from dr_lib.evaluation.matrix_metrics import confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predictions import prediction_table

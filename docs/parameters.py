@@ -44,6 +44,8 @@ def _values(name: str, field: Any) -> str:
     for option in options:
         if "enum" in option or "const" in option:
             words += [f"`{value}`" for value in option.get("enum", [option.get("const")])]
+        elif option["type"] == "object":
+            words.append("mapping")
         elif option["type"] == "array":
             items = option.get("items", {}).get("type")
             words.append("list of numbers" if items == "number" else "list")

@@ -12,7 +12,8 @@ from data_folders import real_data, write_course
 from dr_lib.data.appearance import BRIGHT, DARK
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint, patients_apart
 from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
-from dr_lib.data.labels import Labels, patient_of, read_labels
+from dr_lib.data.labels import Labels, read_labels
+from dr_lib.data.patients import patient_of
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.errors import InputError

@@ -47,14 +47,24 @@ def test_everything_is_found_in_a_folder_that_no_run_would_take(config, tmp_path
     found = audit.found
     assert audit.thumbnail("3_left").size == (96, 80) and audit.thumbnail("2_left") is None
     folders = [str(tmp_path / "data"), str(images)]
+    label_files = ["test_img.csv", "test_label.csv", "train_img.csv", "train_label.csv"]
     assert found["files"] == {
         "missing": ["1_left"], "unlabeled": ["images/new.jpeg"], "several": {}, "respelled": {}, "dangling": [],
-        "other_pictures": {}, "folders": folders, "not_read": {},
+        "other_grade": {},
+        "other_pictures": {}, "ignored": {"label files": label_files}, "folders": folders, "not_read": {},
     }  # fmt: skip
     assert {entry["image"]: entry["status"] for entry in found["damage"]["files"]} == {
         "2_left": "unreadable",
         "3_left": "end marker missing",
     }
+    assert found["reconciliation"] == {
+        "files": {"all": 28, "used": 22, "unlabeled": 1, "damaged": 1, "label files": 4},
+        "rows": {"all": 24, "used": 22, "missing": 1, "ungradable": 0, "damaged": 1, "repeated": 0},
+    }
+    text = audit_text(found)
+    assert "files 28 = used 22 + unlabeled 1 + damaged 1 + label files 4" in " ".join(text.split())
+    assert "Labels: the course's pairs of files (train_img.csv" in text
+    assert audit.reconciliation["count"].tolist()[:2] == [28, 22]
     (group,) = found["duplicates"]["exact"]
     assert {entry["image"] for entry in group["photographs"]} == {"4_left", "20_left"}
 
@@ -84,12 +94,10 @@ def test_a_sound_folder_has_the_fingerprint_of_its_runs_and_their_squares(config
 def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):
     for path in (tmp_path / "data" / "images").iterdir():
         path.unlink()
-    (tmp_path / "data" / "elsewhere").mkdir()
-    write_photographs(tmp_path / "data" / "elsewhere", ["1_left"])
     found = write_audit(config, progress=False).found
     looked_in = f"not looked at: none that the labels name is in {tmp_path / 'data'}, {tmp_path / 'data' / 'images'}; "
     text = " ".join(audit_text(found).split())
-    assert looked_in in text and "set images_dir" in text
+    assert f"{looked_in}put them below the data folder." in text
     assert "damage" not in found and found["splits"]["test"]["photographs"] == 8
     assert read_sealed_json(ExperimentFolder(Path(config.out_dir)).audit) == found
     assert "were not looked at: none" in ExperimentFolder(Path(config.out_dir)).audit_page.read_text()

@@ -15,7 +15,8 @@ from PIL import Image
 
 from dr_lib.data.audit import audit_labels, audit_photographs
 from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
-from dr_lib.data.labels import Labels, patient_of, read_labels
+from dr_lib.data.labels import Labels, read_labels
+from dr_lib.data.patients import patient_of
 from dr_lib.data.repair_policy import decide
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.report import audit_page as pages

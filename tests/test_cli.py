@@ -163,6 +163,7 @@ def test_check_says_what_the_files_come_to(folder, capsys):
     assert dr_lab("check", "data.yaml", "params/runs/resnet50-pretrained-weighted.yaml") == 0
     shown = capsys.readouterr().out
     assert "class_weights: majority_ratio" in shown and "resnet50-pretrained-weighted" in shown
+    assert "labels: the course's pairs of files (train_img.csv" in shown and "30 photographs, grades 0: " in shown
     (folder / "bad.yaml").write_text("epoch: 3\n")
     assert dr_lab("check", "bad.yaml") == 2
     assert "bad.yaml: unknown parameter 'epoch'" in capsys.readouterr().err

@@ -6,8 +6,9 @@ from torch.utils.data import DataLoader
 
 from dr_lib.config import RunConfig
 from dr_lib.data.crop_dataset import CropDataset, draw_seed, identity_collate
-from dr_lib.data.labels import Labels, patient_of
-from dr_lib.data.photographs import open_photographs
+from dr_lib.data.labels import Labels
+from dr_lib.data.matching import open_photographs
+from dr_lib.data.patients import patient_of
 from dr_lib.data.prepare import DataSplits
 from dr_lib.data.scan import Scanner
 from dr_lib.data.transforms import EvalTransform, TrainTransform

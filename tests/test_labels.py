@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from data_folders import real_data, write_course
 
-from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.labels import read_labels
+from dr_lib.data.patients import patient_of
 from dr_lib.errors import InputError
 
 
@@ -33,7 +34,7 @@ def test_course_files_without_header_keep_the_first_photograph(tmp_path):
     write_course(tmp_path, {"10_left": 2, "10_right": 0}, {"7_left": 4})
     labels = read_labels(tmp_path)
     table = labels.table
-    assert list(table.columns) == ["image", "grade", "patient", "split", "suffix"]
+    assert list(table.columns) == ["image", "grade", "patient", "eye", "split", "suffix", "file"]
     assert rows(table) == [("10_left", 2, "10", "train"), ("10_right", 0, "10", "train"), ("7_left", 4, "7", "test")]
     assert (labels.form, labels.header) == ("course", False)
     assert table["grade"].dtype == np.int64
@@ -158,10 +159,13 @@ def test_the_ending_of_a_name_is_kept_beside_it(tmp_path):
     assert suffixes == {"a": ".png", "b": ".JPG", "c": "", "sub/d": ".tif"}
 
 
-def test_one_name_with_two_endings_is_refused(tmp_path):
-    write(tmp_path, labels="image,grade\na.png,0\na.jpeg,0\n")
+def test_one_name_with_two_endings_is_two_photographs(tmp_path):
+    write(tmp_path, labels="image,grade\na.png,0\na.jpeg,4\nb.png,1\n")
+    table = read_labels(tmp_path).table
+    assert rows(table) == [("a.png", 0, "a.png", ""), ("a.jpeg", 4, "a.jpeg", ""), ("b", 1, "b", "")]
+    write(tmp_path, labels="image,grade\na.png,0\na.jpeg,0\na,0\n")
     message = refusal(tmp_path)
-    assert "labels.csv line 3" in message and "a.jpeg" in message and "a.png at" in message
+    assert "labels.csv line 4" in message and "a may be a.jpeg or a.png" in message
 
 
 def test_unicode_forms_of_a_name_are_one_name_and_one_patient(tmp_path):

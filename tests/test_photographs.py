@@ -12,7 +12,7 @@ from PIL import Image
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.decoding import decode_rgb
 from dr_lib.data.labels import Labels
-from dr_lib.data.photographs import find_photographs, open_photographs
+from dr_lib.data.matching import find_photographs, open_photographs
 from dr_lib.errors import InputError
 from dr_lib.inference.inputs import photographs_named
 from dr_lib.inference.model import inspect_and_crop
@@ -147,7 +147,7 @@ def test_missing_photographs_are_counted_and_named(tmp_path):
         open_photographs(tmp_path, table_of("a", *(f"b{number}" for number in range(7))))
     message = str(error.value)
     assert message.startswith("7 of 8 photographs are missing (b0, b1, b2, b3, b4, ...)")
-    assert str(tmp_path / "images") in message and "images_dir" in message
+    assert str(tmp_path / "images") in message and f"put them below {tmp_path}," in message
 
 
 def test_images_dir(tmp_path):
@@ -222,10 +222,10 @@ def test_open_gives_what_the_lab_report_opens(tmp_path):
 
 def test_missing_photographs_and_files_without_a_row_are_found(tmp_path):
     write_photographs(tmp_path / "images", ["a", "b", "c"])
-    write_photographs(tmp_path / "elsewhere", ["e"])  # no folder that photographs are looked for in
+    write_photographs(tmp_path / "elsewhere", ["e"])
     (tmp_path / "images" / "notes.txt").write_text("no photograph")
     search = find_photographs(tmp_path, table_of("a", "d", "b"))
-    assert (search.missing, search.unlabeled) == (["d"], ["images/c.jpeg"])
+    assert (search.missing, search.unlabeled) == (["d"], ["elsewhere/e.jpeg", "images/c.jpeg"])
     assert search.photographs.open("b").size == (96, 80)
 
 

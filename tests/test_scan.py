@@ -18,7 +18,7 @@ from torchvision.transforms import functional as F
 from dr_lib.data import scan as scan_module
 from dr_lib.data.crops import DecodedCrops, ResizeSpec
 from dr_lib.data.labels import Labels
-from dr_lib.data.photographs import open_photographs
+from dr_lib.data.matching import open_photographs
 from dr_lib.data.scan import Scanner
 from dr_lib.errors import InputError
 
@@ -259,7 +259,7 @@ from pathlib import Path
 import pandas as pd
 from dr_lib.data import scan as module
 from dr_lib.data.labels import Labels
-from dr_lib.data.photographs import open_photographs
+from dr_lib.data.matching import open_photographs
 from dr_lib.data.crops import ResizeSpec
 folder, cache = map(Path, sys.argv[1:])
 names = sorted(path.stem for path in folder.iterdir())

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from data_folders import eyes, real_data
 
-from dr_lib.data.labels import patient_of, read_labels
+from dr_lib.data.labels import read_labels
+from dr_lib.data.patients import patient_of
 from dr_lib.data.splits import assign_splits, limit_splits
 from dr_lib.errors import InputError
 
@@ -72,6 +73,13 @@ def test_a_given_split_is_kept_and_validation_comes_from_training():
     assert (table["split"] == "test").tolist() == (given["split"] == "test").tolist()
     assert len(patients(table, "validation")) == 5
     assert (split(given, validation_share=0)["split"] == given["split"]).all()
+
+
+def test_where_labels_bring_no_testing_photographs_patients_of_training_are_held_out():
+    parts = [table_of(eyes(range(80)), "train"), table_of(eyes(range(80, 100)), "validation")]
+    table = split(pd.concat(parts, ignore_index=True))
+    assert len(patients(table, "test")) == 16 and len(patients(table, "train")) == 64
+    assert patients(table, "validation") == {str(patient) for patient in range(80, 100)}
 
 
 def test_given_validation_is_kept():

@@ -225,6 +225,10 @@ def check(
         if value != getattr(defaults, name):
             say(as_line(name, value))
     say(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config/run_config.py")
+    if Path(configs[0].data_dir).is_dir():
+        from dr_lib.data.labels import labels_of
+
+        say(f"labels: {labels_of(configs[0]).recognized}")
 
 
 def main() -> None:

@@ -46,6 +46,17 @@ def _as_folder(name: str) -> str:
 # Torch and numpy count in numbers of so many bits, and a larger one is a slip of the keyboard.
 Int = Annotated[int, BeforeValidator(_no_bool), Field(lt=2**31)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Let a mapping have words and numbers for keys; YAML reads a bare ``no`` as false."""
+    words = {False: "no", True: "yes"}
+    if not isinstance(value, dict):
+        return value
+    return {words[key] if isinstance(key, bool) else str(key): entry for key, entry in value.items()}
+
+
+ColumnRole = Literal["image", "path", "grade", "patient", "eye", "split", "quality", "left_grade", "right_grade"]
 PathText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Place = Annotated[PathText, AfterValidator(with_home)]
 Share = Annotated[Float, Field(ge=0, lt=1)]
@@ -80,10 +91,37 @@ class RunConfig(BaseModel):
 
     # Where the photographs are
     data_dir: Place = Field(DEMO_DIR, min_length=1, description="folder of labels and photographs")
-    labels: Literal["course", "kaggle", "aptos", "table", "medmnist", "auto"] = Field(
-        "auto", description="form of the labels; auto recognizes it by the files that are there"
-    )
+    labels: Literal[
+        "course",
+        "kaggle",
+        "aptos",
+        "ddr",
+        "gdrbench",
+        "messidor2",
+        "idrid",
+        "deepdrid",
+        "eyeq",
+        "medmnist",
+        "table",
+        "folders",
+        "auto",
+    ] = Field("auto", description="form of the labels; auto recognizes it by the files that are there")
     labels_file: PathText = Field("", description="label file inside data_dir, where it has not its usual name")
+    labels_files: dict[Literal["train", "validation", "test"], PathText] = Field(
+        {}, description="label files inside data_dir, one a split: {train: a.csv, test: b.csv}"
+    )
+    columns: dict[ColumnRole, str] = Field(
+        {}, description="which column of the label file is what, where its name does not tell: {image: photo}"
+    )
+    grade_map: Annotated[dict[str, Annotated[Int, Field(ge=0, le=4)]], BeforeValidator(_with_text_keys)] = Field(
+        {}, description="grades 0-4 of what the labels have instead: {mild: 1, R3: 4}"
+    )
+    ungradable: list[str | int | float | None] = Field(
+        [], description="what labels have where there is no grade: [5, -1, '']; such photographs are left out, listed"
+    )
+    patient_pattern: PathText = Field(
+        "", description="regular expression for names, with the group patient, and eye where they tell it"
+    )
     images_dir: PathText = Field("", description="folder of the photographs inside data_dir; empty: looked for")
     limit: Int = Field(0, ge=0, description="at most this many photographs of each split, stratified; 0: all")
     validation_share: Share = Field(0.1, description="share of the training patients held out to choose the epoch")
@@ -270,12 +308,13 @@ class RunConfig(BaseModel):
     def idle(self) -> set[str]:
         """Return the parameters that nothing looks at, the others being what they are."""
         generated = self.pretrained and self.pretrained_weights == "generated"
-        conditions = {
+        conditions: dict[tuple[str, ...], bool] = {
             ("pretrained_weights", "feature_extraction_epochs"): not self.pretrained,
             ("pretraining_photographs", "pretraining_epochs"): not generated,
             ("sampling_decay",): self.sampling != "decay",
             ("max_lost_share",): self.on_damage != "repair",
             ("reference_batch",): self.learning_rate_scaling == "none",
+            **{(name,): not getattr(self, name) for name in LABEL_PARAMETERS},
         }
         return {name for names, is_idle in conditions.items() if is_idle for name in names}
 
@@ -285,9 +324,13 @@ class RunConfig(BaseModel):
         return self.model_dump(exclude=places | self.idle())
 
 
+LABEL_PARAMETERS = ("labels_files", "columns", "grade_map", "ungradable", "patient_pattern")
+"""The parameters that say how labels are written where neither their names nor their form tell."""
+
 DATA_PARAMETERS = (
-    "data_dir", "labels", "labels_file", "images_dir", "limit", "validation_share", "given_validation", "test_share",
-    "split_seed", "on_damage", "max_lost_share", "generated_train", "generated_test", "generated_size", "cache_dir",
+    "data_dir", "labels", "labels_file", *LABEL_PARAMETERS, "images_dir", "limit", "validation_share",
+    "given_validation", "test_share", "split_seed", "on_damage", "max_lost_share", "generated_train", "generated_test",
+    "generated_size", "cache_dir",
 )  # fmt: skip
 """The parameters that decide which photographs there are."""
 

@@ -16,7 +16,8 @@ from dr_lib.data.appearance import BRIGHT, DARK
 from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
-from dr_lib.data.labels import Labels, patient_known
+from dr_lib.data.labels import Labels
+from dr_lib.data.patients import patient_known
 from dr_lib.data.repair_policy import Decision
 from dr_lib.data.splits import SPLITS
 
@@ -33,7 +34,8 @@ SAMPLES = 5
 def audit_labels(labels: Labels) -> dict[str, Any]:
     """Return what the labels alone tell; the photographs need not be there.
 
-    ``form``, ``header``, ``header_loss`` and ``split_origin`` are those of ``labels``. ``splits``: photographs,
+    ``form``, ``recognized``, ``header``, ``header_loss``, ``split_origin``, ``look_paired``, ``ungradable`` (image and
+    label) and ``repeated`` are those of ``labels``. ``splits``: photographs,
     known patients, photographs of unknown ones, counts and shares of the grades in each. ``majority_accuracy``: share
     of the commonest training grade in the test split, which a network must beat (None without test photographs).
     ``patients_on_both_sides``: known patients of the test split, how many of them are in training or validation too,
@@ -51,6 +53,10 @@ def audit_labels(labels: Labels) -> dict[str, Any]:
     leaked = test_patients & set(known[~tested]["patient"])
     return {
         "form": labels.form,
+        "recognized": labels.recognized,
+        "look_paired": list(labels.look_paired),
+        "ungradable": labels.ungradable[["image", "label"]].to_dict("records"),
+        "repeated": list(labels.repeated),
         "header": labels.header,
         "header_loss": list(labels.header_loss),
         "splits": {split: _describe(part) for split, part in parts.items()},

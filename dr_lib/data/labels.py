@@ -1,51 +1,59 @@
-"""Labels of every known form, read into one table: image, grade, patient, split."""
+"""Labels of every layout, read into one table: image, grade, patient, eye, split, and what else they tell."""
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dr_lib.config import RunConfig
 from dr_lib.data import medmnist
-from dr_lib.data.label_files import Cell, Column, read_columns, read_course_column
-from dr_lib.data.label_text import OTHER_SUFFIXES, other_kind
-from dr_lib.data.signatures import is_photograph
+from dr_lib.data.folder import Folder, list_folder
+from dr_lib.data.label_files import Table, has_labels, read_course_pair, read_table
+from dr_lib.data.label_rows import UNGRADABLE, Rows, check_inside, without_ending
+from dr_lib.data.label_text import read_rows
+from dr_lib.data.label_values import number_text
+from dr_lib.data.layouts import (
+    Layout,
+    Source,
+    layout_named,
+    layout_of_file,
+    read_grade_folders,
+    recognize,
+    sources_of,
+    tables_with_labels,
+)
+from dr_lib.data.patients import PATTERN_EXAMPLE, names_that_look_paired
 from dr_lib.errors import InputError
 from dr_lib.system.terminal import logger
 
 log = logger("data")
 
-COLUMNS = ("image", "grade", "patient", "split", "suffix")
-TABLE_SUFFIXES = (".csv", ".tsv")
-"""What tables of labels may end with, in any case."""
-
-USUAL_FILES = {"kaggle": "trainLabels.csv", "aptos": "train.csv", "table": "labels.csv"}
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-EYE = re.compile(r"^(?P<patient>.+)_(left|right)$", re.IGNORECASE)
-GRADE = re.compile(r"^[0-4](\.0*)?$")
-
 
 GIVEN, MADE_HERE = "given", "made here by patient"
 DRAWN_ANEW = "given, but for the validation photographs, which were drawn anew"
+TEST_DRAWN = "given, but for the testing photographs, which were held out here by patient"
 
 
 @dataclass(frozen=True)
 class Labels:
     """The labels of a data set, and what is known of their files.
 
-    ``table``: one row a photograph: ``image`` and ``patient`` (text), ``grade`` (0-4), ``split``, ``suffix``.
-    ``suffix`` is the ending that the labels give to ``image``, such as ``.png``; empty where they give none. ``split``
-    is ``train``, ``validation``, ``test``, or empty in all rows where the labels bring none.
+    ``table``: one row a photograph that has a grade: ``image`` and ``patient`` (text), ``grade`` (0-4), ``eye``
+    (``left``, ``right`` or empty), ``split``, ``suffix``, ``file``, then the other columns of the label files as text.
+    ``suffix`` is the ending that the labels give to ``image``, such as ``.png``; empty where they give none. ``file``:
+    the path below the data folder that they give, without its ending. ``split`` is ``train``, ``validation``, ``test``,
+    or empty in all rows where the labels bring none.
     ``form``: how they are written, never ``auto``. ``header``: whether the first line was one; None where a form has no
     lines. ``header_loss``: the photographs that are lost to who reads the course's files with pandas' default,
     ``header=0``, one a pair of files: ``image_file``, ``grade_file``, and the ``image`` and ``grade`` of their first
     line. ``split_origin``: who has made the splits.
+    ``recognized``: one line: the layout, what there is, what is left out. ``rows``: how many rows were read.
+    ``ungradable``: the photographs whose label means that there is no grade, with that ``label``. ``repeated``: a name
+    for each row that says again what another does. ``files``: the label files in ``folder``, which are read.
+    ``look_paired``: names that look like several photographs of one patient, which is not understood.
     """
 
     table: pd.DataFrame
@@ -53,220 +61,182 @@ class Labels:
     header: bool | None = None
     header_loss: tuple[dict[str, Any], ...] = ()
     split_origin: str = GIVEN
+    recognized: str = ""
+    rows: int = 0
+    ungradable: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(UNGRADABLE)), repr=False)
+    repeated: tuple[str, ...] = field(default=(), repr=False)
+    files: tuple[str, ...] = ()
+    look_paired: tuple[str, ...] = field(default=(), repr=False)
+    folder: Folder | None = field(default=None, repr=False)
 
 
-def read_labels(data_dir: Path, form: str = "auto", labels_file: str = "") -> Labels:
+def labels_of(config: RunConfig) -> Labels:
+    """Return the labels of a configuration's data, as :func:`read_labels` does."""
+    return read_labels(
+        Path(config.data_dir), config.labels, config.labels_file, labels_files=config.labels_files,
+        columns=config.columns, grade_map=config.grade_map, ungradable=config.ungradable,
+        patient_pattern=config.patient_pattern,
+    )  # fmt: skip
+
+
+def read_labels(
+    data_dir: Path,
+    form: str = "auto",
+    labels_file: str = "",
+    *,
+    labels_files: Mapping[Any, str] | None = None,
+    columns: Mapping[Any, str] | None = None,
+    grade_map: Mapping[str, int] | None = None,
+    ungradable: Sequence[Any] = (),
+    patient_pattern: str = "",
+) -> Labels:
     """Return the labels in ``data_dir``, as they are written there.
 
-    ``form`` is ``course`` (``train_img.csv`` with ``train_label.csv``, and ``test_*``, with or without a header),
-    ``kaggle`` (``trainLabels.csv``: image, level), ``aptos`` (``train.csv``: id_code, diagnosis), ``table`` (any CSV
-    with image and grade columns), ``medmnist`` (``retinamnist*.npz``) or ``auto`` (by the files that are there).
+    ``form``: the name of one of :data:`dr_lib.data.layouts.LAYOUTS`, or ``auto``, by the files that are there.
+    ``labels_file``: the label file, where its name does not tell, ``NAME.xlsx#SHEET`` for a sheet of a workbook.
+    ``labels_files``: one a split. ``columns``: which column is what. ``grade_map``: grades of other words and numbers.
+    ``ungradable``: what stands where there is no grade; such rows are left out, counted and listed.
+    ``patient_pattern``: see :func:`dr_lib.data.patients.patients_and_eyes`.
     Raises :class:`InputError` naming file and line.
     """
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         own = "set data_dir to the folder of labels and photographs, or draw one with dr-lab make-data"
         raise InputError(f"data_dir {data_dir}: no such folder; {medmnist.REMEDY if form == 'medmnist' else own}")
-    check_inside(labels_file, "labels_file")
-    path = None
-    if form == "auto":
-        form, path = recognize(data_dir, labels_file)
-    elif form in USUAL_FILES:
-        path = _label_file(data_dir, form, labels_file)
-    if path:
-        columns = read_columns(path)
-        return Labels(_read_table(path, columns), form or _form_of(columns), header=True)
-    if form == "medmnist":
-        rows = medmnist.read_labels(medmnist.find(data_dir, labels_file))
-        return Labels(pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(suffix=""), form)
-    if form == "course":
-        return _read_course(data_dir, labels_file)
-    raise InputError(f"labels: {form!r} is no known form; use course, kaggle, aptos, table, medmnist or auto")
+    folder, columns, grade_map = list_folder(data_dir), columns or {}, grade_map or {}
+    layout, sources = _layout(folder, form, labels_file, labels_files or {}, columns)
+    rows = Rows(folder, layout, grade_map, (*layout.ungradable, *ungradable), patient_pattern)
+    if layout.name == "course":
+        return _read_course(rows, labels_file)
+    if layout.name == "medmnist":
+        path = medmnist.find(data_dir, labels_file)
+        rows.add(medmnist.read_table(path), "")
+        return _labels(rows, header=None, files=(path.name,))
+    if layout.name == "folders":
+        known = {number_text(value) for value in (*grade_map, *rows.ungradable_values)}
+        rows.add(read_grade_folders(folder, known), "")
+        return _labels(rows, header=None, files=())
+    tables = []
+    for source in sources:
+        path = data_dir / source.name
+        if source.split not in ("", "train") and not labels_files and has_labels(path, columns) == (True, False):
+            # Testing photographs without grades, as APTOS' and DDR's.
+            rows.notes.append(f"{source.name} names {len(read_rows(path)[0]) - 1:,} photographs without grades")
+        else:
+            tables.append((source, read_table(path, columns, source.sheet)))
+    for source, table in tables:
+        # A single file of training photographs, as EyePACS' and APTOS', brings no split.
+        rows.add(table, source.split if len(tables) > 1 or labels_files else "")
+    return _labels(rows, header=tables[0][1].header, files=tuple(source.name for source, _ in tables))
 
 
-def recognize(data_dir: Path, labels_file: str = "") -> tuple[str, Path | None]:
-    """Return the form of the labels in ``data_dir`` by the files that are there; the course's pair wins.
+def _layout(
+    folder: Folder, form: str, labels_file: str, labels_files: Mapping[str, str], columns: Mapping[str, str]
+) -> tuple[Layout, tuple[Source, ...]]:
+    """Return the layout that is asked for, or is there, and its label files."""
+    if labels_files:
+        if labels_file:
+            raise InputError(f"labels_file {labels_file!r} and labels_files: say one of them")
+        for split, name in labels_files.items():
+            check_inside(name, "labels_files")
+            if split not in ("train", "validation", "test"):
+                raise InputError(f"labels_files: {split!r} is none of train, validation, test")
+        chosen = tuple(_source(name, split) for split, name in labels_files.items())
+    else:
+        check_inside(labels_file, "labels_file")
+        chosen = (_source(labels_file),) if labels_file else ()
+    if form == "auto" and labels_file.lower().endswith(".npz"):
+        form = "medmnist"
+    if form == "auto" and not chosen:
+        return recognize(folder, columns)
+    layout = layout_named(form) if form != "auto" else layout_of_file(chosen[0].name)
+    if layout.name in ("course", "medmnist", "folders"):
+        return layout, ()
+    if chosen:
+        for source in chosen:
+            if not (folder.path / source.name).is_file():
+                parameter = "labels_files" if labels_files else "labels_file"
+                raise InputError(
+                    f"{folder.path / source.name}: no such file; put the labels there or name them with {parameter}"
+                )
+        return layout, chosen
+    if layout.name == "table":  # a single one that is none says itself what is wrong with it
+        found = tables_with_labels(folder, columns)
+        found = found or tuple(Source(name) for name in folder.tables if len(folder.tables) == 1)
+    else:
+        found = sources_of(folder, layout.name)
+    if not found:
+        usual = next(iter(layout.files), "labels.csv")
+        raise InputError(f"{folder.path / usual}: no such file; put the labels there or name them with labels_file")
+    return layout, found
 
-    Where they are a table, with its file; then the form is empty where the file's name does not tell it.
-    """
+
+def _source(name: str, split: str = "") -> Source:
+    file, _, sheet = name.partition("#") if ".xlsx#" in name.lower() else (name, "", "")
+    return Source(file, split, sheet)
+
+
+def _read_course(rows: Rows, labels_file: str) -> Labels:
     if labels_file:
-        return (
-            ("medmnist", None) if labels_file.lower().endswith(".npz") else ("", _label_file(data_dir, "", labels_file))
-        )
-    if _spelled(data_dir, "train_img.csv").exists() or _spelled(data_dir, "train_label.csv").exists():
-        if not any(_spelled(data_dir, f"test_{part}.csv").exists() for part in ("img", "label")):
-            raise InputError(
-                f"{data_dir / 'test_img.csv'}: missing, while the training pair is there; add the test pair, "
-                "or say labels: course to make a split by patient here"
-            )
-        return "course", None
-    if (path := _spelled(data_dir, USUAL_FILES["kaggle"])).exists():
-        return "kaggle", path
-    if (path := _spelled(data_dir, USUAL_FILES["aptos"])).exists():
-        return "", path
-    if any(data_dir.glob("retinamnist*.npz")):
-        return "medmnist", None
-    if _tables(data_dir):
-        return "", _label_file(data_dir, "table", "")
-    for path in sorted(data_dir.iterdir()):
-        if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (kind := other_kind(path)):
-            raise InputError(f"data_dir {data_dir}: no label files but {path.name}, which is {kind}")
-    raise InputError(
-        f"data_dir {data_dir}: no label files; needs train_img.csv with train_label.csv and test_*, trainLabels.csv, "
-        "train.csv, retinamnist*.npz, or a CSV with image and grade columns"
+        raise InputError(f"labels_file {labels_file!r}: labels of form course have fixed names; leave it empty")
+    folder, lost, files, header = rows.folder, [], [], True
+    tested = folder.named("test_img.csv") or folder.named("test_label.csv")
+    for split in ("train", "test") if tested else ("train",):
+        names = [folder.named(name) or name for name in (f"{split}_img.csv", f"{split}_label.csv")]
+        files += names
+        table = read_course_pair(*(folder.path / name for name in names))
+        rows.add(table, split if tested else "")
+        header = header and table.header
+        grade = rows.meanings([table.cells["grade"][0]]).get(table.cells["grade"][0])
+        if not table.header and grade is not None:
+            first = {"image": without_ending(table.cells["image"][0])[0], "grade": grade}
+            lost.append({"image_file": f"{split}_img.csv", "grade_file": f"{split}_label.csv", **first})
+    return _labels(rows, header=header, header_loss=tuple(lost), files=tuple(files))
+
+
+def _labels(
+    rows: Rows, *, header: bool | None, files: tuple[str, ...], header_loss: tuple[dict[str, Any], ...] = ()
+) -> Labels:
+    """Return what all rows of ``files`` came to."""
+    table, repeated = rows.finish()
+    unknown = table.loc[table["patient"] == table["image"], "file"]
+    paired = names_that_look_paired(unknown) if rows.layout.name != "medmnist" else []
+    if paired:
+        log.warning(
+            "%d names look like several photographs of one patient and are not understood, such as %s and %s; each "
+            "counts as a patient of its own until you set %s", len(paired), *paired[:2], PATTERN_EXAMPLE,
+        )  # fmt: skip
+    form = _form(rows.layout, rows.first)
+    about = _describe(rows.layout, form, files, table)
+    left_out = [f"{len(rows.ungradable):,} ungradable"] * bool(len(rows.ungradable))
+    left_out += [f"{len(repeated):,} repeated"] * bool(repeated)
+    recognized = (
+        about + f"; left out: {', '.join(left_out)}" * bool(left_out) + "".join(f"; {note}" for note in rows.notes)
     )
+    return Labels(
+        table, form, header, header_loss, recognized=recognized, rows=rows.count, ungradable=rows.ungradable,
+        repeated=tuple(repeated), files=files, look_paired=tuple(paired), folder=rows.folder,
+    )  # fmt: skip
 
 
-def patient_of(image: str) -> str:
-    """Return the patient of a photograph: ``10`` for ``10_left`` and ``10_right``, else the name itself."""
-    eye = EYE.match(image.rpartition("/")[2])
-    return eye["patient"] if eye else image
-
-
-def patient_known(table: pd.DataFrame) -> pd.Series:
-    """Tell for each row whether its ``patient`` is known: whom neither labels nor name tell is called like the image.
-
-    Such a photograph counts as a patient of its own where patients are drawn or kept together.
-    """
-    return table["patient"] != table["image"]
-
-
-def _form_of(columns: Mapping[str, Column]) -> str:
-    names = columns["image"].name, columns["grade"].name
+def _form(layout: Layout, table: Table | None) -> str:
+    """Return how the labels are written; a table may be like Kaggle's or APTOS', whatever it is called."""
+    if layout.name not in ("table", "aptos") or table is None:
+        return layout.name
+    names = table.roles["image"].lower(), table.roles.get("grade", "").lower()
     return {("id_code", "diagnosis"): "aptos", ("image", "level"): "kaggle"}.get(names, "table")
 
 
-def _label_file(data_dir: Path, form: str, labels_file: str) -> Path:
-    path = data_dir / labels_file if labels_file else _spelled(data_dir, USUAL_FILES[form])
-    if form == "table" and not labels_file and not path.exists() and (found := _tables(data_dir)):
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found[:5])
-            raise InputError(f"data_dir {data_dir}: {len(found)} CSV files ({names}); choose one with labels_file")
-        path = found[0]
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; put the labels there or name them with labels_file")
-    return path
-
-
-def _tables(data_dir: Path) -> list[Path]:
-    return sorted(path for path in data_dir.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file())
-
-
-def _spelled(data_dir: Path, name: str) -> Path:
-    """Return the file of this name, or the one that differs from it in case, or as TSV from CSV, alone."""
-    path = data_dir / name
-    if path.exists():
-        return path
-    alike = [other for other in _tables(data_dir) if other.stem.lower() == path.stem.lower()]
-    if len(alike) > 1:
-        raise InputError(f"{path}: {' or '.join(map(str, alike))}? Rename one, or choose it with labels_file")
-    return alike[0] if alike else path
-
-
-def _read_course(data_dir: Path, labels_file: str) -> Labels:
-    if labels_file:
-        raise InputError(f"labels_file {labels_file!r}: labels of form course have fixed names; leave it empty")
-    pairs = {"train": "train"}
-    if _spelled(data_dir, "test_img.csv").exists() or _spelled(data_dir, "test_label.csv").exists():
-        pairs["test"] = "test"
-    else:
-        pairs["train"] = ""
-    rows, lost = _Rows(), []
-    for prefix, split in pairs.items():
-        image_path, grade_path = (_spelled(data_dir, f"{prefix}_{part}.csv") for part in ("img", "label"))
-        images, grades, header = read_course_column(image_path, grade_path)
-        if len(images) != len(grades):
-            raise InputError(
-                f"{image_path.name} has {len(images)} names and {grade_path.name} {len(grades)} grades "
-                f"(in {data_dir}); each name needs the grade of the same line"
-            )
-        if not images:
-            raise InputError(f"{image_path}: no photographs in it; needs one name a line")
-        for image, grade in zip(images, grades, strict=True):
-            rows.add(image, grade, split=split)
-        if not header:
-            first = {"image": _image_name(images[0])[0], "grade": int(grades[0].text[0])}
-            lost.append({"image_file": f"{prefix}_img.csv", "grade_file": f"{prefix}_label.csv", **first})
-    return Labels(rows.table(), "course", header=not lost, header_loss=tuple(lost))
-
-
-def _read_table(path: Path, columns: Mapping[str, Column]) -> pd.DataFrame:
-    images, grades = columns["image"].cells, columns["grade"].cells
-    if not images:
-        raise InputError(f"{path}: a header and no photographs; needs one line a photograph")
-    nothing: list[Cell | None] = [None] * len(images)
-    patients: Sequence[Cell | None] = columns["patient"].cells if "patient" in columns else nothing
-    splits: Sequence[Cell | None] = columns["split"].cells if "split" in columns else nothing
-    some_split = any(cell is not None and cell.text for cell in splits)
-    rows = _Rows()
-    for image, grade, patient, split in zip(images, grades, patients, splits, strict=True):
-        known = _split(split) if split and some_split else ""
-        rows.add(image, grade, patient=patient.text if patient else "", split=known)
-    return rows.table()
-
-
-def _split(cell: Cell) -> str:
-    try:
-        return SPLIT_NAMES[cell.text.lower()]
-    except KeyError:
-        raise InputError(f"{cell.place}: split {cell.text!r} is none of train, validation, test") from None
-
-
-class _Rows:
-    """Rows of the table, each checked as it comes, with the places where names were met."""
-
-    def __init__(self):
-        self._rows: dict[str, tuple[int, str, str]] = {}
-        self._suffixes: dict[str, str] = {}
-        self._places: dict[str, str] = {}
-        self._repeats = 0
-
-    def add(self, image: Cell, grade: Cell, *, split: str, patient: str = "") -> None:
-        name, suffix = _image_name(image)
-        if not GRADE.match(grade.text):
-            raise InputError(f"{grade.place}: grade {grade.text!r} of {name} is no integer from 0 to 4")
-        row = int(grade.text[0]), patient or patient_of(name), split
-        known = self._rows.setdefault(name, row)
-        if suffix != self._suffixes.setdefault(name, suffix) and suffix:
-            if self._suffixes[name]:
-                raise InputError(
-                    f"{image.place}: {name}{suffix} here and {name}{self._suffixes[name]} at {self._places[name]}; "
-                    "photographs go by their name without its ending: rename one, or take its line out"
-                )
-            self._suffixes[name] = suffix
-        if known == row:
-            self._repeats += name in self._places
-            self._places.setdefault(name, image.place)
-            return
-        what = ("grade", "patient", "split")[[one == other for one, other in zip(known, row, strict=True)].index(False)]
-        at = ("grade", "patient", "split").index(what)
-        raise InputError(
-            f"{image.place}: {name} has {what} {row[at]!r} here and {known[at]!r} at {self._places[name]}; "
-            "keep one of the two lines"
-        )
-
-    def table(self) -> pd.DataFrame:
-        if self._repeats:
-            log.warning("%d repeated lines of the labels say the same again and were left out", self._repeats)
-        rows = [(image, *row, self._suffixes[image]) for image, row in self._rows.items()]
-        return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"grade": "int64"})
-
-
-def _image_name(cell: Cell) -> tuple[str, str]:
-    """Return the name of a photograph without its ending, and the ending, empty where it has none of a photograph."""
-    if not cell.text:
-        raise InputError(f"{cell.place}: the name of the photograph is empty")
-    check_inside(cell.text, cell.place)
-    path = PurePosixPath(cell.text)
-    suffix = path.suffix if is_photograph(path.name) else ""
-    return str(path).removesuffix(suffix), suffix
-
-
-def check_inside(name: str, place: str) -> None:
-    """Raise :class:`InputError` for a name that leaves the data folder, also in the other system's spelling.
-
-    Links inside the folder may lead anywhere.
-    """
-    windows = PureWindowsPath(name)
-    if windows.root or windows.drive or ".." in windows.parts or "\0" in name:
-        raise InputError(f"{place}: {name!r} leads out of the data folder; use names inside it")
+def _describe(layout: Layout, form: str, files: Sequence[str], table: pd.DataFrame) -> str:
+    """Return layout, photographs, grades, patients and splits in one line."""
+    title = layout.title if form == layout.name else layout_named(form).title
+    grades = ", ".join(f"{grade}: {count:,}" for grade, count in sorted(Counter(table["grade"]).items()))
+    known = table.loc[table["patient"] != table["image"], "patient"].nunique()
+    unknown = int((table["patient"] == table["image"]).sum())
+    patients = f"{known:,} patient{'s' * (known > 1)}" if known else "patients unknown"
+    patients += f" and {unknown:,} photographs of unknown ones" if known and unknown else ""
+    splits = Counter(table["split"])
+    named = ", ".join(f"{splits[name]:,} {name}" for name in ("train", "validation", "test") if splits[name])
+    where = f" ({', '.join(files[:4])}{', ...' if len(files) > 4 else ''})" if files else ""
+    photographs = f"{len(table):,} photograph{'s' * (len(table) != 1)}"
+    return f"{title}{where}: {photographs}, grades {grades or 'none'}, {patients}, {named or 'no split'}"

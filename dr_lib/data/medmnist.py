@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from dr_lib.data.label_files import Table
 from dr_lib.errors import InputError
 
 REMEDY = (
@@ -35,8 +36,8 @@ def find(data_dir: Path, labels_file: str = "") -> Path:
     return found[0]
 
 
-def read_labels(path: Path) -> list[tuple[str, int, str, str]]:
-    """Return image, grade, patient and split of every photograph; the file names no patients, so each is its own."""
+def read_table(path: Path) -> Table:
+    """Return image, grade and split of every photograph; the file names no patients."""
     rows = []
     for name, split in SPLITS.items():
         grades = _read(path, f"{name}_labels").reshape(-1).tolist()
@@ -48,8 +49,10 @@ def read_labels(path: Path) -> list[tuple[str, int, str, str]]:
             image = image_name(name, index)
             if grade not in range(5):
                 raise InputError(f"{path}: grade {grade!r} of {image} is no integer from 0 to 4; is it RetinaMNIST?")
-            rows.append((image, int(grade), image, split))
-    return rows
+            rows.append((image, str(grade), split))
+    roles = ("image", "grade", "split")
+    cells = dict(zip(roles, zip(*rows, strict=True), strict=True))
+    return Table(path, range(len(rows)), cells, {role: role for role in roles})
 
 
 def image_name(split: str, index: int) -> str:

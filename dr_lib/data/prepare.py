@@ -14,8 +14,9 @@ from dr_lib.data.audit import fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import Crops, DecodedCrops, ResizeSpec, resize_for_testing, resize_for_training
 from dr_lib.data.inspection import NO_IMAGE
-from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, Labels, read_labels
-from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
+from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, TEST_DRAWN, Labels, labels_of
+from dr_lib.data.matching import open_photographs
+from dr_lib.data.photographs import FolderPhotographs, Photographs
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
@@ -96,7 +97,7 @@ def read_splits(config: RunConfig, progress: bool = True, *, to_train: bool = Tr
     data_dir = Path(config.data_dir)
     if config.data_dir == DEMO_DIR:
         _draw_if_missing(config, data_dir, progress)
-    labels = read_labels(data_dir, config.labels, config.labels_file)
+    labels = labels_of(config)
     table = limit_splits(splits_of(config, labels.table, to_train=to_train), config.limit, config.split_seed)
     return replace(labels, table=table, split_origin=_origin_of_splits(labels.table, config.given_validation))
 
@@ -105,6 +106,8 @@ def _origin_of_splits(table: pd.DataFrame, given_validation: bool) -> str:
     present = set(table["split"])
     if present == {""}:
         return MADE_HERE
+    if "test" not in present:
+        return TEST_DRAWN
     return GIVEN if given_validation or "validation" not in present else DRAWN_ANEW
 
 

@@ -12,7 +12,7 @@ BEGINNINGS = (b"\xff\xd8", PNG, b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """What a photograph may end with; case does not matter."""
 
-_PICTURE_SUFFIXES = frozenset({
+PICTURE_SUFFIXES = frozenset({
     ".jfif", ".jpe", ".bmp", ".gif", ".webp", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl",
     ".dcm", ".dicom", ".psd",
 })  # fmt: skip
@@ -72,7 +72,7 @@ def other_picture(name: str, data: bytes) -> str:
     """
     if kind := _named(data, _PICTURES):
         return kind
-    named = _suffix(name) in _PICTURE_SUFFIXES
+    named = _suffix(name) in PICTURE_SUFFIXES
     if any(data[at:].startswith(signature) for at, signature in _READ_HERE) and (named or data[:2] != b"BM"):
         return f"a picture that can be read: let its name end in {SUFFIXES[0]}, {SUFFIXES[2]} or the like"
     return "of an unknown kind: save it as JPEG or PNG first" if named else ""
@@ -81,7 +81,7 @@ def other_picture(name: str, data: bytes) -> str:
 def may_be_other_picture(name: str) -> bool:
     """Return whether a file's name ends as pictures do that are no photographs here, or not at all."""
     suffix = _suffix(name)
-    return suffix in _PICTURE_SUFFIXES or not suffix.strip(".0123456789")  # parts of a DICOM's name are numbers
+    return suffix in PICTURE_SUFFIXES or not suffix.strip(".0123456789")  # parts of a DICOM's name are numbers
 
 
 def is_photograph(name: str) -> bool:

@@ -23,15 +23,16 @@ def assign_splits(
     """Return the table with every row in ``train``, ``validation`` or ``test``.
 
     A split that the labels bring is kept, but for their validation photographs without ``given_validation``: these join
-    training. Where they bring no split, ``test_share`` of the patients is tested on. Where there are no validation
-    photographs then, ``validation_share`` of the training patients is held out. Both eyes of a
-    patient stay together, patients are stratified by grade, and who goes where depends on ``seed`` and names alone,
-    not on the order of the rows. Raises :class:`InputError` where nothing is left to train or to test on, unless
+    training. Where they bring no test photographs, ``test_share`` of the patients, or of those in training, is tested
+    on. Where there are no validation photographs then, ``validation_share`` of the training patients is held out. Both
+    eyes of a patient stay together, patients are stratified by grade, and who goes where depends on ``seed`` and names
+    alone, not on the order of the rows. Raises :class:`InputError` where nothing is left to train or to test on, unless
     nobody is ``to_train`` on the table.
     """
     table = table.copy()
     if (table["split"] == "").all():
         table["split"] = "train"
+    if "test" not in set(table["split"]):
         _hold_out(table, "test", test_share, seed)
     if not given_validation:
         table.loc[table["split"] == "validation", "split"] = "train"

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from dr_lib import GRADES, REFERABLE_GRADE
-from dr_lib.data.labels import patient_known
+from dr_lib.data.patients import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import LEVEL, percentile_interval, resampled_figures
 from dr_lib.evaluation.calibration import reliability_of

@@ -15,7 +15,8 @@ from dr_lib.config import DATA_PARAMETERS, DEMO_DIR, RunConfig
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.labels import Labels
-from dr_lib.data.photographs import FolderPhotographs, open_photographs
+from dr_lib.data.matching import open_photographs
+from dr_lib.data.photographs import FolderPhotographs
 from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.scan import Scanner
 from dr_lib.experiment.time_estimate import TimeEstimate, time_of_all

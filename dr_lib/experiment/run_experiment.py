@@ -88,6 +88,8 @@ def run_experiment(
             for job in queue:
                 job.reason = reasons.get(job.title, "")
             job_queue.draw_pretraining_photographs(queue)
+            for line in dict.fromkeys(data.labels.recognized for data in prepared.values()):
+                console.print(printable(f"labels: {line}"), soft_wrap=True)
             with Monitor(console) as monitor:
                 job_queue.run_jobs(queue, backend, monitor, retries=retries)
             _print_end(console, queue, len(configs), time.monotonic() - started)

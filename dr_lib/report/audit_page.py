@@ -50,6 +50,8 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
             "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
             "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
         }
+    if "files" in audit:
+        sections["account"] = ("Files and rows", account(audit))
     parts = [answer(audit)]
     parts += [f'<h2 id="{ident}">{title}</h2>{shown}' for ident, (title, shown) in sections.items()]
     title = f"Audit of {printable(audit.get('data_dir') or 'a data set')}"
@@ -74,7 +76,10 @@ def answer(audit: Mapping[str, Any]) -> str:
     items = "".join(f"<li>{escape(finding.text)}</li>" for finding in found)
     head = f"<b>{counted(len(found), 'thing')} to look at</b>" if found else "<b>Nothing wrong found.</b>"
     listed = f"<ol>{items}</ol>" if found else ""
-    return f'<p class="by">{escape(audit_text.overview(audit))}</p><div class="answer">{head}{listed}</div>'
+    recognized = (
+        markup.paragraphs(f"Labels: {printable(audit['recognized'])}", css="by") if audit.get("recognized") else ""
+    )
+    return f'<p class="by">{escape(audit_text.overview(audit))}</p>{recognized}<div class="answer">{head}{listed}</div>'
 
 
 def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
@@ -165,12 +170,23 @@ def files(audit: Mapping[str, Any]) -> str:
     }
     rows = [[escape(name), escape(text)] for name, text in values.items()]
     caption = "The readable files; in brackets the number of photographs."
-    table = markup.table(["Property", "Values"], rows, caption, css="cards")
+    return markup.table(["Property", "Values"], rows, caption, css="cards")
+
+
+def account(audit: Mapping[str, Any]) -> str:
+    """Return what became of every file and every row, and the names of those that are not used."""
+    rows = [
+        [escape(what) if what != "all" else f"<b>all {of}</b>", f"{count:,}"]
+        for of, counts in audit.get("reconciliation", {}).items()
+        for what, count in counts.items()
+        if count or what in ("all", "used")
+    ]
+    caption = "What became of every file in the folder, and of every row of the labels; the parts add up."
     lists = "".join(
-        f"<h3>{title}: {len(names):,}</h3>" + markup.paragraphs(audit_text.some(names, MOST_NAMED))
+        f"<h3>{escape(title)}: {len(names):,}</h3>" + markup.paragraphs(audit_text.some(names, MOST_NAMED))
         for title, names in audit_text.file_problems(audit).items()
     )
-    return table + lists
+    return (markup.table(["Files and rows", "Count"], rows, caption, numeric=(1,)) if rows else "") + lists
 
 
 @_of_photographs

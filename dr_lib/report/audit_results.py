@@ -15,7 +15,9 @@ from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.isolated_decoding import thumbnail_isolated
-from dr_lib.data.photographs import Photographs, find_photographs
+from dr_lib.data.manifest import reconcile
+from dr_lib.data.matching import find_photographs
+from dr_lib.data.photographs import Photographs
 from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
@@ -90,6 +92,13 @@ class Audit:
         """Names that fit no file, and files that fit no name: ``problem, name``."""
         rows = [(problem, name) for problem, names in file_problems(self.found).items() for name in names]
         return pd.DataFrame(rows, columns=["problem", "name"])
+
+    @property
+    def reconciliation(self) -> pd.DataFrame:
+        """What became of each file on disk and each row of the labels: ``of`` (files, rows), ``what``, ``count``."""
+        account = self.found["reconciliation"]
+        rows = [(of, what, count) for of, counts in account.items() for what, count in counts.items()]
+        return pd.DataFrame(rows, columns=["of", "what", "count"])
 
     @property
     def damaged(self) -> pd.DataFrame:
@@ -220,7 +229,10 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     search = find_photographs(data_dir, labels, config.images_dir, config.labels_file)
     found = {"data_dir": str(data_dir), **audit_labels(labels), "files": search.as_json()}
     present = _rows_with_files(labels.table, [*search.missing, *search.several], config)
+    present_rows = len(labels.table) - len(search.missing) - len(search.several)
+    limited = present_rows - len(present)
     if present.empty:
+        found["reconciliation"] = reconcile(labels, search)
         return Audit(found, search.photographs, _photographs(present, search.photographs))
     scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
     infos, failures = scanner.try_scan(present["image"], required_crops(config, present))
@@ -231,6 +243,7 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     found |= audit_photographs(present, infos, decisions)
     found["files"]["not_read"] = {image: failure.reason for image, failure in failures.items()}
     dropped = [decision.image for decision in decisions if decision.action == "dropped"]
+    found["reconciliation"] = reconcile(labels, search, len(dropped), not_read_now=len(failures), beyond_limit=limited)
     usable = present[~present["image"].isin(dropped)]
     table = _photographs(present, search.photographs).join(_decoded(present["image"], infos, decisions))
     return Audit(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)

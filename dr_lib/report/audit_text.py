@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dr_lib import GRADE_NAMES
+from dr_lib.data import folder as kinds
 from dr_lib.data.audit import APART
 from dr_lib.data.labels import GIVEN
-from dr_lib.data.photographs import HOW_TO_FETCH, USUAL_FOLDERS
+from dr_lib.data.matching import HOW_TO_FETCH, LABEL_FILES, UNDECIDED, USUAL_FOLDERS
+from dr_lib.data.patients import PATTERN_EXAMPLE
 from dr_lib.report import data_sentences
 from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent
 from dr_lib.system.terminal import printable
@@ -23,6 +25,12 @@ SEVERAL = "With more than one file of their name"
 RESPELLED = "Found under another case or ending than in the labels"
 DANGLING = "Links that lead to no file"
 OTHER_PICTURES = "Pictures of other kinds, which are not looked at"
+OTHER_GRADE = "In a folder named after another grade than the labels give"
+UNGRADABLE, REPEATED = "Labeled as ungradable, and left out", "Rows that say again what another says"
+
+
+_TOLD = (LABEL_FILES, kinds.DANGLING, kinds.OTHER_PICTURES, UNDECIDED)
+"""Kinds of ignored files that are told otherwise."""
 
 
 class Finding(NamedTuple):
@@ -35,13 +43,17 @@ class Finding(NamedTuple):
 def audit_text(audit: Mapping[str, Any]) -> str:
     """Return what ``audit.json`` holds as text, 60 lines or so of at most :data:`WIDTH` columns; long lists are cut."""
     found = findings(audit)
-    lines = [f"Audit of {printable(audit.get('data_dir') or 'a data set')}", *_wrapped(overview(audit)), ""]
+    lines = [f"Audit of {printable(audit.get('data_dir') or 'a data set')}", *_wrapped(overview(audit))]
+    lines += [*_wrapped(f"Labels: {printable(audit['recognized'])}")] if audit.get("recognized") else []
+    lines += [""]
     lines += [f"{counted(len(found), 'thing')} to look at:" if found else "Nothing wrong found."]
     for number, finding in enumerate(found, start=1):
         lines += _wrapped(finding.text, f"{number:3}. ")
     lines += ["", *_grades(audit), "", *_eyes(audit["patients_apart"])]
     if "damage" in audit:
         lines += ["", *_files(audit), "", *_damage(audit["damage"]), *_duplicates(audit["duplicates"])]
+    if "reconciliation" in audit:
+        lines += ["", *_account(audit["reconciliation"])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -71,9 +83,13 @@ def file_problems(audit: Mapping[str, Any]) -> dict[str, list[str]]:
         DANGLING: files["dangling"],
         OTHER_PICTURES: [f"{file} is {kind}" for file, kind in files.get("other_pictures", {}).items()],
         UNLABELED: files["unlabeled"],
+        OTHER_GRADE: [f"{image} is in {folder}" for image, folder in files.get("other_grade", {}).items()],
+        UNGRADABLE: [f"{row['image']} ({row['label'] or 'blank'})" for row in audit.get("ungradable", ())],
+        REPEATED: audit.get("repeated", []),
         "Files that cannot be read now": [f"{image} ({why})" for image, why in files.get("not_read", {}).items()],
     }
-    return {problem: names for problem, names in problems.items() if names}
+    ignored = {f"Left out, {kind}": names for kind, names in files.get("ignored", {}).items() if kind not in _TOLD}
+    return {problem: names for problem, names in (problems | ignored).items() if names}
 
 
 def why_not_looked_at(audit: Mapping[str, Any]) -> str:
@@ -83,7 +99,7 @@ def why_not_looked_at(audit: Mapping[str, Any]) -> str:
     if audit["files"]["several"]:
         return ": each that the labels name has several files, or none"
     folders = some(audit["files"]["folders"], len(USUAL_FOLDERS))
-    return f": none that the labels name is in {folders}; where they are in another folder, set images_dir"
+    return f": none that the labels name is in {folders}; put them below the data folder"
 
 
 def majority(audit: Mapping[str, Any]) -> str:
@@ -109,10 +125,10 @@ def held_out(audit: Mapping[str, Any]) -> str:
 def findings(audit: Mapping[str, Any]) -> list[Finding]:
     """Return what is worth a look, in the order of the page's sections; empty where nothing is."""
     found = list(_in_labels(audit))
-    if "files" in audit:
-        found += _in_folders(audit["files"], all_missing="damage" not in audit)
     if "damage" in audit:
         found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
+    if "files" in audit:
+        found += [*_in_folders(audit["files"], all_missing="damage" not in audit), *_in_account(audit)]
     return found
 
 
@@ -133,6 +149,13 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
         absent = [str(grade) for grade, count in enumerate(split["counts"]) if not count]
         if split["photographs"] and absent:
             yield Finding("grades", f"No {SPLIT_WORDS[name]} photograph is of grade {listed(absent)}.")
+    if paired := audit.get("look_paired"):
+        yield Finding(
+            "patients",
+            f"Names that look like several photographs of one patient and are not understood: "
+            f"{_counted_names(paired, 'photograph')}. Each counts as a patient of its own, and eyes of one patient may "
+            f"be on both sides of the split; set {PATTERN_EXAMPLE}.",
+        )
     both, apart = audit["patients_on_both_sides"], audit["patients_apart"]
     if both["also_in_training"] or both["unknown"]:
         yield Finding("patients", data_sentences.leak_of(both))
@@ -145,25 +168,36 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
+def _in_account(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    if ungradable := audit.get("ungradable"):
+        photographs = _counted_names([row["image"] for row in ungradable], "photograph")
+        yield Finding("account", f"{UNGRADABLE}: {photographs}.")
+    if repeated := audit.get("repeated"):
+        yield Finding("account", f"{REPEATED}: {_counted_names(repeated, 'row')}. Each photograph is used once.")
+
+
 def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Finding]:
     if files["missing"] and not all_missing:
-        yield Finding("files", f"{MISSING}: {_counted_names(files['missing'], 'photograph')}.")
+        yield Finding("account", f"{MISSING}: {_counted_names(files['missing'], 'photograph')}.")
     if files["several"]:
         yield Finding(
-            "files",
+            "account",
             f"{SEVERAL}: {_counted_names(list(files['several']), 'photograph')}. They are left out; set images_dir, or "
             "write folder and ending of their names in the labels.",
         )
     if files["respelled"]:
-        yield Finding("files", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
+        yield Finding("account", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
     if files["dangling"]:
-        yield Finding("files", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
+        yield Finding("account", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
     if others := files.get("other_pictures"):
         kinds = Counter(others.values())
         said = "; ".join(f"{count} {kind}" for kind, count in kinds.most_common(SHOWN))
-        yield Finding("files", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
+        yield Finding("account", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
+    if elsewhere := files.get("other_grade"):
+        photographs = _counted_names(list(elsewhere), "photograph")
+        yield Finding("account", f"{OTHER_GRADE}: {photographs}. The labels count.")
     if files["unlabeled"]:
-        yield Finding("files", f"{UNLABELED}: {_counted_names(files['unlabeled'], 'file')}.")
+        yield Finding("account", f"{UNLABELED}: {_counted_names(files['unlabeled'], 'file')}.")
 
 
 def _counted_names(names: Sequence[str], noun: str) -> str:
@@ -280,6 +314,13 @@ def _files(audit: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'EXIF camera':18}{values_of(audit['cameras'])}"
     for look in ("brightness", "contrast"):
         yield f"  {look:18}{spread_of(audit[look])}"
+
+
+def _account(account: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    yield "FILES AND ROWS"
+    for of, counts in account.items():
+        parts = [f"{what} {count:,}" for what, count in counts.items() if what != "all" and count]
+        yield from _wrapped(f"{counts['all']:,} = {' + '.join(parts) or 0}", f"  {of:6}")
 
 
 def _damage(damage: Mapping[str, Any]) -> Iterator[str]:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from dr_lib.data.isolated_decoding import pixels_isolated
-from dr_lib.data.labels import read_labels
-from dr_lib.data.photographs import FolderPhotographs, Photographs, open_photographs
+from dr_lib.data.labels import labels_of
+from dr_lib.data.matching import open_photographs
+from dr_lib.data.photographs import FolderPhotographs, Photographs
 from dr_lib.data.splits import splits_of
 from dr_lib.errors import InputError
 from dr_lib.report.experiment_results import ExperimentResults
@@ -64,7 +65,7 @@ def find_pictures(experiment: ExperimentResults) -> ExperimentPhotographs | str:
     if not data_dir.exists():
         return gone
     try:
-        labels = read_labels(data_dir, config.labels, config.labels_file)
+        labels = labels_of(config)
         table = splits_of(config, labels.table)
         photographs = open_photographs(data_dir, labels, config.images_dir, config.labels_file)
     except InputError:

@@ -13,7 +13,7 @@ from dr_lib.data.audit import audit_labels
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.isolated_decoding import pixels_isolated
 from dr_lib.data.labels import Labels
-from dr_lib.data.photographs import open_photographs
+from dr_lib.data.matching import open_photographs
 from dr_lib.data.prepare import DataSplits
 from dr_lib.plots import plot_photographs
 from dr_lib.report.image_rows import as_tested, as_trained

@@ -9,7 +9,7 @@ from IPython.display import HTML
 from PIL import Image
 
 from dr_lib import REFERABLE_GRADE
-from dr_lib.data.labels import patient_known
+from dr_lib.data.patients import patient_known
 from dr_lib.evaluation.predictions import worst_first
 from dr_lib.report import formatting, markup
 from dr_lib.report.audit_thumbnails import SIDE, beside, thumbnail_html

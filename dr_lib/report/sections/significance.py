@@ -3,7 +3,7 @@
 import numpy as np
 from IPython.display import HTML
 
-from dr_lib.data.labels import patient_known
+from dr_lib.data.patients import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.effects import compare_patients
