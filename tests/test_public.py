@@ -349,7 +349,7 @@ def test_an_audit_is_tables(demo, tmp_path):
     assert 0.1 < table.loc["b_left", "lost"] < 0.9 and table.loc["a_left", "lost"] == 0
     assert audit.grades.to_numpy().sum() == 4
     sections = set(audit.findings["section"])
-    assert {"files", "damage", "duplicates", "eyes"} <= sections
+    assert {"account", "damage", "duplicates", "eyes"} <= sections
     assert audit.damaged[["image", "status"]].to_numpy().tolist() == [["b_left", "truncated"]]
     assert audit.duplicates["image"].tolist() == ["a_left", "a_right"] and audit.duplicates["group"].eq(1).all()
     assert audit.patients_apart["image"].tolist() == ["a_left", "a_right"]

@@ -297,3 +297,16 @@ def test_runs_that_answer_alike_are_drawn_at_zero():
     """Networks that give every photograph the commonest grade differ in nothing, so there is no scale."""
     svg = interval_svg(0.0, (0.0, 0.0), 0.0, (0.0, 0.0), "no difference")
     assert "nan" not in svg and "no difference" in svg
+
+
+def test_a_report_says_what_its_photographs_are(tmp_path):
+    folder = write_run(tmp_path, photograph_table(200))
+    assert "For research, not for diagnosis." in text_of(sections.limits_line(collect(tmp_path)).data)
+    assert "never seen an eye" not in text_of(sections.limits_line(collect(tmp_path)).data)
+    config = read_json(folder / "config.json")
+    config["data"]["generated"] = True
+    write_json(folder / "config.json", config)
+    said = text_of(sections.limits_line(collect(recorded(folder).parent.parent)).data)
+    assert "Generated photographs: these networks have never seen an eye." in said and "One seed each." in said
+    counts = config["data"]["splits"]["test"]["counts"]
+    assert f"{counts[0]} no DR" in said and f"{counts[4]} proliferative" in said

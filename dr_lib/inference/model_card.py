@@ -71,7 +71,7 @@ def text(value: Any) -> str:
 
 def _data(config: RunConfig, record: dict[str, Any] | None) -> str:
     name = f"The run's data folder was called {text(Path(config.data_dir).name)} (labels: {text(config.labels)})."
-    if config.data_dir == DEMO_DIR:
+    if (record or {}).get("data", {}).get("generated", config.data_dir == DEMO_DIR):
         name += " **Its photographs are drawn by dr-lab: this network has never seen an eye.**"
     if record is None:
         return f"{name} The checkpoint lies in no finished run's folder, so splits and counts are unknown."

@@ -38,7 +38,12 @@ def describe_run(
         "versions": versions(),
         "device": describe_device(accelerator.device) | {"processes": accelerator.num_processes},
         "git_commit": git_commit(),
-        "data": {"fingerprint": data.fingerprint, "splits": audit_labels(data.labels)["splits"]},
+        "data": {
+            "fingerprint": data.fingerprint,
+            "splits": audit_labels(data.labels)["splits"],
+            # make-data leaves it beside what it draws: who reads the results has to know that nobody was photographed.
+            "generated": (Path(config.data_dir) / "generated.json").is_file(),
+        },
         "normalization": normalization.describe(),
         "weights": vars(weights),
         "network": {

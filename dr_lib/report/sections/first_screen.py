@@ -6,7 +6,6 @@ from html import escape
 from IPython.display import HTML
 
 from dr_lib import GRADE_NAMES
-from dr_lib.config import DEMO_DIR
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.plots import accuracy_limits, network_colors, plot_accuracy
@@ -29,7 +28,7 @@ def limits_line(experiment: ExperimentResults) -> HTML:
     """Return what the photographs are, how many of each grade are tested, and that this is no diagnosis."""
     test = experiment.splits.get("test") or {}
     counts = [f"{n:,} {name}" for n, name in zip(test.get("counts", ()), GRADE_NAMES, strict=False)]
-    drawn = experiment.config is not None and experiment.config.data_dir == DEMO_DIR
+    drawn = any((run.config.get("data") or {}).get("generated") for run in experiment.runs)
     parts = ["Generated photographs: these networks have never seen an eye." * drawn, RESEARCH_ONLY]
     if counts:
         parts.append(f"Testing photographs: {formatting.listed(counts)}.")
