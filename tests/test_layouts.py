@@ -479,7 +479,7 @@ def test_names_that_look_paired_and_are_not_understood_are_found(tmp_path, caplo
 # Nothing is lost in silence
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(12))
 def test_files_and_rows_add_up_in_random_folders(tmp_path, seed):
     """Whatever is in a folder: each file and each row has one fate, and all fates together are all that there is."""
     rng = np.random.default_rng(seed)
@@ -495,20 +495,27 @@ def test_files_and_rows_add_up_in_random_folders(tmp_path, seed):
     touch(tmp_path, "images/._1_left.jpeg", "images/Thumbs.db", "desktop.ini", "notes.txt")
     for link, target in {"gone.jpeg": "nowhere", "ring.png": "ring.png", "again": "images"}.items():
         (tmp_path / link).symlink_to(target)
-    images = [*dict.fromkeys(name().removesuffix(rng.choice([".jpeg", ".png", ""])) for _ in range(9))]
-    splits = rng.choice(["train", "test"], 9)
-    lines = [f"{image},{rng.integers(6)},{split}" for image, split in zip(images, splits, strict=False)]
-    lines += list(rng.choice(lines, 2))
-    (tmp_path / "labels.csv").write_text("image,grade,split\n" + "\n".join(lines) + "\n")
-    try:
-        labels = read_labels(tmp_path, ungradable=[5])
-        search = find_photographs(tmp_path, labels)
-    except InputError as error:  # two rows of one photograph, or one row of two
-        assert "one photograph" in str(error) or "write its ending" in str(error) or "keep one" in str(error)
-        return
+    kept = []
+    for _ in range(14):
+        image = name().removesuffix(rng.choice([".jpeg", ".png", ""]))
+        line = f"{image},{rng.integers(6)},{rng.choice(['train', 'test'])}" if rng.random() < 0.8 else kept[:1]
+        lines = [*kept, *([line] if isinstance(line, str) else line)]  # some say again what another says
+        (tmp_path / "labels.csv").write_text("image,grade,split\n" + "\n".join(lines) + "\n")
+        try:
+            labels = read_labels(tmp_path, ungradable=[5])
+            search = find_photographs(tmp_path, labels)
+        except InputError as error:  # two rows of one photograph, or one row of two
+            assert any(part in str(error) for part in ("one photograph", "write its ending", "keep one", "no photo"))
+            continue
+        kept = lines
+        check_sums(labels, search)
+    (tmp_path / "labels.csv").write_text("image,grade,split\n" + "\n".join(kept) + "\n")
+    labels = read_labels(tmp_path, ungradable=[5])
+    search = find_photographs(tmp_path, labels)
+    assert len(kept) > 3
     check_sums(labels, search)
     counts = reconcile(labels, search)
-    assert counts["rows"]["all"] == len(lines)
+    assert counts["rows"]["all"] == len(kept)
     on_disk = []
     for folder, below, files in os.walk(tmp_path):
         on_disk += [os.path.join(folder, file) for file in files]
