@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from command import dr_lab
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -308,3 +309,13 @@ def test_who_draws_into_a_folder_that_is_being_drawn_waits(tmp_path, caplog):
         make_data(folder, train=4, test=0, size=96, jobs=1)
     assert process.wait() == 0 and "another process draws these photographs" in caplog.text
     assert len(list((folder / "images").iterdir())) == 24 and list(tmp_path.iterdir()) == [folder]
+
+
+def test_shares_of_grades_are_those_that_were_asked_for(tmp_path, capsys):
+    command = ["make-data", str(tmp_path / "drawn"), "--train", "40", "--test", "10", "--size", "96"]
+    assert dr_lab(*command, "--shares", "2,1,1,1,0") == 0
+    grades = (tmp_path / "drawn" / "train_label.csv").read_text().split()
+    assert sorted(Counter(grades).items()) == [("0", 16), ("1", 8), ("2", 8), ("3", 8)]
+    for wrong in ("1,2,3", "a,b,c,d,e", "0,0,0,0,0"):
+        assert dr_lab("make-data", str(tmp_path / "no"), "--shares", wrong) == 2
+        assert "shares" in capsys.readouterr().err and not (tmp_path / "no").exists()

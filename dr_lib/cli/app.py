@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dr_lib import GRADES
 from dr_lib.cli import network_commands as commands
 from dr_lib.cli.entry import Assignments, DataFile, check_output, run_command
 from dr_lib.errors import InputError
@@ -173,22 +174,37 @@ def make_data(
     test: Annotated[int, typer.Option(min=0, help="testing photographs")] = 200,
     size: Annotated[int, typer.Option(min=96, help="nominal width, px")] = 512,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    shares: Annotated[
+        str, typer.Option(metavar="N,N,N,N,N", help="weights of grades 0 to 4; default: those of the lab's photographs")
+    ] = "",
 ) -> None:
     """Draw a data set of fundus photographs with lesions by the ICDR grades, labeled as in the course."""
     check_output(folder, folder=True, called="")
 
+    from dr_lib.synthetic import LAB_GRADE_SHARES
     from dr_lib.synthetic import make_data as draw
     from dr_lib.system.progress import Progress
 
+    weights = _weights(shares) if shares else LAB_GRADE_SHARES
     with Progress() as progress:
         try:
             draw(
-                folder, train=train, test=test, size=size, seed=seed,
+                folder, train=train, test=test, size=size, seed=seed, grade_shares=weights,
                 progress=lambda done, total: progress.bar("drawing photographs", done, total),
             )  # fmt: skip
         except FileExistsError as error:
             raise InputError(str(error)) from None
     say(folder)
+
+
+def _weights(shares: str) -> tuple[float, ...]:
+    try:
+        weights = tuple(float(share) for share in shares.split(","))
+    except ValueError:
+        weights = ()
+    if len(weights) != len(GRADES):
+        raise InputError(f"--shares {shares}: give five numbers, one a grade, such as 50,15,17,9,9")
+    return weights
 
 
 @app.command()

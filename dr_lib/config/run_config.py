@@ -137,6 +137,9 @@ class RunConfig(BaseModel):
     generated_train: Int = Field(480, ge=40, description="data/demo, where missing: training photographs to draw")
     generated_test: Int = Field(160, ge=10, description="data/demo: testing photographs to draw")
     generated_size: Int = Field(192, ge=96, description="data/demo: nominal width of the photographs, px")
+    generated_shares: Annotated[list[Annotated[Float, Field(ge=0)]], Field(min_length=5, max_length=5)] = Field(
+        [20655, 1955, 4210, 698, 581], description="data/demo: weights of grades 0-4; the lab's training photographs"
+    )
 
     # The network
     model: str = Field("resnet18", pattern=r"^\w+$", description="a torchvision classifier by name")
@@ -330,7 +333,7 @@ LABEL_PARAMETERS = ("labels_files", "columns", "grade_map", "ungradable", "patie
 DATA_PARAMETERS = (
     "data_dir", "labels", "labels_file", *LABEL_PARAMETERS, "images_dir", "limit", "validation_share",
     "given_validation", "test_share", "split_seed", "on_damage", "max_lost_share", "generated_train", "generated_test",
-    "generated_size", "cache_dir",
+    "generated_size", "generated_shares", "cache_dir",
 )  # fmt: skip
 """The parameters that decide which photographs there are."""
 

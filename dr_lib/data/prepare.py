@@ -127,13 +127,14 @@ def _draw_if_missing(config: RunConfig, data_dir: Path, progress: bool) -> None:
         "train": config.generated_train,
         "test": config.generated_test,
         "size": config.generated_size,
+        "grade_shares": list(config.generated_shares),
         "seed": config.split_seed,
     }
     if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
         record = data_dir / "generated.json"
         kept = read_json(record) if record.exists() else wanted
-        if any(kept.get(key) != wanted[key] for key in ("train", "test", "size")):
-            drawn_with = ", ".join(f"{key} {kept.get(key)}" for key in ("train", "test", "size"))
+        if any(kept.get(key) != wanted[key] for key in ("train", "test", "size", "grade_shares")):
+            drawn_with = ", ".join(f"{key} {kept.get(key)}" for key in ("train", "test", "size", "grade_shares"))
             log.warning("%s: used as it is (%s); remove the folder to have it drawn again", data_dir, drawn_with)
         return
     # Late, since drawing needs modules that nobody with photographs of their own has to load.
