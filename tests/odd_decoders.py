@@ -10,7 +10,7 @@ from pathlib import Path
 from dr_lib.data import scan as scanner
 from dr_lib.data.inspection import inspect
 
-_examine_one = scanner._examine_one
+_examine_one = scanner.examine_one
 
 
 def examine_or_die(photographs, item):

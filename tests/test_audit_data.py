@@ -74,7 +74,7 @@ def test_the_audit_names_what_cannot_be_read_now_and_opens_it_no_more(config, tm
     images = tmp_path / "data" / "images"
     (images / "1_left.memory").touch()
     (images / "2_left.jpeg").write_bytes(b"")
-    monkeypatch.setattr("dr_lib.data.scan._examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr("dr_lib.data.scan.examine_one", odd_decoders.examine_or_die)
     audit = write_audit(config, progress=False)
     ((image, reason),) = audit.found["files"]["not_read"].items()
     assert image == "1_left" and "out of memory" in reason
@@ -148,3 +148,16 @@ def test_labels_of_the_course_alone_are_quick(tmp_path):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
     assert "5,618 of 6,322 testing patients (88.9%)" in done.stdout
     assert "2576_right" in done.stdout and "3798_left" in done.stdout
+
+
+def test_pages_alpha_and_inks_are_findings(config, tmp_path):
+    images = tmp_path / "data" / "images"
+    for name in ("1_left", "2_left", "3_left"):
+        (images / f"{name}.jpeg").unlink()
+    picture(1).save(images / "1_left.tif", save_all=True, append_images=[picture(2)])
+    picture(3, mode="RGBA").save(images / "2_left.png")
+    picture(4, mode="CMYK").save(images / "3_left.jpeg")
+    found = audit_data(config, progress=False).findings.set_index("name")
+    assert found.loc["pages", "photographs"] == ["1_left"] and "The first is taken." in found.loc["pages", "finding"]
+    assert found.loc["alpha", "finding"].startswith("With transparency: 1 photograph.")
+    assert found.loc["inks", "finding"].startswith("In printing inks (CMYK): 1 photograph")

@@ -19,9 +19,11 @@ from dr_lib.data.labels import Labels, read_labels
 from dr_lib.data.patients import patient_of
 from dr_lib.data.repair_policy import decide
 from dr_lib.data.scan_image import ImageInfo
+from dr_lib.errors import InputError
 from dr_lib.report import audit_page as pages
+from dr_lib.report.audit_findings import CHECKS, SHOWN, compare_audits, failing, findings, passed
 from dr_lib.report.audit_page import audit_page
-from dr_lib.report.audit_text import SHOWN, WIDTH, audit_text, findings
+from dr_lib.report.audit_text import WIDTH, audit_text
 
 CHROMIUM = Path("/usr/bin/chromium")
 EVIL = "<script>alert(1)</script>_left"
@@ -33,7 +35,7 @@ def phash(seed):
 
 
 def info_of(number, status=SOUND, **changes):
-    usual = {"brightness": 0.4, "contrast": 0.1, "retina": (0.5, 0.5, 0.4), "digest": f"{number}"}
+    usual = {"quality": 0.9, "brightness": 0.4, "contrast": 0.1, "retina": (0.5, 0.5, 0.4), "digest": f"{number}"}
     return ImageInfo(status, "JPEG", "RGB", **usual | {"phash": phash(number)} | changes)
 
 
@@ -50,6 +52,7 @@ def sound_audit(patients=20):
 
 
 def audit_of(table, infos, labels=None, **options):
+    table = table.assign(eye=table["image"].str.extract(r"_(left|right)$")[0].fillna(""))
     statuses = {image: one.status for image, one in infos.items()}
     decisions = decide(statuses, on_damage="repair", max_lost_share=0.1)
     paths = {kind: options.get(kind, []) for kind in ("missing", "unlabeled", "dangling")}
@@ -82,6 +85,9 @@ def troubled():
         "1_right": info_of(102, FileStatus(NO_END_MARKER, 0.0, "all rows are there", 96, 80), orientation=6),
         "3_left": info_of(103, FileStatus(UNREADABLE, 1.0, "no image format that Pillow knows", 0, 0), phash=""),
         "3_right": info_of(104, FileStatus(CORRUPT, 0.05, "corrupt data", 96, 80)),
+        "10_left": info_of(111, quality=0.03, disc_side="right"),
+        "10_right": info_of(112, disc_side="left"),
+        "11_left": info_of(113, disc_side="left"),
         "5_left": info_of(105, digest="same", camera="Canon CR-1"),
         "8_left": info_of(106, digest="same"),
         "6_left": info_of(107, phash="a" * 64, brightness=0.03),
@@ -161,9 +167,44 @@ def test_every_kind_of_trouble_is_found(troubled):
         "Very dark: 2 photographs (77_left\\x1b[31m, 6_left)",
         "Very bright: 1 photograph (7_left)",
         f"No round retina found: 1 photograph ({EVIL})",
+        "Probably not gradable: 1 photograph (2.4%; the worst are 10_left)",
+        "Optic disc on the other eye's side: 2 photographs (10_left, 10_right). Of 2 of them the patient",
     ):
         assert sum(part in text for text in said) == 1, part
-    assert len(said) == 16
+    assert len(said) == 18
+
+
+def test_findings_weigh_and_name_their_photographs(troubled):
+    found = findings(troubled)
+    assert [one.severity for one in found] == sorted(one.severity for one in found)  # fail, then look
+    by_name = {one.name: one for one in found}
+    assert by_name["leak"].severity == "fail" and by_name["leak"].photographs == ["2"]
+    assert by_name["laterality"].photographs == ["10_left", "10_right"] and by_name["laterality"].advice
+    assert set(by_name) | {name for name, check in CHECKS.items() if check.passed in passed(troubled)} == set(CHECKS)
+
+
+def test_what_to_fail_on_is_chosen_by_name(troubled):
+    found = findings(troubled)
+    assert [one.name for one in failing(found, "leak, unreadable")] == ["leak", "unreadable"]
+    assert {one.name for one in failing(found, "duplicates")} == {"duplicates", "near-duplicates"}
+    assert {one.severity for one in failing(found, "fail")} == {"fail"} and not failing(found, "")
+    with pytest.raises(InputError, match="--fail-on leek: no check of that name; there are header, grades, leak"):
+        failing([], "leak,leek")
+
+
+def test_two_audits_are_compared(troubled):
+    def kept(audit):
+        return audit | {"findings": [one._asdict() for one in findings(audit)]}
+
+    before, after = kept(sound_audit()[0]), kept(troubled)
+    assert compare_audits(after, after) == []
+    changes = "\n".join(compare_audits(before, after))
+    assert "Training: 30 photographs, now 30." not in changes and "New: leak. 1 of 6 testing patients" in changes
+    assert "Gone: leak." in "\n".join(compare_audits(after, before))
+    fewer = kept(troubled | {"low_quality": [{"image": name} for name in ("10_left", "12_left")]})
+    assert compare_audits(after, fewer) == ["Changed: quality: 1 more (12_left), 0 fewer."]
+    with pytest.raises(InputError, match="earlier version"):
+        compare_audits({"splits": {}}, after)
 
 
 def test_an_absent_grade_and_unnamed_patients_are_found():
@@ -195,7 +236,7 @@ def test_unknown_patients_are_counted_wherever_patients_are():
 def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
     text = audit_text(troubled)
     lines = text.splitlines()
-    assert lines[3] == "16 things to look at:"
+    assert lines[3] == "18 things to look at:"
     assert max(map(len, lines)) <= WIDTH and len(lines) <= 71
     assert all(character.isprintable() or character == "\n" for character in text)
     counts = troubled["splits"]["train"]["counts"]
@@ -277,7 +318,7 @@ def test_page_has_a_section_for_each_finding_and_stands_alone(troubled):
         for name in ("src", "href"):
             assert attributes.get(name, "data:").startswith(("data:", "#")), (tag, attributes[name][:80])
     assert len(page.of("script")) == 1  # that of the contents
-    assert page.of("details") == []  # no code
+    assert [one["class"] for one in page.of("details")] == ["more"]  # what passed; no code
 
 
 def test_names_are_text(troubled):
@@ -326,7 +367,7 @@ def test_no_retina_anywhere_is_no_finding():
 
 def test_sections_are_what_a_notebook_shows(troubled):
     page = audit_page(troubled, thumbnail)
-    for section in (pages.grades, pages.eyes, pages.damage, pages.duplicates, pages.unusual):
+    for section in (pages.grades, pages.eyes, pages.damage, pages.duplicates, pages.image_quality, pages.unusual):
         assert section(troubled, thumbnail) in page
     for section in (pages.answer, pages.patients, pages.files):
         assert section(troubled) in page

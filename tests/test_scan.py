@@ -297,7 +297,7 @@ def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, fol
         (folder / f"{name}.jpeg").write_bytes(behavior.encode())
     (folder / "3_left.jpeg").write_bytes(jpeg(picture(99)))
     (folder / "3_left.kill_once").touch()
-    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr(scan_module, "examine_one", odd_decoders.examine_or_die)
     monkeypatch.setattr(scan_module, "SECONDS_A_FILE", 1)
     infos = scanner.scan(NAMES, {RECIPE: NAMES})
     assert infos["1_left"].status.kind == infos["2_left"].status.kind == "unreadable"
@@ -310,7 +310,7 @@ def test_a_decoder_that_crashes_or_computes_for_ever_costs_one_file(scanner, fol
 
 @pytest.mark.slow
 def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scanner, folder, monkeypatch):
-    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_or_die)
+    monkeypatch.setattr(scan_module, "examine_one", odd_decoders.examine_or_die)
     (folder / "4_left.kill").touch()
     (folder / "5_left.memory").touch()
     real = folder / "1_left.jpeg"
@@ -338,7 +338,7 @@ def test_what_the_machine_is_to_blame_for_is_an_error_and_never_remembered(scann
 
 
 def test_a_file_that_cannot_be_opened_is_not_remembered(scanner, folder, monkeypatch):
-    monkeypatch.setattr(scan_module, "_examine_one", odd_decoders.examine_without_permission)
+    monkeypatch.setattr(scan_module, "examine_one", odd_decoders.examine_without_permission)
     assert scanner.try_scan(["0_left"])[1]["0_left"].reason == "Permission denied"
     monkeypatch.undo()
     assert scanner.scan(["0_left"])["0_left"].status.kind == "intact"

@@ -10,6 +10,7 @@ from dr_lib import GRADES
 from dr_lib.cli import network_commands as commands
 from dr_lib.cli.entry import Assignments, DataFile, check_output, run_command
 from dr_lib.errors import InputError
+from dr_lib.storage.checksums import read_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.signals import Interrupted
@@ -146,20 +147,35 @@ def audit(
     data: DataFile,
     assignments: Assignments = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
+    fail_on: Annotated[
+        str, typer.Option(metavar="NAMES", help="checks whose findings end with status 3: leak,duplicates,unreadable")
+    ] = "",
+    compare: Annotated[
+        Path | None, typer.Option(metavar="OTHER.json", help="audit.json of another state, to say what changed")
+    ] = None,
 ) -> None:
     """Say what is in a data set: grades, splits, patients on both sides, duplicates, damaged photographs.
 
     Where the photographs are missing, it says what their labels tell.
     """
     from dr_lib.config import combine
+    from dr_lib.report.audit_findings import compare_audits, failing, findings
     from dr_lib.report.audit_results import write_audit
     from dr_lib.report.audit_text import audit_text
 
+    failing([], fail_on)  # a wrong name is refused before anything is decoded
+    earlier = read_sealed_json(compare) if compare else None  # which may be the very file that is written
     out = out or Path("reports") / data.stem
     check_output(out, folder=True)
     audited = write_audit(combine([data], assignments, fixed={"out_dir": str(out)}))
-    console.print(audit_text(audited.found), soft_wrap=True)
+    found = audited.found
+    console.print(audit_text(found), soft_wrap=True)
+    if earlier is not None:
+        console.print("\n".join(["CHANGES", *(compare_audits(earlier, found) or ["None."]), ""]), soft_wrap=True)
     say(ExperimentFolder(out).audit_page)
+    if failed := failing(findings(found), fail_on):
+        console.print(f"--fail-on: found {', '.join(dict.fromkeys(finding.name for finding in failed))}")
+        raise typer.Exit(3)
 
 
 app.command()(commands.evaluate)

@@ -134,6 +134,9 @@ class RunConfig(BaseModel):
         "repair", description="truncated photographs: repaired up to max_lost_share, all dropped, or refused"
     )
     max_lost_share: Share = Field(0.1, description="largest share of rows lost that is still repaired")
+    min_quality: Share = Field(
+        0.0, description="photographs whose quality is less are left out; see the audit's; 0: none"
+    )
     generated_train: Int = Field(480, ge=40, description="data/demo, where missing: training photographs to draw")
     generated_test: Int = Field(160, ge=10, description="data/demo: testing photographs to draw")
     generated_size: Int = Field(192, ge=96, description="data/demo: nominal width of the photographs, px")
@@ -332,8 +335,8 @@ LABEL_PARAMETERS = ("labels_files", "columns", "grade_map", "ungradable", "patie
 
 DATA_PARAMETERS = (
     "data_dir", "labels", "labels_file", *LABEL_PARAMETERS, "images_dir", "limit", "validation_share",
-    "given_validation", "test_share", "split_seed", "on_damage", "max_lost_share", "generated_train", "generated_test",
-    "generated_size", "generated_shares", "cache_dir",
+    "given_validation", "test_share", "split_seed", "on_damage", "max_lost_share", "min_quality", "generated_train",
+    "generated_test", "generated_size", "generated_shares", "cache_dir",
 )  # fmt: skip
 """The parameters that decide which photographs there are."""
 

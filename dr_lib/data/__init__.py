@@ -10,7 +10,8 @@
   ``isolated_decoding`` decodes what is only looked at, ``compiled`` is Numba.
 * ``splits`` and ``class_weights`` look at grades and patients; ``prepare`` does all of this for a ``RunConfig``.
 * ``augmentations``, ``warp``, ``transforms`` and ``normalization`` vary crops; ``crop_dataset`` and ``dataset`` are
-  torch data sets; ``audit``, ``duplicates`` and ``appearance`` are what ``dr-lab audit`` finds.
+  torch data sets; ``audit``, ``duplicates``, ``appearance``, ``quality`` and ``laterality`` are what
+  ``dr-lab audit`` finds.
 """
 
 import lazy_loader

@@ -3,6 +3,7 @@
 All three are found on a thinned-out copy, so that 10 million pixels cost hardly more than 100,000.
 """
 
+import functools
 from dataclasses import dataclass
 
 import imagehash
@@ -22,8 +23,17 @@ Found by eye on 5,960 EyePACS photographs: below 0.08 (21 of 5,000 and 3 of 960)
 (4 of 5,000 and 1 of 960) the retina is washed out to white. The 1st and 99th percentiles are 0.11 and 0.73.
 """
 
+UNGRADABLE = 0.5
+"""Quality below which EyeQ's graders would more likely than not reject a photograph, see dr_lib.data.quality."""
+
 HASH_SIDE = 16
 """The perceptual hash has this many bits a side, 256 in all; of 64, unrelated photographs share all but two."""
+
+HASH_SQUARES = (36, 34, 32)
+"""Half the sides, px, of the squares of the disc that are hashed: 0.64 of the radius, which just fits, and less."""
+
+LEAST_CONTRAST = 0.001
+"""Local contrast of green, 0..1, below which a retina has no structure: a quarter of a level of 8 bits."""
 
 NO_STRUCTURE = "0" * (HASH_SIDE**2 // 4)
 """Hash of a photograph whose inner half is one color."""
@@ -67,6 +77,40 @@ def perceptual_hash(pixels: np.ndarray) -> str:
         return NO_STRUCTURE
     bits = imagehash.phash(Image.fromarray(inner), HASH_SIDE).hash
     return np.packbits(bits).tobytes().hex()
+
+
+def disc_hashes(disc: np.ndarray, mask: np.ndarray) -> str:
+    """Return the hashes of a retina in squares of :data:`HASH_SQUARES`, 256 bits each in hex, the largest first.
+
+    Signs of the lowest 16 x 16 frequencies of green, of which the local mean is taken and which is divided by the local
+    contrast: brightness, equalizing and Graham's processing hardly change them. They are of the retina, so cropping
+    the black around it does not, either; mirroring and quarter turns change signs and order, see
+    :func:`dr_lib.data.duplicates.turned_hashes`. The smaller squares are those of a copy whose rim was cut off.
+    ``disc`` and ``mask``: see :func:`dr_lib.data.retina.retina_disc`. Empty where there is no structure.
+    """
+    from dr_lib.data.retina import Blur  # late: it brings numba, and this module's limits are wanted without
+
+    blurred, radius = Blur(mask), len(mask) // 2
+    green = blurred(disc[1], 1.0)
+    detail = green - blurred(green, radius / 5)
+    contrast = np.sqrt(blurred(detail**2, radius / 5))
+    if not mask.any() or contrast[mask].mean() < LEAST_CONTRAST:
+        return ""
+    detail = np.clip(detail / (contrast + 0.004), -3, 3) * mask
+    hashes = []
+    for half in HASH_SQUARES:
+        square = detail[radius - half : radius + half, radius - half : radius + half]
+        cosines = _cosines(2 * half)
+        bits = cosines @ square @ cosines.T > 0
+        bits[0, 0] = False  # the mean, which says nothing
+        hashes.append(np.packbits(bits).tobytes().hex())
+    return "".join(hashes)
+
+
+@functools.cache
+def _cosines(side: int) -> np.ndarray:
+    """Return the lowest frequencies of the discrete cosine transform (DCT-II), float32 (HASH_SIDE, side)."""
+    return np.cos(np.pi / side * np.outer(np.arange(HASH_SIDE), np.arange(side) + 0.5)).astype(np.float32)
 
 
 def _grays(pixels: np.ndarray) -> np.ndarray:

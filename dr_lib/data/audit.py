@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from dr_lib import GRADES
-from dr_lib.data.appearance import BRIGHT, DARK
+from dr_lib.data.appearance import BRIGHT, DARK, UNGRADABLE
 from dr_lib.data.class_weights import class_counts, class_shares
-from dr_lib.data.duplicates import exact_duplicates, near_duplicates
+from dr_lib.data.duplicates import exact_duplicates, near_duplicates, turned_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.labels import Labels
 from dr_lib.data.patients import patient_known
@@ -111,19 +111,22 @@ def audit_photographs(
 
     ``damage``: photographs ``checked``, ``intact``, of all ``kinds`` (by status), and
     ``files``: one entry a damaged one, the decision and the label. ``formats``, ``modes``, ``orientations``,
-    ``cameras``: photographs by value, the commonest first, an empty or 0 one where the file says nothing; ``sizes``:
-    the same as width, height, photographs. ``width``, ``height`` in px, ``brightness`` and ``contrast``: smallest,
+    ``cameras``: photographs by value, the commonest first, an empty or 0 one where the file says nothing; ``notes``:
+    intact photographs of which something was left out or changed, as of several pictures in a file; ``sizes``: the
+    same as width, height, photographs. ``width``, ``height`` in px, ``brightness`` and ``contrast``: smallest,
     median and largest. ``duplicates``: see :func:`find_duplicates`. ``dark``, ``bright``, ``no_retina``: photographs,
     of those that are used, whose brightness is extreme or on which no round retina was found, with their brightness.
+    ``quality``: smallest, median and largest; ``low_quality``: photographs that are more likely than not of no use for
+    grading, the worst first. ``wrong_side``: see :func:`wrong_sides`.
     """
     labels = _labels_of(table)
     readable = [info for info in infos.values() if info.status.kind != UNREADABLE]
     sizes = Counter((info.status.width, info.status.height) for info in readable)
     used = {decision.image: infos[decision.image] for decision in decisions if decision.action != "dropped"}
 
-    def listed(wanted: Callable[[ImageInfo], bool]) -> list[dict[str, Any]]:
-        names = sorted((image for image, one in used.items() if wanted(one)), key=lambda image: used[image].brightness)
-        return [labels[image] | {"brightness": used[image].brightness} for image in names]
+    def listed(wanted: Callable[[ImageInfo], bool], by: str = "brightness") -> list[dict[str, Any]]:
+        measured = {image: getattr(one, by) for image, one in used.items() if wanted(one)}
+        return [labels[image] | {by: measured[image]} for image in sorted(measured, key=measured.__getitem__)]
 
     return {
         "damage": {
@@ -138,6 +141,11 @@ def audit_photographs(
         "modes": _counted(one.mode for one in readable),
         "orientations": _counted(str(one.orientation) for one in readable),
         "cameras": _counted(one.camera for one in readable),
+        "notes": [
+            labels[image] | {"detail": info.status.detail}
+            for image, info in used.items()
+            if info.status.kind == INTACT and info.status.detail
+        ],
         "sizes": [
             {"width": width, "height": height, "photographs": count} for (width, height), count in sizes.most_common()
         ],
@@ -149,7 +157,34 @@ def audit_photographs(
         "dark": listed(lambda one: one.brightness < DARK),
         "bright": listed(lambda one: one.brightness > BRIGHT),
         "no_retina": listed(lambda one: one.retina is None),
+        "quality": _spread([one.quality for one in readable]),
+        "low_quality": listed(lambda one: one.quality < UNGRADABLE, by="quality"),
+        "wrong_side": wrong_sides(table, used),
     }
+
+
+def wrong_sides(table: pd.DataFrame, infos: Mapping[str, ImageInfo]) -> list[dict[str, Any]]:
+    """Return the photographs with the optic disc on the side that the other eye has it: in a right eye it is right.
+
+    They are turned by 180 degrees, as some cameras leave them, mirrored, or of the other eye. Beside the label:
+    ``disc_side``, and ``both_eyes``, whether the other eye's photograph has it wrong, too. Where no photograph names
+    an eye, there is none.
+    """
+    if "eye" not in table:
+        return []
+    eyes = dict(zip(table["image"], table["eye"], strict=True))
+    labels = _labels_of(table)
+    wrong = [image for image, info in infos.items() if info.disc_side and eyes[image] and info.disc_side != eyes[image]]
+    eyes_wrong: dict[str, set[str]] = {}
+    for image in wrong:
+        eyes_wrong.setdefault(labels[image]["patient"], set()).add(eyes[image])
+    found = [
+        labels[image] | {
+            "disc_side": infos[image].disc_side, "both_eyes": len(eyes_wrong[labels[image]["patient"]]) > 1,
+        }
+        for image in wrong
+    ]  # fmt: skip
+    return sorted(found, key=lambda entry: (not entry["both_eyes"], _by_number(entry["image"])))
 
 
 def find_duplicates(
@@ -159,15 +194,23 @@ def find_duplicates(
 
     ``infos``: of the photographs that are used; what is dropped, half gray or empty, would be all alike. ``labels``:
     what a group tells of its ``photographs`` (image, grade, patient, split), beside ``across_splits`` and
-    ``grades_differ``. A near group is a pair, with the ``distance`` of its hashes in bits. Of exact duplicates only the
+    ``grades_differ``. A near group is a pair, with the ``distance`` of its hashes in bits
+    and the ``position`` of the second, such as ``mirrored``. Of exact duplicates only the
     first is compared with other photographs.
     """
     exact = exact_duplicates({image: info.digest for image, info in infos.items()})
     repeats = {image for group in exact for image in group[1:]}
-    near = near_duplicates({image: info.phash for image, info in infos.items() if image not in repeats})
+    compared = {image: info for image, info in infos.items() if image not in repeats}
+    near = near_duplicates({image: info.phash for image, info in compared.items()})
+    known = {frozenset(pair[:2]) for pair in near}
+    turned = turned_duplicates({image: info.disc_hashes for image, info in compared.items()})
+    near += [pair for pair in turned if frozenset(pair[:2]) not in known]
     return {
         "exact": [_group([labels[image] for image in images]) for images in exact],
-        "near": [_group([labels[pair.first], labels[pair.second]]) | {"distance": pair.distance} for pair in near],
+        "near": [
+            _group([labels[pair.first], labels[pair.second]]) | {"distance": pair.distance, "position": pair.position}
+            for pair in near
+        ],
     }
 
 

@@ -38,6 +38,9 @@ _SAMPLE_FORMAT = 339
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras and scanners put into samples of 16 bits."""
 
+SEVERAL_PICTURES = "the first of several pictures in the file"
+"""What :func:`decode_noted` notes of a file with further pictures."""
+
 MARGIN = 2
 """How many times as large as needed a reduced decoding is at least; Pillow's ``thumbnail`` keeps the same margin."""
 
@@ -236,7 +239,7 @@ def _further_pictures(image: Image.Image) -> str:
         raise
     except Exception:
         return ""
-    return "the first of several pictures in the file" if several else ""
+    return SEVERAL_PICTURES if several else ""
 
 
 @contextmanager

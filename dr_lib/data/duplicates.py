@@ -1,7 +1,12 @@
-"""Which photographs are there twice: the same bytes, or the same picture scaled or compressed anew."""
+"""Which photographs are there twice: the same bytes, or the same picture scaled, compressed anew, turned or processed.
+
+Pictures are compared by hashes of 256 bits through an index, so that ten times as many photographs take ten times as
+long, not a hundred times: in each of :data:`_TABLES` tables, those that agree in a few bits drawn for it are compared
+in all (locality-sensitive hashing, Indyk and Motwani 1998).
+"""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,16 +21,42 @@ eyes among them, none differs in fewer than 46. Of 13 million pairs at 64 px non
 are dark and blurred.
 """
 
-_ROWS = 16
-"""Hashes compared with all others at a time; the intermediate results then fit into the processor's cache."""
+MAX_DISC_DISTANCE = 40
+"""Bits of 256 in which the hashes of two copies' retinas differ at most, in the position in which they differ least.
+
+Measured by ``benchmarks/duplicates.py``, see docs/data.md. Of the 460,000 pairs of 960 EyePACS photographs, in 24
+positions and sizes each, none differs in fewer than 57.
+"""
+
+POSITIONS = {
+    "": (False, False, False),
+    "mirrored": (False, False, True),
+    "upside down and mirrored": (False, True, False),
+    "turned by 180°": (False, True, True),
+    "mirrored and turned by 90°": (True, False, False),
+    "turned by 90° to the right": (True, False, True),
+    "turned by 90° to the left": (True, True, False),
+    "mirrored and turned by 270°": (True, True, True),
+}
+"""How a copy may lie, and what that is: rows and columns exchanged, then upside down, then left and right exchanged."""
+
+_LEFT, _RIGHT = "turned by 90° to the left", "turned by 90° to the right"
+_OPPOSITE = {_LEFT: _RIGHT, _RIGHT: _LEFT}
+_TABLES = 48
+_MOST_KEY_BITS = 16
+_AT_ONCE = 1 << 18
+"""Pairs compared at a time; the intermediate results then fit into the processor's cache."""
 
 
 class Pair(NamedTuple):
-    """Two photographs whose hashes differ in ``distance`` bits."""
+    """Two photographs whose hashes differ in ``distance`` bits; ``position``: how the second lies, of
+    :data:`POSITIONS`.
+    """
 
     first: str
     second: str
     distance: int
+    position: str = ""
 
 
 def exact_duplicates(digests: Mapping[str, str]) -> list[list[str]]:
@@ -36,24 +67,104 @@ def exact_duplicates(digests: Mapping[str, str]) -> list[list[str]]:
 def near_duplicates(phashes: Mapping[str, str], max_distance: int = MAX_DISTANCE) -> list[Pair]:
     """Return the pairs whose perceptual hashes differ in at most ``max_distance`` bits, the closest first.
 
-    ``phashes``: hex by photograph, all of one length, a multiple of 64 bits; an empty one, or one of zeros alone,
+    ``phashes``: hex by photograph, 256 bits each; an empty one, or one of zeros alone,
     resembles nothing. Where several have one and the same hash, each is paired with the first of them, and that one
-    alone with others, so that a placeholder that is there a thousand times makes a thousand pairs. Every hash is
-    compared with every other: 35,000 take 3 s and 60 MB (scikit-learn's ``NearestNeighbors`` with Hamming's distance
-    takes 12 times as long).
+    alone with others, so that a placeholder that is there a thousand times makes a thousand pairs. Of 35,000 hashes at
+    the limit the index misses 1 pair in 5,000, of closer ones, and of fewer, less. Raises ``ValueError`` for hashes of
+    another length.
     """
     groups = {phash: images for phash, images in _by_value(phashes).items() if phash.strip("0")}
-    pairs = [Pair(images[0], other, 0) for images in groups.values() for other in images[1:]]
     firsts = [images[0] for images in groups.values()]
-    words = np.array([np.frombuffer(bytes.fromhex(phash), dtype=np.uint64) for phash in groups]).T
-    for start in range(0, len(firsts), _ROWS):
-        distances = np.zeros((min(_ROWS, len(firsts) - start), len(firsts) - start), dtype=np.uint16)
-        for word in words:
-            distances += np.bitwise_count(word[start : start + _ROWS, None] ^ word[None, start:])
-        for row, column in np.argwhere(distances <= max_distance):
-            if row < column:
-                pairs.append(Pair(firsts[start + row], firsts[start + column], int(distances[row, column])))
-    return sorted(pairs, key=lambda pair: pair.distance)
+    bits = _bits(list(groups))
+    pairs = {
+        (row, column): distance
+        for rows, columns, distances in _close(bits, bits, max_distance)
+        for row, column, distance in zip(rows.tolist(), columns.tolist(), distances.tolist(), strict=True)
+        if row < column
+    }
+    found = [Pair(images[0], other, 0) for images in groups.values() for other in images[1:]]
+    found += [Pair(firsts[row], firsts[column], distance) for (row, column), distance in pairs.items()]
+    return sorted(found, key=lambda pair: pair.distance)
+
+
+def turned_duplicates(hashes: Mapping[str, str], max_distance: int = MAX_DISC_DISTANCE) -> list[Pair]:
+    """Return the pairs whose retinas have much the same hash in one of the :data:`POSITIONS`, the closest first.
+
+    ``hashes``: those of :func:`dr_lib.data.appearance.disc_hashes` by photograph; the first of each is compared with
+    all of the others'. Groups of one and the same hash, and what is missed: as for :func:`near_duplicates`.
+    """
+    groups = {value: images for value, images in _by_value(hashes).items() if value.strip("0")}
+    firsts = [images[0] for images in groups.values()]
+    squares = len(next(iter(groups))) // 64 if groups else 0
+    base = [_bits([value[64 * square : 64 * (square + 1)] for value in groups]) for square in range(squares)]
+    best: dict[tuple[int, int], tuple[int, str]] = {}
+    for position, turns in POSITIONS.items():
+        turned = turned_bits(base[0], *turns) if base else np.zeros((0, 256), bool)
+        for square in base:
+            for rows, columns, distances in _close(turned, square, max_distance):
+                for row, column, distance in zip(rows.tolist(), columns.tolist(), distances.tolist(), strict=True):
+                    key = (min(row, column), max(row, column))
+                    if row != column and distance < best.get(key, (257, ""))[0]:
+                        best[key] = distance, position if row < column else _OPPOSITE.get(position, position)
+    found = [Pair(images[0], other, 0) for images in groups.values() for other in images[1:]]
+    found += [Pair(firsts[row], firsts[column], *how) for (row, column), how in best.items()]
+    return sorted(found, key=lambda pair: pair.distance)
+
+
+def turned_bits(bits: np.ndarray, exchanged: bool, upside_down: bool, mirrored: bool) -> np.ndarray:
+    """Return the hashes, bool (n, 256), that photographs have once turned: see :data:`POSITIONS`.
+
+    A mirror image has the same frequencies, the odd ones with the opposite sign.
+    """
+    signs = bits.reshape(-1, 16, 16)
+    signs = signs.swapaxes(1, 2) if exchanged else signs
+    odd = np.arange(16) % 2 == 1
+    signs = signs ^ (upside_down & odd)[None, :, None] ^ (mirrored & odd)[None, None, :]
+    signs[:, 0, 0] = bits.reshape(-1, 16, 16)[:, 0, 0]
+    return signs.reshape(len(bits), 256)
+
+
+def _close(
+    queries: np.ndarray, base: np.ndarray, max_distance: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the numbers of a query and a base hash, bool (n, 256), and their distance, of those close enough.
+
+    A pair may come several times. The index is drawn with one seed, so that an audit is the same each time.
+    """
+    if not len(base) or not len(queries):
+        return
+    random = np.random.default_rng(0)
+    key_bits = int(np.clip(np.ceil(np.log2(len(base))), 4, _MOST_KEY_BITS))
+    query_words, base_words = (np.packbits(bits, axis=1).view(np.uint64) for bits in (queries, base))
+    powers = 1 << np.arange(key_bits)
+    for _ in range(_TABLES):
+        chosen = random.choice(256, key_bits, replace=False)
+        query_keys, base_keys = queries[:, chosen] @ powers, base[:, chosen] @ powers
+        order = np.argsort(base_keys, kind="stable")
+        starts = np.searchsorted(base_keys, query_keys, side="left", sorter=order)
+        counts = np.searchsorted(base_keys, query_keys, side="right", sorter=order) - starts
+        ends = counts.cumsum()
+        first = 0
+        while first < len(queries):
+            done = ends[first - 1] if first else 0
+            last = max(int(np.searchsorted(ends, done + _AT_ONCE)), first + 1)
+            part = counts[first:last]
+            rows = np.repeat(np.arange(first, min(last, len(queries))), part)
+            within = np.arange(len(rows)) - np.repeat(part.cumsum() - part, part)
+            columns = order[np.repeat(starts[first:last], part) + within]
+            distances = np.bitwise_count(query_words[rows] ^ base_words[columns]).sum(axis=1, dtype=np.int64)
+            close = distances <= max_distance
+            yield rows[close], columns[close], distances[close]
+            first = last
+
+
+def _bits(hashes: list[str]) -> np.ndarray:
+    """Return hashes of 256 bits in hex as bool (n, 256)."""
+    if not hashes:
+        return np.zeros((0, 256), bool)
+    if {len(one) for one in hashes} != {64}:
+        raise ValueError("hashes of another length than 256 bits")
+    return np.unpackbits(np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32), axis=1).astype(bool)
 
 
 def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dr_lib.config import DEMO_DIR, RunConfig
@@ -82,9 +83,10 @@ def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = T
     statuses = {image: found.status for image, found in infos.items()}
     decisions = decide(statuses, on_damage=config.on_damage, max_lost_share=config.max_lost_share)
     table, photographs = _apply(decisions, table, photographs)
+    table = _without_low_quality(table, infos, config.min_quality)
     _say_where_there_is_no_retina(config, table, infos)
     if to_train:
-        _refuse_unusable(table, data_dir, decisions)
+        _refuse_unusable(table, data_dir, decisions, config.min_quality)
     mark = fingerprint(table, infos)
     return DataSplits(replace(labels, table=table), photographs, decisions, mark, scanner, config.pixel_cache)
 
@@ -179,6 +181,19 @@ def _apply(
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs
 
 
+def _without_low_quality(table: pd.DataFrame, infos: Mapping[str, ImageInfo], least: float) -> pd.DataFrame:
+    """Return the photographs of at least that quality, and log how many are left out of each split, and which."""
+    low = np.array([infos[image].quality < least for image in table["image"]], bool)
+    if low.any():
+        left_out = table[low]
+        splits = ", ".join(f"{count} {split}" for split, count in left_out["split"].value_counts().items())
+        some = ", ".join(left_out["image"][:5]) + (", ..." if len(left_out) > 5 else "")
+        log.warning(
+            "min_quality %g: %d of %d photographs are left out (%s): %s", least, len(left_out), len(table), splits, some
+        )
+    return table[~low].reset_index(drop=True)
+
+
 def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, infos: Mapping[str, ImageInfo]) -> None:
     if all(name != "CropToRetina" for name, _ in PREPROCESSING.read(config.preprocessing)):
         return
@@ -188,9 +203,10 @@ def _say_where_there_is_no_retina(config: RunConfig, table: pd.DataFrame, infos:
         log.warning("CropToRetina: no circle on %d of %d photographs, used whole: %s", len(without), len(table), some)
 
 
-def _refuse_unusable(table: pd.DataFrame, data_dir: Path, decisions: list[Decision]) -> None:
+def _refuse_unusable(table: pd.DataFrame, data_dir: Path, decisions: list[Decision], min_quality: float) -> None:
     dropped = sum(decision.action == "dropped" for decision in decisions)
     because = f" after {dropped} damaged ones were dropped" if dropped else ""
+    because += f" with min_quality {min_quality:g}" if min_quality else ""
     for split in ("train", "test"):
         if not (table["split"] == split).any():
             raise InputError(f"data_dir {data_dir}: no {split} photograph is left{because}; get whole files or more")

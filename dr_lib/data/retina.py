@@ -24,6 +24,12 @@ EVERY = 3
 """One in so many points votes on the circles tried."""
 TOLERANCE = 0.02
 """Distance from the circle up to which a point lies on it, in radii."""
+DISC_RADIUS = 56
+"""Radius, px, at which retinas are measured: of a photograph 128 px wide, about, in which large vessels can be seen."""
+INNER = 0.9
+"""Share of the radius within which the retina is measured: the rim is often hazy, or clipped by a tab or a mask."""
+CUT_OFF = 0.2
+"""Share of the usual light below which a row holds no retina."""
 SECTORS = 24
 """Directions from the center, to count in how many of them the edge is seen."""
 
@@ -43,13 +49,8 @@ def find_retina(pixels: np.ndarray) -> Circle | None:
     black or, in some collections, white. None: too dark, no surround (the frame lies inside the circle), or a lit area
     of another shape.
     """
-    height, width = pixels.shape[:2]
-    step = max(round(max(height, width) / THUMBNAIL), 1)
-    top, left = min(step, height) // 2, min(step, width) // 2
-    # As planes, since numpy copies rows of one color many times faster than pixels of three bytes. Thinned out, not
-    # blurred: a blur would carry the edge, which lies below half of the light, outwards.
-    thumbnail = np.ascontiguousarray(pixels[top::step, left::step].transpose(2, 0, 1))
-    mask = _lit_area(thumbnail)
+    step = max(round(max(pixels.shape[:2]) / THUMBNAIL), 1)
+    mask = _lit_area(_thinned(pixels, step))
     if mask is None:
         return None
     points = _edge_points(mask)
@@ -57,6 +58,16 @@ def find_retina(pixels: np.ndarray) -> Circle | None:
     if circle is None or not _is_plausible(circle, points, mask):
         return None
     return Circle(*(float(value * step) for value in circle))
+
+
+def _thinned(pixels: np.ndarray, step: int) -> np.ndarray:
+    """Return every ``step``-th pixel of each side, uint8 (3, h, w).
+
+    As planes, since numpy copies rows of one color many times faster than pixels of three bytes. Thinned out, not
+    blurred: a blur would carry the edge, which lies below half of the light, outwards.
+    """
+    top, left = (min(step, side) // 2 for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top::step, left::step].transpose(2, 0, 1))
 
 
 def _lit_area(thumbnail: np.ndarray) -> np.ndarray | None:
@@ -196,3 +207,118 @@ def _count(circle, points, mask):
                 inside += 1
                 lit_inside += mask[row, column]
     return on_it, seen.sum(), lit_inside, inside
+
+
+def retina_disc(pixels: np.ndarray, circle: Circle | None, radius: int = DISC_RADIUS) -> tuple[np.ndarray, np.ndarray]:
+    """Return the retina with a radius of ``radius`` px: float32 (3, 2 radius, 2 radius), 0..1, and its bool mask.
+
+    What is measured on it is measured in shares of the retina, whatever the camera's resolution. The mask is what lies
+    in the frame and within :data:`INNER` of the circle. Where there is none, in photographs squashed or cut closely,
+    the lit area stands for it. ``pixels``: uint8 (H, W, 3); of large ones every n-th pixel is averaged, 16 or more for
+    one of the disc's.
+    """
+    y, x = np.mgrid[-radius:radius, -radius:radius] + 0.5
+    inner = np.hypot(x, y) < INNER * radius
+    if circle is None:
+        circle, lit = _lit_surroundings(pixels)
+        rows, columns = (
+            np.clip(values, 0, side - 1)
+            for values, side in zip(
+                (
+                    (circle.y + y * circle.radius / radius) * lit.shape[0] / pixels.shape[0],
+                    (circle.x + x * circle.radius / radius) * lit.shape[1] / pixels.shape[1],
+                ),
+                lit.shape,
+                strict=True,
+            )
+        )
+        inner &= lit[rows.astype(int), columns.astype(int)]
+    step = max(int(circle.radius / (4 * radius)), 1)
+    disc, covered = _averaged(_thinned(pixels, step), circle.x / step, circle.y / step, circle.radius / step, radius)
+    return disc, _without_cut_off_rows(disc[0], covered & inner)
+
+
+def _lit_surroundings(pixels: np.ndarray) -> tuple[Circle, np.ndarray]:
+    """Return the circle about the lit area, as far as the frame shows it, and that area without its rim, thinned."""
+    height, width = pixels.shape[:2]
+    step = max(round(max(height, width) / THUMBNAIL), 1)
+    thumbnail = _thinned(pixels, step)
+    lit = _lit_area(thumbnail)
+    if lit is None:
+        lit = np.ones(thumbnail.shape[1:], bool)
+    (top, bottom), (left, right) = (np.flatnonzero(lit.any(axis=axis))[[0, -1]] * step for axis in (1, 0))
+    circle = Circle((left + right + step) / 2, (top + bottom + step) / 2, (max(right - left, bottom - top) + step) / 2)
+    rim = max(round((1 - INNER) * circle.radius / step), 1)
+    return circle, ndimage.binary_erosion(lit, iterations=rim, border_value=1)
+
+
+def _without_cut_off_rows(red: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the mask without the black rows above and below, where the camera cuts the circle within the frame.
+
+    They would be taken for a retina that is not lit. A row is black where none of it has :data:`CUT_OFF` of the light
+    that rows usually have; the cut is never at less than half of the radius, and its edge is soft.
+    """
+    brightest = np.where(mask, red, 0).max(axis=1)
+    filled = brightest[mask.any(axis=1)]
+    if not filled.size:
+        return mask
+    side, lit = len(brightest), np.flatnonzero(brightest >= CUT_OFF * np.median(filled))
+    soft, first, last = side // 28, lit[0], lit[-1]
+    mask[: min(first + soft, side // 4) if mask[:first].any() else 0] = False
+    mask[max(last + 1 - soft, side * 3 // 4) if mask[last + 1 :].any() else side :] = False
+    return mask
+
+
+def reduced(disc: np.ndarray, mask: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a disc and its mask as of a radius smaller by ``factor``; a pixel counts where all that it averages do."""
+    side = len(mask) // factor
+    means = disc.reshape(3, side, factor, side, factor).mean(axis=(2, 4))
+    return means, np.asarray(mask.reshape(side, factor, side, factor).all(axis=(1, 3)))
+
+
+@compiled
+def _averaged(planes, x, y, radius, out_radius):
+    """Return means over the areas of a smaller grid about x, y, and which of these areas are within the frame."""
+    _, height, width = planes.shape
+    side, scale = 2 * out_radius, radius / out_radius
+    disc, covered = np.zeros((3, side, side), np.float32), np.zeros((side, side), np.bool_)
+    rows = np.empty((3, width), np.float32)
+    for row in range(side):
+        top, bottom = y + (row - out_radius) * scale, y + (row + 1 - out_radius) * scale
+        if top < 0 or bottom > height:
+            continue
+        rows[:] = 0
+        for at_y in range(int(top), min(math.ceil(bottom), height)):
+            tall = np.float32((min(bottom, at_y + 1) - max(top, at_y)) / (255 * scale * scale))
+            for color in range(3):
+                for at_x in range(width):
+                    rows[color, at_x] += tall * planes[color, at_y, at_x]
+        for column in range(side):
+            left, right = x + (column - out_radius) * scale, x + (column + 1 - out_radius) * scale
+            if left < 0 or right > width:
+                continue
+            covered[row, column] = True
+            for color in range(3):
+                total = 0.0
+                for at_x in range(int(left), min(math.ceil(right), width)):
+                    total += rows[color, at_x] * (min(right, at_x + 1) - max(left, at_x))
+                disc[color, row, column] = total
+    return disc, covered
+
+
+class Blur:
+    """Gaussian means of what lies within a mask, bool (H, H): each pixel outside of it counts for nothing."""
+
+    def __init__(self, mask: np.ndarray):
+        self.weight = mask.astype(np.float32)
+        self._areas: dict[float, np.ndarray] = {}
+
+    def __call__(self, values: np.ndarray, sigma: float) -> np.ndarray:
+        """Return the means of ``values``, float32 (H, H), with a standard deviation of ``sigma`` px."""
+        if sigma not in self._areas:
+            self._areas[sigma] = np.maximum(_gaussian(self.weight, sigma), 1e-3)
+        return _gaussian(values * self.weight, sigma) / self._areas[sigma]
+
+
+def _gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
+    return ndimage.gaussian_filter(values, sigma, truncate=3, mode="constant")

@@ -6,24 +6,22 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from PIL import features
 
 from dr_lib.data import decoding
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.inspection import UNREADABLE
 from dr_lib.data.photographs import Photographs
-from dr_lib.data.pixel_cache import CachedCrops, PixelCache, Row, is_full, no_room, require_room, write_row
-from dr_lib.data.scan_image import ImageInfo, ReadFailure, digest_of, scan_image
+from dr_lib.data.pixel_cache import CachedCrops, PixelCache, Row, is_full, no_room, require_room
+from dr_lib.data.scan_image import ImageInfo, Item, Place, ReadFailure, digest_now, examine_one
 from dr_lib.errors import InputError
-from dr_lib.storage.bounded_read import TooLarge
 from dr_lib.storage.files import naming, write_text
 from dr_lib.storage.jsonl_log import JsonlLog
 from dr_lib.system.process_pool import WorkerDied, map_in_workers
@@ -32,7 +30,7 @@ from dr_lib.system.terminal import logger
 
 log = logger("data")
 
-METHOD = 8
+METHOD = 9
 """Raise when :func:`dr_lib.data.scan_image.scan_image` finds something else, so that older results are found again."""
 
 SECONDS_A_FILE = 120
@@ -197,8 +195,9 @@ class Scanner:
         stamps = {image: self._stamp(image) for image, key in keys.items() if key in entries}
         changed = [image for image, stamp in stamps.items() if stamp != entries[keys[image]]["stamp"]]
         same: dict[str, dict] = {}
-        digest_now = partial(_digest_now, self.photographs)
-        answers = map_in_workers(digest_now, changed, workers=_cores(), timeout=SECONDS_A_FILE)
+        answers = map_in_workers(
+            partial(digest_now, self.photographs), changed, workers=_cores(), timeout=SECONDS_A_FILE
+        )
         with Progress() if self.progress and changed else nullcontext() as show:
             for done, (image, digest) in enumerate(answers, start=1):
                 if digest == entries[keys[image]]["info"]["digest"]:
@@ -234,13 +233,13 @@ class Scanner:
             raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
 
     def _examine(
-        self, items: list["_Item"], stores: Mapping[ResizeSpec, PixelCache]
+        self, items: list[Item], stores: Mapping[ResizeSpec, PixelCache]
     ) -> dict[str, ImageInfo | ReadFailure]:
         not_kept: dict[str, ImageInfo | ReadFailure] = {}
         stamps = {image: self._stamp(image) for image, _ in items}
         notes, noted = _Notes(self._info_log, stores), time.monotonic()
         label = "decoding photographs" if stores else "checking photographs"
-        examine = partial(_examine_one, self.photographs)
+        examine = partial(examine_one, self.photographs)
         answers = map_in_workers(examine, items, workers=_cores(), timeout=SECONDS_A_FILE)
         with Progress() if self.progress else nullcontext() as show:
             try:
@@ -302,11 +301,6 @@ class Scanner:
             write_text(note, f"{about} It may be deleted.\n")
 
 
-_Place = tuple[ResizeSpec, Path, int]
-_Item = tuple[str, tuple[_Place, ...]]
-"""A photograph, and where its crops belong: recipe, ``pixels.npy``, number of the row."""
-
-
 class _Notes:
     """What was found and is not in the journals yet: rows first, so that info never promise a crop."""
 
@@ -318,7 +312,7 @@ class _Notes:
         self._infos: dict[str, dict] = {}
         self._rows: dict[ResizeSpec, dict[str, Row]] = {recipe: {} for recipe in self._stores}
 
-    def add(self, key: str, stamp: list[int], info: ImageInfo, crcs: list[int], places: tuple[_Place, ...]) -> None:
+    def add(self, key: str, stamp: list[int], info: ImageInfo, crcs: list[int], places: tuple[Place, ...]) -> None:
         self._infos[key] = {"stamp": stamp, "info": info.as_json()}
         for (recipe, _, number), crc in zip(places, crcs, strict=False):  # an unreadable file has no crops
             self._rows[recipe][key] = Row(number, info.digest, crc)
@@ -330,37 +324,6 @@ class _Notes:
         if self._infos:
             self._journal.append(self._infos)
         self._clear()
-
-
-def _scan_file(
-    photographs: Photographs, image: str, recipes: Sequence[ResizeSpec]
-) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
-    """Return what is known of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
-    try:
-        data = photographs.read_as_is(image)
-    except TooLarge as error:
-        return ImageInfo.unreadable(error.strerror or str(error)), []
-    except OSError as error:
-        return ReadFailure(error.strerror or str(error))
-    return scan_image(data, recipes)
-
-
-def _digest_now(photographs: Photographs, image: str) -> str | None:
-    """Return the digest of a photograph's file in a worker, None where that cannot be read."""
-    try:
-        return digest_of(photographs.read_as_is(image))
-    except OSError:
-        return None
-
-
-def _examine_one(photographs: Photographs, item: _Item) -> tuple[ImageInfo, list[int]] | ReadFailure:
-    """Examine one photograph in a worker, write its crops, and return its info and the crops' checksums."""
-    image, places = item
-    answer = _scan_file(photographs, image, [recipe for recipe, _, _ in places])
-    if isinstance(answer, ReadFailure):
-        return answer
-    info, crops = answer
-    return info, [write_row(path, number, crop) for (_, path, number), crop in zip(places, crops, strict=False)]
 
 
 def decoders() -> dict[str, str]:

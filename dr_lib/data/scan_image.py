@@ -1,16 +1,22 @@
-"""All that one decoding of a photograph's file tells: damage, info for the audit, and its crops."""
+"""All that one decoding of a photograph's file tells, and what a worker process does with it: write the crops."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dr_lib.data.appearance import appearance
+from dr_lib.data.appearance import appearance, disc_hashes
 from dr_lib.data.crops import ResizeSpec, largest
 from dr_lib.data.inspection import UNREADABLE, FileStatus, inspect
-from dr_lib.data.retina import find_retina
+from dr_lib.data.laterality import LEAST_QUALITY, RADIUS, disc_side
+from dr_lib.data.photographs import Photographs
+from dr_lib.data.pixel_cache import write_row
+from dr_lib.data.quality import quality
+from dr_lib.data.retina import find_retina, retina_disc
+from dr_lib.storage.bounded_read import TooLarge
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,10 @@ class ImageInfo:
 
     ``format`` and ``mode``: Pillow's names, empty where unreadable. ``orientation``: EXIF's 1-8, 0 where there is
     none. ``camera``: EXIF make and model. ``digest``: BLAKE2b (16 bytes, hex) of the file. ``phash``, ``brightness``
-    and ``contrast``: see :mod:`dr_lib.data.appearance`. ``retina``: center x, center y and radius of the lit circle
-    as shares of width, height and width; None where there is no such circle.
+    and ``contrast``: see :mod:`dr_lib.data.appearance`. ``quality``: how likely it can be graded, 0..1, see
+    :mod:`dr_lib.data.quality`. ``disc_side``: ``left`` or ``right``, where the optic disc is; empty where that is not
+    clear. ``disc_hashes``: see :func:`dr_lib.data.appearance.disc_hashes`. ``retina``: center x, center y and radius of
+    the lit circle as shares of width, height and width; None where there is no such circle.
     """
 
     status: FileStatus
@@ -32,6 +40,9 @@ class ImageInfo:
     phash: str = ""
     brightness: float = 0.0
     contrast: float = 0.0
+    quality: float = 0.0
+    disc_side: str = ""
+    disc_hashes: str = ""
     retina: tuple[float, float, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -78,12 +89,55 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
         return ImageInfo(*file, digest), []
     height, width = inspection.pixels.shape[:2]
     look, circle = appearance(inspection.pixels), find_retina(inspection.pixels)
+    radius = circle.radius if circle else max(height, width) / 2
+    disc, mask = retina_disc(inspection.pixels, circle)
+    gradable = quality(disc, mask, radius)
+    side_is_clear = circle is not None and gradable >= LEAST_QUALITY and radius > 0.9 * RADIUS
     info = ImageInfo(
         *file,
         digest,
         look.phash,
         look.brightness,
         look.contrast,
+        gradable,
+        disc_side(disc, mask) if side_is_clear else "",
+        disc_hashes(disc, mask),
         (circle.x / width, circle.y / height, circle.radius / width) if circle else None,
     )
     return info, [recipe.make(inspection.pixels) for recipe in recipes]
+
+
+Place = tuple[ResizeSpec, Path, int]
+Item = tuple[str, tuple[Place, ...]]
+"""A photograph, and where its crops belong: recipe, ``pixels.npy``, number of the row."""
+
+
+def _scan_file(
+    photographs: Photographs, image: str, recipes: Sequence[ResizeSpec]
+) -> tuple[ImageInfo, list[np.ndarray]] | ReadFailure:
+    """Return what is known of one photograph in a worker and its crop by each recipe, none where it is unreadable."""
+    try:
+        data = photographs.read_as_is(image)
+    except TooLarge as error:
+        return ImageInfo.unreadable(error.strerror or str(error)), []
+    except OSError as error:
+        return ReadFailure(error.strerror or str(error))
+    return scan_image(data, recipes)
+
+
+def digest_now(photographs: Photographs, image: str) -> str | None:
+    """Return the digest of a photograph's file in a worker, None where that cannot be read."""
+    try:
+        return digest_of(photographs.read_as_is(image))
+    except OSError:
+        return None
+
+
+def examine_one(photographs: Photographs, item: Item) -> tuple[ImageInfo, list[int]] | ReadFailure:
+    """Examine one photograph in a worker, write its crops, and return its info and the crops' checksums."""
+    image, places = item
+    answer = _scan_file(photographs, image, [recipe for recipe, _, _ in places])
+    if isinstance(answer, ReadFailure):
+        return answer
+    info, crops = answer
+    return info, [write_row(path, number, crop) for (_, path, number), crop in zip(places, crops, strict=False)]

@@ -4,18 +4,20 @@ Each section is a function that takes the audit and gives back HTML.
 ``thumbnail`` gives the picture of a photograph by its name, see :mod:`dr_lib.report.audit_thumbnails`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from html import escape
 from typing import Any
 
 from dr_lib import GRADE_NAMES
+from dr_lib.data.appearance import UNGRADABLE
 from dr_lib.data.audit import APART
-from dr_lib.data.duplicates import MAX_DISTANCE
+from dr_lib.data.duplicates import MAX_DISC_DISTANCE, MAX_DISTANCE
 from dr_lib.data.inspection import STATUS_MEANINGS, UNREADABLE
 from dr_lib.data.repair_policy import ACTIONS
 from dr_lib.plots import plot_grade_shares
 from dr_lib.report import audit_text, data_sentences, markup
+from dr_lib.report.audit_findings import findings, no_retina_is_usual, passed, some
 from dr_lib.report.audit_thumbnails import (
     MOST_SHOWN,
     Thumbnail,
@@ -48,6 +50,8 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
             "files": ("Files", files(audit)),
             "damage": ("Damage", damage(audit, thumbnail)),
             "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
+            "quality": ("Image quality", image_quality(audit, thumbnail)),
+            "laterality": ("Left and right eyes", laterality(audit, thumbnail)),
             "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
         }
     if "files" in audit:
@@ -72,14 +76,25 @@ def _of_photographs(section: Callable[..., str]) -> Callable[..., str]:
 
 def answer(audit: Mapping[str, Any]) -> str:
     """Return how much there is, and what deserves a look."""
-    found = audit_text.findings(audit)
-    items = "".join(f"<li>{escape(finding.text)}</li>" for finding in found)
+    found = findings(audit)
+    items = "".join(
+        f'<li><span class="verdict {one.severity}">{one.severity}</span> {escape(one.text)} '
+        f'<span class="sub">{escape(one.advice)} <a href="#{one.section}">Show</a></span></li>'
+        for one in found
+    )
     head = f"<b>{counted(len(found), 'thing')} to look at</b>" if found else "<b>Nothing wrong found.</b>"
     listed = f"<ol>{items}</ol>" if found else ""
     recognized = (
         markup.paragraphs(f"Labels: {printable(audit['recognized'])}", css="by") if audit.get("recognized") else ""
     )
-    return f'<p class="by">{escape(audit_text.overview(audit))}</p>{recognized}<div class="answer">{head}{listed}</div>'
+    good = passed(audit)
+    folded = (
+        f'<details class="more"><summary>{counted(len(good), "check")} passed</summary>{markup.bullets(good)}</details>'
+        if good
+        else ""
+    )
+    overview = f'<p class="by">{escape(audit_text.overview(audit))}</p>'
+    return f'{overview}{recognized}<div class="answer">{head}{listed}</div>{folded}'
 
 
 def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
@@ -130,7 +145,7 @@ def patients(audit: Mapping[str, Any]) -> str:
     table = markup.table(["Split", "Photographs", "Patients"], rows, "Patients by split.", numeric=(1, 2))
     both = audit["patients_on_both_sides"]
     names = both["patients"]
-    listed = f"On both sides: {audit_text.some(names, MOST_NAMED)}. All are in audit.json." if names else ""
+    listed = f"On both sides: {some(names, MOST_NAMED)}. All are in audit.json." if names else ""
     return table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
 
 
@@ -183,7 +198,7 @@ def account(audit: Mapping[str, Any]) -> str:
     ]
     caption = "What became of every file in the folder, and of every row of the labels; the parts add up."
     lists = "".join(
-        f"<h3>{escape(title)}: {len(names):,}</h3>" + markup.paragraphs(audit_text.some(names, MOST_NAMED))
+        f"<h3>{escape(title)}: {len(names):,}</h3>" + markup.paragraphs(some(names, MOST_NAMED))
         for title, names in audit_text.file_problems(audit).items()
     )
     return (markup.table(["Files and rows", "Count"], rows, caption, numeric=(1,)) if rows else "") + lists
@@ -226,15 +241,50 @@ def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
         html += groups([(_harm(group), group["photographs"]) for group in worst_first], thumbnail, title)
     if not html:
         return markup.paragraphs(
-            "No photograph is there twice, neither byte for byte nor scaled or compressed anew (perceptual hashes "
-            f"within {MAX_DISTANCE} of 256 bits)."
+            "No photograph is there twice, neither byte for byte nor scaled, compressed anew, mirrored, turned or "
+            f"processed (hashes within {MAX_DISTANCE} of 256 bits, or of the retina within {MAX_DISC_DISTANCE})."
         )
     said = (
         "A photograph that is trained on and tested on makes testing easier than it should be; one with two grades "
         f"teaches a contradiction. Much the same are pictures whose perceptual hashes differ in at most {MAX_DISTANCE} "
-        "of 256 bits: as a rule copies, scaled or compressed anew. Mirrored copies are not found."
+        "of 256 bits: as a rule copies, scaled or compressed anew. So are those whose retinas' hashes differ in at "
+        f"most {MAX_DISC_DISTANCE}, however they lie: copies mirrored, turned, cropped or processed."
     )
     return markup.paragraphs(said) + html
+
+
+@_of_photographs
+def image_quality(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+    """Return how likely the photographs can be graded, and the pictures of those that can probably not, worst first."""
+    said = markup.paragraphs(
+        f"How likely a photograph can be graded, from its light and the sharpness of its vessels: "
+        f"{audit_text.spread_of(audit['quality'])}. Below {UNGRADABLE} it probably cannot; min_quality leaves out what "
+        "is below a value of yours."
+    )
+    return said + _gallery(audit["low_quality"], thumbnail, "Probably not gradable", "quality")
+
+
+@_of_photographs
+def laterality(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+    """Return the pictures of photographs with the optic disc on the side where the other eye has it."""
+    wrong = audit["wrong_side"]
+    if not wrong:
+        return markup.paragraphs("Where the optic disc is clear and the name says an eye, they agree.")
+    said = markup.paragraphs(
+        "A right eye has its optic disc on the right. On these it is on the other side: they are turned by 180 "
+        "degrees, as some cameras leave them, mirrored, or of the other eye. Where both eyes of a patient are wrong, "
+        "they are turned or exchanged."
+    )
+    shots = [
+        thumbnail_html(
+            entry["image"],
+            [f"disc on the {entry['disc_side']}", "both eyes" if entry["both_eyes"] else ""],
+            thumbnail(entry["image"]),
+            f"disc on the {entry['disc_side']}",
+        )
+        for entry in wrong[:MOST_SHOWN]
+    ]
+    return f"{said}<h3>Disc on the other side: {len(wrong):,}</h3>{beside(shots)}{and_more(wrong)}"
 
 
 @_of_photographs
@@ -246,27 +296,33 @@ def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     )
     for kind, title in (("dark", "Very dark"), ("bright", "Very bright"), ("no_retina", "No round retina found")):
         entries = audit[kind]
-        if kind == "no_retina" and audit_text.no_retina_is_usual(audit):
+        if kind == "no_retina" and no_retina_is_usual(audit):
             html += markup.paragraphs(
                 f"On {len(entries):,} photographs no round retina was found on a dark ground, so they are cut closely."
             )
-        elif entries:
-            shots = [
-                thumbnail_html(
-                    entry["image"],
-                    [label(entry), f"brightness {entry['brightness']:.2f}"],
-                    thumbnail(entry["image"]),
-                    f"grade {entry['grade']}, {title.lower()}",
-                )
-                for entry in entries[:MOST_SHOWN]
-            ]
-            html += f"<h3>{title}: {len(entries):,}</h3>{beside(shots)}{and_more(entries)}"
+        else:
+            html += _gallery(entries, thumbnail, title, "brightness")
     return html
+
+
+def _gallery(entries: Sequence[Mapping[str, Any]], thumbnail: Thumbnail, title: str, measure: str) -> str:
+    """Return pictures with what was measured on them, under a title that counts them; nothing for none."""
+    shots = [
+        thumbnail_html(
+            entry["image"],
+            [label(entry), f"{measure} {entry[measure]:.2f}"],
+            thumbnail(entry["image"]),
+            f"grade {entry['grade']}, {title.lower()}",
+        )
+        for entry in entries[:MOST_SHOWN]
+    ]
+    return f"<h3>{title}: {len(entries):,}</h3>{beside(shots)}{and_more(entries)}" if entries else ""
 
 
 def _harm(group: Mapping[str, Any]) -> str:
     """Return how much alike the photographs of a group are, and what is the matter with that."""
-    said = [f"{group['distance']} bits apart"] if "distance" in group else []
+    said = [group["position"]] if group.get("position") else []
+    said += [f"{group['distance']} bits apart"] if "distance" in group else []
     said += ["on both sides of a split"] * group["across_splits"] + ["different grades"] * group["grades_differ"]
     return ", ".join(said).capitalize() or "Same split, same grade"
 

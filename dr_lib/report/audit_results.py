@@ -23,7 +23,8 @@ from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
-from dr_lib.report.audit_text import file_problems, findings, overview
+from dr_lib.report.audit_findings import findings
+from dr_lib.report.audit_text import file_problems, overview
 from dr_lib.report.audit_thumbnails import marked
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import write_text
@@ -42,8 +43,9 @@ class Audit:
     ``photographs``: one row each: ``image, path, grade, patient, split``, then what decoding told: ``status``
     (``intact``, or what is wrong), ``lost`` (share of rows, 0..1), ``action`` (what training would do with it: empty,
     ``repaired``, ``kept`` or ``dropped``), ``detail``, ``width``, ``height`` (px), ``format``, ``mode``,
-    ``brightness`` and ``contrast`` (0..1), ``has_retina`` (whether a round retina was found). Only the first five
-    columns where the photographs could not be looked at.
+    ``quality`` (how likely it can be graded, 0..1), ``disc_side`` (where the optic disc is: ``left``, ``right``, or
+    empty where that is not clear), ``brightness`` and ``contrast`` (0..1), ``has_retina`` (whether a round retina was
+    found). Only the first five columns where the photographs could not be looked at.
 
     >>> found = dr_lib.audit(demo)
     >>> found.photographs["status"].value_counts().to_dict()
@@ -56,8 +58,13 @@ class Audit:
 
     @property
     def findings(self) -> pd.DataFrame:
-        """What is worth a look, one row each: ``section`` of the page that shows it, and ``finding`` in a sentence."""
-        return pd.DataFrame(findings(self.found), columns=["section", "finding"])
+        """What is worth a look, what makes figures wrong first, one row each.
+
+        ``section`` of the page that shows it, ``finding`` in a sentence, ``name`` of the check, ``severity`` (``fail``
+        or ``look``), ``photographs`` (a list of names), ``advice``.
+        """
+        columns = ["section", "finding", "name", "severity", "photographs", "advice"]
+        return pd.DataFrame(findings(self.found), columns=columns)
 
     @property
     def grades(self) -> pd.DataFrame:
@@ -139,6 +146,17 @@ class Audit:
         """Dark and bright photographs and those without a round retina: ``kind, image, grade, split, brightness``."""
         rows = [{"kind": kind, **row} for kind in ("dark", "bright", "no_retina") for row in self.found.get(kind, [])]
         return pd.DataFrame(rows, columns=["kind", "image", "grade", "split", "brightness"])
+
+    @property
+    def low_quality(self) -> pd.DataFrame:
+        """Photographs that can probably not be graded, the worst first: ``image, grade, split, quality``."""
+        return pd.DataFrame(self.found.get("low_quality", []), columns=["image", "grade", "split", "quality"])
+
+    @property
+    def wrong_side(self) -> pd.DataFrame:
+        """Photographs with the optic disc on the other eye's side: ``image, patient, split, disc_side, both_eyes``."""
+        columns = ["image", "patient", "split", "disc_side", "both_eyes"]
+        return pd.DataFrame(self.found.get("wrong_side", []), columns=columns)
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -233,7 +251,7 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     limited = present_rows - len(present)
     if present.empty:
         found["reconciliation"] = reconcile(labels, search)
-        return Audit(found, search.photographs, _photographs(present, search.photographs))
+        return _finished(found, search.photographs, _photographs(present, search.photographs))
     scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
     infos, failures = scanner.try_scan(present["image"], required_crops(config, present))
     present = present[~present["image"].isin(failures)]
@@ -246,7 +264,11 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     found["reconciliation"] = reconcile(labels, search, len(dropped), not_read_now=len(failures), beyond_limit=limited)
     usable = present[~present["image"].isin(dropped)]
     table = _photographs(present, search.photographs).join(_decoded(present["image"], infos, decisions))
-    return Audit(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)
+    return _finished(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)
+
+
+def _finished(found: dict[str, Any], files: Photographs, table: pd.DataFrame) -> Audit:
+    return Audit(found | {"findings": [finding._asdict() for finding in findings(found)]}, files, table)
 
 
 def write_audit(config: RunConfig, progress: bool = True) -> Audit:
@@ -276,6 +298,7 @@ def _decoded(images: Iterable[str], infos: Mapping[str, ImageInfo], decisions: I
             {
                 "status": file.kind, "lost": file.lost, "action": actions[image], "detail": file.detail,
                 "width": file.width, "height": file.height, "format": info.format, "mode": info.mode,
+                "quality": info.quality if file.kind != UNREADABLE else float("nan"), "disc_side": info.disc_side,
                 "brightness": info.brightness, "contrast": info.contrast, "has_retina": info.retina is not None,
             }
         )  # fmt: skip

@@ -1,43 +1,34 @@
 """The audit of a data set in words: what deserves a look first, then the numbers, as ``dr-lab audit`` prints them."""
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data import folder as kinds
-from dr_lib.data.audit import APART
 from dr_lib.data.labels import GIVEN
-from dr_lib.data.matching import HOW_TO_FETCH, LABEL_FILES, UNDECIDED, USUAL_FOLDERS
-from dr_lib.data.patients import PATTERN_EXAMPLE
+from dr_lib.data.matching import LABEL_FILES, UNDECIDED, USUAL_FOLDERS
 from dr_lib.report import data_sentences
-from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent
+from dr_lib.report.audit_findings import (
+    DANGLING,
+    MISSING,
+    OTHER_GRADE,
+    OTHER_PICTURES,
+    REPEATED,
+    RESPELLED,
+    SEVERAL,
+    SHOWN,
+    UNGRADABLE,
+    UNLABELED,
+    findings,
+    some,
+)
+from dr_lib.report.formatting import SPLIT_WORDS, counted, percent
 from dr_lib.system.terminal import printable
 
 WIDTH = 110
-SHOWN = 4
-"""Names, rows or values of a list that the text shows; the others are in ``audit.json``."""
-
-
-MISSING, UNLABELED = "Without a file", "Without a row in the labels"
-SEVERAL = "With more than one file of their name"
-RESPELLED = "Found under another case or ending than in the labels"
-DANGLING = "Links that lead to no file"
-OTHER_PICTURES = "Pictures of other kinds, which are not looked at"
-OTHER_GRADE = "In a folder named after another grade than the labels give"
-UNGRADABLE, REPEATED = "Labeled as ungradable, and left out", "Rows that say again what another says"
-
-
 _TOLD = (LABEL_FILES, kinds.DANGLING, kinds.OTHER_PICTURES, UNDECIDED)
 """Kinds of ignored files that are told otherwise."""
-
-
-class Finding(NamedTuple):
-    """Something worth a look: the section of the page that shows it, and a sentence or two."""
-
-    section: str
-    text: str
 
 
 def audit_text(audit: Mapping[str, Any]) -> str:
@@ -48,7 +39,7 @@ def audit_text(audit: Mapping[str, Any]) -> str:
     lines += [""]
     lines += [f"{counted(len(found), 'thing')} to look at:" if found else "Nothing wrong found."]
     for number, finding in enumerate(found, start=1):
-        lines += _wrapped(finding.text, f"{number:3}. ")
+        lines += _wrapped(f"{'FAIL: ' * (finding.severity == 'fail')}{finding.text}", f"{number:3}. ")
     lines += ["", *_grades(audit), "", *_eyes(audit["patients_apart"])]
     if "damage" in audit:
         lines += ["", *_files(audit), "", *_damage(audit["damage"]), *_duplicates(audit["duplicates"])]
@@ -122,140 +113,6 @@ def held_out(audit: Mapping[str, Any]) -> str:
     return f"Validation photographs are held out of the {train + validation:,} given for training (validation_share)."
 
 
-def findings(audit: Mapping[str, Any]) -> list[Finding]:
-    """Return what is worth a look, in the order of the page's sections; empty where nothing is."""
-    found = list(_in_labels(audit))
-    if "damage" in audit:
-        found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
-    if "files" in audit:
-        found += [*_in_folders(audit["files"], all_missing="damage" not in audit), *_in_account(audit)]
-    return found
-
-
-def no_retina_is_usual(audit: Mapping[str, Any]) -> bool:
-    """Return whether most photographs show no round retina: tightly cropped ones, say, with which nothing is wrong."""
-    return len(audit["no_retina"]) > (audit["damage"]["checked"]) / 2
-
-
-def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    if lost := audit["header_loss"]:
-        names = listed([f"{printable(row['image'])} (grade {row['grade']}) of {row['image_file']}" for row in lost])
-        yield Finding(
-            "grades",
-            "The label files have no header. Who reads them with pandas' default, header=0, loses the first line of "
-            f"each: {names}. Here they are kept.",
-        )
-    for name, split in audit["splits"].items():
-        absent = [str(grade) for grade, count in enumerate(split["counts"]) if not count]
-        if split["photographs"] and absent:
-            yield Finding("grades", f"No {SPLIT_WORDS[name]} photograph is of grade {listed(absent)}.")
-    if paired := audit.get("look_paired"):
-        yield Finding(
-            "patients",
-            f"Names that look like several photographs of one patient and are not understood: "
-            f"{_counted_names(paired, 'photograph')}. Each counts as a patient of its own, and eyes of one patient may "
-            f"be on both sides of the split; set {PATTERN_EXAMPLE}.",
-        )
-    both, apart = audit["patients_on_both_sides"], audit["patients_apart"]
-    if both["also_in_training"] or both["unknown"]:
-        yield Finding("patients", data_sentences.leak_of(both))
-    if far := apart["apart"]:
-        share = percent(len(far) / apart["patients"])
-        yield Finding(
-            "eyes",
-            f"Grades of one patient {APART} or more steps apart: {len(far):,} of {apart['patients']:,} patients with "
-            f"more than one photograph ({share}). They are worth grading again.",
-        )
-
-
-def _in_account(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    if ungradable := audit.get("ungradable"):
-        photographs = _counted_names([row["image"] for row in ungradable], "photograph")
-        yield Finding("account", f"{UNGRADABLE}: {photographs}.")
-    if repeated := audit.get("repeated"):
-        yield Finding("account", f"{REPEATED}: {_counted_names(repeated, 'row')}. Each photograph is used once.")
-
-
-def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Finding]:
-    if files["missing"] and not all_missing:
-        yield Finding("account", f"{MISSING}: {_counted_names(files['missing'], 'photograph')}.")
-    if files["several"]:
-        yield Finding(
-            "account",
-            f"{SEVERAL}: {_counted_names(list(files['several']), 'photograph')}. They are left out; set images_dir, or "
-            "write folder and ending of their names in the labels.",
-        )
-    if files["respelled"]:
-        yield Finding("account", f"{RESPELLED}: {_counted_names(list(files['respelled']), 'photograph')}.")
-    if files["dangling"]:
-        yield Finding("account", f"{DANGLING}: {_counted_names(files['dangling'], 'file')}; {HOW_TO_FETCH}.")
-    if others := files.get("other_pictures"):
-        kinds = Counter(others.values())
-        said = "; ".join(f"{count} {kind}" for kind, count in kinds.most_common(SHOWN))
-        yield Finding("account", f"{OTHER_PICTURES}: {_counted_names(list(others), 'file')}. Of them {said}.")
-    if elsewhere := files.get("other_grade"):
-        photographs = _counted_names(list(elsewhere), "photograph")
-        yield Finding("account", f"{OTHER_GRADE}: {photographs}. The labels count.")
-    if files["unlabeled"]:
-        yield Finding("account", f"{UNLABELED}: {_counted_names(files['unlabeled'], 'file')}.")
-
-
-def _counted_names(names: Sequence[str], noun: str) -> str:
-    return f"{counted(len(names), noun)} ({some(names)})"
-
-
-def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    turned = sum(count for value, count in audit["orientations"].items() if value not in ("0", "1"))
-    if not_read := audit["files"].get("not_read"):
-        reason = next(iter(not_read.values()))
-        names = f"{some(list(not_read))}; of the first: {printable(reason)}"
-        yield Finding("files", f"Cannot be read now: {counted(len(not_read), 'photograph')} ({names}).")
-    if turned:
-        photographs = counted(turned, "photograph")
-        yield Finding("files", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
-    if deep := sum(count for mode, count in audit["modes"].items() if ";16" in mode):
-        photographs = counted(deep, "photograph")
-        yield Finding("files", f"Samples of 16 bits: {photographs}. Of each, the upper 8 of the bits in use are taken.")
-    if audit["damage"]["files"]:
-        yield Finding("damage", data_sentences.damage(audit["damage"]["checked"], audit["damage"]["files"]))
-
-
-def _in_duplicates(duplicates: Mapping[str, Any]) -> Iterator[Finding]:
-    if exact := duplicates["exact"]:
-        names = sum(len(group["photographs"]) for group in exact)
-        photographs = counted(len(exact), "photograph")
-        yield Finding("duplicates", f"Byte for byte the same: {photographs} under {names:,} names{_reach(exact)}.")
-    if near := duplicates["near"]:
-        yield Finding("duplicates", f"Pictures much the same: {counted(len(near), 'pair')}{_reach(near)}.")
-
-
-def _reach(groups: Sequence[Mapping[str, Any]]) -> str:
-    """Return what makes duplicates worse than a waste of time: they are tested on, or their grades contradict."""
-    across, differ = (sum(group[key] for group in groups) for key in ("across_splits", "grades_differ"))
-    said = [f"{across:,} on both sides of a split"] * bool(across) + [f"{differ:,} with different grades"] * bool(
-        differ
-    )
-    return f"; {listed(said)}" if said else ""
-
-
-def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    kinds = {
-        "dark": ("Very dark", "What is to be graded may not be seen on them"),
-        "bright": ("Very bright", "What is to be graded may have gone in the light"),
-        "no_retina": ("No round retina found", "They may be torn, cut, or photographs of something else"),
-    }
-    for kind, (words, because) in kinds.items():
-        images = [entry["image"] for entry in audit[kind]]
-        if images and not (kind == "no_retina" and no_retina_is_usual(audit)):
-            yield Finding("unusual", f"{words}: {counted(len(images), 'photograph')} ({some(images)}). {because}.")
-
-
-def some(names: Sequence[str], most: int = SHOWN) -> str:
-    """Return the first names of a list, and how many more there are."""
-    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(printable, names[:most])) + rest
-
-
 def values_of(counts: Mapping[str, int], *, nothing: str = "", most: int = SHOWN) -> str:
     """Return values with the number of photographs of each in brackets; ``nothing`` is the value of those without."""
     cells = [f"{printable(value) if value != nothing else 'none'} ({count:,})" for value, count in counts.items()]
@@ -312,7 +169,7 @@ def _files(audit: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {'':18}{narrow} to {wide} px wide, {low} to {high} px high"
     yield f"  {'EXIF orientation':18}{values_of(audit['orientations'], nothing='0')}"
     yield f"  {'EXIF camera':18}{values_of(audit['cameras'])}"
-    for look in ("brightness", "contrast"):
+    for look in ("quality", "brightness", "contrast"):
         yield f"  {look:18}{spread_of(audit[look])}"
 
 
