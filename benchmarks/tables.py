@@ -22,7 +22,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dr_lib.evaluation.bootstrap import Difference
-from dr_lib.evaluation.effects import compare, compare_patients
+from dr_lib.evaluation.effects import compare_all, compare_patients
 from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
 from dr_lib.evaluation.predictions import ensemble
 from dr_lib.evaluation.seed_groups import SeedFigure, against_control, over_seeds
@@ -160,9 +160,10 @@ def _named(recipe: str, model: str, start: str) -> str:
 
 
 def _differences(before: Sequence[Kept], after: Sequence[Kept], names: Iterable[str]) -> list[str]:
-    """Return what figures are more in ``after``, with intervals over seeds and patients."""
-    found = compare([run.predictions for run in before], [run.predictions for run in after])
-    return [_change(getattr(found, name)) for name in names]
+    """Return what figures are more in ``after``; their intervals, over seeds and patients, hold together."""
+    sides = [run.predictions for run in before], [run.predictions for run in after]
+    (comparison,) = compare_all([sides], list(names))
+    return [_change(getattr(comparison, name)) for name in names]
 
 
 def eight() -> str:

@@ -60,7 +60,9 @@ def test_means_and_deviations_are_those_of_the_runs(strong):
 def test_one_seed_is_what_it_always_was(strong):
     found, test = over_seeds(strong[:1]), summarize(strong[0])
     for name in FIGURES:
-        assert (found[name].mean, found[name].low, found[name].high) == (test[name], *test["intervals"][name])
+        assert found[name].mean == test[name]
+        if not name.startswith("referable_s"):  # of one run, shares of few have Wilson's interval
+            assert (found[name].low, found[name].high) == tuple(test["intervals"][name])
         assert np.isnan(found[name].sd) and found[name].n == 1
     assert found["auc", 3].low == test["intervals"]["auc"][3][0]
 

@@ -267,7 +267,7 @@ def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
     if turned:
         photographs = counted(turned, "photograph")
         yield _found("turned", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
-    if pages := [entry["image"] for entry in audit["notes"] if SEVERAL_PICTURES in entry["detail"]]:
+    if pages := [entry["image"] for entry in audit.get("notes", ()) if SEVERAL_PICTURES in entry["detail"]]:
         named = _counted_names(pages, "photograph")
         yield _found("pages", f"Several pictures in one file: {named}. The first is taken.", pages)
     if alpha := sum(count for mode, count in audit["modes"].items() if mode.partition(";")[0] in ("RGBA", "LA", "PA")):
