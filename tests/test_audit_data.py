@@ -8,6 +8,7 @@ from pathlib import Path
 
 import odd_decoders
 import pytest
+from command import dr_lab
 from data_folders import eyes, jpeg, picture, real_data, write_course, write_photographs
 
 from dr_lib.config import RunConfig
@@ -161,3 +162,17 @@ def test_pages_alpha_and_inks_are_findings(config, tmp_path):
     assert found.loc["pages", "photographs"] == ["1_left"] and "The first is taken." in found.loc["pages", "finding"]
     assert found.loc["alpha", "finding"].startswith("With transparency: 1 photograph.")
     assert found.loc["inks", "finding"].startswith("In printing inks (CMYK): 1 photograph")
+
+
+def test_the_command_fails_on_what_it_is_told_to_and_says_what_changed(config, tmp_path, capsys):
+    data = tmp_path / "data.yaml"
+    data.write_text(f"data_dir: {config.data_dir}\ncache_dir: {config.cache_dir}\nimage_size: 32\nresize: 40\n")
+    audit = ("audit", "--data", data, "--out", tmp_path / "out")
+    assert dr_lab(*audit, "--fail-on", "leak,unreadable") == 0
+    assert dr_lab(*audit, "--fail-on", "leek") == 2
+    assert "no check of that name" in capsys.readouterr().err
+    (tmp_path / "data" / "images" / "2_left.jpeg").write_bytes(b"\xff\xd8 no more")
+    assert dr_lab(*audit, "--fail-on", "unreadable", "--compare", tmp_path / "out" / "audit.json") == 3
+    said = capsys.readouterr().out
+    assert "New: unreadable." in said and "--fail-on: found unreadable" in said
+    assert dr_lab(*audit, "--compare", tmp_path / "data.yaml") == 2

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 APART = 2
 """Grades between two photographs of one patient from which on they are worth a second look."""
 
+SMALLEST_JUDGED = 48
+"""Shorter side, px, of the photographs whose quality is a finding: of smaller ones the score is hardly calibrated."""
+
 SAMPLES = 5
 """Training photographs of each grade that are named, to be looked at."""
 
@@ -158,7 +161,10 @@ def audit_photographs(
         "bright": listed(lambda one: one.brightness > BRIGHT),
         "no_retina": listed(lambda one: one.retina is None),
         "quality": _spread([one.quality for one in readable]),
-        "low_quality": listed(lambda one: one.quality < UNGRADABLE, by="quality"),
+        "low_quality": listed(
+            lambda one: one.quality < UNGRADABLE and min(one.status.width, one.status.height) >= SMALLEST_JUDGED,
+            by="quality",
+        ),
         "wrong_side": wrong_sides(table, used),
     }
 

@@ -30,7 +30,7 @@ from dr_lib.system.terminal import logger
 
 log = logger("data")
 
-METHOD = 9
+METHOD = 10
 """Raise when :func:`dr_lib.data.scan_image.scan_image` finds something else, so that older results are found again."""
 
 SECONDS_A_FILE = 120

@@ -92,7 +92,8 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
     radius = circle.radius if circle else max(height, width) / 2
     disc, mask = retina_disc(inspection.pixels, circle)
     gradable = quality(disc, mask, radius)
-    side_is_clear = circle is not None and gradable >= LEAST_QUALITY and radius > 0.9 * RADIUS
+    large = radius > 0.9 * RADIUS  # in smaller ones retinas are too much alike
+    side_is_clear = circle is not None and gradable >= LEAST_QUALITY and large
     info = ImageInfo(
         *file,
         digest,
@@ -101,7 +102,7 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
         look.contrast,
         gradable,
         disc_side(disc, mask) if side_is_clear else "",
-        disc_hashes(disc, mask),
+        disc_hashes(disc, mask) if large else "",
         (circle.x / width, circle.y / height, circle.radius / width) if circle else None,
     )
     return info, [recipe.make(inspection.pixels) for recipe in recipes]
