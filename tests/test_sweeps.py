@@ -266,7 +266,7 @@ def test_the_command_plans_a_sweep_and_keeps_what_it_varies(folder, monkeypatch,
     """All but what takes minutes: looking at the photographs, and training."""
     started = []
     running = "dr_lib.experiment.run_experiment"
-    monkeypatch.setattr(f"{running}.check_runs", lambda configs, *_: started.extend(c.name for c in configs))
+    monkeypatch.setattr(f"{running}.check_runs", lambda configs, *_: started.extend(c.name for c in configs) or {})
     for name in ("write_audit", "job_queue.experiment_jobs", "job_queue.run_jobs", "build_report"):
         monkeypatch.setattr(f"{running}.{name}", lambda *_, **__: [])
     monkeypatch.setattr(f"{running}.make_way", lambda *_: {})
