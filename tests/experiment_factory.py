@@ -132,7 +132,7 @@ def made_up_audit(table: pd.DataFrame) -> dict[str, Any]:
         "files": {"missing": [], "several": {}, "respelled": {}, "dangling": [], "unlabeled": []},
         "duplicates": {"exact": [], "near": []},
         **{name: {} for name in ("orientations", "modes")},
-        **{name: [] for name in ("dark", "bright", "no_retina")},
+        **{name: [] for name in ("dark", "bright", "no_retina", "low_quality", "wrong_side", "notes")},
         "width": [400, 3888, 5184],
         "height": [315, 2592, 3456],
     }

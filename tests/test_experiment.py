@@ -39,7 +39,7 @@ def test_an_experiment_has_settings_splits_and_a_best_run(experiment):
     assert len(exp.settings) == 2 and exp.settings["kappa_sd"].isna().all()
     assert set(exp.settings["setting"]) == set(exp.history["setting"]) == set(exp.predictions["setting"])
     assert exp.splits.index.tolist() == [0, 1, 2, 3, 4] and exp.splits["test"].sum() == 10
-    assert exp.audit.empty and exp.audit.columns.tolist() == ["section", "finding"]
+    assert exp.audit.empty and exp.audit.columns.tolist()[:2] == ["section", "finding"]
     assert exp.compare().equals(exp.compare("class_weights"))  # the report's comparisons; here there is one
     mistakes = exp.best.mistakes
     assert (mistakes["grade"] != mistakes["predicted"]).all()

@@ -49,8 +49,7 @@ def read_labels(
     ``grade``: 0-4 (ICDR scale). ``patient``: known from the name (``10`` for ``10_left``) or a column; else the image's
     own name. ``eye``: ``left``, ``right``, or empty where the name does not tell. ``split``: ``train``, ``validation``
     or ``test``; empty where the labels bring no split. Then ``quality``, where the labels have it, and every other
-    column of the label files, as text. ``attrs["recognized"]`` says in one line what was recognized and left out, and
-    ``attrs["reconciliation"]`` counts what became of each file and each row, see :func:`reconcile`.
+    column of the label files, as text. :func:`account` says what was recognized and left out.
 
     ``labels``, ``labels_file``, ``images_dir`` and the other ``parameters`` (``labels_files``, ``columns``,
     ``grade_map``, ``ungradable``, ``patient_pattern``) are those of :class:`dr_lib.RunConfig`. Written with
@@ -62,14 +61,35 @@ def read_labels(
     >>> labels["split"].value_counts().to_dict()
     {'train': 40, 'test': 10}
     """
-    data_dir = Path(data_dir)
-    known = read_label_files(data_dir, labels, labels_file, **parameters)
-    table, search = known.table, find_photographs(data_dir, known, images_dir, labels_file)
+    known, search = _read(data_dir, labels, labels_file, images_dir, parameters)
+    table = known.table
     absent = {*search.missing, *search.several}
     paths = [None if image in absent else str(search.photographs.path(image)) for image in table["image"]]
     others = [name for name in table if name not in COLUMNS]
     manifest = table[["image", "grade", "patient", "eye", "split", *others]].copy()
     manifest.insert(1, "path", paths)
-    manifest.attrs = {"recognized": known.recognized, "reconciliation": reconcile(known, search)}
     log.info("%s", known.recognized)
     return manifest
+
+
+def account(
+    data_dir: str | Path, *, labels: str = "auto", labels_file: str = "", images_dir: str = "", **parameters: Any
+) -> dict[str, Any]:
+    """Return what became of everything in a folder of labels: ``recognized``, ``files`` and ``rows``.
+
+    ``recognized``: in one line, which layout it is, how much there is of what, and what was left out. ``files`` and
+    ``rows``: how many of each are used, missing and so on, as :func:`reconcile` counts them. Arguments and errors are
+    those of :func:`read_labels`.
+
+    >>> account(demo)["rows"]["used"]
+    50
+    """
+    known, search = _read(data_dir, labels, labels_file, images_dir, parameters)
+    return {"recognized": known.recognized, **reconcile(known, search)}
+
+
+def _read(
+    data_dir: str | Path, labels: str, labels_file: str, images_dir: str, parameters: dict[str, Any]
+) -> tuple[Labels, Search]:
+    known = read_label_files(Path(data_dir), labels, labels_file, **parameters)
+    return known, find_photographs(Path(data_dir), known, images_dir, labels_file)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dr_lib import GRADES
 from dr_lib.errors import InputError
-from dr_lib.report.audit_text import findings
+from dr_lib.report.audit_findings import findings_table
 from dr_lib.report.collect import collect, run_folders
 from dr_lib.report.comparisons import compare_family
 from dr_lib.report.examples import best_run, sureness
@@ -96,12 +96,11 @@ class Experiment:
 
     @cached_property
     def audit(self) -> pd.DataFrame:
-        """What the audit found worth a look, one row each: ``section`` of its page, ``finding`` in a sentence.
+        """What the audit found worth a look, as in :attr:`dr_lib.Audit.findings`.
 
         Empty where there was no audit; :func:`dr_lib.audit` makes one.
         """
-        audit = self._collected.audit
-        return pd.DataFrame(findings(audit) if audit else [], columns=["section", "finding"])
+        return findings_table(self._collected.audit)
 
     @cached_property
     def history(self) -> pd.DataFrame:

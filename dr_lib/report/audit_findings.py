@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import pandas as pd
+
 from dr_lib.data.audit import APART
 from dr_lib.data.decoding import SEVERAL_PICTURES
 from dr_lib.data.inspection import UNREADABLE
@@ -102,6 +104,12 @@ class Finding(NamedTuple):
     severity: Severity
     photographs: list[str]
     advice: str
+
+
+def findings_table(audit: Mapping[str, Any] | None) -> pd.DataFrame:
+    """Return :func:`findings`, one row each, of no audit none: ``section``, ``finding``, ``name``, and so on."""
+    columns = ["finding" if name == "text" else name for name in Finding._fields]
+    return pd.DataFrame(findings(audit) if audit else [], columns=columns)
 
 
 def findings(audit: Mapping[str, Any]) -> list[Finding]:
@@ -267,7 +275,7 @@ def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
     if turned:
         photographs = counted(turned, "photograph")
         yield _found("turned", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
-    if pages := [entry["image"] for entry in audit.get("notes", ()) if SEVERAL_PICTURES in entry["detail"]]:
+    if pages := [entry["image"] for entry in audit["notes"] if SEVERAL_PICTURES in entry["detail"]]:
         named = _counted_names(pages, "photograph")
         yield _found("pages", f"Several pictures in one file: {named}. The first is taken.", pages)
     if alpha := sum(count for mode, count in audit["modes"].items() if mode.partition(";")[0] in ("RGBA", "LA", "PA")):

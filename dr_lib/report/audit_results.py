@@ -23,7 +23,7 @@ from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
-from dr_lib.report.audit_findings import findings
+from dr_lib.report.audit_findings import findings, findings_table
 from dr_lib.report.audit_text import file_problems, overview
 from dr_lib.report.audit_thumbnails import marked
 from dr_lib.storage.checksums import write_sealed_json
@@ -63,8 +63,7 @@ class Audit:
         ``section`` of the page that shows it, ``finding`` in a sentence, ``name`` of the check, ``severity`` (``fail``
         or ``look``), ``photographs`` (a list of names), ``advice``.
         """
-        columns = ["section", "finding", "name", "severity", "photographs", "advice"]
-        return pd.DataFrame(findings(self.found), columns=columns)
+        return findings_table(self.found)
 
     @property
     def grades(self) -> pd.DataFrame:
