@@ -20,7 +20,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from skimage.exposure import equalize_adapthist
 
 from dr_lib.data.duplicates import near_duplicates, turned_duplicates
-from dr_lib.data.labels import patient_of
+from dr_lib.data.patients import patient_of
 from dr_lib.data.retina import find_retina
 from dr_lib.data.scan_image import scan_image
 

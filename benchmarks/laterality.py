@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupKFold
 
 from dr_lib.data import laterality
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.labels import patient_of
+from dr_lib.data.patients import patient_of
 from dr_lib.data.quality import quality
 from dr_lib.data.retina import DISC_RADIUS, find_retina, reduced, retina_disc
 

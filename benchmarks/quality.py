@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from dr_lib.data import quality
 from dr_lib.data.decoding import decode_rgb
-from dr_lib.data.labels import patient_of
+from dr_lib.data.patients import patient_of
 from dr_lib.data.retina import DISC_RADIUS, find_retina, reduced, retina_disc
 
 SIZES: dict[str, Callable[[Image.Image], Image.Image]] = {

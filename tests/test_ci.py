@@ -1,5 +1,7 @@
-"""`.ci/run` does not pass where the browser tests cannot run."""
+"""What CI holds: `.ci/run` does not pass where browser tests cannot run, and benchmarks import what there is."""
 
+import ast
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -46,3 +48,13 @@ def test_a_skipped_browser_test_fails_where_it_is_required(required, status, tmp
     assert run.returncode == status, run.stdout
     assert ("2 skipped, 1 error" in run.stdout) == bool(required)
     assert ("may not be skipped here" in run.stdout and "no chromium" in run.stdout) == bool(required)
+
+
+@pytest.mark.parametrize("script", sorted((PROJECT / "benchmarks").glob("*.py")), ids=lambda script: script.stem)
+def test_benchmarks_import_what_there_is(script):
+    """Their runs take too long to be tests; a name that has moved is found all the same."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("dr_lib"):
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                assert hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}"), name

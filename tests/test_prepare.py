@@ -241,7 +241,7 @@ def test_photographs_are_drawn_where_the_demo_folder_is_missing(prepare, tmp_pat
     again = prepare(**fields)
     assert again.fingerprint == data.fingerprint and "used as it is" not in caplog.text
     prepare(**fields | {"generated_train": 60})
-    assert "used as it is (train 40, test 10, size 96)" in caplog.text
+    assert "used as it is (train 40, test 10, size 96, grade_shares" in caplog.text
 
 
 def test_no_other_folder_is_drawn(prepare, tmp_path):
