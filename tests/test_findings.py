@@ -76,7 +76,7 @@ def test_the_main_comparison_is_said_in_numbers():
     gains = lambda accuracy, kappa: Finding("gains", {**values, "accuracy": accuracy, "kappa": kappa}).text  # noqa: E731
     assert gains(UP, UP) == (
         "ResNet50 pretrained gains 8.9 points of accuracy (95% interval 8.0 to 9.8) and 0.09 of kappa (95% interval "
-        "0.08 to 0.10) over ResNet50 from scratch."
+        "0.08 to 0.10) against ResNet50 from scratch."
     )
     assert "gains 0.09 of kappa (95% interval 0.08 to 0.10) and loses 8.9 points of accuracy (" in gains(DOWN, UP)
     assert gains(FLAT, None) == ""

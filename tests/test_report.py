@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from html import unescape
 from xml.etree import ElementTree
 
@@ -310,3 +311,13 @@ def test_a_report_says_what_its_photographs_are(tmp_path):
     assert "Generated photographs: these networks have never seen an eye." in said and "One seed each." in said
     counts = config["data"]["splits"]["test"]["counts"]
     assert f"{counts[0]} no DR" in said and f"{counts[4]} proliferative" in said
+
+
+def test_counts_and_majority_are_those_of_the_photographs_used(results):
+    """The audit is about all that is there; a run leaves out what is damaged, and what is beyond its limit."""
+    splits = {name: split | {"counts": [9, 9, 9, 9, 9]} for name, split in results.audit["splits"].items()}
+    other = replace(results, audit=results.audit | {"splits": splits, "majority_accuracy": 0.123})
+    assert other.splits == results.done[0].config["data"]["splits"] != splits
+    assert other.majority == results.done[0].test["majority_accuracy"]
+    nothing = replace(other, runs=())
+    assert nothing.splits == splits and nothing.majority == 0.123

@@ -601,7 +601,7 @@ def test_what_is_compared_goes_by_the_setting_that_the_cause_was_added_to(tmp_pa
     for config in configs:
         given = config.model_dump(exclude_defaults=True, exclude={"name", "out_dir"})
         write_run(tmp_path, photograph_table(200), name=config.name, parameters=given)
-    assert "over ResNet18 from scratch, ours." in text_of(sections.answer(collect(tmp_path)).data)
+    assert "against ResNet18 from scratch, ours." in text_of(sections.answer(collect(tmp_path)).data)
 
 
 def test_runs_of_a_sweep_are_told_apart_by_what_varies(tmp_path):

@@ -195,17 +195,19 @@ class ExperimentResults:
 
     @cached_property
     def splits(self) -> dict[str, Any]:
-        """Photographs, patients, counts and shares of each split, from the audit or else from a run."""
-        if self.audit:
-            return self.audit["splits"]
-        return next((run.config["data"]["splits"] for run in self.runs if run.config.get("data")), {})
+        """Photographs, patients, counts and shares of each split: those that a run used, or else the audit's.
+
+        A run leaves out what is damaged and what is beyond ``limit``; the audit is about all that is there.
+        """
+        used = next((run.config["data"]["splits"] for run in self.runs if run.config.get("data")), None)
+        return used or (self.audit or {}).get("splits", {})
 
     @cached_property
     def majority(self) -> float | None:
-        """The accuracy of always answering the commonest training grade, as a share."""
-        if self.audit and self.audit.get("majority_accuracy") is not None:
-            return self.audit["majority_accuracy"]
-        return self.done[0].test["majority_accuracy"] if self.done else None
+        """The accuracy of always answering the commonest training grade on the photographs tested, as a share."""
+        if self.done:
+            return self.done[0].test["majority_accuracy"]
+        return (self.audit or {}).get("majority_accuracy")
 
     @cached_property
     def chosen_on(self) -> str:

@@ -30,7 +30,7 @@ class Finding:
 
     >>> change = Difference(0.089, 0.080, 0.098)
     >>> Finding("gains", {"label": "A", "other": "B", "accuracy": change, "kappa": None}).text
-    'A gains 8.9 points of accuracy (95% interval 8.0 to 9.8) over B.'
+    'A gains 8.9 points of accuracy (95% interval 8.0 to 9.8) against B.'
     """
 
     kind: str

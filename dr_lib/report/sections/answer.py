@@ -67,8 +67,10 @@ def answer_texts(experiment: ExperimentResults) -> tuple[str, list[str]]:
     warning = "" if any(map(experiment.grades, groups)) else Finding("nothing_grades", {"n": len(groups)}).text
     texts = [f"{best_network(experiment).text} {_screening(experiment).text}"]
     for cause in CAUSES:
-        if effects := main_effects(experiment, cause.differing):
-            texts.append(f"{cause_finding(experiment, cause).text} {_gains(effects[0]).text}".strip())
+        # Where nothing grades, the warning says all there is to say.
+        if not warning and (effects := main_effects(experiment, cause.differing)):
+            graded = [_gains(effect).text for effect in effects if grades_both(experiment, effect)]
+            texts.append(" ".join(filter(None, [cause_finding(experiment, cause).text, *graded[:1]])))
     if experiment.grid and experiment.grid.evaluate_on == "validation":
         texts.append(Finding("chosen_by_validation", {"n": len(groups)}).text)
     return warning, texts
