@@ -73,7 +73,8 @@ def test_one_rule_for_all_that_reaches_the_terminal():
     assert len(printed) > 3 and [line for line in printed if not escaped.match(line)] == []
 
 
-def test_commands_print_what_params_files_say_without_obeying_it(tmp_path, capsys):
+def test_commands_print_what_params_files_say_without_obeying_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there are no photographs, whose labels would be looked for
     params = tmp_path / "run.yaml"
     params.write_text('labels_file: "\\e[2J\\u202ea\\nsound"\n', encoding="utf-8")
     assert dr_lab("check", params) == 0
