@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr
 
 from dr_lib import GRADES, PROBABILITIES
 from dr_lib.evaluation.bootstrap import (
@@ -38,7 +38,15 @@ from dr_lib.evaluation.bootstrap import (
     resampled_difference_of_groups,
     resampled_figures,
 )  # fmt: skip
-from dr_lib.evaluation.seed_groups import SeedFigure, Spread, same_photographs, spread_of
+from dr_lib.evaluation.seed_groups import (
+    NORMAL,
+    SeedFigure,
+    Spread,
+    defined_rows,
+    same_photographs,
+    spread_of,
+    student,
+)
 
 Runs = Sequence[pd.DataFrame]
 """Predictions (image, patient, grade, predicted, p0..p4) of runs that differ in their seed alone; one at least."""
@@ -100,16 +108,15 @@ def compare_patients(runs: Sequence[tuple[Runs, Runs]], statistic: Statistic) ->
     Each of ``runs`` has the predictions of its seeds for the one group and for the other, which are different patients.
     ``None`` where a group has nothing to ask.
     """
-    rows = [
-        _defined([resampled_difference_of_groups(*pair, statistic) for pair in zip(first, second, strict=True)])
-        for first, second in runs
-    ]
-    estimates = [
-        row
-        if row is None
-        else _resampled(spread_of(row), _standard(row[:, 1:].mean(axis=0) - row[:, 1:].mean()), np.inf)
-        for row in rows
-    ]
+    estimates: list[_Estimate | None] = []
+    for first, second in runs:
+        seeds = zip(first, second, strict=True)
+        values = defined_rows([resampled_difference_of_groups(*of_seed, statistic) for of_seed in seeds])
+        if values is None:
+            estimates.append(None)
+            continue
+        means = values[:, 1:].mean(axis=0)
+        estimates.append(_resampled(spread_of(values), _standard(means - means.mean()), np.inf))
     largest = _largest(estimate.noise for estimate in estimates if estimate)
     return [estimate.difference(largest) if estimate else None for estimate in estimates]
 
@@ -153,7 +160,7 @@ def together(groups: Sequence[Runs], figure: Figure, alone: Sequence[SeedFigure]
     family = _Family()
     largest = _largest(_standard(family.noise(runs, figure)) for runs in groups)
     critical = _critical(largest)
-    wider = [_student(critical, _freedom(family.noise(runs, figure), runs[0])) / _NORMAL for runs in groups]
+    wider = [student(critical, _freedom(family.noise(runs, figure), runs[0])) / NORMAL for runs in groups]
     low_end = -1.0 if figure == "kappa" else 0.0
     return [
         SeedFigure(
@@ -167,9 +174,6 @@ def together(groups: Sequence[Runs], figure: Figure, alone: Sequence[SeedFigure]
         else group
         for group, times in zip(alone, wider, strict=True)
     ]
-
-
-_NORMAL = float(ndtri((1 + LEVEL) / 2))
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def _estimates(first: Runs, second: Runs, figures: Sequence[Figure], family: "_F
         return {}
     estimates = {}
     for figure in figures:
-        before, after = (_defined([family.values(run, figure) for run in side]) for side in (first, second))
+        before, after = (defined_rows([family.values(run, figure) for run in side]) for side in (first, second))
         if before is None or after is None:
             continue
         chance = _standard(family.noise(second, figure) - family.noise(first, figure))
@@ -249,7 +253,7 @@ def _resampled(spread: Spread, chance: Floats, freedom: float) -> _Estimate:
 
     ``freedom``: how well the patients know that standard error.
     """
-    value, reach = spread.value, _student(_NORMAL, spread.freedom)
+    value, reach = spread.value, student(NORMAL, spread.freedom)
     below, above = (abs(limit - value) / reach for limit in (spread.low, spread.high))
     unsure = 1 / max(spread.freedom, 1.0) + 1 / freedom
     freedom = 1 / unsure if unsure else np.inf
@@ -260,7 +264,7 @@ def _resampled(spread: Spread, chance: Floats, freedom: float) -> _Estimate:
     score = float(-ndtri(max(stdtr(freedom, -standard), 1e-300)))
 
     def interval(deviate: float) -> tuple[float, float]:
-        reach = _student(deviate, freedom)
+        reach = student(deviate, freedom)
         return value - reach * below, value + reach * above
 
     return _Estimate(value, interval, score, chance)
@@ -298,7 +302,7 @@ class _Family:
         return self._noise[group, figure]
 
     def _deviations(self, runs: Runs, figure: Figure, number: int) -> Floats:
-        values = _defined([self.values(run, figure) for run in runs])
+        values = defined_rows([self.values(run, figure) for run in runs])
         if values is None:
             return np.zeros(RESAMPLES)
         means = values[:, 1:].mean(axis=0)
@@ -353,11 +357,6 @@ def _patients(table: pd.DataFrame, figure: Figure) -> int:
     return int(asked["patient"].nunique())
 
 
-def _defined(values: Sequence[Floats]) -> Floats | None:
-    rows = [row for row in values if not np.isnan(row[0])]
-    return np.stack(rows) if rows else None
-
-
 def _standard(noise: Floats) -> Floats:
     sd = float(np.nanstd(noise))
     return noise / sd if sd > 0 else np.zeros_like(noise)
@@ -378,9 +377,4 @@ def _peak(rows: Floats) -> Floats:
 
 def _critical(largest: Floats) -> float:
     """Return how many standard errors (of a normal deviate) hold for all: where p, as it is counted, falls below 5%."""
-    return max(_NORMAL, float(largest[int(np.ceil((1 - LEVEL) * (1 + len(largest)))) - 2]))
-
-
-def _student(deviate: float, freedom: float) -> float:
-    """Return the value of Student's t that is as improbable as the normal ``deviate``."""
-    return deviate if np.isinf(freedom) else float(-stdtrit(freedom, ndtr(-deviate)))
+    return max(NORMAL, float(largest[int(np.ceil((1 - LEVEL) * (1 + len(largest)))) - 2]))

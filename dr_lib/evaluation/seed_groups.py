@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import multivariate_t
 
 from dr_lib import GRADES
@@ -47,7 +47,8 @@ FIGURES = (
 )
 _BY_GRADE = ("recall", "precision", "auc")
 _POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
-_NORMAL = float(ndtri((1 + LEVEL) / 2))
+NORMAL = float(ndtri((1 + LEVEL) / 2))
+"""How many standard errors a 95% interval of a normal figure is to each side."""
 
 Name = str | tuple[str, int | str]
 
@@ -218,8 +219,8 @@ def spread_of(runs: NDArray, less: NDArray | None = None) -> Spread:
 
     def half_width(distance: float) -> float:
         alike = max(0.0, distance) * share
-        by_sum = _student(freedom) * np.hypot(alike / _NORMAL, np.sqrt(seeds))
-        by_squares = np.hypot(alike, _student(freedom_of_seeds) * np.sqrt(seeds))
+        by_sum = student(NORMAL, freedom) * np.hypot(alike / NORMAL, np.sqrt(seeds))
+        by_squares = np.hypot(alike, student(NORMAL, freedom_of_seeds) * np.sqrt(seeds))
         return float(by_sum if len(several) == 2 else (by_sum + by_squares) / 2)
 
     low, high = value - half_width(value - limits[0]), value + half_width(limits[1] - value)
@@ -231,12 +232,13 @@ def _apart(resampled: NDArray) -> float:
     return float(np.nanvar(resampled - resampled.mean(axis=0), axis=1, ddof=1).sum() / (len(resampled) - 1))
 
 
-def _student(freedom: float) -> float:
-    return float(stdtrit(freedom, (1 + LEVEL) / 2)) if np.isfinite(freedom) else _NORMAL
+def student(deviate: float, freedom: float) -> float:
+    """Return the value of Student's t that is as improbable as the normal ``deviate``."""
+    return deviate if np.isinf(freedom) else float(-stdtrit(freedom, ndtr(-deviate)))
 
 
 def _figure(values: Sequence[NDArray], least: float = 0.0) -> SeedFigure:
-    runs = _defined(values)
+    runs = defined_rows(values)
     if runs is None:
         return SeedFigure(np.nan, np.nan, 0, np.nan, np.nan)
     interval, sd = spread_of(runs), float(runs[:, 0].std(ddof=1)) if len(runs) > 1 else np.nan
@@ -244,7 +246,7 @@ def _figure(values: Sequence[NDArray], least: float = 0.0) -> SeedFigure:
     return SeedFigure(interval.value, sd, len(runs), float(low), float(high))
 
 
-def _defined(values: Sequence[NDArray]) -> NDArray | None:
+def defined_rows(values: Sequence[NDArray]) -> NDArray | None:
     """Return the rows whose own value is defined, shape (seeds, 1 + resamples); ``None`` where none is."""
     rows = [row for row in values if not np.isnan(row[0])]
     return np.stack(rows) if rows else None

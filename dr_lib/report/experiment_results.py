@@ -12,7 +12,7 @@ from dr_lib.errors import InputError
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.report.comparisons import Effect, Pair, above_majority, compare_family, kappas
-from dr_lib.report.run_group import RunGroup
+from dr_lib.report.run_group import RunGroup, by_kappa
 from dr_lib.report.run_results import RunResults, chosen_on
 from dr_lib.storage.folders import GO_TOGETHER, SweepGrid
 
@@ -133,6 +133,11 @@ class ExperimentResults:
     def kappas(self) -> dict[str, SeedFigure]:
         """Kappa of each configuration by its name, with intervals that hold for all configurations together."""
         return kappas(self.configurations)
+
+    @cached_property
+    def best(self) -> RunGroup:
+        """The configuration of the highest kappa; there has to be one."""
+        return max(self.configurations, key=by_kappa)
 
     def grades(self, one: RunGroup) -> bool:
         """Tell whether a configuration grades at all: whether the interval of its kappa lies above 0, chance."""

@@ -87,6 +87,12 @@ def amount(change: Difference, figure: str, *, sign: bool = False) -> str:
     return plus + number + ("" if figure in _KAPPA else " point" if number == "1.0" else " points")
 
 
+def span(change: Difference, figure: str) -> str:
+    """Return ``3.1 to 13.1``, the interval of a difference with its signs, in the digits of :func:`amount`."""
+    scale, digits = _scale_and_digits(change, figure)
+    return f"{formatting.signed(scale * change.low, digits)} to {formatting.signed(scale * change.high, digits)}"
+
+
 def limits(change: Difference, figure: str) -> str:
     """Return ``95% interval 8.0 to 9.8``, of the amount by which a figure falls where it does."""
     scale, digits = _scale_and_digits(change, figure)

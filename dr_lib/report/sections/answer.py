@@ -78,7 +78,7 @@ def answer_texts(experiment: ExperimentResults) -> tuple[str, list[str]]:
 
 def best_network(experiment: ExperimentResults) -> Finding:
     """Return which configuration has the highest kappa, and how it does beside always giving the commonest answer."""
-    best = max(experiment.configurations, key=by_kappa)
+    best = experiment.best
     return Finding(
         "best_network",
         {
@@ -95,7 +95,7 @@ def best_network(experiment: ExperimentResults) -> Finding:
 
 def _screening(experiment: ExperimentResults) -> Finding:
     """Return which eyes the network of the highest kappa would not send to an ophthalmologist, and which in vain."""
-    best = max(experiment.configurations, key=by_kappa)
+    best = experiment.best
     matrix = np.asarray(best.first.test["confusion_matrix"])
     missed = {GRADE_NAMES[grade]: int(matrix[grade, :REFERABLE_GRADE].sum()) for grade in range(REFERABLE_GRADE, 5)}
     values = {

@@ -1,4 +1,4 @@
-"""The first screen: what the photographs are, the best network in four numbers, and every effect with its interval."""
+"""The first screen: what the photographs are, the best network in numbers, and every effect with its interval."""
 
 from collections.abc import Sequence
 from html import escape
@@ -13,12 +13,12 @@ from dr_lib.report import formatting, markup
 from dr_lib.report.comparisons import Effect
 from dr_lib.report.drawing import ink, inline_svg, interval_svg
 from dr_lib.report.experiment_results import ExperimentResults, also_different
-from dr_lib.report.findings import amount
-from dr_lib.report.run_group import RunGroup, by_kappa
+from dr_lib.report.findings import amount, span
+from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import tested_epoch
 from dr_lib.report.sections.answer import CAUSES, cause_finding, grades_both
 from dr_lib.report.sections.confusion import confusion_panel
-from dr_lib.report.sections.results import by_seed
+from dr_lib.report.sections.results import by_seed, compared_starts, curves_in_words, head_only_epochs
 from dr_lib.storage.folders import ExperimentFolder
 
 RESEARCH_ONLY = "For research, not for diagnosis."
@@ -56,7 +56,7 @@ def tiles(experiment: ExperimentResults) -> HTML:
     """Return the network of the highest kappa in numbers, and how many networks grade at all."""
     if not experiment.configurations:
         return markup.shown("")
-    best = max(experiment.configurations, key=by_kappa)
+    best = experiment.best
     share = lambda value: formatting.percent(value, 0)  # noqa: E731
     boxes = [
         _tile("Best kappa", experiment.kappas[best.name], lambda value: formatting.signed(value, 2), best.label),
@@ -143,8 +143,7 @@ def _drawn(change: Difference | None, figure: str, reach: float, effect: Effect,
     number = amount(change, figure, sign=True).removesuffix(" points").removesuffix(" point")
     if change.direction == "unknown":
         return number + markup.sub("too few patients for an interval")
-    scale, digits = (1, 2) if figure == "kappa" else (100, 1)
-    limits = f"{formatting.signed(scale * change.low, digits)} to {formatting.signed(scale * change.high, digits)}"
+    limits = span(change, figure)
     p = formatting.p_value(change.p)
     below = f"{limits}, p {'' if p.startswith('<') else '= '}{p}"
     if figure == "accuracy" and effect.change.only_first is not None:
@@ -160,17 +159,7 @@ def curves_and_confusion(experiment: ExperimentResults) -> HTML:
     """Return testing accuracy per epoch of each network, all on one scale, and the best network's confusion matrix."""
     if not experiment.configurations:
         return markup.shown("")
-    shown: dict[str, dict[str, RunGroup]] = {}
-    for model in experiment.models:
-        for weighted in (False, True):
-            found = {
-                name: one
-                for name, pretrained in (("pretrained", True), ("scratch", False))
-                if (one := experiment.find(model, pretrained=pretrained, weighted=weighted))
-            }
-            if found:
-                shown[model] = found
-                break
+    shown = compared_starts(experiment)
     curves = {
         model: {name: by_seed(one, "test_accuracy") for name, one in found.items()} for model, found in shown.items()
     }
@@ -181,17 +170,13 @@ def curves_and_confusion(experiment: ExperimentResults) -> HTML:
         first = next(iter(found.values()))
         ax = plot_accuracy(
             curves[model], color=colors[model], majority=experiment.majority, limits=limits,
-            head_only=_head_only(found.get("pretrained")),
+            head_only=head_only_epochs(found),
             chosen={name: [run.chosen_epoch for run in one.runs] for name, one in found.items()},
         )  # fmt: skip
-        spoken = ", ".join(
-            f"{name} from {formatting.percent(mean.iloc[0])} to {formatting.percent(mean.iloc[-1])}"
-            for name, curve in curves[model].items()
-            if len(mean := curve.mean(axis=1))
-        )
-        heading = f"{first.network + ', weighted' * first.weighted}\nTesting accuracy"
-        panels.append((heading, inline_svg(ax, f"Testing accuracy per epoch, {first.network}: {spoken}")))
-    best = max(experiment.configurations, key=by_kappa)
+        network = first.network + ", weighted" * first.weighted
+        spoken = curves_in_words(network, "Testing accuracy", curves[model], experiment.majority)
+        panels.append((f"{network}\nTesting accuracy", inline_svg(ax, spoken)))
+    best = experiment.best
     panels.append(confusion_panel(best, experiment.majority, f"Best kappa: {best.label}"))
     caption = (
         f"Solid pretrained, dashed from scratch; a dot is {tested_epoch(experiment.chosen_on)}, the dashed red line "
@@ -200,7 +185,3 @@ def curves_and_confusion(experiment: ExperimentResults) -> HTML:
     )
     title = "How testing accuracy grew, and which grades the best network confuses."
     return markup.shown(markup.figure(panels, title, caption))
-
-
-def _head_only(one: RunGroup | None) -> int:
-    return 0 if one is None else int((one.first.done_history["phase"] == "feature extraction").sum())

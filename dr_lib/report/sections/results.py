@@ -51,23 +51,36 @@ def highest_accuracies(experiment: ExperimentResults) -> HTML:
 
 
 def accuracy_figures(experiment: ExperimentResults) -> HTML:
-    """Return one figure a network: training and testing accuracy per epoch, pretrained and from scratch.
-
-    Of the configurations without class weights; where a network has none, of those with.
-    """
+    """Return one figure a network: training and testing accuracy per epoch, pretrained and from scratch."""
     colors = network_colors(experiment.models)
-    html = ""
+    html = "".join(
+        _accuracy_figure(experiment, shown, colors[model]) for model, shown in compared_starts(experiment).items()
+    )
+    return markup.shown(html or markup.paragraphs("No finished run has curves to show here."))
+
+
+def compared_starts(experiment: ExperimentResults) -> dict[str, dict[str, RunGroup]]:
+    """Return by network its configurations ``pretrained`` and from ``scratch``, as far as there are any.
+
+    Those without class weights; where a network has none, those with.
+    """
+    starts: dict[str, dict[str, RunGroup]] = {}
     for model in experiment.models:
         for weighted in (False, True):
-            found = {
+            groups = {
                 name: experiment.find(model, pretrained=pretrained, weighted=weighted)
                 for name, pretrained in (("pretrained", True), ("scratch", False))
             }
-            shown = {name: one for name, one in found.items() if one}
-            if shown:
-                html += _accuracy_figure(experiment, shown, colors[model])
+            if known := {name: group for name, group in groups.items() if group}:
+                starts[model] = known
                 break
-    return markup.shown(html or markup.paragraphs("No finished run has curves to show here."))
+    return starts
+
+
+def head_only_epochs(shown: Mapping[str, RunGroup]) -> int:
+    """Return how many epochs the pretrained one of ``shown`` trains its head alone."""
+    one = shown.get("pretrained")
+    return 0 if one is None else int((one.first.done_history["phase"] == "feature extraction").sum())
 
 
 def training_course(experiment: ExperimentResults) -> HTML:
@@ -155,9 +168,7 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
     network = first.network + ", weighted" * first.weighted
     curves = {side: {name: by_seed(one, side) for name, one in shown.items()} for side, _ in SIDES}
     limits = accuracy_limits([curve for by_name in curves.values() for curve in by_name.values()], majority)
-    head_only = 0
-    if "pretrained" in shown:
-        head_only = int((shown["pretrained"].first.done_history["phase"] == "feature extraction").sum())
+    head_only = head_only_epochs(shown)
     panels = []
     for side, heading in SIDES:
         ax = plot_accuracy(
@@ -168,7 +179,7 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
             chosen={name: [run.chosen_epoch for run in one.runs] for name, one in shown.items()},
             limits=limits,
         )
-        spoken = _curves_in_words(network, heading, curves[side], majority)
+        spoken = curves_in_words(network, heading, curves[side], majority)
         panels.append((f"{network}\n{heading}", inline_svg(ax, spoken)))
     styles = dict(zip(shown, ("Solid", "dashed"), strict=False))
     which = "; ".join(f"{styles[name]}: {one.description}" for name, one in shown.items())
@@ -187,9 +198,10 @@ def by_seed(one: RunGroup, column: str) -> pd.DataFrame:
     return pd.DataFrame({run.seed: run.done_history.set_index("epoch")[column] for run in one.runs})
 
 
-def _curves_in_words(
+def curves_in_words(
     network: str, heading: str, curves: Mapping[str, pd.DataFrame], majority: float | None
 ) -> str:  # fmt: skip
+    """Return where curves begin and end, for those who do not see them."""
     means = {name: curve.mean(axis=1) for name, curve in curves.items()}
     parts = [
         f"{name} from {formatting.percent(mean.iloc[0])} to {formatting.percent(mean.iloc[-1])}"

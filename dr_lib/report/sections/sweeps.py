@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
+from dr_lib.evaluation.seed_groups import SeedFigure
 from dr_lib.plots import MAX_LINES, plot_settings
 from dr_lib.report import formatting, markup
 from dr_lib.report.comparisons import below_best, kappas
@@ -41,16 +42,17 @@ def sweep_findings(experiment: ExperimentResults) -> HTML:
     runs = distinct(settings)
     if grid.evaluate_on == "validation":
         return markup.shown(html + against_the_first(runs, missing))
-    warning = _nothing_grades(runs)
+    agreement = kappas(runs)
+    warning = _nothing_grades(agreement)
     if _is_of_batch_size(settings, experiment):
-        findings = [*batch_findings(settings), _best(runs)]
+        findings = [*batch_findings(settings), _best(runs, agreement)]
         figures = batch_figures(settings, experiment.majority)
     elif _is_of_degradation(experiment):
         networks = networks_of(settings, experiment.models)
         findings, warning = degradation_findings(networks), unlearned_warning(networks)
         figures = degradation_figures(networks, experiment.majority)
     else:
-        findings, figures = [_best(runs)], _dots(runs, experiment)
+        findings, figures = [_best(runs, agreement)], _dots(runs, experiment)
     answer = "".join(f"<p><b>{escape(found.headline)}</b> {escape(found.text)}</p>" for found in findings)
     alert = f"<p><b>{escape(warning)}</b></p>" if warning else ""
     html += f'<div class="answer">{alert}{answer}</div>' + markup.paragraphs(missing, _caution(settings), css="note")
@@ -85,23 +87,21 @@ def _is_of_degradation(experiment: ExperimentResults) -> bool:
     return "residual" in experiment.grid.vary and experiment.grid.vary.keys() <= {"residual", "model", "seed"}
 
 
-def _best(settings: list[Setting]) -> Finding:
+def _best(settings: list[Setting], agreement: dict[str, SeedFigure]) -> Finding:
     """Return which setting has the highest kappa, and which ones cannot be told from it."""
     best, changes = below_best(settings)
     labels = {setting.name: setting.label for setting in settings}
     worse = [labels[name] for name, change in changes.items() if change and change.distinguishable]
     alike = [labels[name] for name in changes if labels[name] not in worse]
     shared = {"n": len(settings), "alike": alike, "worse": worse}
-    return Finding(
-        "best_setting", {"kappa": kappas(settings)[best.name], **shared}, {"label": labels[best.name], **shared}
-    )
+    return Finding("best_setting", {"kappa": agreement[best.name], **shared}, {"label": labels[best.name], **shared})
 
 
-def _nothing_grades(settings: list[Setting]) -> str:
+def _nothing_grades(agreement: dict[str, SeedFigure]) -> str:
     """Return the report's own warning that no network grades, over the settings of the sweep."""
-    if any(figure.low > 0 for figure in kappas(settings).values()):
+    if any(figure.low > 0 for figure in agreement.values()):
         return ""
-    return Finding("nothing_grades", {"n": len(settings)}).text
+    return Finding("nothing_grades", {"n": len(agreement)}).text
 
 
 def _caution(settings: list[Setting]) -> str:
