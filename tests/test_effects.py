@@ -202,6 +202,15 @@ def test_seeds_that_vary_more_are_believed_less(table):
     assert widths[1] > 1.5 * widths[0]
 
 
+def test_comparisons_that_share_an_unsteady_side_rise_and_fall_together(table):
+    """The seeds of the side that all have in common move all differences at once: that is paid for once."""
+    unsteady = [simulated_predictions(table, skill, seed=seed) for seed, skill in enumerate((0.6, 1.0, 1.5))]
+    steady = [[simulated_predictions(table, 1.0, seed=40 + 3 * n + seed) for seed in range(3)] for n in range(8)]
+    width = lambda comparison: comparison.kappa.high - comparison.kappa.low  # noqa: E731
+    alone = width(compare_all([(unsteady, steady[0])], ["kappa"])[0])
+    assert width(compare_all([(unsteady, group) for group in steady], ["kappa"])[0]) < 1.4 * alone
+
+
 def test_the_majority_is_met_on_the_same_photographs(weak, strong, table):
     always = weak.assign(predicted=0)
     nearly = always.copy()

@@ -28,6 +28,8 @@ from torchvision.transforms import v2
 import dr_lib
 from dr_lib.errors import InputError
 from dr_lib.evaluation import metrics
+from dr_lib.report.collect import collect
+from dr_lib.report.sections.first_screen import limits_line
 from dr_lib.storage.run_folder import RunFolder
 
 matplotlib.use("agg")
@@ -166,6 +168,11 @@ def test_signatures_fit_a_line():
     for what in vars(metrics).values():
         if getattr(what, "__module__", "") == metrics.__name__:
             assert len(str(inspect.signature(what))) < 150
+
+
+def test_a_run_on_drawn_photographs_says_so(experiment):
+    said = limits_line(collect(experiment)).data
+    assert "Generated photographs" in said and "not for diagnosis" in said
 
 
 def test_a_run_gives_tables_and_figures(experiment):
