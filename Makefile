@@ -1,5 +1,6 @@
 # make report   the lab report of the eight configurations, on generated photographs or on yours:
 #               make report DATA=params/data/aptos.yaml SET="data_dir=/photos/aptos epochs=10"
+#               make report DATA=params/data/aptos.yaml RECIPE=params/recipes/strong.yaml
 # make test     the tests
 # make lab      the notebooks in JupyterLab
 # make lint     ruff, import-linter and mypy
@@ -7,6 +8,8 @@
 
 PYTHON ?= python3.11
 DATA ?= params/data/demo.yaml
+# Without one, the lab's recipe.
+RECIPE ?= $(if $(filter %/demo.yaml,$(DATA)),params/recipes/demo.yaml)
 SET ?=
 # Two runs at a time fill two cores better than one run with two threads.
 JOBS ?= 2
@@ -20,7 +23,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .DEFAULT_GOAL := report
 
 report: .venv/installed
-	.venv/bin/dr-lab run --data $(DATA) --out $(OUT) --jobs $(JOBS) $(foreach assignment,$(SET),--set $(assignment))
+	.venv/bin/dr-lab run --data $(DATA) $(RECIPE:%=--recipe %) --out $(OUT) --jobs $(JOBS) \
+		$(foreach assignment,$(SET),--set $(assignment))
 
 test: .venv/installed
 	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)

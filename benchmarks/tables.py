@@ -40,7 +40,9 @@ FIGURES = {"macro_auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _OF_EPOCHS = {"macro_auc": "val_auc", "accuracy": "val_accuracy", "kappa": "val_kappa"}
 RANDOM, GENERATED = "random weights", "generated pretraining"
 NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50"}
+NAMES_OF_EIGHT = [net + start + loss for net in NETWORKS for start in ("", "-pretrained") for loss in ("", "-weighted")]
 EIGHT = ExperimentFolder(RESULTS / "eyepacs-64-eight")
+DEMO = ExperimentFolder(RESULTS / "demo")
 FROM_EYEPACS = ExperimentFolder(RESULTS / "retinamnist-from-eyepacs")
 
 PUBLISHED = {
@@ -219,6 +221,32 @@ def _recipes_on_eyepacs() -> dict[str, list[Kept]]:
     return {recipe: runs for (recipe,), runs in kept_settings("eyepacs-64").items()}
 
 
+def demo() -> str:
+    """Return what the eight configurations of the demo come to over seeds, and what pretraining and weights change."""
+    groups: dict[str, list[Kept]] = {}
+    for folder in DEMO.runs():
+        groups.setdefault(re.sub(r"-seed\d+$", "", folder.name), []).append(Kept(folder))
+    predictions = {name: [run.predictions for run in runs] for name, runs in groups.items()}
+    matrices = {name: [confusion_matrix(one.grade, one.predicted) for one in tables]
+                for name, tables in predictions.items()}  # fmt: skip
+    names = list(NAMES_OF_EIGHT)
+    rows = []
+    for name in names:
+        figures = over_seeds(predictions[name])
+        recalls = np.mean([matrix.diagonal() / matrix.sum(axis=1) for matrix in matrices[name]], axis=0)
+        shares = [f"{recalls[grade]:.2f}" for grade in (0, 3, 4)]
+        rows.append([name, *(_over_seeds(figures[figure]) for figure in ("kappa", "accuracy")), *shares])
+    asked = {f"what pretraining adds to {net}{loss}": (net + loss, f"{net}-pretrained{loss}")
+             for net in NETWORKS for loss in ("", "-weighted")}  # fmt: skip
+    asked |= {f"what class weights change in {net}{start}": (net + start, f"{net}{start}-weighted")
+              for net in NETWORKS for start in ("", "-pretrained")}  # fmt: skip
+    compared = compare_all([(predictions[before], predictions[after]) for before, after in asked.values()])
+    for words, change in zip(asked, compared, strict=True):
+        found = (change.kappa, change.accuracy, *(change.recall[grade] for grade in (0, 3, 4)))
+        rows.append([words, *(_change(one) if one else "" for one in found)])
+    return _table(["", "kappa", "accuracy", *(f"recall of grade {grade}" for grade in (0, 3, 4))], rows)
+
+
 def peers() -> str:
     """Return what each tool costs (ranges over seeds) and reaches, the fastest first, and ours against the others.
 
@@ -257,8 +285,7 @@ def _range(values: np.ndarray, decimals: int) -> str:
 
 
 def _runs_of_eight() -> dict[str, Kept]:
-    names = [net + start + loss for net in NETWORKS for start in ("", "-pretrained") for loss in ("", "-weighted")]
-    return {name: Kept(EIGHT.run(name)) for name in names}
+    return {name: Kept(EIGHT.run(name)) for name in NAMES_OF_EIGHT}
 
 
 def _on_validation(runs: Sequence[Kept], name: str) -> list[float]:
@@ -352,6 +379,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "eyepacs": eyepacs,
     "leak": leak,
     "peers": peers,
+    "demo": demo,
 }
 
 

@@ -211,7 +211,7 @@ def test_the_other_notebooks_show_parameters_that_their_work_uses(notebook):
 
 def test_notebook_runs_on_the_demo_by_default():
     defaults = RunConfig.from_notebook(parameters_of("train.ipynb"))
-    assert defaults == combine([PARAMS / "data" / "demo.yaml"])
+    assert defaults == combine([PARAMS / "data" / "demo.yaml", PARAMS / "recipes" / "demo.yaml"])
 
 
 @pytest.mark.parametrize("data", DATA_FILES, ids=lambda path: path.stem)
@@ -219,8 +219,10 @@ def test_notebook_runs_on_the_demo_by_default():
 def test_plain_papermill_and_the_command_line_mean_the_same(data, run):
     """papermill lays the files over the notebook's values, dr-lab over the defaults: the result must agree."""
     notebook = parameters_of("train.ipynb")
-    over_defaults = combine([data, run])
-    given = {name: getattr(over_defaults, name) for name in combine_keys([data, run])}
+    recipe = PARAMS / "recipes" / ("demo.yaml" if data.stem == "demo" else "lab.yaml")
+    files = [recipe, data, run]
+    over_defaults = combine(files)
+    given = {name: getattr(over_defaults, name) for name in combine_keys(files)}
     assert RunConfig.from_notebook(notebook | given) == over_defaults
 
 

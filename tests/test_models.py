@@ -82,6 +82,32 @@ def build(models, version):
     return models[version].eval()(torch.ones(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_blocks_may_begin_as_the_identity_as_in_torchvision(name):
+    torch.manual_seed(0)
+    ours = build_model(name, zero_init_residual=True)
+    torch.manual_seed(0)
+    theirs = torchvision.models.get_model(name, zero_init_residual=True)
+    theirs.fc = nn.Linear(theirs.fc.in_features, 5)
+    state = theirs.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in ours.state_dict().items())
+    features = torch.rand(2, ours.layer1[-1].conv1.in_channels, 8, 8)
+    assert torch.equal(ours.layer1[-1].eval()(features), features)
+    assert not torch.equal(build_model(name).layer1[-1].eval()(features), features)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "message"),
+    [
+        ("vgg11", {}, "zero_init_residual: vgg11 is no ResNet"),
+        ("resnet18", {"residual": False}, "zero_init_residual: without shortcuts"),
+    ],
+)
+def test_zeros_without_shortcuts_are_refused(name, form, message):
+    with pytest.raises(InputError, match=message):
+        build_model(name, zero_init_residual=True, **form)
+
+
 def one_epoch(model):
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     for _ in range(3):

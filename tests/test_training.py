@@ -563,6 +563,12 @@ def test_predictions_come_in_order_with_every_photograph_once():
 
 
 @pytest.mark.slow
+def test_pretraining_that_counts_no_better_than_the_mean_has_failed():
+    assert pretrain_module.counts_lesions({"hemorrhages": 0.4, "exudates": 0.0, "new_vessels": None})
+    assert not pretrain_module.counts_lesions({"hemorrhages": 0.1, "exudates": -0.3})
+    assert pretrain_module.counts_lesions({"exudates": None})
+
+
 def test_generated_pretraining_is_made_once_and_used(config, tmp_path):
     changes = {
         "model": "resnet18", "pretrained": True, "pretrained_weights": "generated", "pretraining_photographs": 40,

@@ -242,7 +242,7 @@ def check(
     from dr_lib.models.builders import check_model
 
     for config in configs:
-        check_model(config.model, config.resnet_version, config.residual)
+        check_model(config.model, config.resnet_version, config.residual, config.zero_init_residual)
     for grid, runs in grids:
         for name in dict.fromkeys(run.name for run in grid.runs):
             points = [run.values for run in grid.runs if run.name == name]

@@ -137,11 +137,11 @@ class RunConfig(BaseModel):
     min_quality: Share = Field(
         0.0, description="photographs whose quality is less are left out; see the audit's; 0: none"
     )
-    generated_train: Int = Field(480, ge=40, description="data/demo, where missing: training photographs to draw")
-    generated_test: Int = Field(160, ge=10, description="data/demo: testing photographs to draw")
+    generated_train: Int = Field(560, ge=40, description="data/demo, where missing: training photographs to draw")
+    generated_test: Int = Field(240, ge=10, description="data/demo: testing photographs to draw")
     generated_size: Int = Field(192, ge=96, description="data/demo: nominal width of the photographs, px")
     generated_shares: Annotated[list[Annotated[Float, Field(ge=0)]], Field(min_length=5, max_length=5)] = Field(
-        [20655, 1955, 4210, 698, 581], description="data/demo: weights of grades 0-4; the lab's training photographs"
+        [50, 12, 18, 10, 10], description="data/demo: weights of grades 0-4; the lab's: 20655, 1955, 4210, 698, 581"
     )
 
     # The network
@@ -150,6 +150,7 @@ class RunConfig(BaseModel):
         "v1.5", description="stride of a bottleneck in its 3x3 convolution (v1.5) or its first 1x1 (v1)"
     )
     residual: bool = Field(True, description="false: a ResNet without its shortcuts, to show the degradation problem")
+    zero_init_residual: bool = Field(False, description="each residual block begins as the identity, which eases depth")
     head: Literal["softmax", "coral", "corn", "regression"] = Field(
         "softmax", description="what the outputs mean: five classes, ordered thresholds, or a number with cut-points"
     )

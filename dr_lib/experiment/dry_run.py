@@ -91,7 +91,7 @@ def plan_dry_run(configs: Sequence[RunConfig], *, fresh: bool = False) -> DryRun
     be used, and for networks and devices that do not exist.
     """
     for config in configs:
-        check_model(config.model, config.resnet_version, config.residual)
+        check_model(config.model, config.resnet_version, config.residual, config.zero_init_residual)
         check_machine(config)
     experiment = ExperimentFolder(Path(configs[0].out_dir))
     here = str(describe_device(resolve_device(configs[0].device))["name"])

@@ -130,7 +130,7 @@ def check_runs(
     """
     check_one_pretraining(configs)
     for config in configs:
-        check_model(config.model, config.resnet_version, config.residual)
+        check_model(config.model, config.resnet_version, config.residual, config.zero_init_residual)
         check_device(config)
     prepared, by_name = {}, {}
     for config in configs:

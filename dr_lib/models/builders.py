@@ -30,6 +30,7 @@ def build_model(
     last_layer: Callable[[int], nn.Linear] | None = None,
     version: str = "v1.5",
     residual: bool = True,
+    zero_init_residual: bool = False,
 ) -> nn.Module:
     """Return torchvision's classifier ``name``, its last layer replaced by a new one with ``num_classes`` outputs.
 
@@ -44,11 +45,14 @@ def build_model(
     ``version="v1"`` moves the stride of each downsampling bottleneck from its 3x3 convolution (v1.5, torchvision's)
     to its first 1x1 convolution, as in He et al. 2016; networks of basic blocks, such as ResNet18, have no bottleneck
     and are the same in both. ``residual=False`` takes the shortcuts out of a ResNet, which leaves the plain network
-    of He et al. 2016, section 3.3. Random values come from torch's global generator. Raises :class:`InputError` for a
-    name that torchvision does not have, a network without a linear head, and v1 or a plain form of what is no ResNet.
+    of He et al. 2016, section 3.3. ``zero_init_residual`` is torchvision's: each block of a ResNet begins as the
+    identity, its last BatchNorm at 0 (Goyal et al. 2017, section 5.1). Random values come from torch's global
+    generator. Raises :class:`InputError` for a name that torchvision does not have, a network without a linear head, a
+    form of ResNet of what is none, and a plain network that begins with zeros.
     """
-    check_model(name, version, residual)
-    model = models.get_model(name, weights=None, **_QUIET.get(name, {}))
+    check_model(name, version, residual, zero_init_residual)
+    initialized = {"zero_init_residual": True} if zero_init_residual else _QUIET.get(name, {})
+    model = models.get_model(name, weights=None, **initialized)
     _drop_auxiliary_heads(model)
     parent, attribute = head_place(model, name)
     features = getattr(parent, attribute).in_features
@@ -62,17 +66,26 @@ def build_model(
     return model
 
 
-def check_model(name: str, version: str = "v1.5", residual: bool = True) -> None:
+def check_model(name: str, version: str = "v1.5", residual: bool = True, zero_init_residual: bool = False) -> None:
     """Raise :class:`InputError` unless torchvision has a classifier ``name`` that exists in this form."""
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(f"model: torchvision has no classifier {name!r}{nearest(name, known)}")
     if name.startswith("squeezenet"):
         raise InputError(f"model: {name} ends in a convolution, not in a linear head; choose another, such as resnet18")
-    if version == "v1" and not name.startswith(("resnet", "resnext", "wide_resnet")):
+    if version == "v1" and not is_resnet(name):
         raise InputError(f"resnet_version: v1 is a form of ResNet, {name} is none; use v1.5")
-    if not residual and not name.startswith(("resnet", "resnext", "wide_resnet")):
+    if not residual and not is_resnet(name):
         raise InputError(f"residual: {name} is no ResNet, there are no shortcuts to take out; use residual: true")
+    if zero_init_residual and not is_resnet(name):
+        raise InputError(f"zero_init_residual: {name} is no ResNet, it has no residual blocks; use false")
+    if zero_init_residual and not residual:
+        raise InputError("zero_init_residual: without shortcuts zeros let nothing through; use false")
+
+
+def is_resnet(name: str) -> bool:
+    """Tell whether torchvision's network ``name`` is made of residual blocks."""
+    return name.startswith(("resnet", "resnext", "wide_resnet"))
 
 
 def parameter_count(model: nn.Module) -> int:

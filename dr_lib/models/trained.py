@@ -53,6 +53,7 @@ def new_network(config: RunConfig) -> nn.Module:
         last_layer=lambda features: final_layer(config.head, features),
         version=config.resnet_version,
         residual=config.residual,
+        zero_init_residual=config.zero_init_residual,
     )
 
 

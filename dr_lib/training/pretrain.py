@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,15 +20,18 @@ from dr_lib.data.crops import resize_for_training
 from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.models.builders import build_model
+from dr_lib.models.builders import build_model, is_resnet
 from dr_lib.models.weights import not_finite
 from dr_lib.storage.checksums import read_sealed_json, sha256, write_sealed_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.synthetic import LESION_KINDS, make_data
 from dr_lib.system.progress import Progress
+from dr_lib.system.terminal import logger
 from dr_lib.training.checkpoint import write_checkpoint
 from dr_lib.training.device import resolve_device
 from dr_lib.training.loaders import Batches, fit_normalization, make_loader, workers_for
+
+log = logger("pretraining")
 
 PRETRAINING_PARAMETERS = (
     "out_dir", "model", "resnet_version", "residual", "pretraining_photographs", "pretraining_epochs", "resize",
@@ -45,6 +49,8 @@ _SEED = 577_215
 _BATCH_SIZE = 32
 _LEARNING_RATE = 2e-3
 _HELD_OUT_SHARE = 0.1
+LEAST_R_SQUARED = 0.1
+"""Mean share of variance explained below which a network is said not to have learned to count lesions."""
 
 
 def uses_generated_weights(config: RunConfig) -> bool:
@@ -68,10 +74,26 @@ def pretrain(config: RunConfig) -> Path:
         photographs = draw_photographs(config, progress)
         data = prepare_data(_data_config(config, photographs), progress=False)
         model, r_squared = _learn_to_count(config, data, _targets(photographs / "lesions.csv"), progress)
+    if not counts_lesions(r_squared):
+        log.warning(
+            "pretraining of %s failed: it does not count lesions on photographs that it has not seen (mean R² "
+            "below %g); more pretraining_photographs or pretraining_epochs help",
+            config.model,
+            LEAST_R_SQUARED,
+        )
     write_checkpoint(folder.weights, model.state_dict())
     results = {"final_r2": r_squared, "seconds": time.monotonic() - began, "sha256": sha256(folder.weights)}
     write_sealed_json(folder.record, wanted | results)
     return folder.weights
+
+
+def counts_lesions(r_squared: Mapping[str, float | None]) -> bool:
+    """Tell whether a pretrained network has learned to count lesions, from R squared on held-out photographs by kind.
+
+    Kinds that do not vary there, ``None``, are left out; with none at all nothing is known against it.
+    """
+    known = [score for score in r_squared.values() if score is not None]
+    return not known or float(np.mean(known)) >= LEAST_R_SQUARED
 
 
 def weights_are_there(config: RunConfig) -> bool:
@@ -141,6 +163,7 @@ def _learn_to_count(
         last_layer=lambda features: nn.Linear(features, len(LESION_KINDS)),
         version=config.resnet_version,
         residual=config.residual,
+        zero_init_residual=_begins_as_identity(config),
     )
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
     workers = workers_for(config, device, _BATCH_SIZE, varied)
@@ -203,12 +226,18 @@ def _photograph_size(config: RunConfig) -> int:
     return max(128, int(1.25 * config.resize))
 
 
+def _begins_as_identity(config: RunConfig) -> bool:
+    # Whatever the run's own start is: in the few steps that there are, ResNet50 learns nothing otherwise.
+    return is_resnet(config.model) and config.residual
+
+
 def _description(config: RunConfig) -> dict:
     """Return what decides the weights."""
     return {
         "model": config.model,
         "version": config.resnet_version,
         "residual": config.residual,
+        "zero_init_residual": _begins_as_identity(config),
         "photographs": config.pretraining_photographs,
         "epochs": config.pretraining_epochs,
         "size": config.image_size,

@@ -11,6 +11,7 @@ from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import block_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_results import RunResults, network_name
+from dr_lib.training.pretrain import counts_lesions
 
 
 def block_figures() -> HTML:
@@ -118,14 +119,16 @@ def _network(model: str, runs: list[RunResults]) -> list[str]:
 
 def _pretraining_note(network: str, done: dict[str, Any]) -> str:
     """Return how a network was pretrained on generated photographs, with a link to the notebook that did it."""
+    explained = done.get("final_r2") or {}
     scores = [
         f"{kind.replace('_', ' ')} {formatting.signed(score, 2)}"
-        for kind, score in (done.get("final_r2") or {}).items()
+        for kind, score in explained.items()
         if score is not None  # the same count on every held-out photograph
     ]
     text = (
         f"{network} was pretrained on {done.get('photographs', 0):,} generated photographs in "
         f"{formatting.counted(done.get('epochs', 0), 'epoch')}, by counting the lesions drawn on them"
         + (f"; R² at the end: {formatting.listed(scores)}." if scores else ".")
+        + " It did not learn to: this start is hardly better than random values." * (not counts_lesions(explained))
     )
     return escape(text) + (f" {markup.link(done['page'], 'Its notebook')}." if done["page"] else "")

@@ -26,10 +26,10 @@ LOSSES = {
 }
 
 RECIPE = (
-    "residual", "learning_rate_scaling", "reference_batch", "schedule", "warmup_epochs", "decay_batchnorm",
-    "gradient_clip", "label_smoothing", "focal_gamma", "regression_loss", "mixup_alpha", "ema_decay", "sampling",
-    "sampling_decay", "early_stopping", "test_time_augmentation", "preprocessing", "fast_decode", "precision", "tf32",
-    "devices",
+    "residual", "zero_init_residual", "learning_rate_scaling", "reference_batch", "schedule", "warmup_epochs",
+    "decay_batchnorm", "gradient_clip", "label_smoothing", "focal_gamma", "regression_loss", "mixup_alpha", "ema_decay",
+    "sampling", "sampling_decay", "early_stopping", "test_time_augmentation", "preprocessing", "fast_decode",
+    "precision", "tf32", "devices",
 )  # fmt: skip
 """Told where a run departs from the lab's."""
 
