@@ -137,8 +137,8 @@ class RunConfig(BaseModel):
     min_quality: Share = Field(
         0.0, description="photographs whose quality is less are left out; see the audit's; 0: none"
     )
-    generated_train: Int = Field(560, ge=40, description="data/demo, where missing: training photographs to draw")
-    generated_test: Int = Field(240, ge=10, description="data/demo: testing photographs to draw")
+    generated_train: Int = Field(520, ge=40, description="data/demo, where missing: training photographs to draw")
+    generated_test: Int = Field(360, ge=10, description="data/demo: testing photographs to draw")
     generated_size: Int = Field(192, ge=96, description="data/demo: nominal width of the photographs, px")
     generated_shares: Annotated[list[Annotated[Float, Field(ge=0)]], Field(min_length=5, max_length=5)] = Field(
         [50, 12, 18, 10, 10], description="data/demo: weights of grades 0-4; the lab's: 20655, 1955, 4210, 698, 581"
