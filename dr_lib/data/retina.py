@@ -61,14 +61,22 @@ def find_retina(pixels: np.ndarray) -> Circle | None:
     return Circle(*(float(value * step) for value in circle))
 
 
-def _thinned(pixels: np.ndarray, step: int) -> np.ndarray:
+@compiled
+def _thinned(pixels, step):
     """Return every ``step``-th pixel of each side, uint8 (3, h, w).
 
-    As planes, since numpy copies rows of one color many times faster than pixels of three bytes. Thinned out, not
+    As planes, read in one go, since the photograph is larger than the processor's cache. Thinned out, not
     blurred: a blur would carry the edge, which lies below half of the light, outwards.
     """
-    top, left = (min(step, side) // 2 for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top::step, left::step].transpose(2, 0, 1))
+    height, width, _ = pixels.shape
+    top, left = min(step, height) // 2, min(step, width) // 2
+    thinned = np.empty((3, (height - top + step - 1) // step, (width - left + step - 1) // step), np.uint8)
+    for row in range(thinned.shape[1]):
+        line = pixels[top + row * step]
+        for column in range(thinned.shape[2]):
+            pixel = line[left + column * step]
+            thinned[0, row, column], thinned[1, row, column], thinned[2, row, column] = pixel[0], pixel[1], pixel[2]
+    return thinned
 
 
 def _lit_area(thumbnail: np.ndarray) -> np.ndarray | None:
