@@ -337,14 +337,25 @@ class Blur:
     """Gaussian means of what lies within a mask, bool (H, H): each pixel outside of it counts for nothing."""
 
     def __init__(self, mask: np.ndarray):
-        self.weight = mask.astype(np.float32)
-        self._areas: dict[float, np.ndarray] = {}
+        self._side = len(mask)
+        rows, columns = (slice(lit.argmax(), self._side - lit[::-1].argmax()) for lit in (mask.any(1), mask.any(0)))
+        self._box, inside = (rows, columns), mask[rows, columns]
+        self._weight, self._key = inside.astype(np.float32), (inside.tobytes(), inside.shape)
 
     def __call__(self, values: np.ndarray, sigma: float) -> np.ndarray:
-        """Return the means of ``values``, float32 (H, H), with a standard deviation of ``sigma`` px."""
-        if sigma not in self._areas:
-            self._areas[sigma] = np.maximum(_gaussian(self.weight, sigma), 1e-3)
-        return _gaussian(values * self.weight, sigma) / self._areas[sigma]
+        """Return the means of ``values``, float32 (H, H), with a standard deviation of ``sigma`` px.
+
+        Beyond the rows and columns of the mask they are 0.
+        """
+        means = np.zeros((self._side, self._side), np.float32)
+        means[self._box] = _gaussian(values[self._box] * self._weight, sigma) / _areas(*self._key, sigma)
+        return means
+
+
+@functools.lru_cache(128)
+def _areas(mask: bytes, shape: tuple[int, int], sigma: float) -> np.ndarray:
+    """Return how much of a mask each mean is of; most photographs of a camera have one and the same."""
+    return np.maximum(_gaussian(np.frombuffer(mask, bool).reshape(shape).astype(np.float32), sigma), 1e-3)
 
 
 def _gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
