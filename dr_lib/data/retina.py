@@ -338,7 +338,8 @@ class Blur:
 
     def __init__(self, mask: np.ndarray):
         self._side = len(mask)
-        rows, columns = (slice(lit.argmax(), self._side - lit[::-1].argmax()) for lit in (mask.any(1), mask.any(0)))
+        lit_lines = np.array([mask.any(axis=1), mask.any(axis=0)])
+        rows, columns = (slice(lit.argmax(), self._side - lit[::-1].argmax()) for lit in lit_lines)
         self._box, inside = (rows, columns), mask[rows, columns]
         self._weight, self._key = inside.astype(np.float32), (inside.tobytes(), inside.shape)
 
