@@ -9,7 +9,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class ScanFolder:
 
     data_dir: Path
     cache_dir: Path
-    versions: Mapping[str, str]
+    versions: dict[str, str]
 
     @functools.cached_property
     def path(self) -> Path:
