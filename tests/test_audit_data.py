@@ -1,9 +1,11 @@
 """The audit from a configuration to its files, on folders in whatever state."""
 
+import os
 import resource
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import odd_decoders
@@ -12,6 +14,7 @@ from command import dr_lab
 from data_folders import eyes, jpeg, picture, real_data, write_course, write_photographs
 
 from dr_lib.config import RunConfig
+from dr_lib.data import scan
 from dr_lib.data.prepare import prepare_data
 from dr_lib.errors import InputError
 from dr_lib.report.audit_results import audit_data, write_audit
@@ -90,6 +93,54 @@ def test_a_sound_folder_has_the_fingerprint_of_its_runs_and_their_squares(config
     found = audit_data(config, progress=False).found
     assert found["fingerprint"] == prepare_data(config, progress=False).fingerprint
     assert len(list((tmp_path / "cache").rglob("pixels.npy"))) == 2
+
+
+@pytest.mark.slow
+def test_an_interrupted_audit_goes_on_from_what_it_had_measured(config, monkeypatch):
+    measured = []
+    map_in_workers = scan.map_in_workers
+
+    def noted(function, items, **options):
+        for item, answer in map_in_workers(function, items, **options):
+            measured.append(item)
+            yield item, answer
+
+    def interrupt(self, label, done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(scan, "map_in_workers", noted)
+    with monkeypatch.context() as patches, pytest.raises(KeyboardInterrupt):
+        patches.setattr(scan.Progress, "bar", interrupt)
+        audit_data(config)
+    assert len(measured) == 9
+    found = audit_data(config, progress=False).found
+    assert len(measured) == len(set(measured)) == len([*TRAIN, *TEST])  # none of them twice
+    assert audit_data(config, progress=False).found == found and len(measured) == len([*TRAIN, *TEST])
+    assert audit_data(config.model_copy(update={"cache_dir": config.cache_dir + "2"}), progress=False).found == found
+
+
+def test_a_folder_is_listed_once_and_each_photograph_asked_after_once(config, tmp_path, monkeypatch):
+    asked = Counter()
+
+    def count(name):
+        function = getattr(os, name)
+
+        def counted(path, *arguments, **options):
+            asked[name, str(path)] += 1
+            return function(path, *arguments, **options)
+
+        monkeypatch.setattr(os, name, counted)
+
+    for name in ("scandir", "listdir", "stat", "lstat"):
+        count(name)
+    data, images = tmp_path / "data", tmp_path / "data" / "images"
+    for _ in range(2):  # the second time nothing is measured
+        asked.clear()
+        audit_data(config, progress=False)
+        assert [asked["scandir", str(folder)] + asked["listdir", str(folder)] for folder in (data, images)] == [1, 1]
+        of_photographs = {key: count for key, count in asked.items() if key[1].startswith(f"{images}/")}
+        assert len(of_photographs) == len([*TRAIN, *TEST]) and set(of_photographs.values()) == {1}
 
 
 def test_without_photographs_the_labels_are_audited_alone(config, tmp_path):

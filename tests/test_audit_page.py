@@ -358,6 +358,28 @@ def test_long_lists_are_cut_and_say_so():
     assert f"And {80 - pages.MOST_SHOWN} more in audit.json." in html
 
 
+def test_the_page_does_not_grow_with_the_data_set():
+    sizes, asked = [], []
+
+    def counted(image):
+        asked.append(image)
+
+    for patients in (600, 1200):
+        _, table, infos = sound_audit(patients=patients)
+        table["grade"] = [(number % 3) * 2 for number in range(len(table))]  # apart in each patient, and in each group
+        trouble = {
+            image: info_of(
+                number, FileStatus(TRUNCATED, 0.2, "", 50 + number, 80) if number % 2 else SOUND,
+                digest=f"{number // 40}", camera=f"camera {number}", brightness=0.0, quality=0.1,
+            )
+            for number, image in enumerate(infos)
+        }  # fmt: skip
+        asked.clear()
+        page = audit_page(audit_of(table, trouble, missing=list(infos), unlabeled=list(infos)), counted)
+        sizes.append((len(page) // 20_000, len(asked)))
+    assert sizes[0] == sizes[1] and sizes[0][1] < 1000
+
+
 def test_no_retina_anywhere_is_no_finding():
     _, table, infos = sound_audit()
     audit = audit_of(table, {image: info_of(number, retina=None) for number, image in enumerate(infos)})

@@ -61,3 +61,15 @@ def test_what_is_no_journal_is_not_believed(journal, content):
     assert journal.read() == {}
     journal.append({"a": {"n": 5}})
     assert journal.read() == {"a": {"n": 5}}
+
+
+def test_thousands_of_entries_are_read_but_for_the_damaged_ones(journal):
+    entries = {f"photograph {number}": {"info": {"digest": f"{number}"}, "stamp": [number]} for number in range(2500)}
+    journal.append(entries)
+    assert JsonlLog(journal.path, BASIS).read() == entries
+    lines = journal.path.read_bytes().split(b"\n")
+    lines[1200] = lines[1200].replace(b"photograph", b"photograpH")
+    journal.path.write_bytes(b"\n".join(lines))
+    assert list(JsonlLog(journal.path, BASIS).read()) == [name for name in entries if name != "photograph 1199"]
+    first, second = list(JsonlLog(journal.path, BASIS).read().values())[:2]
+    assert next(iter(first)) is next(iter(second))  # one copy of the names

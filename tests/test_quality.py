@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from data_folders import jpeg, real_data
 from PIL import Image, ImageEnhance, ImageFilter
+from scipy import ndimage
 
 from dr_lib.config import RunConfig
 from dr_lib.data.appearance import UNGRADABLE
 from dr_lib.data.quality import MEASURES, RADII, fit_quality, measures
-from dr_lib.data.retina import Circle, reduced, retina_disc
+from dr_lib.data.retina import Blur, Circle, reduced, retina_disc
 from dr_lib.data.scan_image import ImageInfo, scan_image
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "quality.py"
@@ -63,6 +64,32 @@ def test_a_disc_averages_areas_and_masks_what_is_outside_the_frame():
     np.testing.assert_allclose(halved[1, 10] * 255, 23.5 + 8 * np.arange(20), atol=1e-3)
     assert less.shape == (20, 20) and not less[3].any() and less[10, 3:17].all()
     assert measures(disc, np.zeros_like(mask)) is None
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 7.0, 11.2])
+def test_blurs_are_scipys_to_the_bit(sigma):
+    random = np.random.default_rng(0)
+    values, mask = random.random((56, 56), dtype=np.float32), np.zeros((56, 56), bool)
+    mask[3:40, 8:50] = random.random((37, 42)) > 0.1
+
+    def blur(plane):
+        return ndimage.gaussian_filter(plane.astype(np.float32), sigma, truncate=3, mode="constant")
+
+    expected = blur(values * mask) / np.maximum(blur(mask), 1e-3)
+    blurred = Blur(mask)
+    for _ in range(2):  # the second time the mask's area is known
+        np.testing.assert_array_equal(blurred(values, sigma)[mask], expected[mask])
+    assert not Blur(np.zeros((56, 56), bool))(values, sigma).any()
+
+
+def test_a_smaller_disc_is_the_means_of_areas_all_of_which_count():
+    random = np.random.default_rng(1)
+    disc, mask = random.random((3, 112, 112), dtype=np.float32), random.random((112, 112)) > 0.1
+    for factor in (2, 4):
+        means, smaller = reduced(disc, mask, factor)
+        side = 112 // factor
+        np.testing.assert_array_equal(means, disc.reshape(3, side, factor, side, factor).mean(axis=(2, 4)))
+        np.testing.assert_array_equal(smaller, mask.reshape(side, factor, side, factor).all(axis=(1, 3)))
 
 
 def test_the_model_fits_labels_of_ones_own():

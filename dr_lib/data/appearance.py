@@ -85,7 +85,7 @@ def disc_hashes(disc: np.ndarray, mask: np.ndarray) -> str:
     Signs of the lowest 16 x 16 frequencies of green, of which the local mean is taken and which is divided by the local
     contrast: brightness, equalizing and Graham's processing hardly change them. They are of the retina, so cropping
     the black around it does not, either; mirroring and quarter turns change signs and order, see
-    :func:`dr_lib.data.duplicates.turned_hashes`. The smaller squares are those of a copy whose rim was cut off.
+    :func:`dr_lib.data.duplicates.turned_duplicates`. The smaller squares are those of a copy whose rim was cut off.
     ``disc`` and ``mask``: see :func:`dr_lib.data.retina.retina_disc`. Empty where there is no structure.
     """
     from dr_lib.data.retina import Blur  # late: it brings numba, and this module's limits are wanted without

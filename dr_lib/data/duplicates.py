@@ -78,7 +78,7 @@ def near_duplicates(phashes: Mapping[str, str], max_distance: int = MAX_DISTANCE
     bits = _bits(list(groups))
     pairs = {
         (row, column): distance
-        for rows, columns, distances in _close(bits, bits, max_distance)
+        for _, rows, columns, distances in _close(bits, [_turn(*POSITIONS[""])], bits, max_distance)
         for row, column, distance in zip(rows.tolist(), columns.tolist(), distances.tolist(), strict=True)
         if row < column
     }
@@ -97,74 +97,95 @@ def turned_duplicates(hashes: Mapping[str, str], max_distance: int = MAX_DISC_DI
     firsts = [images[0] for images in groups.values()]
     squares = len(next(iter(groups))) // 64 if groups else 0
     base = [_bits([value[64 * square : 64 * (square + 1)] for value in groups]) for square in range(squares)]
-    best: dict[tuple[int, int], tuple[int, str]] = {}
-    for position, turns in POSITIONS.items():
-        turned = turned_bits(base[0], *turns) if base else np.zeros((0, 256), bool)
-        for square in base:
-            for rows, columns, distances in _close(turned, square, max_distance):
-                for row, column, distance in zip(rows.tolist(), columns.tolist(), distances.tolist(), strict=True):
-                    key = (min(row, column), max(row, column))
-                    if row != column and distance < best.get(key, (257, ""))[0]:
-                        best[key] = distance, position if row < column else _OPPOSITE.get(position, position)
+    names, turns = list(POSITIONS), [_turn(*how) for how in POSITIONS.values()]
+    best: dict[tuple[int, int], tuple[int, int]] = {}
+    for square in base:
+        for position, rows, columns, distances in _close(base[0], turns, square, max_distance):
+            opposite = names.index(_OPPOSITE.get(names[position], names[position]))
+            for row, column, distance in zip(rows.tolist(), columns.tolist(), distances.tolist(), strict=True):
+                key = (min(row, column), max(row, column))
+                if row != column:
+                    found_here = distance, position if row < column else opposite
+                    best[key] = min(best.get(key, found_here), found_here)
     found = [Pair(images[0], other, 0) for images in groups.values() for other in images[1:]]
-    found += [Pair(firsts[row], firsts[column], *how) for (row, column), how in best.items()]
+    found += [Pair(firsts[row], firsts[column], far, names[at]) for (row, column), (far, at) in best.items()]
     return sorted(found, key=lambda pair: pair.distance)
 
 
-def turned_bits(bits: np.ndarray, exchanged: bool, upside_down: bool, mirrored: bool) -> np.ndarray:
-    """Return the hashes, bool (n, 256), that photographs have once turned: see :data:`POSITIONS`.
+_Turn = tuple[np.ndarray, np.ndarray]
+"""Which bit of a hash takes the place of each, int (256,), and whether it changes, bool (256,)."""
+
+
+def _turn(exchanged: bool, upside_down: bool, mirrored: bool) -> _Turn:
+    """Return what becomes of a hash where its photograph is turned, see :data:`POSITIONS`.
 
     A mirror image has the same frequencies, the odd ones with the opposite sign.
     """
-    signs = bits.reshape(-1, 16, 16)
-    signs = signs.swapaxes(1, 2) if exchanged else signs
-    odd = np.arange(16) % 2 == 1
-    signs = signs ^ (upside_down & odd)[None, :, None] ^ (mirrored & odd)[None, None, :]
-    signs[:, 0, 0] = bits.reshape(-1, 16, 16)[:, 0, 0]
-    return signs.reshape(len(bits), 256)
+    order, odd = np.arange(256).reshape(16, 16), np.arange(16) % 2 == 1
+    flips = (upside_down & odd)[:, None] ^ (mirrored & odd)
+    return (order.T if exchanged else order).ravel(), flips.ravel()
 
 
 def _close(
-    queries: np.ndarray, base: np.ndarray, max_distance: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the numbers of a query and a base hash, bool (n, 256), and their distance, of those close enough.
+    queries: np.ndarray, turns: list[_Turn], base: np.ndarray, max_distance: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the place of a turn, numbers of a query so turned and of a base hash, and how many bits they differ in, of
+    those close enough. Hashes: bool (256, n).
 
     A pair may come several times. The index is drawn with one seed, so that an audit is the same each time.
     """
-    if not len(base) or not len(queries):
+    count = base.shape[1]
+    if not count:
         return
     random = np.random.default_rng(0)
-    key_bits = int(np.clip(np.ceil(np.log2(len(base))), 4, _MOST_KEY_BITS))
-    query_words, base_words = (np.packbits(bits, axis=1).view(np.uint64) for bits in (queries, base))
-    powers = 1 << np.arange(key_bits)
+    key_bits = int(np.clip(np.ceil(np.log2(count)), 4, _MOST_KEY_BITS))
+    base_words, unchanged = _words(base), np.zeros(256, bool)
+    query_words = [_words(queries[order] ^ flips[:, None]) for order, flips in turns]
     for _ in range(_TABLES):
         chosen = random.choice(256, key_bits, replace=False)
-        query_keys, base_keys = queries[:, chosen] @ powers, base[:, chosen] @ powers
-        order = np.argsort(base_keys, kind="stable")
-        starts = np.searchsorted(base_keys, query_keys, side="left", sorter=order)
-        counts = np.searchsorted(base_keys, query_keys, side="right", sorter=order) - starts
-        ends = counts.cumsum()
-        first = 0
-        while first < len(queries):
-            done = ends[first - 1] if first else 0
-            last = max(int(np.searchsorted(ends, done + _AT_ONCE)), first + 1)
-            part = counts[first:last]
-            rows = np.repeat(np.arange(first, min(last, len(queries))), part)
-            within = np.arange(len(rows)) - np.repeat(part.cumsum() - part, part)
-            columns = order[np.repeat(starts[first:last], part) + within]
-            distances = np.bitwise_count(query_words[rows] ^ base_words[columns]).sum(axis=1, dtype=np.int64)
-            close = distances <= max_distance
-            yield rows[close], columns[close], distances[close]
-            first = last
+        base_keys = _keys(base, chosen, unchanged[chosen])
+        order = np.argsort(base_keys, kind="stable")  # of 16 bits: no comparisons, a radix sort
+        sizes = np.bincount(base_keys, minlength=1 << key_bits)
+        firsts = sizes.cumsum() - sizes
+        for place, (words, (turn, flips)) in enumerate(zip(query_words, turns, strict=True)):
+            keys = _keys(queries, turn[chosen], flips[chosen])
+            starts, counts = firsts[keys], sizes[keys]
+            ends = counts.cumsum()
+            first = 0
+            while first < len(keys):
+                done = ends[first - 1] if first else 0
+                last = max(int(np.searchsorted(ends, done + _AT_ONCE)), first + 1)
+                part = counts[first:last]
+                rows = np.repeat(np.arange(first, min(last, len(keys))), part)
+                within = np.arange(len(rows)) - np.repeat(part.cumsum() - part, part)
+                columns = order[np.repeat(starts[first:last], part) + within]
+                distances = np.bitwise_count(words[rows] ^ base_words[columns]).sum(axis=1, dtype=np.int64)
+                close = distances <= max_distance
+                yield place, rows[close], columns[close], distances[close]
+                first = last
+
+
+def _keys(hashes: np.ndarray, chosen: np.ndarray, flips: np.ndarray) -> np.ndarray:
+    """Return the chosen bits of hashes, bool (256, n), those flipped that are to be, as numbers: uint16 (n,)."""
+    keys = np.zeros(hashes.shape[1], np.uint16)
+    for place, (bit, flip) in enumerate(zip(chosen, flips, strict=True)):
+        keys |= (hashes[bit] ^ flip).astype(np.uint16) << np.uint16(place)
+    return keys
+
+
+def _words(hashes: np.ndarray) -> np.ndarray:
+    """Return hashes, bool (256, n), as uint64 (n, 4)."""
+    return np.ascontiguousarray(np.packbits(hashes, axis=0).T).view(np.uint64)
 
 
 def _bits(hashes: list[str]) -> np.ndarray:
-    """Return hashes of 256 bits in hex as bool (n, 256)."""
+    """Return hashes of 256 bits in hex as bool (256, n)."""
     if not hashes:
-        return np.zeros((0, 256), bool)
+        return np.zeros((256, 0), bool)
     if {len(one) for one in hashes} != {64}:
         raise ValueError("hashes of another length than 256 bits")
-    return np.unpackbits(np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32), axis=1).astype(bool)
+    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32)
+    return np.unpackbits(np.ascontiguousarray(packed.T), axis=0).view(bool)
 
 
 def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:

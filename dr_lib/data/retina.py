@@ -4,6 +4,7 @@ Photographs differ in how much of the frame the circle takes, from three fifths 
 off; measured in radii, lesions of one photograph compare with those of another (Graham 2015 scales by it, too).
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -60,14 +61,22 @@ def find_retina(pixels: np.ndarray) -> Circle | None:
     return Circle(*(float(value * step) for value in circle))
 
 
-def _thinned(pixels: np.ndarray, step: int) -> np.ndarray:
+@compiled
+def _thinned(pixels, step):
     """Return every ``step``-th pixel of each side, uint8 (3, h, w).
 
-    As planes, since numpy copies rows of one color many times faster than pixels of three bytes. Thinned out, not
+    As planes, read in one go, since the photograph is larger than the processor's cache. Thinned out, not
     blurred: a blur would carry the edge, which lies below half of the light, outwards.
     """
-    top, left = (min(step, side) // 2 for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top::step, left::step].transpose(2, 0, 1))
+    height, width, _ = pixels.shape
+    top, left = min(step, height) // 2, min(step, width) // 2
+    thinned = np.empty((3, (height - top + step - 1) // step, (width - left + step - 1) // step), np.uint8)
+    for row in range(thinned.shape[1]):
+        line = pixels[top + row * step]
+        for column in range(thinned.shape[2]):
+            pixel = line[left + column * step]
+            thinned[0, row, column], thinned[1, row, column], thinned[2, row, column] = pixel[0], pixel[1], pixel[2]
+    return thinned
 
 
 def _lit_area(thumbnail: np.ndarray) -> np.ndarray | None:
@@ -217,25 +226,25 @@ def retina_disc(pixels: np.ndarray, circle: Circle | None, radius: int = DISC_RA
     the lit area stands for it. ``pixels``: uint8 (H, W, 3); of large ones every n-th pixel is averaged, 16 or more for
     one of the disc's.
     """
-    y, x = np.mgrid[-radius:radius, -radius:radius] + 0.5
-    inner = np.hypot(x, y) < INNER * radius
+    inner = _inner(radius)
     if circle is None:
         circle, lit = _lit_surroundings(pixels)
+        at = np.arange(-radius, radius) + 0.5
         rows, columns = (
-            np.clip(values, 0, side - 1)
-            for values, side in zip(
-                (
-                    (circle.y + y * circle.radius / radius) * lit.shape[0] / pixels.shape[0],
-                    (circle.x + x * circle.radius / radius) * lit.shape[1] / pixels.shape[1],
-                ),
-                lit.shape,
-                strict=True,
-            )
+            np.clip((middle + at * circle.radius / radius) * small / large, 0, small - 1).astype(int)
+            for middle, small, large in zip((circle.y, circle.x), lit.shape, pixels.shape, strict=False)
         )
-        inner &= lit[rows.astype(int), columns.astype(int)]
+        inner = inner & lit[rows[:, None], columns]
     step = max(int(circle.radius / (4 * radius)), 1)
     disc, covered = _averaged(_thinned(pixels, step), circle.x / step, circle.y / step, circle.radius / step, radius)
     return disc, _without_cut_off_rows(disc[0], covered & inner)
+
+
+@functools.cache
+def _inner(radius: int) -> np.ndarray:
+    """Return what lies within :data:`INNER` of a disc, bool (2 radius, 2 radius)."""
+    at = np.arange(-radius, radius) + 0.5
+    return np.hypot(at, at[:, None]) < INNER * radius
 
 
 def _lit_surroundings(pixels: np.ndarray) -> tuple[Circle, np.ndarray]:
@@ -271,9 +280,25 @@ def _without_cut_off_rows(red: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def reduced(disc: np.ndarray, mask: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a disc and its mask as of a radius smaller by ``factor``; a pixel counts where all that it averages do."""
+    return _reduced(disc, mask, factor)
+
+
+@compiled
+def _reduced(disc, mask, factor):
     side = len(mask) // factor
-    means = disc.reshape(3, side, factor, side, factor).mean(axis=(2, 4))
-    return means, np.asarray(mask.reshape(side, factor, side, factor).all(axis=(1, 3)))
+    means, all_in = np.empty((3, side, side), np.float32), np.ones((side, side), np.bool_)
+    for row in range(side):
+        for column in range(side):
+            for color in range(3):
+                total = np.float32(0)
+                for y in range(row * factor, (row + 1) * factor):
+                    of_line = np.float32(0)
+                    for x in range(column * factor, (column + 1) * factor):
+                        of_line += disc[color, y, x]
+                        all_in[row, column] &= mask[y, x]
+                    total += of_line
+                means[color, row, column] = total / (factor * factor)
+    return means, all_in
 
 
 @compiled
@@ -298,11 +323,13 @@ def _averaged(planes, x, y, radius, out_radius):
             if left < 0 or right > width:
                 continue
             covered[row, column] = True
-            for color in range(3):
-                total = 0.0
-                for at_x in range(int(left), min(math.ceil(right), width)):
-                    total += rows[color, at_x] * (min(right, at_x + 1) - max(left, at_x))
-                disc[color, row, column] = total
+            red = green = blue = 0.0
+            for at_x in range(int(left), min(math.ceil(right), width)):
+                wide = min(right, at_x + 1) - max(left, at_x)
+                red += rows[0, at_x] * wide
+                green += rows[1, at_x] * wide
+                blue += rows[2, at_x] * wide
+            disc[0, row, column], disc[1, row, column], disc[2, row, column] = red, green, blue
     return disc, covered
 
 
@@ -310,15 +337,59 @@ class Blur:
     """Gaussian means of what lies within a mask, bool (H, H): each pixel outside of it counts for nothing."""
 
     def __init__(self, mask: np.ndarray):
-        self.weight = mask.astype(np.float32)
-        self._areas: dict[float, np.ndarray] = {}
+        self._side = len(mask)
+        lit_lines = np.array([mask.any(axis=1), mask.any(axis=0)])
+        rows, columns = (slice(lit.argmax(), self._side - lit[::-1].argmax()) for lit in lit_lines)
+        self._box, inside = (rows, columns), mask[rows, columns]
+        self._weight, self._key = inside.astype(np.float32), (inside.tobytes(), inside.shape)
 
     def __call__(self, values: np.ndarray, sigma: float) -> np.ndarray:
-        """Return the means of ``values``, float32 (H, H), with a standard deviation of ``sigma`` px."""
-        if sigma not in self._areas:
-            self._areas[sigma] = np.maximum(_gaussian(self.weight, sigma), 1e-3)
-        return _gaussian(values * self.weight, sigma) / self._areas[sigma]
+        """Return the means of ``values``, float32 (H, H), with a standard deviation of ``sigma`` px.
+
+        Beyond the rows and columns of the mask they are 0.
+        """
+        means = np.zeros((self._side, self._side), np.float32)
+        means[self._box] = _gaussian(values[self._box] * self._weight, sigma) / _areas(*self._key, sigma)
+        return means
+
+
+@functools.lru_cache(128)
+def _areas(mask: bytes, shape: tuple[int, int], sigma: float) -> np.ndarray:
+    """Return how much of a mask each mean is of; most photographs of a camera have one and the same."""
+    return np.maximum(_gaussian(np.frombuffer(mask, bool).reshape(shape).astype(np.float32), sigma), 1e-3)
 
 
 def _gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
-    return ndimage.gaussian_filter(values, sigma, truncate=3, mode="constant")
+    """Return what SciPy's ``gaussian_filter`` does with ``truncate=3, mode="constant"``, to the bit, but faster."""
+    weights = _gaussian_weights(sigma)
+    return _convolved(_convolved(values, weights), weights)
+
+
+@functools.cache
+def _gaussian_weights(sigma: float) -> np.ndarray:
+    """Return the weights of a Gaussian from its middle outwards, float64 (n,); they sum to 1 over both sides."""
+    reach = int(3 * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
+    return (weights / weights.sum())[reach:]
+
+
+@compiled
+def _convolved(values, weights):
+    """Return ``values``, float32 (H, W), weighted along their columns and transposed; beyond the edge is 0.
+
+    One weight at a time for a whole row, which the processor does for several pixels at once.
+    """
+    height, width = values.shape
+    reach = len(weights) - 1
+    padded = np.zeros((height + 2 * reach, width))
+    padded[reach : reach + height] = values
+    result, total = np.empty((width, height), np.float32), np.empty(width)
+    for y in range(height):
+        for x in range(width):
+            total[x] = padded[y + reach, x] * weights[0]
+        for step in range(reach, 0, -1):
+            above, below, weight = padded[y + reach - step], padded[y + reach + step], weights[step]
+            for x in range(width):
+                total[x] += (above[x] + below[x]) * weight
+        result[:, y] = total
+    return result

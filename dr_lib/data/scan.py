@@ -1,13 +1,9 @@
 """One pass over the photographs: each file is decoded once, for its info and for its crops in the pixel cache."""
 
-import fcntl
-import glob
-import hashlib
-import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -16,13 +12,13 @@ from pathlib import Path
 from PIL import features
 
 from dr_lib.data import decoding
+from dr_lib.data.cache_folder import ScanFolder
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.inspection import UNREADABLE
 from dr_lib.data.photographs import Photographs
 from dr_lib.data.pixel_cache import CachedCrops, PixelCache, Row, is_full, no_room, require_room
 from dr_lib.data.scan_image import ImageInfo, Item, Place, ReadFailure, digest_now, examine_one
 from dr_lib.errors import InputError
-from dr_lib.storage.files import naming, write_text
 from dr_lib.storage.jsonl_log import JsonlLog
 from dr_lib.system.process_pool import WorkerDied, map_in_workers
 from dr_lib.system.progress import Progress
@@ -77,7 +73,7 @@ class Scanner:
         not_kept: dict[str, ImageInfo | ReadFailure] = {}
         work = self._missing(images, wanted)
         if work:
-            with self._only_one():
+            with self._home.locked():
                 self._read_again(work)
                 work = self._missing(images, wanted)  # another process may have found them meanwhile
                 if work:
@@ -122,7 +118,7 @@ class Scanner:
                 "%s: %d of %d crops do not fit their checksums; they are made again",
                 store.pixels, len(damaged), len(rows),
             )  # fmt: skip
-            with self._only_one():
+            with self._home.locked():
                 not_kept = self._find({image: [recipe] for image in damaged})
             self._refuse({image: one for image, one in not_kept.items() if isinstance(one, ReadFailure)})
         raise AssertionError("the last look returns or raises")
@@ -135,27 +131,24 @@ class Scanner:
             missing += store.bytes_to_add(len(images) - len(self._rows_of(store, images)))
         return missing
 
-    @cached_property
+    @property
     def folder(self) -> Path:
         """Where all that is known of ``data_dir`` is kept by these versions of the decoders."""
-        return self.cache_dir / f"{self._stem}-{_digest(json.dumps(self._versions))}"
+        return self._home.path
 
     @cached_property
-    def _stem(self) -> str:
-        home = self.data_dir.resolve()
-        return f"{home.name}-{_digest(str(home))}"
-
-    @cached_property
-    def _versions(self) -> dict[str, str]:
-        return {"format": str(METHOD)} | decoders()
+    def _home(self) -> ScanFolder:
+        return ScanFolder(self.data_dir, self.cache_dir, {"format": str(METHOD)} | decoders())
 
     @cached_property
     def _info_log(self) -> JsonlLog:
-        return JsonlLog(self.folder / "image_info.jsonl", self._versions | {"data_dir": str(self.data_dir.resolve())})
+        return JsonlLog(
+            self.folder / "image_info.jsonl", self._home.versions | {"data_dir": str(self.data_dir.resolve())}
+        )
 
     def store(self, recipe: ResizeSpec) -> PixelCache:
         """Return where the crops by ``recipe`` are kept."""
-        return PixelCache(self.folder / f"crops-{recipe.key}", recipe, self._versions)
+        return PixelCache(self.folder / f"crops-{recipe.key}", recipe, self._home.versions)
 
     def _known(self, images: list[str]) -> dict[str, ImageInfo]:
         entries, keys = self._info_log.read(), {image: self.photographs.key(image) for image in images}
@@ -264,42 +257,6 @@ class Scanner:
     def _stamp(self, image: str) -> list[int]:
         return self.photographs.stamp(image)
 
-    @contextmanager
-    def _only_one(self) -> Iterator[None]:
-        """Hold the folder's lock, which the system lets go of when its holder dies; wait for another holder."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "lock").touch()
-        except OSError as error:
-            raise InputError(
-                f"cache_dir {self.cache_dir}: cannot be written ({error.strerror}); set cache_dir to a folder of yours"
-            ) from None
-        path = self.folder / "lock"
-        with path.open("a+", encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.seek(0)
-                log.warning("process %s decodes these photographs; waiting for it", stream.read().strip() or "another")
-                fcntl.flock(stream, fcntl.LOCK_EX)
-            with naming(path):
-                stream.seek(0)
-                stream.truncate()
-                stream.write(str(os.getpid()))
-                stream.flush()
-            self._say_what_it_is()
-            yield
-
-    def _say_what_it_is(self) -> None:
-        note = self.folder / "README"
-        if not note.exists():
-            others = [folder for folder in self.cache_dir.glob(f"{glob.escape(self._stem)}*") if folder != self.folder]
-            if others:
-                log.warning("%s: made with other versions of the decoders; remove it unless they are in use", others[0])
-            versions = ", ".join(f"{name} {value}" for name, value in self._versions.items())
-            about = f"What dr-lab keeps of the photographs in {self.data_dir.resolve()}, decoded with {versions}."
-            write_text(note, f"{about} It may be deleted.\n")
-
 
 class _Notes:
     """What was found and is not in the journals yet: rows first, so that info never promise a crop."""
@@ -334,7 +291,3 @@ def decoders() -> dict[str, str]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=4).hexdigest()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class ImageInfo:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, for a journal."""
-        return asdict(self)
+        return vars(self) | {"status": vars(self.status)}  # asdict copies each value, which takes as long as a hash
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ImageInfo":

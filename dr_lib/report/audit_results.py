@@ -251,8 +251,9 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     if present.empty:
         found["reconciliation"] = reconcile(labels, search)
         return _finished(found, search.photographs, _photographs(present, search.photographs))
-    scanner = Scanner(search.photographs, data_dir, cache_folder(config.cache_dir), progress)
-    infos, failures = scanner.try_scan(present["image"], required_crops(config, present))
+    cache_dir, crops = cache_folder(config.cache_dir), required_crops(config, present)
+    # The scanner has no name: what it has read of its journal goes with it.
+    infos, failures = Scanner(search.photographs, data_dir, cache_dir, progress).try_scan(present["image"], crops)
     present = present[~present["image"].isin(failures)]
     statuses = {image: info.status for image, info in infos.items()}
     rule = "repair" if config.on_damage == "fail" else config.on_damage
