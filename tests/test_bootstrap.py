@@ -8,7 +8,8 @@ import pytest
 from experiment_factory import photograph_table, simulated_predictions
 
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample
+from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample, roc_band
+from dr_lib.evaluation.metrics import referable, roc_curve
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,16 @@ def test_a_large_testing_split_takes_less_than_two_seconds():
     began = time.perf_counter()
     interval(predictions, metrics.quadratic_weighted_kappa, resamples=2000)
     assert time.perf_counter() - began < 2
+
+
+def test_the_band_of_a_roc_curve_holds_it_and_narrows_with_patients(table):
+    predictions = simulated_predictions(table, 1.0)
+    widths = []
+    for some in (predictions.head(100), predictions):
+        positive, score = referable(some)
+        at, low, high = roc_band(positive, score, some["patient"], resamples=100)
+        curve = np.interp(at, *roc_curve(positive, score))
+        assert ((low <= curve + 0.03) & (curve <= high + 0.03)).all() and high[-1] == 1
+        widths.append((high - low).mean())
+    assert widths[1] < widths[0] / 1.5
+    assert roc_band([True, True], [0.1, 0.2], ["a", "b"]) is None

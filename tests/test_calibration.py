@@ -3,17 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from experiment_factory import photograph_table
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
+from dr_lib import PROBABILITIES
 from dr_lib.evaluation.calibration import (
     BINS,
     at_temperature,
+    equal_bins,
     fit_temperature,
     reliability,
     reliability_of,
+    temperature_failed,
     temperature_scaling,
 )
 
@@ -115,3 +119,25 @@ def test_a_probability_of_zero_is_no_accident():
     told = np.eye(5)[[0, 1, 2, 3]]
     assert fit_temperature([0, 1, 2, 4], told) > 1
     assert np.isfinite(at_temperature(told, 2.0)).all()
+
+
+def test_equal_bins_hold_all_answers_from_the_least_sure_to_the_surest():
+    table = photograph_table(150).assign(predicted=0)
+    sure = np.linspace(0.3, 0.99, len(table))
+    table[PROBABILITIES] = np.column_stack([sure, *[(1 - sure) / 4] * 4])
+    bins = equal_bins(table)
+    assert len(bins) == 7 and sum(row["photographs"] for row in bins) == 150
+    assert [row["confidence"] for row in bins] == sorted(row["confidence"] for row in bins)
+    right = (table["grade"] == 0).to_numpy()[: bins[0]["photographs"]]
+    assert bins[0]["accuracy"] == right.mean() and bins[0]["confidence"] == pytest.approx(sure[: len(right)].mean())
+    low, high = bins[0]["limits"]
+    assert low < right.mean() < high
+    # Twice as hot, less sure; answers stay.
+    hot = equal_bins(table, 2.0)
+    assert hot[-1]["confidence"] < bins[-1]["confidence"] and hot[-1]["accuracy"] == bins[-1]["accuracy"]
+    assert len(equal_bins(table.head(12))) == 1 and equal_bins(table.head(0)) == []
+
+
+def test_a_temperature_at_its_bound_or_that_makes_it_worse_has_failed():
+    assert temperature_failed(20.0, 0.1, 0.05) and temperature_failed(0.05, 0.1, 0.05)
+    assert temperature_failed(1.3, 0.05, 0.06) and not temperature_failed(1.3, 0.06, 0.05)

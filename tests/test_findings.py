@@ -18,7 +18,7 @@ from dr_lib.report.sections.answer import CAUSES, cause_finding
 from dr_lib.report.sections.batch_sweep import quality
 from dr_lib.report.sections.confusion import confusion_finding
 from dr_lib.report.sections.degradation_sweep import gradients
-from dr_lib.report.sections.discussion import recall_finding, trade_finding
+from dr_lib.report.sections.discussion import trade_finding
 
 UP, DOWN, FLAT = Difference(0.089, 0.080, 0.098), Difference(-0.089, -0.098, -0.080), Difference(0.003, -0.004, 0.010)
 FEW = Difference(0.5, np.nan, np.nan)
@@ -89,14 +89,16 @@ def test_networks_that_do_not_grade_are_not_counted():
         pair.first = next(failing)
     experiment.grades = lambda one: one is not False
     assert cause_finding(experiment, CAUSES[0]).text == (
-        "Pretraining raised accuracy and kappa. 2 more comparisons are not counted, since a network in them does not "
-        "grade: its kappa is not measurably above 0, what chance gives. In 2 of them only the pretrained network "
-        "grades."
+        "Pretraining raised accuracy and kappa. (2 more comparisons have a network that does not grade; in 2 only the "
+        "pretrained network does.)"
+    )
+    experiment.grades = lambda one: not isinstance(one, bool)
+    assert cause_finding(experiment, CAUSES[0]).text == (
+        "Only the pretrained network grades in 3 of 3 comparisons, so by how much it helps cannot be told."
     )
     experiment.grades = lambda one: False
     assert cause_finding(experiment, CAUSES[0]).text == (
-        "What pretraining does cannot be said: in each of 3 comparisons a network does not grade, its kappa being not "
-        "measurably above 0, what chance gives."
+        "What pretraining does cannot be told: each of 3 comparisons has a network that does not grade."
     )
 
 
@@ -104,24 +106,18 @@ def test_the_best_is_held_against_the_majority():
     kappa, accuracy = SeedFigure(0.71, np.nan, 1, 0.69, 0.73), SeedFigure(0.826, np.nan, 1, 0.818, 0.834)
     values = {"label": "ResNet50", "majority": 0.734, "majority_name": "no DR", "accuracy": accuracy, "kappa": kappa}
     assert Finding("best_network", {"of": 1, "seeds": 1, **values}).text == (
-        "The highest quadratic weighted kappa is 0.71 (95% interval 0.69 to 0.73), that of ResNet50. It is right for "
+        "ResNet50, with a quadratic weighted kappa of 0.71 (95% interval 0.69 to 0.73). It is right for "
         "82.6% of the testing photographs (81.8% to 83.4%; always answering “no DR”: 73.4%)."
     )
     several = Finding("best_network", {"of": 8, "seeds": 3, **values}).text
-    assert "of 8 configurations" in several and "picked as the highest" in several and "mean of 3 seeds" in several
+    assert (
+        several.startswith("Best of 8 configurations: ResNet50")
+        and "picked as the highest" in several
+        and "mean of 3 seeds" in several
+    )
     unknown = SeedFigure(0.74, np.nan, 1, np.nan, np.nan)
     values |= {"accuracy": unknown, "kappa": unknown}
     assert "nan" not in Finding("best_network", {"of": 1, "seeds": 1, **values}).text
-
-
-def test_recall_is_sorted_by_what_its_intervals_say():
-    pair = SimpleNamespace(change=Comparison(recall=(DOWN, UP, FLAT, None, Difference(0.004, 0.001, 0.006))))
-    text = recall_finding(pair, [0.99, 0.1, 0.5, None, 0.2], [0.8, 0.3, 0.51, None, 0.204]).text
-    assert text == (
-        "Recall rises for grade 1 (10% to 30%) and grade 4 (20.0% to 20.4%); it falls for grade 0 (99% to 80%); it "
-        "does not change measurably for grade 2 (50% to 51%); it has no interval for grade 3, with fewer than 10 "
-        "patients."
-    )
 
 
 @pytest.mark.parametrize(
@@ -140,9 +136,9 @@ def test_what_class_weights_trade(accuracy, recall, expected):
 
 
 def test_missed_and_sent_are_counted():
-    values = {"label": "It", "ill": 9, "missed": {"moderate": 2, "severe": 1}, "others": 20, "sent": 0}
+    values = {"seed": None, "ill": 9, "missed": {"moderate": 2, "severe": 1}, "others": 20, "sent": 0}
     assert Finding("screening", values).text == (
-        "Of 9 testing photographs of referable retinopathy, It misses 3 (2 moderate and 1 severe); of 20 others, it "
+        "Of 9 testing photographs of referable retinopathy, it misses 3 (2 moderate and 1 severe); of 20 others, it "
         "would send none to an ophthalmologist."
     )
     assert (
@@ -150,6 +146,7 @@ def test_missed_and_sent_are_counted():
         in Finding("screening", {**values, "missed": {}, "others": 1, "sent": 1}).text
     )
     assert "referable" not in Finding("screening", {**values, "ill": 0, "missed": {}}).text
+    assert Finding("screening", {**values, "seed": 2}).text.startswith("With seed 2, of 9 testing photographs")
 
 
 def test_optimism_of_the_highest_testing_accuracy():
@@ -181,6 +178,9 @@ def test_numbers_that_are_shown_alike_did_not_move():
         in Finding("cooled", {**cooled, "way": "down"}).text
     )
     assert "leaves it at 10.0 points" in Finding("cooled", {**cooled, "way": "same"}).text
+    assert "temperature of 2.00 failed: " in Finding("cooled", {**cooled, "way": "failed"}).text
+    assert "failed in 1 of 8 runs" in Finding("failed_temperatures", {"n": 8, "failed": 1}).text
+    assert Finding("failed_temperatures", {"n": 8, "failed": 0}).text == ""
 
 
 def test_sureness():
@@ -225,7 +225,7 @@ def test_gradients_of_any_size():
 
 SECTIONS = [
     "answer", "tiles", "effects_table", "runs_table", "highest_accuracies", "training_course", "class_weights",
-    "confusion_figures", "other_eyes", "calibration", "referable_figures", "seeds", "figures_of_merit",
+    "confusion_figures", "other_eyes", "calibration", "referable_figures", "seeds", "figures_of_merit", "limitations",
 ]  # fmt: skip
 
 

@@ -104,8 +104,9 @@ def test_cells_of_a_confusion_matrix_have_scikit_learns_shares_and_counts(normal
     large, small, depth = cells_of(plots.plot_confusion(MATRIX, normalize=normalize))
     for cell in np.ndindex(5, 5):
         nobody = not counts.sum(axis=1)[cell[0]] and normalize == "true"
-        assert large[cell] == ("–" if nobody else f"{shares[cell]:.2f}")
-        assert small.get(cell) == (None if nobody else str(counts[cell]))
+        # Where nobody is nothing is written, so that the mistakes stand out.
+        assert large[cell] == ("–" if nobody else f"{shares[cell]:.2f}" if counts[cell] else "")
+        assert small.get(cell) == (str(counts[cell]) if counts[cell] else None)
     deepest = shares.max() if normalize == "all" else 1
     assert np.allclose(depth, 0.03 + 0.57 * shares / deepest, rtol=0, atol=1e-3)
 
@@ -118,7 +119,7 @@ def test_confusion_names_grades_and_how_many_have_them():
     answered = plots.plot_confusion(MATRIX, normalize="pred").get_xticklabels()
     assert [label.get_text() for label in answered] == ["0\n96", "1\n15", "2\n8", "3\n2", "4\n3"]
     large, small, _ = cells_of(plots.plot_confusion(np.array(MATRIX) * 100, normalize=None))
-    assert large[0].tolist() == ["9,000", "1,000", "0", "0", "0"] and not small
+    assert large[0].tolist() == ["9,000", "1,000", "", "", ""] and not small
     large, small, _ = cells_of(plots.plot_confusion(np.zeros((5, 5)), normalize="all"))
     assert set(large.ravel()) == {"–"} and not small
 
@@ -132,10 +133,18 @@ def test_nothing_is_left_open_in_pyplot(curves):
     assert not plt.get_fignums()
 
 
-def test_recall_change_leaves_undefined_grades_out():
-    ax = plots.plot_recall_change([0.9, 0.1, None, 0.2, 0.0], [0.8, 0.4, 0.5, 0.2, 0.3], color="#d55e00")
-    rows = {line.get_ydata()[0] for line in ax.lines}
-    assert rows == {0, 1, 3, 4}
+def test_recall_slopes_leave_undefined_recalls_out():
+    styles = {name: plots.Line("#d55e00", dashed=name == "b") for name in "abc"}
+    ax = plots.plot_recall_slopes({"a": (0.9, 0.8), "b": (0.1, 0.4), "c": (None, 0.5)}, styles=styles)
+    drawn = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+    assert drawn == {"a": [0.9, 0.8], "b": [0.1, 0.4]}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["without", "with"]
+
+
+def test_small_matrices_have_no_names_and_stand_four_in_a_row():
+    ax = plots.plot_confusion(MATRIX, small=True)
+    assert ax.get_yticklabels()[0].get_text() == "0\nn=100"
+    assert ax.figure.get_figwidth() * 72 * 4 < 58 * 16
 
 
 def test_shares_are_written_beside_their_bars():

@@ -67,20 +67,26 @@ def test_precision_is_measured_against_the_prevalence():
     assert [text for text in texts(ax) if ":" in text] == ["second: 0.600", "first: 0.500"]
 
 
-def test_reliability_shows_bins_their_sizes_and_the_error():
-    before = reliability([True, True, False, False], [0.9, 0.9, 0.9, 0.5])
-    after = reliability([True, True, False, False], [0.7, 0.7, 0.7, 0.5])
+def test_a_band_sets_the_foremost_curve_off():
+    ax = plots.plot_roc(CURVES, styles=STYLES, band=("first", [0, 1], [0, 0.8], [0.2, 1]))
+    assert named(ax)["second"].get_linewidth() < 1.2 < named(ax)["first"].get_linewidth()
+    assert [row.get_gid() for row in ax.collections] == ["band"]
+    thin = named(plots.plot_precision_recall(CURVES, styles=STYLES, prevalence=0.2, foremost="second"))
+    assert thin["first"].get_linewidth() < 1.2 < thin["second"].get_linewidth()
+
+
+def test_reliability_shows_bins_with_intervals_and_the_error():
+    bins = [
+        {"photographs": 3, "confidence": 0.5, "accuracy": 0.0, "limits": (0.0, 0.56)},
+        {"photographs": 3, "confidence": 0.9, "accuracy": 2 / 3, "limits": (0.2, 0.94)},
+    ]
+    before, after = {"ece": 0.3, "bins": bins}, {"ece": 0.15, "bins": reliability([True, False], [0.7, 0.5])["bins"]}
     ax = plots.plot_reliability(before, after, color="#0072b2")
     line = named(ax)["as trained"]
     assert np.allclose(line.get_xdata(), [0.5, 0.9]) and np.allclose(line.get_ydata(), [0, 2 / 3])
     assert np.allclose(named(ax)["temperature scaled"].get_xdata(), [0.5, 0.7])
     assert {"as trained: calibration error 0.300", "temperature scaled: calibration error 0.150"} <= set(texts(ax))
-    tall = [round(bar.get_height() / ax.patches[1].get_height(), 9) for bar in ax.patches]
-    assert tall == [round(1 / 3, 9), 1, round(1 / 3, 9), 1]
-    # Bars of one bin stand beside each other.
-    assert ax.patches[0].get_x() + ax.patches[0].get_width() <= ax.patches[2].get_x()
-    assert "answers in each bin, 3 in the fullest" in texts(ax)
-    assert len(plots.plot_reliability(before, color="#0072b2").patches) == 2
+    assert np.allclose([up for _, up in marked(ax, "interval")], [(0.0, 0.56), (0.2, 0.94)])
     plots.plot_reliability(reliability([], []), color="#0072b2")
 
 

@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from dr_lib import GRADES, PROBABILITIES
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.matrix_metrics import check_grades
-from dr_lib.evaluation.ranking import grade_areas, rank_referable
+from dr_lib.evaluation.ranking import grade_areas, rank_referable, roc_of_weights
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -121,6 +122,20 @@ def percentile_interval(values: NDArray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+def wilson(share: float, n: int) -> tuple[float, float] | None:
+    """Return the 95% interval of a ``share`` of ``n`` (Wilson, Journal of the American Statistical Association 1927).
+
+    ``None`` where there are none. SciPy has it for whole numbers of successes alone.
+    """
+    if not n:
+        return None
+    z = float(ndtri((1 + LEVEL) / 2))
+    center, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = ((center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n))
+    # Rounding must not leave out 0 and 1 themselves.
+    return min(share, max(0.0, float(low))), max(share, min(1.0, float(high)))
+
+
 def resampled_difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: Statistic) -> NDArray:
     """Return ``statistic`` of ``second`` less that of ``first``, then its resamples, shape (1 + resamples,).
 
@@ -145,6 +160,24 @@ def resampled_figures(predictions: pd.DataFrame) -> Figures:
     subtracted. Kept for the 64 latest tables: a report compares each run with several others.
     """
     return _figures(_Table(predictions))
+
+
+def roc_band(
+    positive: ArrayLike, score: ArrayLike, patients: ArrayLike, *, resamples: int = 500
+) -> tuple[NDArray, NDArray, NDArray] | None:
+    """Return a ROC curve's 95% band over patients: 101 shares of false alarms, and low and high sensitivity there.
+
+    ``positive``, ``score``: as :func:`dr_lib.evaluation.metrics.referable` gives them. ``patients``: of each
+    photograph. The band holds at each share by itself. ``None`` where all or no photographs are positive.
+    """
+    number, index = patient_index(patients)
+    positive = np.asarray(positive, dtype=bool)
+    if positive.all() or not positive.any():
+        return None
+    at = np.linspace(0, 1, 101)
+    curves = np.array([roc_of_weights(positive, score, drawn[index], at) for drawn in draws(number)[:resamples]])
+    low, high = np.nanquantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return at, low, high
 
 
 class _Table:

@@ -10,9 +10,13 @@ from scipy.special import softmax
 
 from dr_lib import PROBABILITIES
 from dr_lib.errors import check_finite
+from dr_lib.evaluation.bootstrap import wilson
 
 BINS = 15
 """As in Guo et al., ICML 2017."""
+
+MOST_EQUAL, FEWEST_IN_ONE = 8, 20
+"""Bins of :func:`equal_bins`: 15 of equal width hold a handful of answers each where hundreds are tested."""
 
 _LEAST = 1e-12
 _TEMPERATURES = (0.05, 20.0)
@@ -53,6 +57,31 @@ def reliability_of(predictions: pd.DataFrame) -> dict[str, Any]:
     return reliability(answers == predictions["grade"], confidence)
 
 
+def equal_bins(predictions: pd.DataFrame, temperature: float = 1.0) -> list[dict[str, Any]]:
+    """Return how often answers are right in bins of equally many answers, from the least sure to the surest.
+
+    ``predictions``: columns patient, grade, predicted, p0..p4; ``temperature``: of the probabilities. As many bins as
+    leave 20 answers in each, 8 at most. Each has ``photographs``, mean ``confidence`` and ``accuracy``, and ``limits``,
+    Wilson's 95% interval of the accuracy with as many observations as the bin has patients.
+    """
+    table = predictions.reset_index(drop=True)
+    if table.empty:
+        return []
+    answers = table["predicted"].to_numpy()
+    sure = at_temperature(table[PROBABILITIES], temperature)[np.arange(len(answers)), answers]
+    right = (table["grade"] == answers).to_numpy()
+    bins = min(MOST_EQUAL, max(1, len(table) // FEWEST_IN_ONE))
+    return [
+        {
+            "photographs": len(rows),
+            "confidence": float(sure[rows].mean()),
+            "accuracy": float(right[rows].mean()),
+            "limits": wilson(float(right[rows].mean()), table["patient"].iloc[rows].nunique()),
+        }
+        for rows in np.array_split(np.argsort(sure, kind="stable"), bins)
+    ]
+
+
 def fit_temperature(grades: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the temperature, 0.05..20, under which ``probabilities`` (N, 5) make ``grades`` (N,) likeliest.
 
@@ -72,6 +101,11 @@ def fit_temperature(grades: ArrayLike, probabilities: ArrayLike) -> float:
     if slope(1 / coldest) <= 0:
         return coldest
     return float(1 / brentq(slope, 1 / hottest, 1 / coldest, xtol=1e-15))
+
+
+def temperature_failed(temperature: float, before: float, after: float) -> bool:
+    """Tell whether a fitted temperature is no use: it ended where the search ends, or it raises the error."""
+    return temperature in _TEMPERATURES or after > before
 
 
 def at_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:

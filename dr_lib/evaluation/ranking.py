@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_curve
 
 from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.data.compiled import compiled
@@ -86,6 +87,18 @@ def rank_referable(
     """Return how well the summed probabilities of grades 2 to 4 tell referable retinopathy (grade 2 or worse)."""
     score = probabilities[:, REFERABLE_GRADE:].sum(axis=1)
     return rank(grades >= REFERABLE_GRADE, score, patients, drawn)
+
+
+def roc_of_weights(positive: NDArray[np.bool_], score: ArrayLike, weights: NDArray, at: Floats) -> Floats:
+    """Return the sensitivity at the shares ``at`` of false alarms, each photograph counting ``weights`` times.
+
+    NaN where the weights leave no positive photograph, or none that is not.
+    """
+    ill, healthy = np.where(positive, weights, 0).sum(), np.where(positive, 0, weights).sum()
+    if not ill or not healthy:
+        return np.full(len(at), np.nan)
+    alarms, found, _ = roc_curve(positive, np.asarray(score), sample_weight=weights)
+    return np.interp(at, alarms, found)
 
 
 @compiled

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.data.patients import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import LEVEL, percentile_interval, resampled_figures
+from dr_lib.evaluation.bootstrap import percentile_interval, resampled_figures, wilson
 from dr_lib.evaluation.calibration import reliability_of
 
 
@@ -80,20 +79,6 @@ def summarize(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
         for part in (summary, summary["intervals"]):
             part[name] = dict(zip(("threshold", "sensitivity", "specificity"), part[name], strict=True))
     return plain_json(summary)
-
-
-def wilson(share: float, n: int) -> tuple[float, float] | None:
-    """Return the 95% interval of a ``share`` of ``n`` (Wilson, Journal of the American Statistical Association 1927).
-
-    ``None`` where there are none. SciPy has it for whole numbers of successes alone.
-    """
-    if not n:
-        return None
-    z = float(ndtri((1 + LEVEL) / 2))
-    center, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low, high = ((center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n))
-    # Rounding must not leave out 0 and 1 themselves.
-    return min(share, max(0.0, float(low))), max(share, min(1.0, float(high)))
 
 
 def _of_shares(predictions: pd.DataFrame) -> dict[str, Any]:

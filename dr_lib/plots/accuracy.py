@@ -15,6 +15,7 @@ from dr_lib.plots.axes import (
     MUTED,
     PHASE,
     TEXT,
+    Words,
     count_axis,
     mark_majority,
     name_ends,
@@ -36,6 +37,7 @@ def plot_accuracy(
     head_only: int = 0,
     chosen: Mapping[str, int | Sequence[int]] | None = None,
     limits: tuple[float, float] | None = None,
+    words: Words = percent,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw accuracy per epoch, one line a curve, named at its end.
@@ -45,7 +47,7 @@ def plot_accuracy(
     these are the facts, where a standard deviation would suggest a shape. ``head_only``: so many first epochs are
     shaded as those that train the head alone (of the solid curve). ``chosen``: by name, the epoch that gets a dot, or
     one for each seed, which stands at that seed's own accuracy. ``limits``: range of the accuracy axis, to compare
-    panels.
+    panels. ``words``: what its values are called, where they are another figure's.
     """
     ax = ax or panel()
     last = max(int(curve.index[-1]) for curve in curves.values())
@@ -79,7 +81,7 @@ def plot_accuracy(
         ends[name] = (float(seeds.iloc[-1].mean()), TEXT)
     plain_axes(ax)
     count_axis(ax, "epoch")
-    value_axis(ax, percent)
+    value_axis(ax, words)
     name_ends(ax, ends)
     return ax
 

@@ -46,7 +46,7 @@ def network_colors(models: Sequence[str]) -> dict[str, str]:
     return {model: _KNOWN.get(model) or next(free) for model in models}
 
 
-def panel(width: float = 360, height: float = 270) -> Axes:
+def panel(width: float = 300, height: float = 235) -> Axes:
     """Return empty Axes in a figure of its own, sizes in px of the report."""
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     figure.patch.set_alpha(0)

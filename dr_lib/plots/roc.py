@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import ArrayLike
 
 from dr_lib.plots.axes import DOTTED, FONT, GRID, KEY_ROW, MAJORITY, MUTED, Line, key, panel, percent, plain_axes
 
-SIDE = 345
-"""Height of a square panel of 360 px with its axis names, before the rows of its key."""
-_FLOOR, _TALLEST = -0.30, 0.22
+SIDE = 310
+"""Height of a square panel of 330 px with its axis names, before the rows of its key."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ def plot_roc(
     intervals: Mapping[str, tuple[float, float] | None] | None = None,
     points: Mapping[str, Sequence[OperatingPoint]] | None = None,
     targets: tuple[float, float] | None = (0.90, 0.95),
+    band: tuple[str, ArrayLike, ArrayLike, ArrayLike] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw sensitivity against the share of healthy photographs that are called ill (1 - specificity).
@@ -42,9 +41,10 @@ def plot_roc(
     ``curves``: by run, the two shares from (0, 0) to (1, 1). All of them meet at both ends, so that they are named in
     rows under the panel, best first, each with its area (``areas``) and its interval (``intervals``, low and high).
     ``points``: by run, operating points, drawn with their intervals as crosses. ``targets``: sensitivity and
-    specificity that are asked for, as thin lines. The dotted diagonal is chance.
+    specificity that are asked for, as thin lines. ``band``: the name of the curve that the others stand back behind,
+    and its 95% band: shares of false alarms, low and high sensitivity. The dotted diagonal is chance.
     """
-    ax = ax or panel(360, SIDE + KEY_ROW * len(curves))
+    ax = ax or panel(330, SIDE + KEY_ROW * len(curves))
     ax.plot([0, 1], [0, 1], color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1, label="chance")
     _beside(ax, "chance", (0.66, 0.66), (6, -8), "left", MAJORITY)
     if targets:
@@ -55,9 +55,12 @@ def plot_roc(
         _beside(ax, f"specificity {percent(specificity)}", (1 - specificity, 0), (4, 8), "left", MUTED)
     for name, (alarms, sensitivities) in curves.items():
         style = styles[name]
-        ax.plot(alarms, sensitivities, color=style.color, label=name, zorder=3, **style.strokes)
+        ax.plot(alarms, sensitivities, color=style.color, label=name, zorder=3, **_strokes(style, name, band))
         for point in (points or {}).get(name, ()):
             _cross(ax, point, style)
+    if band:
+        name, at, low, high = band
+        ax.fill_between(at, low, high, color=styles[name].color, alpha=0.16, lw=0, zorder=2, gid="band")
     _shares(ax, "called ill of the healthy (1 − specificity)", "sensitivity")
     key(ax, _rows(curves, styles, areas, intervals, bool(points)))
     return ax
@@ -70,21 +73,29 @@ def plot_precision_recall(
     prevalence: float,
     areas: Mapping[str, float] | None = None,
     intervals: Mapping[str, tuple[float, float] | None] | None = None,
+    foremost: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw precision against recall (sensitivity), both shares 0..1.
 
     ``curves``: by run, recall and precision. ``areas``: their average precision. ``prevalence``: share of photographs
-    that are ill, the precision of answering by chance, as a dotted line. Else as :func:`plot_roc`.
+    that are ill, the precision of answering by chance, as a dotted line. ``foremost``: the curve that the others
+    stand back behind. Else as :func:`plot_roc`.
     """
-    ax = ax or panel(360, SIDE + KEY_ROW * len(curves))
+    ax = ax or panel(330, SIDE + KEY_ROW * len(curves))
     ax.axhline(prevalence, color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1, label="chance")
     _beside(ax, f"chance {percent(prevalence)}", (0, prevalence), (4, -8 if prevalence > 0.08 else 8), "left", MAJORITY)
     for name, (recall, precision) in curves.items():
-        ax.plot(recall, precision, color=styles[name].color, label=name, zorder=3, **styles[name].strokes)
+        strokes = _strokes(styles[name], name, (foremost,) if foremost else None)
+        ax.plot(recall, precision, color=styles[name].color, label=name, zorder=3, **strokes)
     _shares(ax, "recall (sensitivity)", "precision")
     key(ax, _rows(curves, styles, areas, intervals, False))
     return ax
+
+
+def _strokes(style: Line, name: str, foremost: Sequence[Any] | None) -> dict[str, Any]:
+    """Return how a curve is drawn: thin where another one is ``foremost``."""
+    return style.strokes | ({"lw": 1.1, "alpha": 0.75} if foremost and foremost[0] != name else {})
 
 
 def _cross(ax: Axes, point: OperatingPoint, style: Line) -> None:
@@ -111,18 +122,17 @@ def _rows(curves, styles, areas, intervals, marked) -> list[tuple[str, Line, boo
     return rows
 
 
-def _shares(ax: Axes, across: str, up: str, *, square: bool = True) -> None:
-    """Make both axes shares of 0 to 1, in a ``square``; or else leave limits, and room below for bars."""
-    if square:
-        ax.set(xlim=(0, 1), ylim=(0, 1.003))
-        ax.set_box_aspect(1)
+def _shares(ax: Axes, across: str, up: str) -> None:
+    """Make both axes shares of 0 to 1, in a square."""
+    ax.set(xlim=(0, 1), ylim=(0, 1.003))
+    ax.set_box_aspect(1)
     plain_axes(ax)
     ax.grid(axis="x", color=GRID, lw=0.8)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
         axis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
     ax.set_xlabel(across, fontsize=FONT - 0.5, color=MUTED)
-    ax.set_ylabel(up, fontsize=FONT - 0.5, color=MUTED, y=0.5 if square else 0.62)
+    ax.set_ylabel(up, fontsize=FONT - 0.5, color=MUTED)
 
 
 def _beside(ax: Axes, text: str, where: tuple[float, float], offset: tuple[float, float], side: str, color: str):
@@ -138,39 +148,30 @@ def plot_reliability(
     color: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the accuracy of each bin of confidence against its mean confidence, and below how many answers it holds.
+    """Draw how often answers are right against how sure the network says it is, in bins with their intervals.
 
-    ``before``, and ``after`` its probabilities were scaled: ``ece`` and ``bins`` as
-    :func:`dr_lib.evaluation.calibration.reliability` gives them. A network that is right as often as it says lies on
-    the dotted diagonal, one that is too sure below it. ``before`` is solid with dots, ``after`` dashed with squares;
-    their expected calibration errors stand under the panel.
+    ``before``, and ``after`` its probabilities were scaled: ``ece``, and ``bins`` as
+    :func:`dr_lib.evaluation.calibration.equal_bins` gives them; those without photographs are left out. A network
+    that is right as often as it says lies on the dotted diagonal, one that is too sure below it. ``before`` is solid
+    with dots, ``after`` dashed with squares; their expected calibration errors stand under the panel.
     """
     tables = {"as trained": (before, Line(color, "o"))}
     if after is not None:
         tables["temperature scaled"] = (after, Line(color, "s", dashed=True))
-    ax = ax or panel(360, 390 + KEY_ROW * len(tables))
+    ax = ax or panel(300, 285 + KEY_ROW * len(tables))
     ax.plot([0, 1], [0, 1], color=MAJORITY, lw=1.6, ls=DOTTED, zorder=1, label="right as often as it says")
-    largest = max((row["photographs"] for table, _ in tables.values() for row in table["bins"]), default=0) or 1
-    for number, (name, (table, style)) in enumerate(tables.items()):
+    for name, (table, style) in tables.items():
         filled = [row for row in table["bins"] if row["photographs"]]
         ax.plot(
             [row["confidence"] for row in filled], [row["accuracy"] for row in filled], marker=style.marker, ms=5.5,
             color=color, label=name, zorder=4, mfc="none" if style.dashed else color, **style.strokes,
         )  # fmt: skip
         for row in filled:
-            wide = (row["high"] - row["low"]) / len(tables)
-            # An outline beside a full bar: told apart without a second color.
-            bar = Rectangle(
-                (row["low"] + wide * (number + 0.1), _FLOOR), 0.8 * wide, _TALLEST * row["photographs"] / largest,
-                facecolor="none" if style.dashed else color, edgecolor=color, lw=1, zorder=3,
-            )  # fmt: skip
-            ax.add_patch(bar)
-    ax.annotate(
-        f"answers in each bin, {largest:,} in the fullest", (0, _FLOOR + _TALLEST), xytext=(2, 4),
-        textcoords="offset points", va="bottom", fontsize=FONT - 1.5, color=MUTED,
-    )  # fmt: skip
-    ax.set(xlim=(0, 1.01), ylim=(_FLOOR, 1.02))
-    _shares(ax, "confidence: how sure it says it is", "accuracy: how often it is right", square=False)
+            if row.get("limits") and not style.dashed:
+                ax.plot(
+                    [row["confidence"]] * 2, row["limits"], color=color, lw=1.2, alpha=0.6, zorder=3, gid="interval"
+                )
+    _shares(ax, "how sure it says it is", "how often it is right")
     rows = [
         (f"{name}: calibration error {table['ece']:.3f}" if table["ece"] is not None else name, style, True)
         for name, (table, style) in tables.items()

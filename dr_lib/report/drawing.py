@@ -60,13 +60,18 @@ def inline_svg(ax: Axes, label: str) -> str:
     return f'<svg viewBox="{box[1]}" {_spoken(label)} {lines} xmlns:xlink="http://www.w3.org/1999/xlink">{body.strip()}'
 
 
-def curve_styles(models: Sequence[str], groups: Sequence[RunGroup]) -> dict[str, plots.Line]:
-    """Return by its short label how the curve of each group looks: a color a network, dashed from scratch."""
+def curve_styles(
+    models: Sequence[str], groups: Sequence[RunGroup], names: Sequence[str] | None = None
+) -> dict[str, plots.Line]:
+    """Return how the curve of each group looks: a color a network, dashed from scratch.
+
+    By ``names`` of the groups, or else their runs' names.
+    """
     colors = plots.network_colors(models)
     markers = {True: "s", False: "o"}
     return {
-        one.short_label: plots.Line(colors[one.model], markers[one.pretrained], dashed=not one.pretrained)
-        for one in groups
+        name: plots.Line(colors[one.model], markers[one.pretrained], dashed=not one.pretrained)
+        for name, one in zip(names or [one.name for one in groups], groups, strict=True)
     }
 
 

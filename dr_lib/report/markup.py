@@ -125,14 +125,18 @@ def _known(value: float | str | None) -> bool:
     return value is not None and value == value
 
 
-def figure(panels: Iterable[tuple[str, str]], title: str, caption: str, *, css: str = "") -> str:
+def figure(
+    panels: Iterable[tuple[str, str]], title: str, caption: str, *, css: str = "", across: int = 0, key_html: str = ""
+) -> str:
     """Return a figure of panels, each a heading and its HTML; ``title`` and ``caption`` say what to see.
 
-    A second line of a heading is set smaller.
+    A second line of a heading is set smaller. ``across``: panels in a row, which a narrow window scrolls; 0: as many as
+    there is room for. ``key_html`` stands below the panels.
     """
     body = "".join(f'<div class="panel">{_panel_heading(heading)}{html}</div>' for heading, html in panels)
+    opening = f'<div class="panels wide" tabindex="0" style="--across:{across}">' if across else '<div class="panels">'
     return (
-        f'<figure class="{css}"><div class="panels">{body}</div>'
+        f'<figure class="{css}">{opening}{body}</div>{key_html}'
         f"<figcaption><b>{escape(title)}</b> {escape(caption)}</figcaption></figure>"
     )
 
@@ -151,9 +155,19 @@ def photograph(image: Image.Image | np.ndarray, alternative: str, side: int = 11
     return f'<img class="photo" {size} alt="{escape(alternative)}" src="data:image/jpeg;base64,{data}">'
 
 
+def fold(title: str, html: str) -> str:
+    """Return ``html`` folded under its title; nothing for nothing."""
+    return f'<details class="more"><summary>{escape(title)}</summary>{html}</details>' if html else ""
+
+
 def link(address: str, text: str) -> str:
     """Return a link to ``address``, which is an URL already."""
     return f'<a href="{escape(address)}">{escape(text)}</a>'
+
+
+def linked(address: str, html: str) -> str:
+    """Return ``html`` as a link to ``address``, or as it is where there is none."""
+    return f'<a class="plain" href="{escape(address)}">{html}</a>' if address else html
 
 
 def shown(html: str) -> HTML:

@@ -53,7 +53,7 @@ def _photographs(experiment: ExperimentResults) -> str:
 def _table(experiment: ExperimentResults) -> Iterator[str]:
     yield "| " + " | ".join(_HEAD) + " |"
     yield "| --- | ---: | ---: | ---: |"
-    rows = [_row(one) for one in experiment.top]
+    rows = [_row(one, experiment) for one in experiment.top]
     if experiment.majority is not None:
         majority = formatting.percent(experiment.majority)
         rows.append(["always the commonest grade", majority, "0.00", majority])
@@ -63,8 +63,8 @@ def _table(experiment: ExperimentResults) -> Iterator[str]:
         yield "| " + " | ".join(map(escape_markdown, row)) + " |"
 
 
-def _row(one: RunGroup) -> list[str]:
-    accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
+def _row(one: RunGroup, experiment: ExperimentResults) -> list[str]:
+    accuracy, kappa = one.figure("accuracy"), experiment.kappas[one.name]
     seeds = f", {len(one.runs)} seeds" * one.several
     return [
         one.label + seeds,

@@ -120,12 +120,15 @@ class Run:
 
     def plot_calibration(self, *, ax: "Axes | None" = None) -> "Axes":
         """Draw how often its answers are right against how sure it was; dashed, after temperature scaling."""
+        from dr_lib.evaluation.calibration import equal_bins
         from dr_lib.plots import network_colors, new_axes, plot_reliability
 
         summary = self._summary
         color = network_colors([self.config.model])[self.config.model]
-        calibration, scaled = summary["test"]["calibration"], summary.get("temperature_scaling")
-        return plot_reliability(calibration, scaled, color=color, ax=new_axes(ax, 5.0, 6.0))
+        before = summary["test"]["calibration"] | {"bins": equal_bins(self.predictions)}
+        scaled = summary.get("temperature_scaling")
+        after = scaled and scaled | {"bins": equal_bins(self.predictions, scaled["temperature"])}
+        return plot_reliability(before, after, color=color, ax=new_axes(ax, 5.0, 6.0))
 
     @cached_property
     def _summary(self) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from dr_lib.report.sections.metrics_table import figures_of_merit
 from dr_lib.report.sections.mistakes import worst_mistakes
 from dr_lib.report.sections.networks import block_figures, networks, stride_figure
 from dr_lib.report.sections.photographs import augmented_photographs, sample_photographs
-from dr_lib.report.sections.preprocessing import damaged_files, photographs_table
+from dr_lib.report.sections.preprocessing import damaged_files, data_card, photographs_table
 from dr_lib.report.sections.referable import referable_figures
 from dr_lib.report.sections.reproduce import provenance
 from dr_lib.report.sections.results import accuracy_figures, highest_accuracies, training_course
 from dr_lib.report.sections.runs import runs_table
 from dr_lib.report.sections.setup import hyperparameters
-from dr_lib.report.sections.significance import other_eyes, seeds
+from dr_lib.report.sections.significance import limitations, other_eyes, seeds
 from dr_lib.report.sections.sweeps import degradation_here, sweep_findings
 
 __all__ = [
@@ -33,12 +33,14 @@ __all__ = [
     "cost",
     "curves_and_confusion",
     "damaged_files",
+    "data_card",
     "degradation_here",
     "effects_table",
     "figures_of_merit",
     "highest_accuracies",
     "hyperparameters",
     "imbalance",
+    "limitations",
     "limits_line",
     "links",
     "looked_at",

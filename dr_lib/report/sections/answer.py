@@ -66,11 +66,18 @@ def answer_texts(experiment: ExperimentResults) -> tuple[str, list[str]]:
         return "", [Finding("nothing_finished", {}).text]
     warning = "" if any(map(experiment.grades, groups)) else Finding("nothing_grades", {"n": len(groups)}).text
     texts = [f"{best_network(experiment).text} {_screening(experiment).text}"]
+    untold = []
     for cause in CAUSES:
         # Where nothing grades, the warning says all there is to say.
         if not warning and (effects := main_effects(experiment, cause.differing)):
+            finding = cause_finding(experiment, cause)
             graded = [_gains(effect).text for effect in effects if grades_both(experiment, effect)]
-            texts.append(" ".join(filter(None, [cause_finding(experiment, cause).text, *graded[:1]])))
+            if finding.values["n"] or finding.values["only_with"]:
+                texts.append(" ".join(filter(None, [finding.text, *graded[:1]])))
+            else:
+                untold.append(cause.name)
+    if untold:
+        texts.append(Finding("untold", {"causes": untold}).text)
     if experiment.grid and experiment.grid.evaluate_on == "validation":
         texts.append(Finding("chosen_by_validation", {"n": len(groups)}).text)
     return warning, texts
@@ -99,7 +106,7 @@ def _screening(experiment: ExperimentResults) -> Finding:
     matrix = np.asarray(best.first.test["confusion_matrix"])
     missed = {GRADE_NAMES[grade]: int(matrix[grade, :REFERABLE_GRADE].sum()) for grade in range(REFERABLE_GRADE, 5)}
     values = {
-        "label": best.label + f", seed {best.first.seed}" * best.several,
+        "seed": best.first.seed if best.several else None,
         "ill": int(matrix[REFERABLE_GRADE:].sum()),
         "missed": {name: n for name, n in missed.items() if n},
         "others": int(matrix[:REFERABLE_GRADE].sum()),

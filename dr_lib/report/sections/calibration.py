@@ -3,7 +3,7 @@
 import numpy as np
 from IPython.display import HTML
 
-from dr_lib.evaluation.calibration import BINS
+from dr_lib.evaluation.calibration import BINS, equal_bins, temperature_failed
 from dr_lib.plots import network_colors, plot_reliability
 from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import inline_svg
@@ -30,13 +30,27 @@ def calibration(experiment: ExperimentResults) -> HTML:
         for one in shown
     ]  # fmt: skip
     caption = (
-        "Photographs in bins by the probability that the network gives its own answer, and how often it is right "
-        "there. Below the dotted diagonal it is surer than it may be. The calibration error is the mean distance from "
-        f"the diagonal over {BINS} bins, each weighing as many photographs as it holds; bars below count them. Dashed: "
-        "its probabilities at the temperature that fits the validation photographs best, which changes no answer."
+        "Answers in bins of equally many, from the least sure to the surest: how sure the network is there, and how "
+        "often it is right, with 95% intervals. Below the dotted diagonal it is surer than it may be. Dashed: its "
+        "probabilities at the temperature that fits the validation photographs best, which changes no answer. The "
+        f"calibration error is the mean distance from the diagonal over {BINS} bins of equal width."
     )
     figure = markup.figure(panels, "Reliability of the best of each network by kappa.", caption)
-    return markup.shown(figure + _table(experiment, known))
+    table = markup.fold("How sure and how right every run is", _table(experiment, known))
+    return markup.shown(figure + markup.paragraphs(_failed_temperatures(known), css="says") + table)
+
+
+def _failed(run: RunResults) -> bool:
+    """Tell whether a run has a temperature that is no use."""
+    scaled = run.done_metrics.get("temperature_scaling")
+    return bool(scaled) and temperature_failed(
+        scaled["temperature"], run.test["calibration"]["ece"] or 0, scaled["ece"] or 0
+    )
+
+
+def _failed_temperatures(known: list[RunGroup]) -> str:
+    runs = [run for one in known for run in one.runs if run.done_metrics.get("temperature_scaling")]
+    return Finding("failed_temperatures", {"n": len(runs), "failed": sum(map(_failed, runs))}).text
 
 
 def _heading(one: RunGroup, majority: float | None) -> str:
@@ -51,9 +65,14 @@ def _diagram(run: RunResults, color: str) -> str:
     values = {"confidence": confidence, "accuracy": accuracy, "gap": _gap(confidence, accuracy), "ece": before["ece"]}
     said = [Finding("trust", {"label": run.label, **values}).text]
     if after:
-        errors = {"before": before["ece"], "after": after["ece"], "way": moved(before["ece"], after["ece"], 3)}
+        way = "failed" if _failed(run) else moved(before["ece"], after["ece"], 3)
+        errors = {"before": before["ece"], "after": after["ece"], "way": way}
         said.append(Finding("cooled", {"label": run.label, "temperature": after["temperature"], **errors}).text)
-    return inline_svg(plot_reliability(before, after, color=color), "Reliability diagram. " + " ".join(said))
+    tables = [
+        table and table | {"bins": equal_bins(run.done_predictions, table.get("temperature", 1.0))}
+        for table in (before, after)
+    ]
+    return inline_svg(plot_reliability(*tables, color=color), "Reliability diagram. " + " ".join(said))
 
 
 _CALIBRATED = 0.01
@@ -79,7 +98,8 @@ def _table(experiment: ExperimentResults, known: list[RunGroup]) -> str:
                 formatting.percent(confidence),
                 formatting.percent(accuracy) + markup.sub(sureness),
                 f"{100 * one.mean(lambda run: run.test['calibration']['ece']):.1f}",
-                f'{100 * mean("ece"):.1f}<span class="sub">temperature {mean("temperature"):.2f}</span>'
+                f"{100 * mean('ece'):.1f}"
+                + markup.sub(f"temperature {mean('temperature'):.2f}{', failed' * any(map(_failed, one.runs))}")
                 if scaled
                 else "–",
             ]

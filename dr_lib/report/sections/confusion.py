@@ -12,7 +12,7 @@ from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.findings import Finding
-from dr_lib.report.run_group import RunGroup
+from dr_lib.report.run_group import RunGroup, by_kappa
 from dr_lib.report.sections.metrics_table import figures_by_grade
 
 Normalize = Literal["true", "pred", "all"] | None
@@ -29,20 +29,24 @@ _SHARES = {
 
 
 def confusion_figures(experiment: ExperimentResults, normalize: Normalize = "true") -> HTML:
-    """Return confusion matrices, and figures by grade of every run.
+    """Return confusion matrices, best network first, those with class weights below, and figures by grade of every run.
 
-    The matrices are those of the lab's configurations without class weights, or with where none is without.
     ``normalize``: what shares are of, as in scikit-learn's ``ConfusionMatrixDisplay``; ``None``: counts alone.
     """
-    shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
-    if not shown:
+    if not experiment.main:
         return markup.shown(markup.paragraphs("No run has finished, so there are no matrices."))
-    panels = [confusion_panel(one, experiment.majority, normalize=normalize) for one in shown]
-    title = f"Confusion matrices {'with' if shown[0].weighted else 'without'} class weights."
-    caption = f"{matrix_caption(shown, normalize)} A network that always gives the same answer fills one column."
-    figure = markup.figure(panels, title, caption)
-    said = markup.bullets(confusion_finding(one.label, one.confusion_matrix.tolist()).text for one in shown)
-    return markup.shown(figure + said + figures_by_grade(experiment))
+    first = {one.kind[:2]: number for number, one in enumerate(sorted(experiment.main, key=lambda one: -by_kappa(one)))}
+    html = ""
+    for kind, weighted in (("without", False), ("with", True)):
+        shown = [one for one in experiment.main if one.weighted == weighted]
+        # Below each network the same one with class weights, as far as there is room for both rows.
+        shown.sort(key=lambda one: first[one.kind[:2]])
+        if shown:
+            panels = [confusion_panel(one, experiment.majority, normalize=normalize, small=True) for one in shown]
+            title = f"Confusion matrices {kind} class weights, best network first."
+            html += markup.figure(panels, title, matrix_caption(shown, normalize), across=4)
+    finding = confusion_finding(experiment.best.label, experiment.best.confusion_matrix.tolist()).text
+    return markup.shown(html + markup.paragraphs(finding, css="says") + figures_by_grade(experiment))
 
 
 def confusion_finding(label: str, matrix: Sequence[Sequence[int]]) -> Finding:
@@ -64,9 +68,12 @@ def confusion_finding(label: str, matrix: Sequence[Sequence[int]]) -> Finding:
 
 
 def confusion_panel(
-    one: RunGroup, majority: float | None, heading: str = "", *, normalize: Normalize = "true"
+    one: RunGroup, majority: float | None, heading: str = "", *, normalize: Normalize = "true", small: bool = False
 ) -> tuple[str, str]:
-    """Return heading and drawing of a configuration's confusion matrix on the testing photographs, over all seeds."""
+    """Return heading and drawing of a configuration's confusion matrix on the testing photographs, over all seeds.
+
+    The heading leads to the page of its first run, where that has one.
+    """
     matrix = one.confusion_matrix
     recalls = ", ".join(
         f"grade {grade} {formatting.percent(recall, 0)}"
@@ -74,10 +81,11 @@ def confusion_panel(
         if recall == recall
     )
     label = f"Confusion matrix of {one.label}; recall: {recalls}"
-    accuracy = f"accuracy {formatting.percent(one.accuracy)}" + (
+    figures = f"kappa {formatting.signed(by_kappa(one), 2)}, accuracy {formatting.percent(one.accuracy)}" + (
         f", majority {formatting.percent(majority)}" if majority is not None else ""
     )
-    return f"{heading or one.label}\n{accuracy}", inline_svg(plot_confusion(matrix, normalize=normalize), label)
+    drawing = inline_svg(plot_confusion(matrix, normalize=normalize, small=small), label)
+    return f"{heading or one.label}\n{figures}", markup.linked(one.first.page, drawing)
 
 
 def matrix_caption(shown: list[RunGroup], normalize: Normalize) -> str:

@@ -33,7 +33,9 @@ def cost(experiment: ExperimentResults) -> HTML:
         f"layers, in training alone.{seeds} Runs may have shared the machine with each other."
         + (f" {rest} more are in results.csv." if rest else "")
     )
-    return markup.shown(markup.figure(panels, "What the runs took.", caption, css="tall"))
+    return markup.shown(
+        markup.fold("Time and speed", markup.figure(panels, "What the runs took.", caption, css="tall"))
+    )
 
 
 def minutes(run: RunResults) -> float:

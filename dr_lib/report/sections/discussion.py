@@ -10,15 +10,16 @@ from IPython.display import HTML
 from dr_lib import GRADE_NAMES
 from dr_lib.data.class_weights import class_weights as weights_of
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.effects import Comparison
-from dr_lib.plots import network_colors, plot_grade_shares, plot_recall_change
+from dr_lib.evaluation.bootstrap import Difference
+from dr_lib.evaluation.effects import FEWEST, Comparison
+from dr_lib.plots import plot_grade_shares, plot_recall_slopes
 from dr_lib.report import data_sentences, formatting, markup
 from dr_lib.report.comparisons import Effect
-from dr_lib.report.drawing import inline_svg
+from dr_lib.report.drawing import curve_styles, ink, inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
-from dr_lib.report.findings import Finding
+from dr_lib.report.findings import Finding, amount, span
 from dr_lib.report.run_results import RunResults
-from dr_lib.report.sections.confusion import Normalize, confusion_panel, matrix_caption
+from dr_lib.report.sections.metrics_table import majority_in_words
 
 
 def imbalance(experiment: ExperimentResults) -> HTML:
@@ -42,41 +43,78 @@ def imbalance(experiment: ExperimentResults) -> HTML:
         f"grade {grade}: " + ", ".join(f"{name} {formatting.percent(values[grade])}" for name, values in shares.items())
         for grade in range(5)
     )
+    drawing = inline_svg(plot_grade_shares(shares), f"Share of each grade: {spoken}")
     figure = markup.figure(
-        [("", inline_svg(plot_grade_shares(shares), f"Share of each grade: {spoken}"))],
-        "Share of each grade.", f"Upper bars {' and lower bars '.join(shares)} photographs.",
-    )  # fmt: skip
-    return markup.shown(table + markup.paragraphs(data_sentences.imbalance(train["counts"]), css="says") + figure)
-
-
-def class_weights(experiment: ExperimentResults, normalize: Normalize = "true") -> HTML:
-    """Return, for each pair that differs in class weights alone, how recall moves, and the matrices with weights.
-
-    ``normalize`` as for :func:`dr_lib.report.sections.confusion.confusion_figures`.
-    """
-    effects = sorted(
-        experiment.effects["weighted"], key=lambda effect: (not effect.first.pretrained, -effect.first.accuracy)
+        [("", drawing)], "Share of each grade.", f"Upper bars {' and lower bars '.join(shares)} photographs."
     )
+    said = markup.paragraphs(data_sentences.imbalance(train["counts"]), css="says")
+    return markup.shown(f'<div class="beside"><div>{table}{said}</div>{figure}</div>')
+
+
+def class_weights(experiment: ExperimentResults) -> HTML:
+    """Return, for each pair that differs in class weights alone, how accuracy and the recall of each grade move."""
+    effects = experiment.effects["weighted"]
     if not effects:
         return markup.shown(markup.paragraphs("No two finished runs differ in class weights alone."))
-    colors = network_colors(experiment.models)
-    panels = [_recall_panel(effect, colors[effect.first.model], experiment.majority) for effect in effects]
-    caption = "Recall without class weights (ring) and with them (dot): of the photographs of a grade, the share found."
-    said = "".join(
-        f"<li><b>{escape(name)}:</b> {escape(trade_finding(effect.change).text)} "
-        f"{escape(recall_finding(effect, *_recalls(effect)).text)}</li>"
-        for effect in effects
-        for name in [f"{effect.first.network} {effect.first.weights}"]
+    names = {effect.first.name: _pair_name(effect) for effect in effects}
+    styles = curve_styles(experiment.models, [effect.first for effect in effects], list(names.values()))
+    recalls = {names[effect.first.name]: _recalls(effect) for effect in effects}
+    counts = effects[0].first.first.test["support"]
+    panels = []
+    for grade, grade_name in enumerate(GRADE_NAMES):
+        slopes = {name: (before[grade], after[grade]) for name, (before, after) in recalls.items()}
+        spoken = "; ".join(
+            f"{name} {formatting.percent(start, 0)} to {formatting.percent(end, 0)}"
+            for name, (start, end) in slopes.items()
+            if start is not None and end is not None
+        )
+        ax = plot_recall_slopes(slopes, styles=styles)
+        label = f"Recall of grade {grade} without and with class weights: {spoken}"
+        panels.append((f"{grade} {grade_name}\nn = {counts[grade]:,}", inline_svg(ax, label)))
+    key = "".join(
+        f'<span><span class="key{" ring" * style.dashed}" style="--key:{ink(style.color)}"></span>{escape(name)}</span>'
+        for name, style in styles.items()
     )
-    weighted = [effect.second for effect in effects]
-    matrices = markup.figure(
-        [confusion_panel(one, experiment.majority, normalize=normalize) for one in weighted],
-        "Confusion matrices with class weights.",
-        matrix_caption(weighted, normalize),
+    caption = (
+        "Of the photographs of a grade, the share that is found, without class weights (left) and with them (right). "
+        f"n: testing photographs. {majority_in_words(experiment)}"
     )
-    folded = f'<details class="more"><summary>Confusion matrices with class weights</summary>{matrices}</details>'
-    figure = markup.figure(panels, "What class weights do to the recall of each grade.", caption)
-    return markup.shown(f"{figure}<ul>{said}</ul>{folded}")
+    figure = markup.figure(
+        panels, "What class weights do to the recall of each grade.", caption, across=5,
+        key_html=f'<div class="keys">{key}</div>',
+    )  # fmt: skip
+    said: dict[str, list[str]] = {}
+    for effect in effects:
+        said.setdefault(trade_finding(effect.change).text, []).append(names[effect.first.name])
+    trades = "".join(f"<li><b>{escape(formatting.listed(who))}:</b> {escape(text)}</li>" for text, who in said.items())
+    return markup.shown(f"{figure}<ul>{trades}</ul>{_changes(experiment, effects)}")
+
+
+def _pair_name(effect: Effect) -> str:
+    distinction = f", {effect.first.distinction}" if effect.first.distinction else ""
+    return f"{effect.first.network} {effect.first.weights}{distinction}"
+
+
+def _changes(experiment: ExperimentResults, effects: Sequence[Effect]) -> str:
+    """Return a folded table of what class weights change in accuracy and in the recall of each grade, in points."""
+    rows = []
+    for effect in effects:
+        changes = (effect.change.accuracy, *effect.change.recall)
+        rows.append([escape(_pair_name(effect)), *map(_in_points, changes)])
+    caption = (
+        "Points that class weights add, with 95% intervals that hold for all comparisons of the report together; bold "
+        f"where one leaves out zero. A dash: fewer than {FEWEST} patients of the grade, too few for an interval."
+    )
+    head = ["Run", "Accuracy", *(f"Recall of {grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
+    table = markup.table(head, rows, caption, numeric=range(1, 7), css="cards")
+    return markup.fold("By how many points class weights move accuracy and recall", table)
+
+
+def _in_points(change: Difference | None) -> str:
+    if change is None or change.direction == "unknown":
+        return "–"
+    number = amount(change, "accuracy", sign=True).removesuffix(" points").removesuffix(" point")
+    return (f"<b>{number}</b>" if change.distinguishable else number) + markup.sub(span(change, "accuracy"))
 
 
 def batch_sizes(experiment: ExperimentResults) -> HTML:
@@ -101,6 +139,10 @@ def batch_sizes(experiment: ExperimentResults) -> HTML:
         )
     if not rows:
         return markup.shown(markup.paragraphs("No run has finished."))
+    if len({key[1:] for key in groups}) == 1:
+        ((_, batch_size, rate), *_) = groups
+        text = f"All runs of this report have batches of {batch_size} and a learning rate of {rate:g}."
+        return markup.shown(markup.paragraphs(text))
     head = ["Network", "Batch size", "Learning rate", "Rate / batch, millionths", "Photographs a second", "Unrest"]
     caption = (
         "Batch sizes, speed in training, and unrest: the mean step of testing accuracy from one epoch to the next. By "
@@ -109,40 +151,12 @@ def batch_sizes(experiment: ExperimentResults) -> HTML:
     return markup.shown(markup.table(head, rows, caption, numeric=range(1, 6), css="cards"))
 
 
-def _recall_panel(effect: Effect, color: str, majority: float | None) -> tuple[str, str]:
-    before, after = _recalls(effect)
-    name = f"{effect.first.network} {effect.first.weights}"
-    spoken = "; ".join(
-        f"grade {grade} {formatting.percent(start, 0)} to {formatting.percent(end, 0)}"
-        for grade, (start, end) in enumerate(zip(before, after, strict=True))
-        if start is not None and end is not None
-    )
-    ax = plot_recall_change(before, after, color=color)
-    accuracy = f"accuracy {formatting.percent(effect.first.accuracy)} → {formatting.percent(effect.second.accuracy)}"
-    accuracy += f", majority {formatting.percent(majority)}" if majority is not None else ""
-    return f"{name}\n{accuracy}", inline_svg(ax, f"Recall of {name} without and with weights: {spoken}")
-
-
 def _recalls(effect: Effect) -> tuple[list[float | None], list[float | None]]:
     before, after = (
         [None if share != share else float(share) for share in metrics.recall(one.confusion_matrix)]
         for one in (effect.first, effect.second)
     )
     return before, after
-
-
-def recall_finding(effect: Effect, before: Sequence[float | None], after: Sequence[float | None]) -> Finding:
-    """Return for which grades recall rises, falls or stays, by the interval of each grade's difference."""
-    ways = {"up": "rises", "down": "falls", "unclear": "does not change measurably"}
-    groups: dict[str, list] = {way: [] for way in ways.values()}
-    undefined = []
-    for grade, (start, end, change) in enumerate(zip(before, after, effect.change.recall, strict=True)):
-        if start is None or end is None or change is None or change.direction == "unknown":
-            undefined.append(f"grade {grade}")
-            continue
-        digits = next(n for n in range(7) if round(100 * start, n) != round(100 * end, n) or start == end or n == 6)
-        groups[ways[change.direction]].append((grade, start, end, digits))
-    return Finding("recalls", {"groups": {way: some for way, some in groups.items() if some}, "undefined": undefined})
 
 
 def trade_finding(change: Comparison) -> Finding:

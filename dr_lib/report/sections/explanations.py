@@ -50,7 +50,11 @@ def looked_at(experiment: ExperimentResults) -> HTML:
     if isinstance(pictures, str):
         return markup.shown(markup.paragraphs(pictures, css="note"))
     explained = _explained(experiment, runs, pictures)
-    figures = "".join(_looked_at(run, explained[run.name]) for run in runs)
+    best, *others = sorted(runs, key=lambda run: -run.test["kappa"])
+    figures = _looked_at(best, explained[best.name])
+    figures += "".join(
+        markup.fold(f"What {run.label} looks at", _looked_at(run, explained[run.name])) for run in others
+    )
     any_shown = any(isinstance(one, dict) and one for one in explained.values())
     before, after = (markup.paragraphs(text) for text in (INTRODUCTION, LIMITS))
     return markup.shown(f"{before}{figures}{after}" if any_shown else figures)
@@ -114,11 +118,11 @@ def _looked_at(run: RunResults, explained: dict[Case, Explanation] | str) -> str
     title = f"{run.label}: what it looks at"
     if isinstance(explained, str):
         return markup.paragraphs(f"{title}, cannot be shown: {explained}.", css="note")
-    rows = []
-    for grade, name in enumerate(GRADE_NAMES):
-        cells = [_pair(run, case, row, explained.get(case)) for case, row in _cases(run).items() if case[0] == grade]
-        rows.append([f"<b>{grade}</b> {escape(name)}", *cells])
-    head = ["True grade", "The right answer it is surest of", "The wrong answer it is surest of"]
+    rows = [
+        [words, *(_pair(run, case, row, explained.get(case)) for case, row in _cases(run).items() if case[1] == right)]
+        for right, words in ((True, "The right answer it is surest of"), (False, "The wrong answer it is surest of"))
+    ]
+    head = ["True grade", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
     caption = "Of each pair, left the photograph as the network sees it, right the heat of the answer that it gave."
     table = markup.table(head, rows, caption, css="cards pairs")
     heading = f"{title}\nrun {run.name}, kappa {formatting.signed(run.test['kappa'], 2)}"

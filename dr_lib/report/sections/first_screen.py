@@ -115,8 +115,8 @@ def effects_table(experiment: ExperimentResults) -> HTML:
             color = ink(network_colors(experiment.models)[effect.second.model])
             key = f'<span class="key" style="--key:{color}"></span>'
             fails = not grades_both(experiment, effect)
-            note = markup.sub("a network of the two does not grade") if fails else ""
-            label = f"{key}{escape(cause.pair(effect.second))}{markup.sub(other) if other else ''}{note}"
+            notes = "; ".join(filter(None, [other, "one does not grade" * fails]))
+            label = f"{key}{escape(cause.pair(effect.second))}{markup.sub(notes) if notes else ''}"
             drawn = [
                 _drawn(getattr(effect.change, figure), figure, reaches[figure], effect, color) for figure in reaches
             ]

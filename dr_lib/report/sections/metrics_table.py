@@ -14,9 +14,7 @@ from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_group import RunGroup
 
 _OVER_GRADES = {
-    "Accuracy": ("accuracy", formatting.percent),
     "Balanced accuracy": ("balanced_accuracy", formatting.percent),
-    "Kappa": ("kappa", lambda value: formatting.signed(value, 2)),
     "Macro F1": ("macro_f1", lambda value: f"{value:.2f}"),
     "Macro AUC": ("macro_auc", lambda value: f"{value:.3f}"),
 }
@@ -28,9 +26,9 @@ _BY_GRADE = {
 
 
 def figures_of_merit(experiment: ExperimentResults) -> HTML:
-    """Return a table of figures over all grades, one row a configuration."""
+    """Return a folded table of figures over all grades beside accuracy and kappa, one row a configuration."""
     if not experiment.configurations:
-        return markup.shown(markup.paragraphs("No run has finished, so there are no figures."))
+        return markup.shown("")
     rows = [[name_cell(one, experiment), *(cell(one, *of) for of in _OVER_GRADES.values())] for one in experiment.top]
     caption = (
         f"Figures over all grades at the chosen epoch, with 95% intervals over {over_what(experiment)}. Balanced "
@@ -39,11 +37,12 @@ def figures_of_merit(experiment: ExperimentResults) -> HTML:
         f"{rest_in_words(experiment)}"
     )
     head = ["Run", *_OVER_GRADES]
-    return markup.shown(markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards"))
+    table = markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
+    return markup.shown(markup.fold("Balanced accuracy, F1 and area under the curve of every run", table))
 
 
 def figures_by_grade(experiment: ExperimentResults) -> str:
-    """Return recall, precision and area under the ROC curve of each grade, a folded table each."""
+    """Return recall, precision and area under the ROC curve of each grade, folded."""
     if not experiment.configurations:
         return markup.paragraphs("No run has finished, so there are no figures.")
     head = ["Run", *(f"{grade} {name}" for grade, name in enumerate(GRADE_NAMES))]
@@ -55,12 +54,13 @@ def figures_by_grade(experiment: ExperimentResults) -> str:
             for one in experiment.top
         ]
         table = markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
-        html += f'<details class="more"><summary>{figure} of each grade</summary>{table}</details>'
+        html += f"<p><b>{figure} of each grade</b></p>{table}"
     note = (
         f"With 95% intervals over {over_what(experiment)}. A dash: no photograph to ask. "
         "Intervals of recall and precision are Wilson's, with as many observations as there are patients of the grade."
     )
-    return html + markup.paragraphs(f"{note} {rest_in_words(experiment)}".strip(), css="note")
+    note = markup.paragraphs(f"{note} {rest_in_words(experiment)}".strip(), css="note")
+    return markup.fold("Recall, precision and area under the curve of each grade, of every run", html + note)
 
 
 def cell(one: RunGroup, name: Name, in_words: markup.InWords) -> str:

@@ -17,7 +17,7 @@ from dr_lib.report.examples import best_run, false_alarms, missed, same_answer, 
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.pictures import ExperimentPhotographs, find_pictures, not_here
 
-SHOWN = 10
+SHOWN = 7
 """Mistakes of each kind that are shown, at about 12 kB each."""
 
 

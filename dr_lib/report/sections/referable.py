@@ -1,12 +1,12 @@
 """Referable retinopathy, grade 2 or worse: how well each network tells it, as curves and as points on them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from IPython.display import HTML
 
 from dr_lib import REFERABLE_GRADE
+from dr_lib.evaluation.bootstrap import roc_band
 from dr_lib.evaluation.metrics import Curve, precision_recall_curve, referable, roc_curve
 from dr_lib.evaluation.ranking import SENSITIVITY, SPECIFICITY
 from dr_lib.plots import OperatingPoint, plot_precision_recall, plot_roc
@@ -17,35 +17,37 @@ from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults
 from dr_lib.report.sections.metrics_table import cell, name_cell, over_what, rest_in_words
 
-_POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
-
 
 def referable_figures(experiment: ExperimentResults) -> HTML:
-    """Return ROC and precision-recall curves of the lab's configurations, and the figures of all."""
+    """Return ROC and precision-recall curves, the best network set off, and the figures of all, folded."""
     if not experiment.configurations:
         return markup.shown(markup.paragraphs("No run has finished, so there is nothing to tell."))
-    shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
-    return markup.shown(_curves(experiment, shown) + _table(experiment))
+    others = [one for one in experiment.main if not one.weighted] or list(experiment.main)
+    shown = [experiment.best, *(one for one in others if one is not experiment.best)]
+    table = markup.fold("Area under the curve and operating points of every run", _table(experiment))
+    return markup.shown(_curves(experiment, shown) + table)
 
 
 def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
-    styles = curve_styles(experiment.models, shown)
-    tables = {one.short_label: referable(one.first.done_predictions) for one in shown}
+    names = [one.short_label + ", weighted" * one.weighted for one in shown]
+    styles = curve_styles(experiment.models, shown, names)
+    firsts = dict(zip(names, (one.first for one in shown), strict=True))
+    tables = {name: referable(run.done_predictions) for name, run in firsts.items()}
     roc = _defined({name: roc_curve(*table) for name, table in tables.items()})
     precisions = _defined({name: precision_recall_curve(*table) for name, table in tables.items()})
     if not roc or not precisions:
         return markup.paragraphs(
             "The testing photographs are all referable or all not: there are no curves.", css="note"
         )
-    firsts = {one.short_label: one.first for one in shown}
-    prevalence = _prevalence(shown[0].first)
+    best, prevalence = names[0], _prevalence(shown[0].first)
+    band = roc_band(*tables[best], firsts[best].done_predictions["patient"])
     panels = [
         (
             "ROC curve",
             inline_svg(
                 plot_roc(
-                    roc, styles=styles, points={name: _points(firsts[name]) for name in roc},
-                    **_areas(firsts, "referable_auc"),
+                    roc, styles=styles, points={best: _own_answers(firsts[best])}, targets=None,
+                    band=(best, *band) if band else None, areas=_areas(firsts, "referable_auc"),
                 ),
                 "ROC curves of referable retinopathy; area: " + _in_words(firsts, "referable_auc"),
             ),
@@ -54,20 +56,21 @@ def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
             "Precision and recall",
             inline_svg(
                 plot_precision_recall(
-                    precisions, styles=styles, prevalence=prevalence, **_areas(firsts, "referable_average_precision")
+                    precisions, styles=styles, prevalence=prevalence, foremost=best,
+                    areas=_areas(firsts, "referable_average_precision"),
                 ),
                 f"Precision against recall of referable retinopathy, chance at {formatting.percent(prevalence)}; "
                 "average precision: " + _in_words(firsts, "referable_average_precision"),
             ),
         ),
     ]  # fmt: skip
-    kind = "with" if shown[0].weighted else "without"
     seeds = ", each of its lowest seed" * any(one.several for one in shown)
     caption = (
-        f"The runs {kind} class weights{seeds}, best first. Left, the further a curve bends to the upper left, the "
-        "better; the diagonal is chance. Marks are the two operating points with their 95% intervals over patients. "
-        "Right, how many of those called referable are so, against how many of the referable are found; the dotted "
-        "line is the share of referable photographs. In brackets, 95% intervals. Always giving the commonest answer"
+        f"The network of the highest kappa with its 95% band over patients, behind it those without class "
+        f"weights{seeds}. Left, the mark is its own answers with their 95% intervals; the diagonal is chance. Right, how many of those "
+        "called referable are so, against how many of the referable are found; the dotted line is the share of "
+        "referable photographs. In the key, areas under the curves and average precisions. Always giving the "
+        "commonest answer"
         + (f", right for {formatting.percent(experiment.majority)}," if experiment.majority is not None else "")
         + " finds no referable photograph."
     )
@@ -106,25 +109,18 @@ def _defined(curves: dict[str, Curve | None]) -> dict[str, Curve]:
     return {name: curve for name, curve in curves.items() if curve is not None}
 
 
-def _areas(runs: dict[str, RunResults], figure: str) -> dict[str, Any]:
-    known = {name: run for name, run in runs.items() if run.test.get(figure) is not None}
-    return {
-        "areas": {name: run.test[figure] for name, run in known.items()},
-        "intervals": {name: run.test["intervals"].get(figure) for name, run in known.items()},
-    }
+def _areas(runs: dict[str, RunResults], figure: str) -> dict[str, float]:
+    return {name: run.test[figure] for name, run in runs.items() if run.test.get(figure) is not None}
 
 
-def _points(run: RunResults) -> list[OperatingPoint]:
-    """Return the operating points that a run has."""
-    found = []
-    for name in _POINTS:
-        point, limits = run.test.get(name), run.test["intervals"].get(name)
-        if point and point["sensitivity"] is not None and point["specificity"] is not None:
-            sides = [
-                tuple(limits[side]) if limits and limits[side] else None for side in ("sensitivity", "specificity")
-            ]
-            found.append(OperatingPoint(point["sensitivity"], point["specificity"], *sides))
-    return found
+def _own_answers(run: RunResults) -> list[OperatingPoint]:
+    """Return sensitivity and specificity of the run's own answers, where they are known."""
+    names = ("referable_sensitivity", "referable_specificity")
+    shares = [run.test.get(name) for name in names]
+    if None in shares:
+        return []
+    limits = [tuple(found) if (found := run.test["intervals"].get(name)) else None for name in names]
+    return [OperatingPoint(*shares, *limits)]
 
 
 def _in_words(runs: dict[str, RunResults], figure: str) -> str:

@@ -6,8 +6,9 @@ from html import escape
 import pandas as pd
 from IPython.display import HTML
 
+from dr_lib import plots
 from dr_lib.evaluation.seed_groups import optimism
-from dr_lib.plots import accuracy_limits, network_colors, plot_accuracy
+from dr_lib.plots import network_colors, plot_accuracy, value_limits
 from dr_lib.report import formatting, markup
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.experiment_results import ExperimentResults
@@ -15,7 +16,9 @@ from dr_lib.report.findings import Finding, moved
 from dr_lib.report.run_group import RunGroup
 from dr_lib.report.run_results import RunResults, chosen_on, tested_epoch
 
-SIDES = (("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"))
+SIDES = (
+    ("train_accuracy", "Training accuracy"), ("test_accuracy", "Testing accuracy"), ("test_kappa", "Testing kappa")
+)  # fmt: skip
 
 
 def highest_accuracies(experiment: ExperimentResults) -> HTML:
@@ -51,12 +54,49 @@ def highest_accuracies(experiment: ExperimentResults) -> HTML:
 
 
 def accuracy_figures(experiment: ExperimentResults) -> HTML:
-    """Return one figure a network: training and testing accuracy per epoch, pretrained and from scratch."""
-    colors = network_colors(experiment.models)
-    html = "".join(
-        _accuracy_figure(experiment, shown, colors[model]) for model, shown in compared_starts(experiment).items()
+    """Return training and testing accuracy and kappa per epoch, pretrained and from scratch: a row a network."""
+    shown = compared_starts(experiment)
+    if not shown:
+        return markup.shown(markup.paragraphs("No finished run has curves to show here."))
+    colors, majority = network_colors(experiment.models), experiment.majority
+    curves = {
+        model: {side: {name: by_seed(one, side) for name, one in found.items()} for side, _ in SIDES}
+        for model, found in shown.items()
+    }
+
+    def limits(*sides: str) -> tuple[float, float]:
+        every = [curve for of_model in curves.values() for side in sides for curve in of_model[side].values()]
+        reference = majority if "test_kappa" not in sides else 0.0
+        return value_limits([curve.to_numpy().ravel() for curve in every], reference)
+
+    scales = dict.fromkeys(("train_accuracy", "test_accuracy"), limits("train_accuracy", "test_accuracy"))
+    scales["test_kappa"] = limits("test_kappa")
+    panels = []
+    for model, found in shown.items():
+        first = next(iter(found.values()))
+        network = first.network + ", weighted" * first.weighted
+        for side, heading in SIDES:
+            of_kappa = side == "test_kappa"
+            reference = None if of_kappa else majority
+            in_words = (lambda value: formatting.signed(value, 2)) if of_kappa else formatting.percent
+            ax = plot_accuracy(
+                curves[model][side], color=colors[model], majority=reference,
+                head_only=head_only_epochs(found), limits=scales[side],
+                words=(lambda value: formatting.signed(value, 1)) if of_kappa else plots.percent,
+                chosen={name: [run.chosen_epoch for run in one.runs] for name, one in found.items()},
+            )  # fmt: skip
+            spoken = curves_in_words(network, heading, curves[model][side], reference, in_words)
+            panels.append((f"{network}\n{heading}", inline_svg(ax, spoken)))
+    which = dict.fromkeys(one.description for found in shown.values() for one in found.values())
+    most = max(len(one.runs) for found in shown.values() for one in found.values())
+    bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
+    reference = f" ({formatting.percent(majority)})" if majority is not None else ""
+    caption = (
+        f"Solid: pretrained, dashed: from scratch ({'; '.join(which)}){bands}. A dot is "
+        f"{tested_epoch(experiment.chosen_on)}, the dotted red line the share of the commonest grade{reference}, "
+        "shaded the epochs that train only the head of a pretrained network."
     )
-    return markup.shown(html or markup.paragraphs("No finished run has curves to show here."))
+    return markup.shown(markup.figure(panels, "Accuracy and kappa per epoch.", caption))
 
 
 def compared_starts(experiment: ExperimentResults) -> dict[str, dict[str, RunGroup]]:
@@ -87,8 +127,11 @@ def training_course(experiment: ExperimentResults) -> HTML:
     """Return how training went: around the beginning of fine-tuning, and on training and testing photographs."""
     shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     phases = [_phases(one) for one in shown if one.pretrained]
-    said = [finding.text for finding in phases if finding] + [_generalization(one, experiment).text for one in shown]
-    return markup.shown(markup.bullets(said))
+    generalization = markup.bullets(_generalization(one, experiment).text for one in shown)
+    return markup.shown(
+        markup.bullets(finding.text for finding in phases if finding)
+        + markup.fold("Training against testing accuracy", generalization)
+    )
 
 
 def _optimism(best: RunResults) -> Finding:
@@ -111,7 +154,7 @@ def _optimism_of_all(experiment: ExperimentResults) -> list[str]:
 
     Of runs no interval is given: it would need the answers at every epoch, which are not kept.
     """
-    gains = [_highest(run) - _honest(run) for run in experiment.done]
+    gains = list(map(optimism_of, experiment.done))
     values = {"n": len(gains), "mean": sum(gains) / len(gains), "most": max(gains), "chosen_on": experiment.chosen_on}
     of_all = [Finding("mean_optimism", values)] if len(gains) > 1 else []
     of_seeds = [
@@ -163,53 +206,29 @@ def _generalization(one: RunGroup, experiment: ExperimentResults) -> Finding:
     return Finding("generalization", values)
 
 
-def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], color: str) -> str:
-    majority, first = experiment.majority, next(iter(shown.values()))
-    network = first.network + ", weighted" * first.weighted
-    curves = {side: {name: by_seed(one, side) for name, one in shown.items()} for side, _ in SIDES}
-    limits = accuracy_limits([curve for by_name in curves.values() for curve in by_name.values()], majority)
-    head_only = head_only_epochs(shown)
-    panels = []
-    for side, heading in SIDES:
-        ax = plot_accuracy(
-            curves[side],
-            color=color,
-            majority=majority,
-            head_only=head_only,
-            chosen={name: [run.chosen_epoch for run in one.runs] for name, one in shown.items()},
-            limits=limits,
-        )
-        spoken = curves_in_words(network, heading, curves[side], majority)
-        panels.append((f"{network}\n{heading}", inline_svg(ax, spoken)))
-    styles = dict(zip(shown, ("Solid", "dashed"), strict=False))
-    which = "; ".join(f"{styles[name]}: {one.description}" for name, one in shown.items())
-    most = max(len(one.runs) for one in shown.values())
-    bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
-    caption = (
-        f"{which}{bands}. A dot is {tested_epoch(experiment.chosen_on)}, the dashed red line the share of "
-        "the commonest grade"
-        + (", the shaded part the epochs that train only the head of the pretrained network." if head_only else ".")
-    )
-    return markup.figure(panels, f"{network}, accuracy per epoch.", caption)
-
-
 def by_seed(one: RunGroup, column: str) -> pd.DataFrame:
     """Return a column of the history by epoch, one column a seed."""
     return pd.DataFrame({run.seed: run.done_history.set_index("epoch")[column] for run in one.runs})
 
 
 def curves_in_words(
-    network: str, heading: str, curves: Mapping[str, pd.DataFrame], majority: float | None
-) -> str:  # fmt: skip
+    network: str,
+    heading: str,
+    curves: Mapping[str, pd.DataFrame],
+    majority: float | None,
+    in_words: markup.InWords = formatting.percent,
+) -> str:
     """Return where curves begin and end, for those who do not see them."""
     means = {name: curve.mean(axis=1) for name, curve in curves.items()}
-    parts = [
-        f"{name} from {formatting.percent(mean.iloc[0])} to {formatting.percent(mean.iloc[-1])}"
-        for name, mean in means.items()
-    ]
+    parts = [f"{name} from {in_words(mean.iloc[0])} to {in_words(mean.iloc[-1])}" for name, mean in means.items()]
     majority_text = f"; majority {formatting.percent(majority)}" if majority is not None else ""
     epochs = formatting.counted(max(len(curve) for curve in curves.values()), "epoch")
     return f"{network}, {heading.lower()} over {epochs}: {', '.join(parts)}{majority_text}"
+
+
+def optimism_of(run: RunResults) -> float:
+    """Return by how much the highest testing accuracy is above that of the chosen epoch."""
+    return _highest(run) - _honest(run)
 
 
 def _highest(run: RunResults) -> float:

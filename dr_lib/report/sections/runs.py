@@ -44,7 +44,7 @@ def _table(
 ) -> str:
     colors = network_colors(experiment.models)
     scale = _scale(experiment)
-    head = ["Network", "Testing accuracy", "95% interval", "Kappa", "Highest testing accuracy"]
+    head = ["Network", "Testing accuracy", "Chosen epoch", "Kappa", "Highest testing accuracy"]
     rows: list[Sequence[str | markup.Cell] | markup.Row] = [_row(one, experiment, colors, scale) for one in shown]
     if experiment.majority is not None:
         drawing = interval_svg(
@@ -62,24 +62,22 @@ def _table(
     for run in unfinished:
         why = f"{STATE_WORDS[run.state]}: {run.reason}" if run.reason else STATE_WORDS[run.state]
         rows.append([_unfinished(run, colors), f'<span class="reason">{escape(why)}</span>'])
-    return markup.table(head, rows, caption, numeric=(1, 3, 4), css="cards", sortable=True, sorted_by=1)
+    return markup.table(head, rows, caption, numeric=(1, 3, 4), css="glance", sortable=True, sorted_by=1)
 
 
 def _row(
     one: RunGroup, experiment: ExperimentResults, colors: dict[str, str], scale: tuple[float, float]
 ) -> list[str | markup.Cell]:
-    accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
+    accuracy, kappa = one.figure("accuracy"), experiment.kappas[one.name]
     limits = (accuracy.low, accuracy.high) if accuracy.known else None
     spoken = f"accuracy {formatting.percent(accuracy.mean)}" + (f", {formatting.between(*limits)}" if limits else "")
     spoken += f", majority {formatting.percent(experiment.majority)}" if experiment.majority is not None else ""
     drawing = interval_svg(accuracy.mean, limits, experiment.majority, scale, spoken)
+    between = f"{formatting.percent(limits[0])} to {formatting.percent(limits[1])}" if limits else "no interval"
     return [
         markup.Cell(_name(one, colors), one.label),
-        markup.Cell(formatting.percent(accuracy.mean) + markup.sub(_when(one, accuracy.sd)), accuracy.mean),
-        f'<span style="--key:{ink(colors[one.model])}">{drawing}</span>'
-        + markup.sub(
-            f"{formatting.percent(limits[0])} to {formatting.percent(limits[1])}" if limits else "no interval"
-        ),
+        markup.Cell(formatting.percent(accuracy.mean) + markup.sub(between), accuracy.mean),
+        f'<span style="--key:{ink(colors[one.model])}">{drawing}</span>{markup.sub(_when(one, accuracy.sd))}',
         markup.Cell(formatting.signed(kappa.mean, 2) + markup.sub(_range(kappa)), kappa.mean),
         markup.Cell(formatting.percent(one.highest) + markup.sub(_kinder(one)), one.highest),
     ]
@@ -113,7 +111,8 @@ def _caption(experiment: ExperimentResults) -> str:
     over = "patients and seeds" if any(one.several for one in experiment.configurations) else "patients"
     return (
         f"Testing accuracy and quadratic weighted kappa at {tested_epoch(experiment.chosen_on)}, with 95% "
-        f"intervals over {over}; right, the lab's figure, the best of all epochs, and by how much it is kinder. "
+        f"intervals over {over}, those of kappa for all configurations together; right, the lab's "
+        "figure, the best of all epochs, and by how much it is kinder. "
         "The dashed red line is the share of the commonest grade."
     )
 
@@ -146,7 +145,7 @@ def _when(one: RunGroup, deviation: float) -> str:
     """Return the chosen epoch, or how far several seeds lie apart."""
     if not one.several:
         return f"epoch {one.first.chosen_epoch}"
-    return f"± {100 * deviation:.1f} over {len(one.runs)} seeds"
+    return f"accuracy ± {100 * deviation:.1f} over {len(one.runs)} seeds"
 
 
 def _kinder(one: RunGroup) -> str:

@@ -1,8 +1,9 @@
-"""How much chance is in the figures: seeds, tests of all differences, and the patients who are on both sides."""
+"""How much chance is in the figures: seeds, the patients who are on both sides, and what cannot be said."""
 
 import numpy as np
 from IPython.display import HTML
 
+from dr_lib import GRADE_NAMES
 from dr_lib.data.patients import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation.bootstrap import Difference
@@ -13,6 +14,10 @@ from dr_lib.report import formatting, markup
 from dr_lib.report.experiment_results import TOP, ExperimentResults
 from dr_lib.report.findings import Finding
 from dr_lib.report.sections.metrics_table import name_cell, over_what
+from dr_lib.report.sections.results import optimism_of
+
+FEW = 30
+"""Testing photographs of a grade below which its recall is called little known."""
 
 
 def seeds(experiment: ExperimentResults) -> HTML:
@@ -29,7 +34,7 @@ def seeds(experiment: ExperimentResults) -> HTML:
         return markup.shown(markup.paragraphs(text, css="note"))
     rows = []
     for one in several[:TOP]:
-        accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
+        accuracy, kappa = one.figure("accuracy"), experiment.kappas[one.name]
         every = ", ".join(formatting.percent(run.test["accuracy"]) for run in one.runs)
         together = summarize(ensemble([run.done_predictions for run in one.runs]))
         of_kappa = together["intervals"]["kappa"]
@@ -94,7 +99,52 @@ def other_eyes(experiment: ExperimentResults) -> HTML:
     table = markup.table(head, rows, caption, numeric=(1, 2, 3), css="cards")
     ways = [change.direction for change in changes if change]
     finding = Finding("other_eyes", {"n": len(ways), "better": ways.count("up"), "worse": ways.count("down")})
-    return markup.shown(markup.paragraphs(finding.text, css="says") + table)
+    folded = markup.fold("Accuracy on patients whose other eye is in training, and on the others", table)
+    return markup.shown(markup.paragraphs(finding.text, css="says") + folded)
+
+
+def limitations(experiment: ExperimentResults) -> HTML:
+    """Return what this experiment cannot say, by its own numbers: a sentence or two each."""
+    if not experiment.configurations:
+        return markup.shown(markup.paragraphs("No run has finished, so there is nothing to limit.", css="note"))
+    return markup.shown(markup.bullets(finding.text for finding in limits_of(experiment)))
+
+
+def limits_of(experiment: ExperimentResults) -> list[Finding]:
+    """Return the limits of an experiment that has a finished run."""
+    groups, best = experiment.configurations, experiment.best
+    seeds = [len(one.runs) for one in groups]
+    drawn = any((run.config.get("data") or {}).get("generated") for run in experiment.runs)
+    sides = (experiment.audit or {}).get("patients_on_both_sides") or {}
+    support = best.first.test["support"]
+    few = {GRADE_NAMES[grade]: n for grade, n in enumerate(support) if n < FEW}
+    recalls = [best.figure(("recall", grade)) for grade, n in enumerate(support) if 0 < n < FEW]
+    widest = max((one for one in recalls if one.known), key=lambda one: one.high - one.low, default=None)
+    changes = [effect.change.accuracy for effect in experiment.all_effects]
+    halves = [(change.high - change.low) / 2 for change in changes if change and change.high == change.high]
+    sizes = sorted({run.parameters["image_size"] for run in experiment.done if "image_size" in run.parameters})
+    failing = sum(not experiment.grades(one) for one in groups)
+    return [
+        Finding("limit_kind", {"drawn": drawn, "sizes": sizes}),
+        Finding("limit_seeds", {"fewest": min(seeds), "most": max(seeds)}),
+        Finding("limit_few", {"few": few, "below": FEW, "widest": widest}),
+        Finding("limit_power", {"n": len(halves), "points": float(np.median(halves)) if halves else 0.0}),
+        Finding(
+            "limit_selection",
+            {"n": len(groups), "chosen_on": experiment.chosen_on, "gain": max(map(optimism_of, experiment.done))},
+        ),
+        Finding(
+            "limit_leak",
+            {
+                "named": bool(sides.get("named", False)),
+                "known": bool(sides),
+                "both": sides.get("also_in_training", 0),
+                "of": sides.get("test_patients", 0),
+            },
+        ),
+        Finding("limit_failed", {"n": failing, "of": len(groups)}),
+        Finding("limit_unfinished", {"n": len(experiment.runs) - len(experiment.done), "of": len(experiment.runs)}),
+    ]
 
 
 def _in_points(change: Difference | None) -> str:
