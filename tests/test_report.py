@@ -260,6 +260,19 @@ def test_the_commands_to_repeat_a_run_can_be_pasted_whatever_the_folder_is_calle
     assert shlex.split(command)[4].startswith(str(folder))
 
 
+def test_the_commands_to_repeat_a_run_give_it_its_threads(tmp_path):
+    """Other threads add up in another order: the same command gave another kappa."""
+    path = write_run(tmp_path, photograph_table(60))
+    config = read_json(path / "config.json")
+    write_json(path / "config.json", config | {"device": config["device"] | {"threads": 3}})
+    text = unescape(sections.provenance(collect(recorded(path).parent.parent)).data)
+    lines = text.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("papermill"))
+    assert lines[at - 1] == "export OMP_NUM_THREADS=3 MKL_NUM_THREADS=3" and "the runs had 3 threads" in text
+    write_json(path / "config.json", config | {"device": {"type": "cuda"}})
+    assert "export" not in sections.provenance(collect(recorded(path).parent.parent)).data
+
+
 def test_runs_that_share_a_value_are_named_in_few_words(tmp_path):
     table = photograph_table(60)
     for seed in range(3):

@@ -67,10 +67,10 @@ def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
     seeds = ", each of its lowest seed" * any(one.several for one in shown)
     caption = (
         f"The network of the highest kappa with its 95% band over patients, behind it those without class "
-        f"weights{seeds}. Left, the mark is its own answers with their 95% intervals; the diagonal is chance. Right, how many of those "
-        "called referable are so, against how many of the referable are found; the dotted line is the share of "
-        "referable photographs. In the key, areas under the curves and average precisions. Always giving the "
-        "commonest answer"
+        f"weights{seeds}. Left, the mark is its own answers with their 95% intervals; the diagonal is chance. Right, "
+        "how many of those called referable are so, against how many of the referable are found; the dotted line is "
+        "the share of referable photographs. In the key, areas under the curves and average precisions. Always giving "
+        "the commonest answer"
         + (f", right for {formatting.percent(experiment.majority)}," if experiment.majority is not None else "")
         + " finds no referable photograph."
     )

@@ -8,6 +8,7 @@ from IPython.display import HTML
 
 from dr_lib.report import formatting, markup
 from dr_lib.report.experiment_results import ExperimentResults
+from dr_lib.report.run_results import RunResults
 from dr_lib.storage.folders import ExperimentFolder
 
 
@@ -33,22 +34,35 @@ def provenance(experiment: ExperimentResults) -> HTML:
     ]
     parameters = ExperimentFolder(experiment.path).run(run.name).parameters
     commit = next(iter(commits)).removesuffix("-dirty")
+    threads = run.config.get("device", {}).get("threads")
     lines = [
         f"git checkout {quote(commit)}" if commit != "not recorded" else "",
         "python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e .",
+        f"export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}" if threads else "",
         f"papermill notebooks/train.ipynb again.ipynb -f {quote(str(parameters))} -p out_dir reports/again",
         "dr-lab report reports/again",
     ]
     commands = "\n".join(line for line in lines if line)
     caption = f"What the runs ran on; versions are those of run {run.name}."
+    note = (
+        "The number of threads is part of it: others add up in another order, and training ends in other figures. Here "
+        f"the runs had {formatting.listed(sorted({_threads(run) for run in runs}))}."
+    )
     return markup.shown(
         markup.paragraphs(f"To repeat run {run.name}, on the same photographs; the others likewise:")
         + f'<pre tabindex="0"><code>{escape(commands)}</code></pre>'
-        + markup.table(["What", "Which"], rows, caption)
+        + markup.paragraphs(note, css="note")
+        + markup.fold("Versions, hardware, seeds and fingerprints", markup.table(["What", "Which"], rows, caption))
     )
 
 
 def _device(device: dict[str, Any]) -> str:
-    threads = device.get("threads")
     described = [str(device[key]) for key in ("type", "name") if device.get(key)]
+    threads = device.get("threads")
     return ", ".join([*described, formatting.counted(threads, "thread")] if threads else described) or "not recorded"
+
+
+def _threads(run: RunResults) -> str:
+    """Return how many threads a run computed with."""
+    threads = run.config.get("device", {}).get("threads")
+    return formatting.counted(threads, "thread") if threads else "a number that is not recorded"
