@@ -27,16 +27,17 @@ TRIES = 24
 
 
 def grade_strips(samples: Callable[[int], Iterable[tuple[str, np.ndarray]]]) -> str:
-    """Return one row a grade as HTML; ``samples`` gives names and pixels, uint8 (H, W, 3), of a grade."""
+    """Return a block a grade as HTML; ``samples`` gives names and pixels, uint8 (H, W, 3), of a grade."""
     square = ResizeSpec(2 * SIDE).make
-    rows = []
+    blocks = []
     for grade, name in enumerate(GRADE_NAMES):
         shown = "".join(
             markup.photograph(square(picture), f"Fundus photograph of grade {grade}, {name}: {image}", SIDE)
             for image, picture in samples(grade)
         )
-        rows.append(strip(f"<b>{grade}</b> {escape(name)}", shown or "no training photograph"))
-    return "".join(rows)
+        shown = f'<div class="row">{shown}</div>' if shown else "no training photograph"
+        blocks.append(f'<div><p class="panel-title">{grade} {escape(name)}</p>{shown}</div>')
+    return f'<div class="grades">{"".join(blocks)}</div>'
 
 
 def step_strips(image: str, original: np.ndarray, config: RunConfig, normalized: str, draws: int = 5) -> str:

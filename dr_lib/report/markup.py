@@ -14,6 +14,9 @@ from PIL import Image
 
 from dr_lib.report.formatting import counted
 
+LEAST_REM = {3: 17.6, 4: 13.2}
+"""How wide a panel is at least where so many stand in a row, rem; of more, 10.4."""
+
 InWords = Callable[[float], str]
 """What a number is called in a cell."""
 
@@ -134,7 +137,11 @@ def figure(
     there is room for. ``key_html`` stands below the panels.
     """
     body = "".join(f'<div class="panel">{_panel_heading(heading)}{html}</div>' for heading, html in panels)
-    opening = f'<div class="panels wide" tabindex="0" style="--across:{across}">' if across else '<div class="panels">'
+    opening = (
+        f'<div class="panels wide" tabindex="0" style="--across:{across};--least:{LEAST_REM.get(across, 10.4)}rem">'
+        if across
+        else '<div class="panels">'
+    )
     return (
         f'<figure class="{css}">{opening}{body}</div>{key_html}'
         f"<figcaption><b>{escape(title)}</b> {escape(caption)}</figcaption></figure>"

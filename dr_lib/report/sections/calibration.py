@@ -30,7 +30,7 @@ def calibration(experiment: ExperimentResults) -> HTML:
         for one in shown
     ]  # fmt: skip
     caption = (
-        "Answers in bins of equally many, from the least sure to the surest: how sure the network is there, and how "
+        f"A dot is {_answers(shown)}, from the least sure to the surest: how sure the network is there, and how "
         "often it is right, with 95% intervals. Below the dotted diagonal it is surer than it may be. Dashed: its "
         "probabilities at the temperature that fits the validation photographs best, which changes no answer. The "
         f"calibration error is the mean distance from the diagonal over {BINS} bins of equal width."
@@ -51,6 +51,13 @@ def _failed(run: RunResults) -> bool:
 def _failed_temperatures(known: list[RunGroup]) -> str:
     runs = [run for one in known for run in one.runs if run.done_metrics.get("temperature_scaling")]
     return Finding("failed_temperatures", {"n": len(runs), "failed": sum(map(_failed, runs))}).text
+
+
+def _answers(shown: list[RunGroup]) -> str:
+    """Return how many answers a dot of the diagrams holds."""
+    sizes = [row["photographs"] for one in shown for row in equal_bins(one.first.done_predictions)]
+    least, most = min(sizes), max(sizes)
+    return formatting.counted(least, "answer") if least == most else f"{least} to {most} answers"
 
 
 def _heading(one: RunGroup, majority: float | None) -> str:

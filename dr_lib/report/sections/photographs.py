@@ -25,8 +25,8 @@ MOST_NAMED = 8
 """Runs that are named above a setting."""
 
 
-def sample_photographs(experiment: ExperimentResults, per_grade: int = 5) -> HTML:
-    """Return a row of training photographs for each grade, or a sentence where they are out of reach."""
+def sample_photographs(experiment: ExperimentResults, per_grade: int = 4) -> HTML:
+    """Return some training photographs of each grade, or a sentence where they are out of reach."""
     pictures = find_pictures(experiment)
     if isinstance(pictures, str):
         return markup.shown(markup.paragraphs(pictures, css="note"))
@@ -49,12 +49,12 @@ def augmented_photographs(experiment: ExperimentResults, draws: int = 5) -> HTML
     if original is None:
         return markup.shown(markup.paragraphs("There is no training photograph to show.", css="note"))
     grade = int(highest_first.set_index("image")["grade"].loc[image])
-    html = _what_differs(settings)
+    html = ""
     for runs, config in settings[:MOST_SETTINGS]:
         heading = f"Run{'s' * (len(runs) > 1)} {_named(runs)}" if len(settings) > 1 else ""
         strips = step_strips(image, original, config, runs[0].config.get("normalization", ""), draws)
         html += markup.figure([(heading, strips)], f"One photograph, prepared: {image}, grade {grade}.", CAPTION)
-    return markup.shown(html)
+    return markup.shown(_what_differs(settings) + markup.fold("One photograph, prepared step by step", html))
 
 
 def _settings(experiment: ExperimentResults) -> list[tuple[list[RunResults], RunConfig]]:

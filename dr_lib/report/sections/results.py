@@ -96,7 +96,7 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
         f"{tested_epoch(experiment.chosen_on)}, the dotted red line the share of the commonest grade{reference}, "
         "shaded the epochs that train only the head of a pretrained network."
     )
-    return markup.shown(markup.figure(panels, "Accuracy and kappa per epoch.", caption))
+    return markup.shown(markup.figure(panels, "Accuracy and kappa per epoch.", caption, across=len(SIDES)))
 
 
 def compared_starts(experiment: ExperimentResults) -> dict[str, dict[str, RunGroup]]:
