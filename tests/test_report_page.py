@@ -100,7 +100,8 @@ def test_a_page_has_a_title_and_escapes_it():
 def test_the_files_of_a_report_are_those(tmp_path_factory):
     experiment = built_report(tmp_path_factory.getbasetemp())
     assert {path.name for path in experiment.iterdir()} == {
-        "audit.json", "index.html", "report.ipynb", "results.csv", "results.json", "runs", "summary.md",
+        "audit.json", "index.html", "report.ipynb", "results-columns.csv",
+        "results-long.csv", "results.csv", "results.json", "runs", "summary.md",
     }  # fmt: skip
 
 

@@ -3,13 +3,21 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from experiment_factory import photograph_table, recorded, write_experiment, write_run
 
 from dr_lib.report.collect import collect
-from dr_lib.report.results_files import differing_parameters, results_csv, results_json, write_results
+from dr_lib.report.results_files import (
+    COLUMNS,
+    FIGURES,
+    differing_parameters,
+    results_csv,
+    results_json,
+    write_results,
+)
 from dr_lib.storage.files import read_json, write_json
 from dr_lib.storage.folders import ExperimentFolder
 
@@ -29,26 +37,49 @@ def table(experiment):
 
 def test_a_row_a_run_with_the_figures_of_its_folder(experiment, table):
     assert sorted(table.index) == sorted(folder.name for folder in experiment.runs())
+    long = pd.read_csv(experiment.all_results).set_index(["run", "figure"])
+    near = lambda value: pytest.approx(value, abs=0.00005001, nan_ok=True)  # noqa: E731
     for folder in experiment.runs():
         if folder.name == "resnet18-broken":
             continue
-        metrics, row = read_json(folder.metrics), table.loc[folder.name]
+        metrics, row, figures = read_json(folder.metrics), table.loc[folder.name], long.loc[folder.name]
         test = metrics["test"]
         assert row["state"] == "done" and row["chosen_epoch"] == metrics["chosen_epoch"]
-        assert row["highest_testing_accuracy"] == metrics["highest_testing_accuracy"]["accuracy"]
+        assert row["highest_testing_accuracy"] == near(metrics["highest_testing_accuracy"]["accuracy"])
+        for name in ("accuracy", "kappa", "balanced_accuracy", "referable_auc"):
+            assert row[name] == near(test[name])
+        for name in ("accuracy", "kappa"):
+            assert [row[f"{name}_low"], row[f"{name}_high"]] == near(test["intervals"][name])
         for name in ("accuracy", "kappa", "balanced_accuracy", "macro_f1", "macro_auc", "referable_auc"):
-            assert row[name] == test[name]
-            assert [row[f"{name}_low"], row[f"{name}_high"]] == test["intervals"][name]
+            assert figures.loc[name].tolist() == near([test[name], *test["intervals"][name]])
         for grade in range(5):
             for name in ("recall", "precision", "auc"):
                 value = test[name][grade]
-                assert pd.isna(row[f"{name}_{grade}"]) if value is None else row[f"{name}_{grade}"] == value
+                assert figures.loc[f"{name}_{grade}", "value"] == near(float("nan") if value is None else value)
         point = test["referable_at_90_sensitivity"]
-        assert row["referable_at_90_sensitivity_specificity"] == point["specificity"]
+        assert figures.loc["referable_at_90_sensitivity_specificity", "value"] == near(point["specificity"])
         limits = test["intervals"]["referable_at_90_sensitivity"]["specificity"]
-        assert row["referable_at_90_sensitivity_specificity_high"] == limits[1]
-        assert row["training_seconds"] == folder.read_status()["seconds"] and row["images_per_second"] == 512.0
-        assert row["epochs_trained"] == len(folder.read_history())
+        assert figures.loc["referable_at_90_sensitivity_specificity", "high"] == near(limits[1])
+        assert row["training_seconds"] == folder.read_status()["seconds"]
+    together = collect(experiment.path).kappas["resnet18"]
+    assert long.loc[("resnet18", "kappa_together"), ["low", "high"]].tolist() == near([together.low, together.high])
+    assert len(table.columns) < 22 and all(len(str(value)) <= 7 for value in table["kappa"])
+
+
+def test_every_column_and_figure_is_explained(experiment, table):
+    explained = pd.read_csv(experiment.results_columns).set_index("column")
+    names = {name for entry in explained.index for name in _of_grades(entry)}
+    assert {"run", *table.columns} <= names and explained["meaning"].notna().all()
+    assert set(pd.read_csv(experiment.all_results)["figure"]) <= names
+    page = (Path(__file__).parent.parent / "docs" / "outputs.md").read_text()
+    for column, (unit, meaning) in (COLUMNS | FIGURES).items():
+        assert f"| `{column}` | {unit} | {meaning} |" in page
+
+
+def _of_grades(entry):
+    """Return the names that ``recall_0 to recall_4`` stands for."""
+    first, _, last = entry.partition(" to ")
+    return [f"{first[:-1]}{grade}" for grade in range(5)] if last else [first]
 
 
 def test_a_failed_run_has_its_reason_and_parameters_and_no_numbers(experiment, table):

@@ -67,7 +67,7 @@ class Experiment:
     def results(self) -> pd.DataFrame:
         """One row a run: its state, the parameters that differ, and each metric with its ``_low`` and ``_high``.
 
-        Shares are 0..1, intervals are of 95 % over patients, times are seconds. The same as ``results.csv``.
+        Shares are 0..1, intervals are of 95 % over patients, times are seconds. ``results.csv`` has the main ones.
         """
         return pd.DataFrame(results_rows(self._collected))
 

@@ -18,8 +18,8 @@ from dr_lib.storage.folders import ExperimentFolder
 def build_report(experiment_dir: str | Path, *, normalize: Normalize = "true") -> Path:
     """Write the report of an experiment folder, and return the path of the HTML page.
 
-    Leaves ``index.html``, ``summary.md``, ``results.csv``, ``results.json`` and ``report.ipynb`` in the folder; the
-    last is executed where a run has finished. ``normalize``: what the shares in confusion matrices are of, as in
+    Leaves ``index.html``, ``summary.md``, the tables of results, ``results.json`` and ``report.ipynb`` in the folder;
+    the last is executed where a run has finished. ``normalize``: what the shares in confusion matrices are of, as in
     scikit-learn's ``ConfusionMatrixDisplay``; ``None``: counts alone. The report of a sweep has the sweep's title.
     Raises :class:`InputError` where the folder holds no runs.
     """

@@ -44,7 +44,11 @@ class ExperimentFolder:
     summary = NamedFile("summary.md")
     """The report in a few lines, for a repository."""
     results_table = NamedFile("results.csv")
-    """One row a run: what it is, how it stands, and its figures with their intervals."""
+    """One row a run: what it is, how it stands, and its main figures."""
+    all_results = NamedFile("results-long.csv")
+    """One row a figure of a run, with its interval: all figures there are."""
+    results_columns = NamedFile("results-columns.csv")
+    """What the columns and figures of the two are."""
     results = NamedFile("results.json")
     """The same and more: differences between runs, the data, versions."""
     audit = NamedFile("audit.json")

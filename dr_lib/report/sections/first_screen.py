@@ -44,6 +44,8 @@ def links(experiment: ExperimentResults) -> HTML:
     folder = ExperimentFolder(experiment.path)
     named = {
         "Results as CSV": folder.results_table.name,
+        "every figure": folder.all_results.name,
+        "what they are": folder.results_columns.name,
         "as JSON": folder.results.name,
         "as a notebook": folder.report_notebook.name,
         "What is in the photographs": experiment.audit_page,
