@@ -14,6 +14,7 @@ from dr_lib.report.sections.calibration import calibration
 from dr_lib.report.sections.first_screen import effects_table
 from dr_lib.report.sections.metrics_table import figures_by_grade, figures_of_merit
 from dr_lib.report.sections.referable import referable_figures
+from dr_lib.report.sections.runs import runs_table
 from dr_lib.report.sections.significance import other_eyes, seeds
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import read_json, write_json
@@ -163,7 +164,7 @@ def test_seeds_are_told_with_their_spread(tmp_path):
     right = (votes.argmax(axis=1) == table.sort_values("image").grade).mean()
     assert f"{100 * right:.1f}% kappa" in text_of(seeds(experiment))
     limits = one.figure("accuracy")
-    assert f"{100 * limits.low:.1f}% to {100 * limits.high:.1f}%" in text_of(figures_of_merit(experiment))
+    assert f"{100 * limits.low:.1f}% to {100 * limits.high:.1f}%" in text_of(runs_table(experiment))
     assert limits.low < mean < limits.high
 
 

@@ -85,7 +85,11 @@ def table(page, head):
 
 def row_of(rows, name):
     network, start = LABELS[name]
-    (found,) = [row for words, row in rows.items() if re.match(rf"{network} {re.escape(start)}(?: {name})?$", words)]
+    (found,) = [
+        row
+        for words, row in rows.items()
+        if re.match(rf"{network} {re.escape(start)}(?: {name} · predictions)?$", words)
+    ]
     return found
 
 

@@ -10,12 +10,13 @@ from experiment_factory import EVIL_NAME, broken_experiment, built_report, photo
 
 from dr_lib.notebook.process import NOTEBOOKS
 from dr_lib.report import sections
+from dr_lib.report.build import _lead_back, head_run_pages
 from dr_lib.report.collect import collect
 from dr_lib.report.formulas import markdown_to_html, slug
 from dr_lib.report.html_page import html_page
 from dr_lib.report.render import as_left_on_screen, page_of, render_page
 from dr_lib.report.report_page import report_page
-from dr_lib.storage.files import write_text
+from dr_lib.storage.files import read_json, write_text
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,9 @@ def test_names_of_files_are_text(results, page):
 
 def test_report_is_one_file_with_all_sections(page):
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
-    assert [re.sub("^[0-9] ", "", heading) for heading in headings] == [
-        "What one change does", "All runs", "Results", "Data", "Set-up", "Background", "How to reproduce", "Sources",
+    assert [re.sub("^[0-9] ", "", text_of(heading).strip()) for heading in headings] == [
+        "What one change does", "All runs", "Results", "Limitations of this experiment", "Data", "Set-up", "Background",
+        "How to reproduce", "Sources",
     ]  # fmt: skip
     assert "{{" not in page and "{%" not in page
     assert page.startswith("<!DOCTYPE html>") and '<html lang="en">' in page and page.count("<h1") == 1
@@ -121,6 +123,32 @@ def test_pages_of_other_notebooks_show_code_and_link_back(tmp_path):
     assert "&lt;b&gt;epoch 1&lt;/b&gt;" in page and 'alt="A red dot"' in page and "&lt;no&gt;" in page
     assert "<details class" not in page and 'class="highlight' in page.replace('" highlight', '"highlight')
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["run.html", "run.ipynb"]
+
+
+def test_pages_of_runs_are_titled_by_their_run_and_lead_to_the_others(tmp_path):
+    table = photograph_table(60)
+    paths = [write_run(tmp_path, table, name=name) for name in ("a", "b")]
+    paths.append(write_run(tmp_path, table, name="c+1", state="failed", reason="no <b> memory"))
+    for path in paths:
+        write_text(path / "run.html", html_page('<h1 id="train">Train one</h1><p>cells</p>', title=path.name))
+    write_text(tmp_path / "audit.html", html_page("<p>audit</p>", title="x"))
+    for _ in range(2):  # a report is made again and again
+        head_run_pages(collect(tmp_path))
+        _lead_back(tmp_path / "audit.html", "index.html")
+    first, second, third = ((path / "run.html").read_text() for path in paths)
+    test = read_json(paths[1] / "metrics.json")["test"]
+    assert second.count("<h1") == 1 and "ResNet18 from scratch</h1>" in second and "Train one" not in second
+    assert f"<b>{test['kappa']:.2f}</b>" in second and f"<b>{100 * test['accuracy']:.1f}%</b>" in second
+    assert 'href="../a/run.html">← a<' in second and 'href="../c%2B1/run.html">c+1 →<' in second
+    assert 'href="predictions.csv"' in second and "model card" not in second and "<p>cells</p>" in second
+    assert "←" not in first and "failed: no &lt;b&gt; memory" in third and "tile" not in third.partition("<main")[2]
+    assert (tmp_path / "audit.html").read_text().count('class="home" href="index.html"') == 1
+
+
+def test_headings_of_parts_have_links_to_themselves():
+    page = html_page('<h1 id="top">T</h1><h2 id="part">Part</h2><h3 id="part">Again</h3>', title="x")
+    assert 'href="#part" aria-label="Link to this part"></a></h2>' in page and 'href="#part-2" aria-label' in page
+    assert '<h1 id="top">T</h1>' in page and '<a href="#part">Part</a>' in page
 
 
 def test_spent_progress_bars_leave_no_trace():

@@ -60,6 +60,7 @@ def read_run(folder: RunFolder, home: Path, setting: str = "") -> RunResults:
         "config": _read_if_there(folder.config) or {},
         "status": status,
         "page": _address(folder.page, home),
+        "table": _address(folder.predictions, home),
     }
     if status["state"] != "done":
         return RunResults(state=status["state"], reason=status.get("reason") or _how_far(status), **common)

@@ -85,7 +85,7 @@ def _link(ident: str, text: str) -> str:
 
 
 def _tell_headings_apart(page: str) -> str:
-    """Number the ids of headings of the same words, so that each link finds its own."""
+    """Number the ids of headings of the same words, so that each link finds its own, and give each a link to itself."""
     taken = set(_OWN_IDS)
 
     def numbered(match: re.Match[str]) -> str:
@@ -95,7 +95,9 @@ def _tell_headings_apart(page: str) -> str:
             number += 1
             ident = f"{wanted}-{number}"
         taken.add(ident)
-        return f'<h{level} id="{ident}">{text}</h{level}>'
+        # Its mark is drawn by the style, so that it is no text of the heading.
+        anchor = f'<a class="anchor" href="#{ident}" aria-label="Link to this part"></a>' if level in "23" else ""
+        return f'<h{level} id="{ident}">{text}{anchor}</h{level}>'
 
     return _HEADING.sub(numbered, page)
 

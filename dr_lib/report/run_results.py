@@ -30,6 +30,8 @@ class RunResults:
     metrics: dict[str, Any] | None = None
     page: str = ""
     """Address of the executed notebook's page relative to the report, or an empty string."""
+    table: str = ""
+    """Address of its predictions, likewise."""
     setting: str = ""
     """What a sweep varied in it, where there is one."""
 

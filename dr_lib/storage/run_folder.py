@@ -94,6 +94,8 @@ class RunFolder(NotebookFiles):
     """Held by the process that writes into the folder."""
     last_checkpoint = NamedFile("checkpoints/last.pt")
     best_checkpoint = NamedFile("checkpoints/best.pt")
+    model_card = NamedFile("checkpoints/best.md")
+    """Beside the exported network, where it was exported."""
 
     @property
     def name(self) -> str:

@@ -61,15 +61,13 @@ def tiles(experiment: ExperimentResults) -> HTML:
     best = experiment.best
     share = lambda value: formatting.percent(value, 0)  # noqa: E731
     boxes = [
-        _tile("Best kappa", experiment.kappas[best.name], lambda value: formatting.signed(value, 2), best.label),
-        _tile("Its accuracy", best.figure("accuracy"), share, _against_majority(experiment, best)),
+        tile("Best kappa", experiment.kappas[best.name], lambda value: formatting.signed(value, 2), best.label),
+        tile("Its accuracy", best.figure("accuracy"), share, _against_majority(experiment, best)),
     ]
     if best.first.test.get("referable_sensitivity") is not None:
         boxes += [
-            _tile(
-                "Referable eyes found", best.figure("referable_sensitivity"), share, "sensitivity of its own answers"
-            ),
-            _tile("Others spared", best.figure("referable_specificity"), share, "specificity of its own answers"),
+            tile("Referable eyes found", best.figure("referable_sensitivity"), share, "sensitivity of its own answers"),
+            tile("Others spared", best.figure("referable_specificity"), share, "specificity of its own answers"),
         ]
     grading = sum(map(experiment.grades, experiment.configurations))
     boxes.append(
@@ -80,7 +78,8 @@ def tiles(experiment: ExperimentResults) -> HTML:
     return markup.shown(f'<div class="tiles">{"".join(boxes)}</div>')
 
 
-def _tile(name: str, figure: SeedFigure, in_words: markup.InWords, note: str) -> str:
+def tile(name: str, figure: SeedFigure, in_words: markup.InWords, note: str) -> str:
+    """Return a figure in large with its interval, and below it what there is to say."""
     limits = f"{in_words(figure.low)} to {in_words(figure.high)}" if figure.known else "no interval"
     return (
         f'<div class="tile"><span>{escape(name)}</span><b>{in_words(figure.mean)}</b>{markup.sub(limits)}'

@@ -122,6 +122,8 @@ def _name(one: RunGroup, colors: dict[str, str]) -> str:
     links = ", ".join(
         _linked(run, run.name if not one.several else f"seed {run.seed}") for run in one.runs
     )  # fmt: skip
+    if one.first.table and not one.several:
+        links += f" · {markup.link(one.first.table, 'predictions')}"
     seed = f", seed {one.first.seed}" * (one.first.seed != 0 and not one.several)
     return f'{_network(one.first, colors)}{markup.sub(one.description + seed)}<span class="sub">{links}</span>'
 
