@@ -34,7 +34,7 @@ def plot_confusion(
     and counts, are measured by the largest of them. A row or column that has no photographs to share says so.
     ``small``: without the names of grades, so that four stand in a row of a page.
     """
-    ax = ax or (panel(218, 232) if small else panel(320, 300))
+    ax = ax or (panel(218, 232) if small else panel(300, 285))
     font = FONT - 1.5 * small
     counts = np.asarray(matrix, dtype=np.int64)
     shares = normalize_matrix(counts, normalize or "all")

@@ -66,11 +66,10 @@ def head_run_pages(experiment: ExperimentResults) -> None:
     for number, run in enumerate(runs):
         page = folder.run(run.name).page
         before, after = runs[number - 1 : number], runs[number + 1 : number + 2]
-        head = f"<!--run-->{_run_head(experiment, run, before, after)}<!--/run-->"
         html = page.read_text(encoding="utf-8")
-        headed = _HEAD.sub(lambda _, head=head: head, html, count=1)
-        if headed != html:
-            write_text(page, headed)
+        if place := _HEAD.search(html):
+            head = f"<!--run-->{_run_head(experiment, run, before, after)}<!--/run-->"
+            write_text(page, html[: place.start()] + head + html[place.end() :])
 
 
 def _run_head(

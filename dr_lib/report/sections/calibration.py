@@ -42,10 +42,10 @@ def calibration(experiment: ExperimentResults) -> HTML:
 
 def _failed(run: RunResults) -> bool:
     """Tell whether a run has a temperature that is no use."""
-    scaled = run.done_metrics.get("temperature_scaling")
-    return bool(scaled) and temperature_failed(
-        scaled["temperature"], run.test["calibration"]["ece"] or 0, scaled["ece"] or 0
-    )
+    if not (scaled := run.done_metrics.get("temperature_scaling")):
+        return False
+    before, after = run.test["calibration"]["ece"] or 0.0, scaled["ece"] or 0.0
+    return temperature_failed(scaled["temperature"], before, after)
 
 
 def _failed_temperatures(known: list[RunGroup]) -> str:
@@ -75,11 +75,9 @@ def _diagram(run: RunResults, color: str) -> str:
         way = "failed" if _failed(run) else moved(before["ece"], after["ece"], 3)
         errors = {"before": before["ece"], "after": after["ece"], "way": way}
         said.append(Finding("cooled", {"label": run.label, "temperature": after["temperature"], **errors}).text)
-    tables = [
-        table and table | {"bins": equal_bins(run.done_predictions, table.get("temperature", 1.0))}
-        for table in (before, after)
-    ]
-    return inline_svg(plot_reliability(*tables, color=color), "Reliability diagram. " + " ".join(said))
+    drawn = before | {"bins": equal_bins(run.done_predictions)}
+    scaled = after | {"bins": equal_bins(run.done_predictions, after["temperature"])} if after else None
+    return inline_svg(plot_reliability(drawn, scaled, color=color), "Reliability diagram. " + " ".join(said))
 
 
 _CALIBRATED = 0.01

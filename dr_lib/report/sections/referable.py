@@ -116,11 +116,11 @@ def _areas(runs: dict[str, RunResults], figure: str) -> dict[str, float]:
 def _own_answers(run: RunResults) -> list[OperatingPoint]:
     """Return sensitivity and specificity of the run's own answers, where they are known."""
     names = ("referable_sensitivity", "referable_specificity")
-    shares = [run.test.get(name) for name in names]
-    if None in shares:
+    sensitivity, specificity = (run.test.get(name) for name in names)
+    if sensitivity is None or specificity is None:
         return []
     limits = [tuple(found) if (found := run.test["intervals"].get(name)) else None for name in names]
-    return [OperatingPoint(*shares, *limits)]
+    return [OperatingPoint(sensitivity, specificity, *limits)]
 
 
 def _in_words(runs: dict[str, RunResults], figure: str) -> str:

@@ -67,7 +67,7 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
     def limits(*sides: str) -> tuple[float, float]:
         every = [curve for of_model in curves.values() for side in sides for curve in of_model[side].values()]
         reference = majority if "test_kappa" not in sides else 0.0
-        return value_limits([curve.to_numpy().ravel() for curve in every], reference)
+        return value_limits([curve.stack().tolist() for curve in every], reference)
 
     scales = dict.fromkeys(("train_accuracy", "test_accuracy"), limits("train_accuracy", "test_accuracy"))
     scales["test_kappa"] = limits("test_kappa")
@@ -90,10 +90,10 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
     which = dict.fromkeys(one.description for found in shown.values() for one in found.values())
     most = max(len(one.runs) for found in shown.values() for one in found.values())
     bands = f", in a band from the lowest of {most} seeds to the highest" if most > 1 else ""
-    reference = f" ({formatting.percent(majority)})" if majority is not None else ""
+    share = f" ({formatting.percent(majority)})" if majority is not None else ""
     caption = (
         f"Solid: pretrained, dashed: from scratch ({'; '.join(which)}){bands}. A dot is "
-        f"{tested_epoch(experiment.chosen_on)}, the dotted red line the share of the commonest grade{reference}, "
+        f"{tested_epoch(experiment.chosen_on)}, the dotted red line the share of the commonest grade{share}, "
         "shaded the epochs that train only the head of a pretrained network."
     )
     return markup.shown(markup.figure(panels, "Accuracy and kappa per epoch.", caption, across=len(SIDES)))
