@@ -67,7 +67,7 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
     def limits(*sides: str) -> tuple[float, float]:
         every = [curve for of_model in curves.values() for side in sides for curve in of_model[side].values()]
         reference = majority if "test_kappa" not in sides else 0.0
-        return value_limits([curve.stack().tolist() for curve in every], reference)
+        return value_limits([[v for v in curve.to_numpy().ravel().tolist() if v == v] for curve in every], reference)
 
     scales = dict.fromkeys(("train_accuracy", "test_accuracy"), limits("train_accuracy", "test_accuracy"))
     scales["test_kappa"] = limits("test_kappa")
