@@ -1,7 +1,9 @@
 """Errors that are one line on the command line."""
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dr_lib.system.terminal import one_line
@@ -32,6 +34,26 @@ def closest(name: str, known: Iterable[str], *, likeness: float = 0.5) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, 0..1, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def closest_path(path: str | Path) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the file or folder most like the missing ``path``, or an empty string.
+
+    Each part of the path is compared with what lies beside it, so that a slip in a folder's name is found, too.
+    """
+    found = Path()
+    for part in Path(path).parts:
+        if os.path.lexists(found / part):
+            found /= part
+            continue
+        try:
+            close = difflib.get_close_matches(part, os.listdir(found), n=1, cutoff=0.7)
+        except (OSError, ValueError):  # no folder, or none that may be read; a name with a zero in it
+            return ""
+        if not close:
+            return ""
+        found /= close[0]
+    return f" (did you mean '{found}'?)" if found != Path(path) else ""
 
 
 def check_finite(values: "ArrayLike", what: object) -> "NDArray":

@@ -83,7 +83,9 @@ def test_other_photographs_have_all_done_again(configs, monkeypatch):
 @pytest.mark.parametrize("file", ["predictions.csv", "metrics.json", "checkpoints/best.pt"])
 def test_a_run_that_lacks_a_result_is_not_done(configs, tmp_path, file):
     (tmp_path / "runs" / "plain" / file).unlink()
-    assert planned(configs) == ({"plain": "queued", "pretrained": "skipped"}, {})
+    states, why = planned(configs)
+    assert states == {"plain": "queued", "pretrained": "skipped"}
+    assert "so is the checkpoint to go on from; its earlier results are now in" in why["plain"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])

@@ -1,10 +1,12 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -12,7 +14,9 @@ import pytest
 from command import dr_lab
 from data_folders import eyes, jpeg, picture, write_course, write_photographs
 from rich.filesize import decimal
+from typer.main import get_command
 
+from dr_lib.cli.app import app
 from dr_lib.config import RunConfig, combine
 from dr_lib.experiment.dry_run import plan_dry_run
 from dr_lib.storage.folders import ExperimentFolder
@@ -68,6 +72,69 @@ def test_misuse_is_one_line(arguments, said, capsys):
     assert dr_lab(*arguments) == 2
     stdout, stderr = capsys.readouterr()
     assert not stdout and stderr.startswith(f"dr-lab: {said}") and stderr.count("\n") == 1 and len(stderr) < 2000
+
+
+def test_the_version_is_the_packages(capsys):
+    assert dr_lab("--version") == 0
+    assert capsys.readouterr().out == f"dr-lab {version('dr-lab')}\n"
+
+
+def test_commands_come_in_the_order_of_work_and_each_has_examples_that_are_commands(capsys):
+    commands = get_command(app).commands
+    work = ["make-data", "audit", "check", "run", "status", "report", "evaluate", "predict", "export", "clean"]
+    assert [name for name in commands if name in work] == work
+    for name, command in commands.items():
+        heading, *lines = command.epilog.split("\n\n")
+        assert heading == "Examples:" and lines
+        for program, word, *arguments in map(shlex.split, lines):
+            if (program, word) == ("dr-lab", name):
+                command.make_context(name, arguments)  # raises for an option or argument that there is not
+        assert dr_lab(name, "--help") == 0 and lines[0] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "word", "offered"),
+    [("dr-lab sta", 1, ["status"]), ("dr-lab run --set image", 3, ["images_dir=", "image_size="])],
+)
+def test_a_shell_completes_commands_and_parameters(monkeypatch, capsys, typed, word, offered):
+    for name, value in {"_DR_LAB_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(word)}.items():
+        monkeypatch.setenv(name, value)
+    assert dr_lab() == 0
+    assert capsys.readouterr().out.split() == offered
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["run", "--data", "dta.yaml"], "data.yaml"),
+        (["run", "--data", "data.yaml", "params/rnus/resnet18.yaml"], "params/runs/resnet18.yaml"),
+        (["run", "--data", "params/data/dmo.yaml"], "params/data/demo.yaml"),
+        (["run", "--data", "demo"], "params/data/demo.yaml"),
+        (["run", "--data", "data.yaml", "--recipe", "strng.yaml"], "params/recipes/strong.yaml"),
+        (["run", "--data", "data.yaml", "--set", "data_dir=corse"], "course"),
+        (["run", "--data", "data.yaml", "--set", "images_dir=picturs"], "course/pictures"),
+        (["run", "--data", "labels.yaml"], "train_label.csv"),
+        (["audit", "--data", "data.yaml", "--compare", "date.yaml"], "data.yaml"),
+        (["status", "experimnt"], "experiment/runs"),
+        (["report", "experimnt"], "experiment/runs"),
+        (["clean", "experimnt"], "experiment/runs"),
+        (["evaluate", "experiment/run/a/best.pt", "--data", "data.yaml"], "experiment/runs/a/best.pt"),
+        (["export", "experiment/runs/a/bset.pt", "--onnx"], "experiment/runs/a/best.pt"),
+        (["predict", "experiment/runs/a/best.pt", "course/picture"], "course/pictures"),
+    ],
+)
+def test_what_was_meant_by_a_mistyped_name_is_said(folder, capsys, arguments, meant):
+    (folder / "experiment" / "runs" / "a").mkdir(parents=True)
+    (folder / "experiment" / "runs" / "a" / "best.pt").touch()
+    (folder / "course" / "pictures").mkdir(exist_ok=True)
+    (folder / "labels.yaml").write_text("data_dir: course\nlabels: table\nlabels_file: train_lable.csv\n")
+    line = refused(capsys, *arguments)
+    assert f"did you mean '{meant}'?" in line or f"/{meant}'?" in line, line
+
+
+def test_nothing_is_meant_by_a_name_like_no_other(folder, capsys):
+    assert "did you mean" not in refused(capsys, "run", "--data", "qqqqqqq.yaml")
+    assert "did you mean" not in refused(capsys, "status", "qqqqqqq")
 
 
 def test_no_arguments_show_the_help(capsys):

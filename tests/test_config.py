@@ -1,3 +1,4 @@
+import contextlib
 import re
 from pathlib import Path
 
@@ -94,14 +95,17 @@ def test_lr_is_understood_and_later_files_win_under_either_spelling(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"batch_size": -1}, ["batch_size", "-1", "greater than or equal to 1"]),
+        ({"batch_size": -1}, ["batch_size", "-1", "at least 1"]),
         ({"batch_size": 2.5}, ["batch_size", "2.5"]),
         ({"batch_size": True}, ["batch_size", "true"]),
         ({"epochs": "many"}, ["epochs", "many"]),
         ({"learning_rate": float("nan")}, ["learning_rate"]),
-        ({"learning_rate": 0}, ["learning_rate", "greater than 0"]),
+        ({"learning_rate": 0}, ["learning_rate", "more than 0"]),
         ({"device": "gpu"}, ["device", "gpu"]),
+        ({"device": "cuda:x"}, ["device", "needs auto, cpu, cuda, or one device such as cuda:0"]),
         ({"labels": "csv"}, ["labels", "csv", "course"]),
+        ({"labels": "kagle"}, ["labels", "did you mean 'kaggle'?"]),
+        ({"lr": 0.1}, ["unknown parameter 'lr'; did you mean 'learning_rate'?"]),
         ({"name": "../elsewhere"}, ["name", "../elsewhere"]),
         ({"class_weights": [1, 2]}, ["class_weights", "five positive"]),
         ({"class_weights": [1, 2, 3, 4, 0]}, ["class_weights", "five positive"]),
@@ -114,6 +118,17 @@ def test_lr_is_understood_and_later_files_win_under_either_spelling(tmp_path):
 def test_refusals_name_key_value_and_remedy(values, words):
     message = refusal(**values)
     assert all(word in message for word in words), message
+
+
+def test_no_words_of_pydantic_reach_the_user():
+    odd = ("many", 1.5, -1, 2**40, float("nan"), None, True, [], [1, "a"], {}, {"a": "b"}, "", "\0", "a/b", object())
+    for name in RunConfig.model_fields:
+        for value in odd:
+            with contextlib.suppress(InputError):
+                RunConfig(**{name: value})
+                continue
+            said = refusal(**{name: value})
+            assert not re.search("should|match pattern|a valid", said), said
 
 
 def test_scratch_runs_may_be_shorter_than_the_first_phase():
@@ -140,7 +155,7 @@ def test_file_that_is_no_mapping_is_refused(tmp_path, content):
     file.write_text(content)
     with pytest.raises(InputError, match=r"mine\.yaml"):
         combine([file])
-    with pytest.raises(InputError, match=r"none\.yaml.*No such file"):
+    with pytest.raises(InputError, match=r"none\.yaml: no such params file"):
         combine([tmp_path / "none.yaml"])
 
 

@@ -239,7 +239,7 @@ def test_runs_that_claim_too_much_are_not_believed(tmp_path):
 
 
 def test_no_runs_are_an_error_in_one_line(tmp_path):
-    with pytest.raises(InputError, match="no runs to report"):
+    with pytest.raises(InputError, match="no runs there"):
         collect(tmp_path)
     with pytest.raises(InputError, match="run it first"):
         render_page(tmp_path / "no.ipynb", tmp_path / "no.html", title="no")

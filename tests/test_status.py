@@ -100,6 +100,20 @@ def test_the_table_counts_states_and_gives_reasons(tmp_path):
     assert text.splitlines()[-1] == "1 queued, 2 done, 1 failed"
 
 
+def test_the_chosen_epoch_stands_beside_the_last(tmp_path):
+    folder = ExperimentFolder(tmp_path).run("run")
+    folder.write_history([epoch(1) | {"test_accuracy": 0.9, "test_kappa": 0.8}, epoch(2)])
+    folder.write_status("done", epoch=2, epochs=2, chosen=1)
+    run = status_of(folder)
+    assert (run.epoch, run.accuracy, run.kappa) == (2, 0.8286, 0.71)
+    assert (run.chosen, run.chosen_accuracy, run.chosen_kappa) == (1, 0.9, 0.8)
+    heading, row, _ = drawn(StatusTable([run])).splitlines()
+    assert heading.split("  ")[-1] == "time left" and "chosen epoch" in heading
+    assert row.split()[-6:] == ["%", "0.710", "1", "90.00", "%", "0.800"]
+    folder.write_status("done", epoch=2, epochs=2, chosen=7)  # of a history that has been cut
+    assert status_of(folder).chosen == 0
+
+
 def test_following_ends_with_the_last_run(at_work, monkeypatch):
     folder, process = at_work
     monkeypatch.setattr("dr_lib.experiment.status._SECONDS_BETWEEN_LOOKS", 0.05)

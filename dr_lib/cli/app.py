@@ -1,6 +1,8 @@
 """The ``dr-lab`` command."""
 
 import sys
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,28 +10,183 @@ import typer
 
 from dr_lib import GRADES
 from dr_lib.cli import network_commands as commands
-from dr_lib.cli.entry import Assignments, DataFile, check_output, run_command
-from dr_lib.errors import InputError
+from dr_lib.cli.entry import Assignments, DataFile, check_output, examples, run_command
+from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.checksums import read_sealed_json
-from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.storage.files import disk_usage, write_bytes
+from dr_lib.storage.folders import SHIPPED, ExperimentFolder
 from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.signals import Interrupted
-from dr_lib.system.terminal import PlainConsole, say
+from dr_lib.system.terminal import PlainConsole, counted, say
 
 # The heavy imports (torch, matplotlib) happen inside the commands, after the params files have been read: help and
 # most mistakes are answered at once. Before torch, limits of memory are looked at.
 
 app = typer.Typer(
-    help="Grade diabetic retinopathy (0-4) from fundus photographs with ResNets, and report it honestly.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = PlainConsole()
 
+ExperimentDir = Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR", help="such as reports/demo")]
 
-@app.command()
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"dr-lab {version('dr-lab')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=examples("dr-lab run --data params/data/demo.yaml --jobs 2", "dr-lab run --help"))
+def dr_lab(
+    shows_version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Grade diabetic retinopathy (0-4) from fundus photographs with ResNets, and report it honestly."""
+
+
+@app.command(
+    "make-data", epilog=examples("dr-lab make-data data/drawn --train 480 --test 160 --size 192 --shares 50,15,17,9,9")
+)
+def make_data(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    train: Annotated[int, typer.Option(min=1, help="training photographs")] = 800,
+    test: Annotated[int, typer.Option(min=0, help="testing photographs")] = 200,
+    size: Annotated[int, typer.Option(min=96, help="nominal width, px")] = 512,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    shares: Annotated[
+        str, typer.Option(metavar="N,N,N,N,N", help="weights of grades 0 to 4; default: those of the lab's photographs")
+    ] = "",
+) -> None:
+    """Draw a data set of fundus photographs with lesions by the ICDR grades, labeled as in the course."""
+    check_output(folder, folder=True, called="")
+
+    from dr_lib.synthetic import LAB_GRADE_SHARES
+    from dr_lib.synthetic import make_data as draw
+    from dr_lib.system.progress import Progress
+
+    weights = _weights(shares) if shares else LAB_GRADE_SHARES
+    with Progress() as progress:
+        try:
+            draw(
+                folder, train=train, test=test, size=size, seed=seed, grade_shares=weights,
+                progress=lambda done, total: progress.bar("drawing photographs", done, total),
+            )  # fmt: skip
+        except FileExistsError as error:
+            raise InputError(str(error)) from None
+    say(folder)
+
+
+def _weights(shares: str) -> tuple[float, ...]:
+    try:
+        weights = tuple(float(share) for share in shares.split(","))
+    except ValueError:
+        weights = ()
+    if len(weights) != len(GRADES):
+        raise InputError(f"--shares {shares}: give five numbers, one a grade, such as 50,15,17,9,9")
+    return weights
+
+
+@app.command(
+    epilog=examples(
+        "dr-lab audit --data params/data/aptos.yaml --set data_dir=/photos/aptos",
+        "dr-lab audit --data mine.yaml --fail-on leak,unreadable",
+    )
+)
+def audit(
+    data: DataFile,
+    assignments: Assignments = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
+    fail_on: Annotated[
+        str, typer.Option(metavar="NAMES", help="checks whose findings end with status 3: leak,duplicates,unreadable")
+    ] = "",
+    compare: Annotated[
+        Path | None, typer.Option(metavar="OTHER.json", help="audit.json of another state, to say what changed")
+    ] = None,
+) -> None:
+    """Say what is in a data set: grades, splits, patients on both sides, duplicates, damaged photographs.
+
+    Where the photographs are missing, it says what their labels tell.
+    """
+    from dr_lib.config import combine
+    from dr_lib.report.audit_findings import compare_audits, failing, findings
+    from dr_lib.report.audit_results import write_audit
+    from dr_lib.report.audit_text import audit_text
+
+    failing([], fail_on)  # a wrong name is refused before anything is decoded
+    if compare and not compare.is_file():
+        raise InputError(
+            f"--compare {compare}: no such file{closest_path(compare)}; name the audit.json of another audit"
+        )
+    earlier = read_sealed_json(compare) if compare else None  # which may be the very file that is written
+    out = out or Path("reports") / data.stem
+    check_output(out, folder=True)
+    audited = write_audit(combine([data], assignments, fixed={"out_dir": str(out)}))
+    found = audited.found
+    console.print(audit_text(found), soft_wrap=True)
+    if earlier is not None:
+        console.print("\n".join(["CHANGES", *(compare_audits(earlier, found) or ["None."]), ""]), soft_wrap=True)
+    say(ExperimentFolder(out).audit_page)
+    if failed := failing(findings(found), fail_on):
+        console.print(f"--fail-on: found {', '.join(dict.fromkeys(finding.name for finding in failed))}")
+        raise typer.Exit(3)
+
+
+@app.command(
+    epilog=examples(
+        "dr-lab check params/data/demo.yaml params/runs/resnet18.yaml",
+        "dr-lab check mine.yaml params/sweeps/heads.yaml --set epochs=5",
+    )
+)
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    assignments: Assignments = [],  # noqa: B006
+) -> None:
+    """Say whether params files are sound together, and what they come to: a run, or the runs of a sweep."""
+    from dr_lib.config import RunConfig, combine
+    from dr_lib.config.files import as_line
+    from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
+
+    sweeps = [file for file in files if is_sweep(file)]
+    below = [file for file in files if file not in sweeps]
+    grids = [expand(read_sweep(file), below, assignments, RunConfig().out_dir) for file in sweeps]
+    configs = [config for _, runs in grids for config in runs] or [combine(files, assignments)]
+
+    check_memory_for_torch()
+    from dr_lib.models.builders import check_model
+
+    for config in configs:
+        check_model(config.model, config.resnet_version, config.residual, config.zero_init_residual)
+    for grid, runs in grids:
+        for name in dict.fromkeys(run.name for run in grid.runs):
+            points = [run.values for run in grid.runs if run.name == name]
+            lines = (", ".join(as_line(key, value) for key, value in point.items()) for point in points)
+            say(f"{name}: {'; or '.join(lines)}")
+        say(f"sound: sweep {grid.sweep!r} of {counted(len(runs), 'run')}")
+    if sweeps:
+        return
+    defaults = RunConfig()
+    for name in RunConfig.model_fields:
+        value = getattr(configs[0], name)
+        if value != getattr(defaults, name):
+            say(as_line(name, value))
+    say(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config/run_config.py")
+    if Path(configs[0].data_dir).is_dir():
+        from dr_lib.data.labels import labels_of
+
+        say(f"labels: {labels_of(configs[0]).recognized}")
+
+
+@app.command(
+    epilog=examples(
+        "dr-lab run --data params/data/demo.yaml --jobs 2",
+        "dr-lab run --data params/data/aptos.yaml --set data_dir=/photos/aptos --dry-run",
+        "dr-lab run --data mine.yaml --recipe params/recipes/strong.yaml --seeds 0,1,2",
+        "dr-lab run --data mine.yaml params/sweeps/heads.yaml",
+    )
+)
 def run(
     data: DataFile,
     runs: Annotated[
@@ -72,13 +229,14 @@ def run(
     ] = False,
 ) -> None:
     """Train and test every configuration, and write the lab report."""
+    from dr_lib.config import run_files
     from dr_lib.experiment.plan import experiment_name, parse_seeds, plan_runs, with_seeds
 
-    run_files = runs or sorted(Path("params/runs").glob("*.yaml"))
-    out = out or Path("reports") / experiment_name(data, run_files)
+    run_paths = runs or run_files()
+    out = out or Path("reports") / experiment_name(data, run_paths)
     if not dry_run:
         check_output(out, folder=True)
-    plan = plan_runs(data, run_files, recipe=recipe, assignments=assignments, out_dir=out)
+    plan = plan_runs(data, run_paths, recipe=recipe, assignments=assignments, out_dir=out)
     configs = plan.runs
     if seeds:
         if plan.sweep:
@@ -106,9 +264,14 @@ def run(
     raise typer.Exit(0 if done else 1)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "dr-lab status reports/demo",
+        "dr-lab status reports/demo --watch",
+    )
+)
 def status(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")],
+    experiment: ExperimentDir,
     watching: Annotated[bool, typer.Option("--watch", help="until no run is at work any more")] = False,
 ) -> None:
     """Say how the runs of an experiment stand, from its folders alone; also while they are at work elsewhere."""
@@ -116,18 +279,20 @@ def status(
     from dr_lib.storage.lock import lock_owner
 
     folder = ExperimentFolder(experiment)
-    statuses = read_statuses(folder)
-    if not statuses:
-        raise InputError(f"{experiment / 'runs'}: no runs there; dr-lab run makes some")
+    folder.existing_runs()
     if watching:
         follow(console, lambda: read_statuses(folder), lambda: lock_owner(folder.lock) is not None)
     else:
-        console.print(StatusTable(statuses), soft_wrap=True)
+        console.print(StatusTable(read_statuses(folder)), soft_wrap=True)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "dr-lab report reports/demo",
+    )
+)
 def report(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR")],
+    experiment: ExperimentDir,
     normalize: Annotated[
         Literal["true", "pred", "all", "none"],
         typer.Option(help="shares in confusion matrices: of true grades, of predicted ones, of all, or counts alone"),
@@ -142,125 +307,56 @@ def report(
     say(build_report(experiment, normalize=None if normalize == "none" else normalize))
 
 
-@app.command()
-def audit(
-    data: DataFile,
-    assignments: Assignments = [],  # noqa: B006
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: reports/<data file's name>")] = None,
-    fail_on: Annotated[
-        str, typer.Option(metavar="NAMES", help="checks whose findings end with status 3: leak,duplicates,unreadable")
-    ] = "",
-    compare: Annotated[
-        Path | None, typer.Option(metavar="OTHER.json", help="audit.json of another state, to say what changed")
-    ] = None,
+app.command(epilog=commands.EVALUATE_EXAMPLES)(commands.evaluate)
+app.command(epilog=commands.PREDICT_EXAMPLES)(commands.predict)
+app.command(epilog=commands.EXPORT_EXAMPLES)(commands.export)
+
+
+def _agrees(question: str) -> bool:
+    with suppress(typer.Abort):  # the end of the input
+        return typer.confirm(question)
+    return False
+
+
+@app.command(epilog=examples("dr-lab notebooks work", "jupyter lab work"))
+def notebooks(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder to copy them to")],
 ) -> None:
-    """Say what is in a data set: grades, splits, patients on both sides, duplicates, damaged photographs.
-
-    Where the photographs are missing, it says what their labels tell.
-    """
-    from dr_lib.config import combine
-    from dr_lib.report.audit_findings import compare_audits, failing, findings
-    from dr_lib.report.audit_results import write_audit
-    from dr_lib.report.audit_text import audit_text
-
-    failing([], fail_on)  # a wrong name is refused before anything is decoded
-    earlier = read_sealed_json(compare) if compare else None  # which may be the very file that is written
-    out = out or Path("reports") / data.stem
-    check_output(out, folder=True)
-    audited = write_audit(combine([data], assignments, fixed={"out_dir": str(out)}))
-    found = audited.found
-    console.print(audit_text(found), soft_wrap=True)
-    if earlier is not None:
-        console.print("\n".join(["CHANGES", *(compare_audits(earlier, found) or ["None."]), ""]), soft_wrap=True)
-    say(ExperimentFolder(out).audit_page)
-    if failed := failing(findings(found), fail_on):
-        console.print(f"--fail-on: found {', '.join(dict.fromkeys(finding.name for finding in failed))}")
-        raise typer.Exit(3)
-
-
-app.command()(commands.evaluate)
-app.command()(commands.predict)
-app.command()(commands.export)
-
-
-@app.command("make-data")
-def make_data(
-    folder: Annotated[Path, typer.Argument(metavar="DIR")],
-    train: Annotated[int, typer.Option(min=1, help="training photographs")] = 800,
-    test: Annotated[int, typer.Option(min=0, help="testing photographs")] = 200,
-    size: Annotated[int, typer.Option(min=96, help="nominal width, px")] = 512,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    shares: Annotated[
-        str, typer.Option(metavar="N,N,N,N,N", help="weights of grades 0 to 4; default: those of the lab's photographs")
-    ] = "",
-) -> None:
-    """Draw a data set of fundus photographs with lesions by the ICDR grades, labeled as in the course."""
+    """Copy the notebooks out, to open in JupyterLab or to execute with papermill; files that are there stay."""
     check_output(folder, folder=True, called="")
-
-    from dr_lib.synthetic import LAB_GRADE_SHARES
-    from dr_lib.synthetic import make_data as draw
-    from dr_lib.system.progress import Progress
-
-    weights = _weights(shares) if shares else LAB_GRADE_SHARES
-    with Progress() as progress:
-        try:
-            draw(
-                folder, train=train, test=test, size=size, seed=seed, grade_shares=weights,
-                progress=lambda done, total: progress.bar("drawing photographs", done, total),
-            )  # fmt: skip
-        except FileExistsError as error:
-            raise InputError(str(error)) from None
-    say(folder)
+    for notebook in sorted((SHIPPED / "notebooks").glob("*.ipynb")):
+        if (folder / notebook.name).exists():
+            say(f"{folder / notebook.name}: is there already, left as it is")
+            continue
+        write_bytes(folder / notebook.name, notebook.read_bytes())
+        say(folder / notebook.name)
 
 
-def _weights(shares: str) -> tuple[float, ...]:
-    try:
-        weights = tuple(float(share) for share in shares.split(","))
-    except ValueError:
-        weights = ()
-    if len(weights) != len(GRADES):
-        raise InputError(f"--shares {shares}: give five numbers, one a grade, such as 50,15,17,9,9")
-    return weights
-
-
-@app.command()
-def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
-    assignments: Assignments = [],  # noqa: B006
+@app.command(epilog=examples("dr-lab clean reports/demo", "dr-lab clean reports/demo --yes --superseded"))
+def clean(
+    experiment: ExperimentDir,
+    superseded: Annotated[bool, typer.Option("--superseded", help="also earlier results that were set aside")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="delete without asking")] = False,
 ) -> None:
-    """Say whether params files are sound together, and what they come to: a run, or the runs of a sweep."""
-    from dr_lib.config import RunConfig, combine
-    from dr_lib.config.files import as_line
-    from dr_lib.experiment.sweeps import expand, is_sweep, read_sweep
+    """Say what an experiment does not need any more, and delete it when you agree.
 
-    sweeps = [file for file in files if is_sweep(file)]
-    below = [file for file in files if file not in sweeps]
-    grids = [expand(read_sweep(file), below, assignments, RunConfig().out_dir) for file in sweeps]
-    configs = [config for _, runs in grids for config in runs] or [combine(files, assignments)]
+    It deletes training states of finished runs alone: no network, no table, nothing of a run that can go on.
+    """
+    from rich.filesize import decimal
 
-    check_memory_for_torch()
-    from dr_lib.models.builders import check_model
-
-    for config in configs:
-        check_model(config.model, config.resnet_version, config.residual, config.zero_init_residual)
-    for grid, runs in grids:
-        for name in dict.fromkeys(run.name for run in grid.runs):
-            points = [run.values for run in grid.runs if run.name == name]
-            lines = (", ".join(as_line(key, value) for key, value in point.items()) for point in points)
-            say(f"{name}: {'; or '.join(lines)}")
-        say(f"sound: sweep {grid.sweep!r} of {len(runs)} runs")
-    if sweeps:
-        return
-    defaults = RunConfig()
-    for name in RunConfig.model_fields:
-        value = getattr(configs[0], name)
-        if value != getattr(defaults, name):
-            say(as_line(name, value))
-    say(f"sound: run {configs[0].run_name!r}; all else as in dr_lib/config/run_config.py")
-    if Path(configs[0].data_dir).is_dir():
-        from dr_lib.data.labels import labels_of
-
-        say(f"labels: {labels_of(configs[0]).recognized}")
+    folder = ExperimentFolder(experiment)
+    folder.existing_runs()
+    paths = folder.unneeded(superseded=superseded)
+    for path in paths:
+        say(f"{decimal(disk_usage(path)):>10}  {path}")
+    total = decimal(sum(map(disk_usage, paths)))
+    if not paths:
+        say("nothing to delete: every file is still needed, or of use")
+    elif yes or (sys.stdin.isatty() and _agrees(f"Delete {total}?")):
+        folder.clean(superseded=superseded)
+        say(f"{total} deleted")
+    else:
+        say(f"{total} could be deleted; nothing was. --yes deletes")
 
 
 def main() -> None:

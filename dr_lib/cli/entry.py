@@ -33,9 +33,30 @@ _NO_MEMORY = re.compile("failed to map segment|[Cc]annot allocate memory|can't a
 DataFile = Annotated[
     Path, typer.Option("--data", metavar="FILE", help="params file that says where the photographs are")
 ]
+
+
+def _parameters_beginning(incomplete: str) -> list[tuple[str, str]]:
+    """Return what a shell offers after ``--set``: parameters with their meanings."""
+    from dr_lib.config import RunConfig
+
+    fields = RunConfig.model_fields.items()
+    return [(f"{name}=", field.description or "") for name, field in fields if name.startswith(incomplete)]
+
+
 Assignments = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="a parameter, over all files; repeatable")
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="a parameter, over all files; repeatable",
+        autocompletion=_parameters_beginning,
+    ),
 ]
+
+
+def examples(*lines: str) -> str:
+    """Return what stands below the help of a command: typer starts a line after each blank one."""
+    return "\n\n".join(["Examples:", *lines])
 
 
 def run_command(app: Callable[..., object]) -> NoReturn:

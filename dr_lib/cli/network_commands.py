@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dr_lib.cli.entry import Assignments, DataFile, check_output
+from dr_lib.cli.entry import Assignments, DataFile, check_output, examples
 from dr_lib.errors import InputError
 from dr_lib.system.resources import check_memory_for_torch
-from dr_lib.system.terminal import printable, printable_lines, say
+from dr_lib.system.terminal import counted, printable, printable_lines, say
 
 if TYPE_CHECKING:
     from dr_lib.inference.output_formats import Form
+
+_BEST = "reports/demo/runs/resnet18-pretrained/checkpoints/best.pt"
+EVALUATE_EXAMPLES = examples(
+    f"dr-lab evaluate {_BEST} --data mine.yaml", f"dr-lab evaluate {_BEST} --data mine.yaml --split all"
+)
+PREDICT_EXAMPLES = examples(
+    f"dr-lab predict {_BEST} photo.jpeg folder/ --out grades.csv", "dr-lab predict net.onnx folder/"
+)
+EXPORT_EXAMPLES = examples(f"dr-lab export {_BEST} --onnx --out net.onnx")
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="RUN/checkpoints/best.pt")]
 
@@ -86,7 +95,7 @@ def predict(
         say(out)
     damaged = sum(photograph.grade is None for photograph in photographs)
     if damaged:
-        say(f"dr-lab: {damaged} of {len(photographs)} files not graded: see their statuses", sys.stderr)
+        say(f"dr-lab: {damaged} of {counted(len(photographs), 'file')} not graded: see their status", sys.stderr)
         raise typer.Exit(1)
 
 

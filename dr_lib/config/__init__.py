@@ -1,6 +1,6 @@
 """Every parameter of a run, validated, and the params files that set them."""
 
-from dr_lib.config.files import combine, parse_assignment, read_parameters, spelled_out
+from dr_lib.config.files import combine, parse_assignment, read_parameters, run_files, shipped_or_own, spelled_out
 from dr_lib.config.run_config import (
     ABBREVIATIONS,
     CACHE_DIR,
@@ -30,5 +30,7 @@ __all__ = [
     "nearest",
     "parse_assignment",
     "read_parameters",
+    "run_files",
+    "shipped_or_own",
     "spelled_out",
 ]

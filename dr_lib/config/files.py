@@ -3,6 +3,7 @@
 Values are plain, no larger than they look, and text where text is meant.
 """
 
+import difflib
 import math
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -14,8 +15,9 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from dr_lib.config.run_config import ABBREVIATIONS, TEXT_PARAMETERS, RunConfig
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.bounded_read import read_bounded
+from dr_lib.storage.folders import SHIPPED
 
 _TEXT = "tag:yaml.org,2002:str"
 _OTHER_KINDS = ("int", "float", "bool", "null", "timestamp", "value", "merge")
@@ -29,9 +31,12 @@ def read_parameters(path: Path) -> dict[str, Any]:
     Raises :class:`InputError` where the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        values = read_yaml(read_bounded(path).decode(), TEXT_PARAMETERS | {"title", "question"})
+        values = read_yaml(read_bounded(shipped_or_own(path)).decode(), TEXT_PARAMETERS | {"title", "question"})
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); params files are in params/") from None
+        if not isinstance(error, FileNotFoundError):
+            raise InputError(f"{path}: cannot be read ({error.strerror}); name a params file") from None
+        slip = _closest_parameters(path) or "; name one that is there, or a shipped one such as params/data/demo.yaml"
+        raise InputError(f"{path}: no such params file{slip}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {describe_yaml_error(error)}") from None
     except UnicodeDecodeError as error:
@@ -41,6 +46,25 @@ def read_parameters(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}, needs lines of 'parameter: value'")
     return spelled_out(str(path), values)
+
+
+def shipped_or_own(path: Path) -> Path:
+    """Return ``path`` where there is such a file, else the one of that name that comes with the package, if any."""
+    return path if path.exists() or not (SHIPPED / path).exists() else SHIPPED / path
+
+
+def run_files() -> list[Path]:
+    """Return the run files of ``params/runs`` here, or where there is no such folder the eight that are shipped."""
+    folder = Path("params/runs")
+    return [folder / file.name for file in sorted(shipped_or_own(folder).glob("*.yaml"))]
+
+
+def _closest_parameters(path: Path) -> str:
+    """Return what :func:`closest_path` does, of files here and of shipped ones, of which the stem is enough."""
+    stems = {file.stem: file.relative_to(SHIPPED) for file in sorted(SHIPPED.glob("params/*/*.yaml"), reverse=True)}
+    close = difflib.get_close_matches(path.stem, stems, n=1)
+    shipped = closest_path(SHIPPED / path).replace(f"{SHIPPED}/", "")
+    return closest_path(path) or shipped or (f" (did you mean '{stems[close[0]]}'?)" if close else "")
 
 
 def spelled_out(where: str, values: Mapping[Any, Any]) -> dict[str, Any]:

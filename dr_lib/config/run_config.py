@@ -1,5 +1,6 @@
 """Every parameter of a run: its meaning, type, range and default, written once."""
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -62,6 +63,45 @@ Place = Annotated[PathText, AfterValidator(with_home)]
 Share = Annotated[Float, Field(ge=0, lt=1)]
 
 
+_NEEDS = {
+    "int": "needs a whole number",
+    "float": "needs a number",
+    "finite": "needs a finite number",
+    "bool": "needs true or false",
+    "string": "needs a text",
+    "list": "needs a list",
+    "dict": "needs a mapping, name: value",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "string_too_short": "must not be empty",
+    "too_short": "needs {min_length} values",
+    "too_long": "needs {max_length} values",
+    "literal_error": "needs {expected}",
+    "string_pattern_mismatch": "must not hold a zero character",
+}
+"""What pydantic's kinds of errors mean, or all of those that begin with the same word."""
+
+_FORMS = {
+    "device": "needs auto, cpu, cuda, or one device such as cuda:0",
+    "name": "names a folder; use letters, digits and .+=-_, not dots alone",
+}
+"""The same for parameters whose text has a form of its own."""
+
+
+def _reason(error: Mapping[str, Any], name: str) -> str:
+    """Return what pydantic found wrong with the parameter ``name``, in our words."""
+    kind = error["type"]
+    if kind == "string_pattern_mismatch" and name in _FORMS:
+        return _FORMS[name]
+    needs = _NEEDS.get(kind) or _NEEDS.get(kind.partition("_")[0])
+    if needs is None:
+        return error["msg"].removeprefix("Value error, ")
+    slip = closest(str(error["input"]), re.findall("'(.*?)'", error["ctx"]["expected"])) if "literal" in kind else ""
+    return needs.format_map(error.get("ctx", {})) + slip
+
+
 class _RefusedParameter(InputError):
     """What is wrong with a parameter; ``name``: which, empty where several do not fit together."""
 
@@ -69,7 +109,7 @@ class _RefusedParameter(InputError):
         errors = error.errors()
         first = next((refusal for refusal in errors if refusal["type"] == "extra_forbidden"), errors[0])
         self.name = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
+        message = _reason(first, self.name)
         if first["type"] == "extra_forbidden":
             message = f"unknown parameter {self.name!r}{nearest(self.name, RunConfig.model_fields)}"
         elif self.name:
@@ -354,4 +394,6 @@ CROP_PARAMETERS = ("resize", "image_size", "test_time_augmentation", "preprocess
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name most like ``name``, or where the names are."""
+    if name in ABBREVIATIONS:
+        return f"; did you mean {ABBREVIATIONS[name]!r}?"
     return closest(name, known) or "; see dr_lib/config/run_config.py for the names"

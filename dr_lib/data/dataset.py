@@ -16,6 +16,7 @@ from dr_lib.data.photographs import MedmnistPhotographs
 from dr_lib.data.splits import SPLITS
 from dr_lib.errors import InputError
 from dr_lib.storage.bounded_read import read_bounded
+from dr_lib.system.terminal import counted
 
 
 class RetinopathyDataset(Dataset):
@@ -97,4 +98,4 @@ class RetinopathyDataset(Dataset):
     def __repr__(self) -> str:
         counts = np.bincount(self.targets, minlength=len(self.classes))
         grades = ", ".join(f"{name} {count:,}" for name, count in zip(self.classes, counts, strict=True))
-        return f"RetinopathyDataset({self.split or 'all'}: {len(self):,} photographs; {grades})"
+        return f"RetinopathyDataset({self.split or 'all'}: {counted(len(self), 'photograph')}; {grades})"

@@ -8,6 +8,7 @@ from pathlib import Path
 from dr_lib.data.label_text import first_row, read_rows
 from dr_lib.data.label_values import grades_of
 from dr_lib.errors import InputError, closest
+from dr_lib.system.terminal import counted
 
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "image": (
@@ -176,7 +177,7 @@ def _check_one_grade(table: Table, columns: Mapping[str, str]) -> None:
 
 def _cell(path: Path, line: int, row: Sequence[str], at: int, named: int) -> str:
     if len(row) <= at:
-        raise InputError(f"{path} line {line}: {len(row)} values, the header names {named}; mend the line")
+        raise InputError(f"{path} line {line}: {counted(len(row), 'value')}, the header names {named}; mend the line")
     return row[at]
 
 
@@ -196,8 +197,8 @@ def read_course_pair(image_path: Path, grade_path: Path) -> Table:
     images, grades = images[image_header:], grades[grade_header:]
     if len(images) != len(grades):
         raise InputError(
-            f"{image_path.name} has {len(images)} names and {grade_path.name} {len(grades)} grades "
-            f"(in {image_path.parent}); each name needs the grade of the same line"
+            f"{image_path.name} has {counted(len(images), 'name')} and {grade_path.name} "
+            f"{counted(len(grades), 'grade')} (in {image_path.parent}); each name needs the grade of the same line"
         )
     if not images:
         raise InputError(f"{image_path}: no photographs in it; needs one name a line")
@@ -224,5 +225,7 @@ def _single_column(path: Path) -> tuple[list[int], list[str], str]:
     rows, encoding = read_rows(path)
     for line, row in rows:
         if len(row) != 1:
-            raise InputError(f"{path} line {line}: {len(row)} values, needs one; a course file has one value a line")
+            raise InputError(
+                f"{path} line {line}: {counted(len(row), 'value')}, needs one; a course file has one value a line"
+            )
     return [line for line, _ in rows], [row[0] for _, row in rows], encoding

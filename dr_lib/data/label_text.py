@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.bounded_read import check_regular
 from dr_lib.system.terminal import logger
 
@@ -72,7 +72,9 @@ def read_rows(path: Path, sheet: str = "") -> tuple[Rows, str]:
                 )
             rows = _read_delimited(path, text)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; put the labels there or choose another form with labels") from None
+        raise InputError(
+            f"{path}: no such file{closest_path(path)}; put the labels there or choose another form with labels"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not rows:

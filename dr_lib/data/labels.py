@@ -26,8 +26,8 @@ from dr_lib.data.layouts import (
     tables_with_labels,
 )
 from dr_lib.data.patients import PATTERN_EXAMPLE, names_that_look_paired
-from dr_lib.errors import InputError
-from dr_lib.system.terminal import logger
+from dr_lib.errors import InputError, closest_path
+from dr_lib.system.terminal import counted, logger
 
 log = logger("data")
 
@@ -102,7 +102,8 @@ def read_labels(
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         own = "set data_dir to the folder of labels and photographs, or draw one with dr-lab make-data"
-        raise InputError(f"data_dir {data_dir}: no such folder; {medmnist.REMEDY if form == 'medmnist' else own}")
+        remedy = medmnist.REMEDY if form == "medmnist" else own
+        raise InputError(f"data_dir {data_dir}: no such folder{closest_path(data_dir)}; {remedy}")
     folder, columns, grade_map = list_folder(data_dir), columns or {}, grade_map or {}
     layout, sources = _layout(folder, form, labels_file, labels_files or {}, columns)
     rows = Rows(folder, layout, grade_map, (*layout.ungradable, *ungradable), patient_pattern)
@@ -121,7 +122,9 @@ def read_labels(
         path = data_dir / source.name
         if source.split not in ("", "train") and not labels_files and has_labels(path, columns) == (True, False):
             # Testing photographs without grades, as APTOS' and DDR's.
-            rows.notes.append(f"{source.name} names {len(read_rows(path)[0]) - 1:,} photographs without grades")
+            rows.notes.append(
+                f"{source.name} names {counted(len(read_rows(path)[0]) - 1, 'photograph')} without grades"
+            )
         else:
             tables.append((source, read_table(path, columns, source.sheet)))
     for source, table in tables:
@@ -155,9 +158,9 @@ def _layout(
     if chosen:
         for source in chosen:
             if not (folder.path / source.name).is_file():
-                parameter = "labels_files" if labels_files else "labels_file"
+                parameter, path = "labels_files" if labels_files else "labels_file", folder.path / source.name
                 raise InputError(
-                    f"{folder.path / source.name}: no such file; put the labels there or name them with {parameter}"
+                    f"{path}: no such file{closest_path(path)}; put the labels there or name them with {parameter}"
                 )
         return layout, chosen
     if layout.name == "table":  # a single one that is none says itself what is wrong with it
@@ -234,7 +237,7 @@ def _describe(layout: Layout, form: str, files: Sequence[str], table: pd.DataFra
     known = table.loc[table["patient"] != table["image"], "patient"].nunique()
     unknown = int((table["patient"] == table["image"]).sum())
     patients = f"{known:,} patient{'s' * (known > 1)}" if known else "patients unknown"
-    patients += f" and {unknown:,} photographs of unknown ones" if known and unknown else ""
+    patients += f" and {counted(unknown, 'photograph')} of unknown ones" if known and unknown else ""
     splits = Counter(table["split"])
     named = ", ".join(f"{splits[name]:,} {name}" for name in ("train", "validation", "test") if splits[name])
     where = f" ({', '.join(files[:4])}{', ...' if len(files) > 4 else ''})" if files else ""

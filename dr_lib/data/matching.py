@@ -16,8 +16,8 @@ from dr_lib.data.labels import Labels
 from dr_lib.data.layouts import grade_folders
 from dr_lib.data.photographs import FolderPhotographs, MedmnistPhotographs, Photographs
 from dr_lib.data.signatures import SUFFIXES
-from dr_lib.errors import InputError
-from dr_lib.system.terminal import logger
+from dr_lib.errors import InputError, closest_path
+from dr_lib.system.terminal import counted, logger
 
 log = logger("data")
 
@@ -150,8 +150,9 @@ def _inside(folder: Folder, images_dir: str) -> tuple[list[str], list[str]]:
     if not images_dir:
         return folder.photographs, []
     if not (folder.path / images_dir).is_dir():
+        path = folder.path / images_dir
         raise InputError(
-            f"images_dir {folder.path / images_dir}: no such folder; name the folder of the photographs in data_dir"
+            f"images_dir {path}: no such folder{closest_path(path)}; name the folder of the photographs in data_dir"
         )
     below = folder.real("" if PurePosixPath(images_dir) == PurePosixPath() else PurePosixPath(images_dir).as_posix())
     start = f"{below}/" if below else ""
@@ -298,15 +299,17 @@ def open_photographs(data_dir: Path, labels: Labels, images_dir: str = "", label
             more = f", and {len(search.other_pictures) - 1} more" if len(search.other_pictures) > 1 else ""
             why += f"; {name} is a picture of another kind, {kind}{more}"
         folders = ", ".join(map(str, search.folders[:6])) + (", ..." if len(search.folders) > 6 else "")
+        are = "is" if len(search.missing) == 1 else "are"
         raise InputError(
-            f"{len(search.missing)} of {len(labels.table)} photographs are missing ({some}); looked in "
+            f"{len(search.missing)} of {counted(len(labels.table), 'photograph')} {are} missing ({some}); looked in "
             f"{folders} for files ending in {', '.join(SUFFIXES)}{why}; "
             f"put them {'below images_dir' if images_dir else f'below {data_dir}'}, or take them out of the labels"
         )
     if search.several:
         image, files = next(iter(search.several.items()))
+        have = "has" if len(search.several) == 1 else "have"
         raise InputError(
-            f"{len(search.several)} of {len(labels.table)} photographs have several files ({image}: "
+            f"{len(search.several)} of {counted(len(labels.table), 'photograph')} {have} several files ({image}: "
             f"{' or '.join(map(str, files))}); set images_dir, or write folder and ending of the names in the labels"
         )
     return search.photographs

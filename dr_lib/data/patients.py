@@ -8,6 +8,7 @@ import pandas as pd
 
 from dr_lib.data.label_values import EYE_NAMES, SPLIT_NAMES, eye_of, grade_of_words, split_of
 from dr_lib.errors import InputError
+from dr_lib.system.terminal import counted
 
 _EYE = re.compile(rf"(?P<patient>.+)[_\- ](?P<eye>{'|'.join(EYE_NAMES)})\d{{0,2}}", re.IGNORECASE | re.DOTALL)
 _EYE_ALONE = re.compile(rf"(?P<eye>{'|'.join(EYE_NAMES)})\d{{0,2}}", re.IGNORECASE)
@@ -94,7 +95,9 @@ def _by_pattern(names: Sequence[str], pattern: str) -> tuple[list[str], list[str
         raise InputError(f"{where}: has no group called patient; write {PATTERN_EXAMPLE}")
     found = [expression.search(name) for name in names]
     if names and not any(found):
-        raise InputError(f"{where}: fits none of {len(names):,} names, such as {names[0]!r}; write {PATTERN_EXAMPLE}")
+        raise InputError(
+            f"{where}: fits none of {counted(len(names), 'name')}, such as {names[0]!r}; write {PATTERN_EXAMPLE}"
+        )
     eyed = "eye" in expression.groupindex
     patients = [(match and match["patient"]) or name for match, name in zip(found, names, strict=True)]
     return patients, [eye_of(match["eye"] or "") if match and eyed else "" for match in found]

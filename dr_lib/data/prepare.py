@@ -18,14 +18,14 @@ from dr_lib.data.inspection import NO_IMAGE
 from dr_lib.data.labels import DRAWN_ANEW, GIVEN, MADE_HERE, TEST_DRAWN, Labels, labels_of
 from dr_lib.data.matching import open_photographs
 from dr_lib.data.photographs import FolderPhotographs, Photographs
-from dr_lib.data.repair_policy import Decision, decide
+from dr_lib.data.repair_policy import Decision, damage_table, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits, splits_of
 from dr_lib.errors import InputError
 from dr_lib.storage.files import read_json
-from dr_lib.system.progress import Progress
-from dr_lib.system.terminal import logger
+from dr_lib.system.progress import Progress, show_table
+from dr_lib.system.terminal import counted, logger
 
 log = logger("data")
 
@@ -57,6 +57,11 @@ class DataSplits:
         """Return the rows of one split, counted from 0: ``train``, ``validation`` or ``test``."""
         return self.table[self.table["split"] == name].reset_index(drop=True)
 
+    @property
+    def damaged(self) -> pd.DataFrame:
+        """One row a damaged photograph and what is done with it, see :func:`damage_table`."""
+        return damage_table(self.decisions)
+
     def crops(self, recipe: ResizeSpec, images: Iterable[str]) -> Crops:
         """Return the crops of photographs by ``recipe``, from the pixel cache or decoded each time."""
         if self.stored:
@@ -67,10 +72,10 @@ class DataSplits:
 def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = True) -> DataSplits:
     """Return the data of ``config``, checked; with ``progress`` a bar shows while photographs are drawn or decoded.
 
-    The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are logged by name to
-    ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot be used, a file that is no image
-    among them unless ``on_damage`` is ``drop``. With ``to_train`` off, which is for testing a network, any split may be
-    empty and all grades the same.
+    The photographs of ``data/demo`` are drawn first where they are missing. Damaged files are shown by name: as a
+    table in a notebook, else logged to ``dr_lib.data``. Raises :class:`InputError` where labels or photographs cannot
+    be used, a file that is no image among them unless ``on_damage`` is ``drop``. With ``to_train`` off, which is for
+    testing a network, any split may be empty and all grades the same.
     """
     labels = read_splits(config, progress, to_train=to_train)
     table = labels.table
@@ -166,16 +171,13 @@ def _refuse_what_is_no_image(infos: Mapping[str, ImageInfo], photographs: Photog
 def _apply(
     decisions: list[Decision], table: pd.DataFrame, photographs: Photographs
 ) -> tuple[pd.DataFrame, Photographs]:
-    """Log every damaged file, take the dropped ones out of the table, and have the others repaired when read."""
+    """Show every damaged file, take the dropped ones out of the table, and have the others repaired when read."""
     by_action: dict[str, set[str]] = {"": set(), "repaired": set(), "kept": set(), "dropped": set()}
-    lines = []
     for decision in decisions:
         by_action[decision.action].add(decision.image)
-        if decision.action:
-            found = decision.status
-            lines.append(f"{decision.image}: {found.kind} ({found.detail}), {decision.action}")
-    if lines:  # one record, which a notebook shows as one output
-        log.warning("%d of %d photographs are damaged" + "\n%s" * len(lines), len(lines), len(decisions), *lines)
+    if len(damaged := damage_table(decisions)):
+        are = "is" if len(damaged) == 1 else "are"
+        show_table(f"{len(damaged)} of {counted(len(decisions), 'photograph')} {are} damaged", damaged, log)
     if isinstance(photographs, FolderPhotographs):
         photographs = photographs.with_repaired(by_action["repaired"] | by_action["kept"])
     return table[~table["image"].isin(by_action["dropped"])].reset_index(drop=True), photographs

@@ -1,11 +1,14 @@
 """What is done with a damaged photograph: repaired, kept, dropped or refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from dr_lib.data.inspection import CORRUPT, INTACT, NO_END_MARKER, TRUNCATED, UNREADABLE, FileStatus
 from dr_lib.errors import InputError
+from dr_lib.system.terminal import counted
 
 ACTIONS = {
     "repaired": "used with its end marker appended in memory; rows that are lost are the decoder's gray",
@@ -33,6 +36,16 @@ class Decision:
             "action": self.action,
             "detail": status.detail,
         }
+
+
+def damage_table(decisions: Iterable[Decision]) -> pd.DataFrame:
+    """Return one row a damaged photograph: ``image, status, rows lost, action, detail``."""
+    rows = [
+        (one.image, one.status.kind, f"{100 * one.status.lost:.1f} %", one.action, one.status.detail)
+        for one in decisions
+        if one.action
+    ]
+    return pd.DataFrame(rows, columns=["image", "status", "rows lost", "action", "detail"])
 
 
 def decide(statuses: Mapping[str, FileStatus], *, on_damage: str, max_lost_share: float) -> list[Decision]:
@@ -63,8 +76,8 @@ def _refuse(bad: list[tuple[str, FileStatus]]) -> None:
         some = ", ".join(f"{image} ({_describe(status)})" for image, status in bad[:10])
         more = f", and {len(bad) - 10} more" if len(bad) > 10 else ""
         raise InputError(
-            f"on_damage: fail, and {len(bad)} photographs are damaged: {some}{more}; "
-            "get whole files, or set on_damage to repair or drop"
+            f"on_damage: fail, and {counted(len(bad), 'photograph')} {'is' if len(bad) == 1 else 'are'} damaged: "
+            f"{some}{more}; get whole files, or set on_damage to repair or drop"
         )
 
 

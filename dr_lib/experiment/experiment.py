@@ -1,6 +1,7 @@
 """An experiment, finished or not: its runs and their differences as tables, its figures for notebooks, its report."""
 
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,14 +10,14 @@ import pandas as pd
 from dr_lib import GRADES
 from dr_lib.errors import InputError
 from dr_lib.report.audit_findings import findings_table
-from dr_lib.report.collect import collect, run_folders
+from dr_lib.report.collect import collect
 from dr_lib.report.comparisons import compare_family
 from dr_lib.report.examples import best_run, sureness
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.pictures import find_pictures
 from dr_lib.report.results_files import results_rows
 from dr_lib.report.run_group import RunGroup
-from dr_lib.storage.folders import latest_experiment
+from dr_lib.storage.folders import ExperimentFolder, latest_experiment
 from dr_lib.training.trained_run import Run
 
 if TYPE_CHECKING:  # what draws is imported where it is needed: the process that looks after runs does without
@@ -44,7 +45,7 @@ class Experiment:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._folders = run_folders(path)
+        self._folders = ExperimentFolder(self.path).existing_runs()
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -157,6 +158,13 @@ class Experiment:
         from dr_lib.report.build import build_report  # runs a notebook, which needs much
 
         return build_report(self.path, normalize=normalize)
+
+    def clean(self, *, superseded: bool = False) -> list[Path]:
+        """Delete what is not needed any more, and return it: the states that finished runs have gone on from.
+
+        ``superseded``: also results that were set aside. The same as ``dr-lab clean``.
+        """
+        return ExperimentFolder(self.path).clean(superseded=superseded)
 
     def plot_metric(self, metric: str = "kappa", *, most: int = 20, ax: "Axes | None" = None) -> "Axes":
         """Draw a metric of each finished run as a dot, seeds of one setting on one line with their mean and its 95 %
@@ -293,7 +301,8 @@ class Experiment:
         return f"Experiment({self.path}: {', '.join(f'{count} {state}' for state, count in states.items())})"
 
     def _repr_html_(self) -> str:
-        return self.results[[name for name in _SHOWN if name in self.results]].to_html(float_format="{:.3f}".format)
+        shown = self.results[[name for name in _SHOWN if name in self.results]]
+        return f"<h2>Experiment {escape(str(self.path))}</h2>{shown.to_html(float_format='{:.3f}'.format)}"
 
 
 def load_experiment(path: str | Path = "") -> Experiment:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dr_lib.experiment.status import RunStatus, standing
+from dr_lib.experiment.status import RunStatus, last_and_chosen, standing
 from dr_lib.notebook.process import (
     KERNEL_DIED,
     FoundProcess,
@@ -129,11 +129,14 @@ class Job:
         now = self.state, self.reason
         if self.state == "running" or self._found is None or self._found[0] != now:
             folder, epochs = self.run_folder, self.parameters["epochs"]
-            status, last = folder.read_status(), folder.last_epoch()
+            status = folder.read_status()
             state, reason = self.state, self.reason
             if self.remote and status["state"] == "queued":
                 state, reason = "queued", status.get("reason") or reason
-            self._found = now, standing(self.title, state, status, last, epochs=epochs, reason=reason)
+            self._found = (
+                now,
+                standing(self.title, state, status, *last_and_chosen(folder, status), epochs=epochs, reason=reason),
+            )
         return self._found[1]
 
     def seconds_silent(self) -> float:

@@ -87,7 +87,7 @@ class LocalBackend:
                 job.collect()
             elif self._timeout is not None and job.seconds_silent() > 60 * self._timeout:
                 job.kill()
-                job.collect(hung=f"it gave no sign of life for {self._timeout:g} minutes, and was ended")
+                job.collect(hung=f"it gave no sign of life for {self._timeout:g} min, and was ended")
             if job.state != "running":
                 self._gpus.give_back(job.gpus)
 

@@ -30,7 +30,7 @@ def plan_runs(
     :class:`InputError` for what is wrong in the files themselves, before anything slow is imported or touched.
     """
     if not run_files:
-        raise InputError("params/runs: no run files here; name some, or work in the project's folder")
+        raise InputError("params/runs: no run files there; name some")
     below = [data_file, *([recipe] if recipe else [])]
     configs, sweep = [], None
     for run_file in run_files:

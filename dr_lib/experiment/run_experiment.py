@@ -28,7 +28,7 @@ from dr_lib.report.formatting import duration
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.folders import ExperimentFolder, SweepGrid
 from dr_lib.storage.lock import acquire_lock
-from dr_lib.system.terminal import PlainConsole, printable
+from dr_lib.system.terminal import PlainConsole, counted, printable
 from dr_lib.training.device import check_machine
 from dr_lib.training.loaders import check_trainable
 from dr_lib.training.pretrain import PRETRAINING_PARAMETERS, uses_generated_weights
@@ -112,7 +112,7 @@ def _placed(configs: Sequence[RunConfig], out: Path) -> list[RunConfig]:
 
 def _print_end(console: Console, queue: list[Job], runs: int, seconds: float) -> None:
     failed = [job for job in queue if job.state == "failed"]
-    console.print(f"{runs} runs, {len(failed)} failed, in {duration(seconds)}")
+    console.print(f"{counted(runs, 'run')}, {len(failed)} failed, in {duration(seconds)}")
     for job in failed:
         line = printable(f"{job.title}: {job.reason} (log: {job.files.log})")
         console.print(line, style="red", soft_wrap=True)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 SECONDS_WITHOUT_PROGRESS = 600
 """After which a run at work is said to make none; a step takes seconds."""
 
-_HEADINGS = ("run", "state", "phase", "epoch", "testing accuracy", "kappa", "time left")
+_HEADINGS = (
+    "run", "state", "phase", "epoch", "testing accuracy", "kappa", "chosen epoch", "accuracy", "kappa", "time left",
+)  # fmt: skip
 _LEFT = 3
 """So many columns are words, the others numbers."""
 
@@ -50,7 +52,10 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How one run stands. Accuracy is a share, 0..1; ``left`` is in seconds; what is not known is NaN or empty."""
+    """How one run stands. Accuracy is a share, 0..1; ``left`` is in seconds; what is not known is NaN or empty.
+
+    ``chosen``: the best epoch so far, whose network is kept; 0 where there is none.
+    """
 
     title: str
     state: str
@@ -59,6 +64,9 @@ class RunStatus:
     epochs: int = 0
     accuracy: float = math.nan
     kappa: float = math.nan
+    chosen: int = 0
+    chosen_accuracy: float = math.nan
+    chosen_kappa: float = math.nan
     left: float = math.nan
     reason: str = ""
 
@@ -72,20 +80,28 @@ def status_of(folder: RunFolder) -> RunStatus:
     """Return how the run in ``folder`` stands; one that claims to be at work and whose process is gone has failed."""
     status = folder.read_status()
     state, reason, epochs = status["state"], status.get("reason", ""), status.get("epochs", 0)
-    last = folder.last_epoch()
+    last, chosen = last_and_chosen(folder, status)
     if state == "running" and lock_owner(folder.lock) is None:
         state, reason = "failed", "its process has gone without a word; the same command goes on from its checkpoint"
     if state == "done" and (damaged := folder.damaged(folder.history)):
         state, reason, last = "failed", f"{damaged[0]}: is not as the run has left it; dr-lab run makes it again", {}
+        chosen = {}
     if not epochs and state != "queued":
         epochs = _planned_epochs(folder)
-    return standing(folder.name, state, status, last, epochs=epochs, reason=reason)
+    return standing(folder.name, state, status, last, chosen, epochs=epochs, reason=reason)
+
+
+def last_and_chosen(folder: RunFolder, status: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the rows of the last epoch and of the chosen one, of which ``status`` tells; empty where there is none."""
+    chosen = status.get("chosen", 0)
+    return folder.last_epoch(), folder.last_epoch(chosen) if chosen else {}
 
 
 def standing(
-    title: str, state: str, status: Mapping[str, Any], last: Mapping[str, str], *, epochs: int, reason: str
-) -> RunStatus:
-    """Put together what ``status.json`` and the last row of the history say of a run that is to have ``epochs``.
+    title: str, state: str, status: Mapping[str, Any], last: Mapping[str, str], chosen: Mapping[str, str], *,
+    epochs: int, reason: str,
+) -> RunStatus:  # fmt: skip
+    """Put together what ``status.json`` and two rows of the history say of a run that is to have ``epochs``.
 
     One at work whose last step is long ago gets that for its reason.
     """
@@ -102,6 +118,9 @@ def standing(
         epochs=ended if state in ("done", "skipped") else epochs,
         accuracy=_number(last, "test_accuracy"),
         kappa=_number(last, "test_kappa"),
+        chosen=int(chosen.get("epoch") or 0),
+        chosen_accuracy=_number(chosen, "test_accuracy"),
+        chosen_kappa=_number(chosen, "test_kappa"),
         # By the last epoch's time: epochs of the first phase are shorter than those that follow.
         left=(epochs - ended) * _number(last, "seconds") if working else math.nan,
         reason=reason,
@@ -174,15 +193,31 @@ def _reason(run: RunStatus, width: int | None) -> list[tuple[str, Style]]:
     return [(line, style) for line in (textwrap.wrap(text, width) if width else [text])]
 
 
-def cells(run: RunStatus) -> tuple[str, str, str, str, str]:
-    """Return phase, epoch, accuracy, kappa and time left as text; empty where there is nothing to say."""
+def cells(run: RunStatus) -> tuple[str, ...]:
+    """Return what stands below the headings after run and state; empty where there is nothing to say."""
     return (
         run.phase,
         f"{run.epoch}/{run.epochs}" if run.epochs else "",
-        f"{100 * run.accuracy:.2f} %" if not math.isnan(run.accuracy) else "",
-        f"{run.kappa:.3f}" if not math.isnan(run.kappa) else "",
+        *_figures(run.accuracy, run.kappa),
+        f"{run.chosen}" if run.chosen else "",
+        *_figures(run.chosen_accuracy, run.chosen_kappa),
         duration(run.left) if not math.isnan(run.left) else "",
     )
+
+
+def _figures(accuracy: float, kappa: float) -> tuple[str, str]:
+    return (
+        f"{100 * accuracy:.2f} %" if not math.isnan(accuracy) else "",
+        f"{kappa:.3f}" if not math.isnan(kappa) else "",
+    )
+
+
+def _news(run: RunStatus) -> str:
+    """Return the same as part of a line, where no heading says what a number is."""
+    words = list(cells(run))
+    if run.chosen:
+        words[4] = f"chosen epoch {run.chosen}"
+    return ", ".join(word for word in (run.state, *words, run.reason) if word)
 
 
 class Monitor:
@@ -223,7 +258,7 @@ class Monitor:
                 self._said[run.title] = news
                 self._console.print(
                     f"{time.strftime('%H:%M:%S')} {printable(run.title)}: "
-                    + printable(", ".join(value for value in (run.state, *cells(run), run.reason) if value)),
+                    + printable(_news(run)),
                     markup=False, highlight=False, soft_wrap=True,
                 )  # fmt: skip
 

@@ -9,7 +9,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dr_lib.config import ABBREVIATIONS, MOST_RUNS, RunConfig, nearest, parse_assignment, read_parameters, spelled_out
+from dr_lib.config import (
+    ABBREVIATIONS,
+    MOST_RUNS,
+    RunConfig,
+    nearest,
+    parse_assignment,
+    read_parameters,
+    shipped_or_own,
+    spelled_out,
+)
 from dr_lib.errors import InputError
 from dr_lib.storage.folders import EVALUATE_ON, GO_TOGETHER, SweepGrid, SweepRun
 from dr_lib.training.schedules import scaled_learning_rate
@@ -154,7 +163,9 @@ def _recipe(path: Path, key: str, file: Any) -> dict[str, Any]:
     """Return the parameters in the params file that a sweep names, beside its own."""
     if not isinstance(file, str):
         raise InputError(f"{path}: {key}: {file!r} is no file; name a params file, such as ../recipes/strong.yaml")
-    return _parameters(str(path.parent / file), read_parameters(path.parent / file))
+    beside = path.parent / file
+    recipe = beside if shipped_or_own(beside).exists() else Path(file)  # as params/recipes/strong.yaml, from anywhere
+    return _parameters(str(recipe), read_parameters(recipe))
 
 
 def _settings(path: Path, key: str, labels: dict[Any, Any]) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ class ExploredRun:
             f"it answered {percent(test['accuracy'])} right; always the commonest grade would be right for "
             f"{percent(test['majority_accuracy'])}."
         )
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def _repr_html_(self) -> str:
+        title = f"Run {self.run.folder.name} in {self.run.experiment}"
+        return f"<h2>{escape(title)}</h2><p>{escape(self.describe())}</p>"
 
     def choose(self, image: str = "") -> Panel:
         """Return controls to go through experiments, runs and photographs."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from dr_lib.data.crops import ResizeSpec
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.inference.exported import FORMAT, INPUT, OUTPUTS, Description, fingerprint
 from dr_lib.storage.checksums import damage, read_sealed_json, write_sealed_json
 from dr_lib.storage.run_folder import recorded_network
@@ -53,7 +53,7 @@ class OnnxBackend:
         import onnxruntime
 
         if not path.is_file():
-            raise InputError(f"{path}: not a network that ONNX Runtime can read (no such file)")
+            raise InputError(f"{path}: not a network that ONNX Runtime can read (no such file){closest_path(path)}")
         if wrong := damage(path):
             raise InputError(f"{path}: {wrong}; export the checkpoint again")
         options = onnxruntime.SessionOptions()

@@ -17,7 +17,7 @@ from dr_lib.evaluation.predict import predict
 from dr_lib.evaluation.predictions import prediction_table
 from dr_lib.evaluation.summary import summarize
 from dr_lib.models.trained import load_trained
-from dr_lib.report.formatting import patients
+from dr_lib.report.formatting import counted, patients
 from dr_lib.storage.run_folder import run_of
 from dr_lib.system.progress import Progress
 from dr_lib.training.device import resolve_device
@@ -72,7 +72,7 @@ def figures_as_text(summary: dict[str, Any], split: str) -> str:
     """Return what :func:`evaluate_checkpoint` found, for people: figures with their intervals, and counts."""
     intervals = summary["intervals"]
     lines = [
-        f"{split}: {summary['photographs']} photographs of "
+        f"{split}: {counted(summary['photographs'], 'photograph')} of "
         f"{patients(summary['patients'], summary['unknown_patients'])}; in brackets 95 % intervals over patients",
         f"{'accuracy':34}{_figure(summary['accuracy'], intervals['accuracy'], 4)}",
         f"{'accuracy of the commonest grade':34}{_per_cent(summary['majority_accuracy'], 4)}",
@@ -100,7 +100,7 @@ def agreement_with_run(checkpoint: Path, summary: dict[str, Any]) -> str:
     if run is None:
         return ""
     theirs = run.read_metrics()["test"]
-    accuracy = f"{_per_cent(theirs['accuracy'], 4)} of {theirs['photographs']} photographs"
+    accuracy = f"{_per_cent(theirs['accuracy'], 4)} of {counted(theirs['photographs'], 'photograph')}"
     if all(theirs[name] == summary[name] for name in ("accuracy", "kappa", "confusion_matrix")):
         return f"The run's own figures on its testing photographs are the same: accuracy {accuracy}."
     return f"The run's own accuracy on its testing photographs was {accuracy}."

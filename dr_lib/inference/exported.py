@@ -17,7 +17,7 @@ from typing import Any
 
 from dr_lib import GRADE_NAMES
 from dr_lib.data.crops import ResizeSpec
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.bounded_read import check_regular
 from dr_lib.storage.checksums import sha256
 
@@ -96,5 +96,6 @@ def fingerprint(checkpoint: Path) -> str:
         return sha256(checkpoint)
     except OSError as error:
         raise InputError(
-            f"{checkpoint}: cannot be read ({error.strerror}); a run's network is in its folder checkpoints/"
+            f"{checkpoint}: cannot be read ({error.strerror}){closest_path(checkpoint)}; a run's network is in "
+            "its folder checkpoints/"
         ) from None

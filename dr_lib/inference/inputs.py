@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dr_lib.data.signatures import SUFFIXES, is_photograph, kind_of_other_picture
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 
 STDIN = "-"
 
@@ -28,7 +28,9 @@ def photographs_named(names: Iterable[Path], stdin: BinaryIO) -> list[Path]:
     missing = [path for path in given if not path.exists()]
     if missing:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{missing[0]}: no such file or folder{more}; give the paths of photographs")
+        raise InputError(
+            f"{missing[0]}: no such file or folder{more}{closest_path(missing[0])}; give the paths of photographs"
+        )
     matches = (photograph for path in given for photograph in (photographs_in(path) if path.is_dir() else [path]))
     photographs = list(dict.fromkeys(matches))
     if not photographs:

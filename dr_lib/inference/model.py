@@ -15,7 +15,7 @@ from dr_lib.config import CACHE_DIR
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.data.inspection import INTACT, NO_END_MARKER, UNREADABLE, FileStatus, inspect
-from dr_lib.errors import InputError, check_finite
+from dr_lib.errors import InputError, check_finite, closest_path
 from dr_lib.inference.backends import InferenceBackend, select_backend
 from dr_lib.inference.inputs import photographs_named
 from dr_lib.storage.bounded_read import read_bounded
@@ -156,5 +156,7 @@ def load_model(path: str | Path, *, cache_dir: str | Path = CACHE_DIR) -> Model:
     if path.is_dir():
         path = RunFolder(path).best_checkpoint
     if not path.is_file():
-        raise InputError(f"{path}: no such network; give a run's folder, its checkpoints/best.pt, or an .onnx")
+        raise InputError(
+            f"{path}: no such network{closest_path(path)}; give a run's folder, its checkpoints/best.pt, or an .onnx"
+        )
     return Model(path, str(cache_dir))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import WeightsEnum
 
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.checksums import damage, sha256
 
 
@@ -95,7 +95,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def read_checkpoint(path: Path) -> dict:
     """Return the mapping saved in ``path``, tensors on the CPU; code in the file is refused, never run."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file; checkpoints of a run are in its folder checkpoints/")
+        raise InputError(
+            f"{path}: no such file{closest_path(path)}; checkpoints of a run are in its folder checkpoints/"
+        )
     if wrong := damage(path):
         raise InputError(f"{path}: {wrong}; restore it from a copy")
     try:

@@ -157,7 +157,9 @@ def compare_audits(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
     for split, part in after["splits"].items():
         old = before["splits"].get(split, {}).get("photographs", 0)
         if part["photographs"] != old:
-            lines.append(f"{SPLIT_WORDS[split].capitalize()}: {old:,} photographs, now {part['photographs']:,}.")
+            lines.append(
+                f"{SPLIT_WORDS[split].capitalize()}: {counted(old, 'photograph')}, now {part['photographs']:,}."
+            )
     old_findings = {one["name"]: one for one in before["findings"]}
     new_findings = {one["name"]: one for one in after["findings"]}
     for name, one in new_findings.items():

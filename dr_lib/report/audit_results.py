@@ -26,6 +26,7 @@ from dr_lib.data.splits import limit_splits
 from dr_lib.report.audit_findings import findings, findings_table
 from dr_lib.report.audit_text import file_problems, overview
 from dr_lib.report.audit_thumbnails import marked
+from dr_lib.report.formatting import counted
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import write_text
 from dr_lib.storage.folders import ExperimentFolder
@@ -212,12 +213,15 @@ class Audit:
     def __repr__(self) -> str:
         looked = "" if "status" in self.photographs else ", not looked at"
         return (
-            f"Audit({self.found['data_dir']}: {len(self.photographs):,} photographs{looked}, "
-            f"{len(self.findings)} findings)"
+            f"Audit({self.found['data_dir']}: {counted(len(self.photographs), 'photograph')}{looked}, "
+            f"{counted(len(self.findings), 'finding')})"
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(overview(self.found))}</p>{self.grades.to_html()}{self.findings.to_html(index=False)}"
+        title = f"<h2>Audit of {escape(str(self.found['data_dir']))}</h2>"
+        return (
+            f"{title}<p>{escape(overview(self.found))}</p>{self.grades.to_html()}{self.findings.to_html(index=False)}"
+        )
 
 
 def audit(data: str | Path | RunConfig, **parameters: Any) -> Audit:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dr_lib.errors import InputError
 from dr_lib.report.experiment_results import ExperimentResults
 from dr_lib.report.run_results import RunResults
 from dr_lib.report.settings import format_settings
@@ -19,19 +18,9 @@ _LONGEST_SETTING = 60
 """Characters of a setting in words that a table's cell still holds on two lines or three."""
 
 
-def run_folders(experiment_dir: str | Path) -> list[RunFolder]:
-    """Return the folders of the runs of an experiment; raises :class:`InputError` where there are none."""
-    experiment = ExperimentFolder(Path(experiment_dir))
-    folders = list(experiment.runs())
-    if not folders:
-        runs = experiment.path / "runs"
-        raise InputError(f"{runs}: no runs to report; make some with `dr-lab run --out {experiment_dir}`")
-    return folders
-
-
 def collect(experiment_dir: str | Path) -> ExperimentResults:
     """Return what the folder ``experiment_dir`` holds; raises :class:`InputError` where it holds no runs at all."""
-    folders = run_folders(experiment_dir)
+    folders = ExperimentFolder(Path(experiment_dir)).existing_runs()
     experiment = ExperimentFolder(Path(experiment_dir))
     grid = _read_grid(experiment.sweep)
     settings = _settings(grid) if grid else {}

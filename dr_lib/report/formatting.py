@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from dr_lib.system.terminal import counted as counted
+
 SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "testing"}
 """What the photographs of a split are called."""
 
@@ -31,11 +33,6 @@ def points(share: float) -> str:
 def listed(items: Sequence[str]) -> str:
     """Return ``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
-
-
-def counted(n: int, noun: str) -> str:
-    """Return ``1 photograph`` or ``7,026 photographs``."""
-    return f"{n:,} {noun}" + "s" * (n != 1)
 
 
 def capitalized(text: str) -> str:

@@ -80,7 +80,9 @@ def _caption(experiment: ExperimentResults) -> str:
     rest = len(experiment.configurations) - len(experiment.top)
     return (
         f"Accuracy and quadratic weighted kappa at {tested_epoch(experiment.chosen_on)}; the highest testing "
-        "accuracy is the best of all epochs." + f" {rest} more configurations are in results.csv." * bool(rest)
+        "accuracy is the best of all epochs."
+        + f" {rest} more {'configuration is' if rest == 1 else 'configurations are'} in results.csv."
+        * bool(rest)
     )
 
 

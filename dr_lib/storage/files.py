@@ -240,6 +240,11 @@ def _claim(path: Path) -> int | None:
     return None
 
 
+def disk_usage(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    return sum(file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir())
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the contents of ``path`` by ``data``, whole or not at all."""
     write_with(path, lambda stream: stream.write(data))

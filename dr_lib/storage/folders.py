@@ -3,16 +3,21 @@
 And the experiments in ``reports/``, for notebooks that name none.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.files import with_home
-from dr_lib.storage.run_folder import NamedFile, NotebookFiles, RunFolder
+from dr_lib.storage.lock import acquire_lock, lock_owner
+from dr_lib.storage.run_folder import SUPERSEDED, NamedFile, NotebookFiles, RunFolder
 
 REPORTS = Path("reports")
+
+SHIPPED = Path(__file__).parents[1] / "shipped"
+"""The params files and notebooks that come with the package; in a checkout, links to the folders at its top."""
 
 EVALUATE_ON = ("testing", "validation")
 """The photographs whose figures answer a sweep: what it chooses by must not be what it is tested on in the end."""
@@ -67,6 +72,39 @@ class ExperimentFolder:
         """Yield the run folders in order of their names."""
         for folder in sorted((self.path / "runs").glob("*/")):
             yield RunFolder(folder)
+
+    def existing_runs(self) -> list[RunFolder]:
+        """Return the run folders; raises :class:`InputError` where there are none."""
+        if runs := list(self.runs()):
+            return runs
+        slip = closest_path(self.path / "runs")
+        raise InputError(f"{self.path / 'runs'}: no runs there{slip}; dr-lab run --out {self.path} makes some")
+
+    def unneeded(self, *, superseded: bool = False) -> list[Path]:
+        """Return what may be deleted: the states that finished runs have gone on from.
+
+        ``superseded``: also the results that were set aside, which nothing reads. A run whose results are damaged
+        keeps its states: it is made again from them. Networks, tables, pages and pretrained weights stay.
+        """
+        paths = [
+            path
+            for run in self.runs()
+            if run.complete and not run.damaged() and lock_owner(run.lock) is None
+            for path in (run.last_checkpoint, run.previous_checkpoint)
+        ]
+        set_aside = sorted((self.path / SUPERSEDED).glob("*/")) if superseded else []
+        return [path for path in paths if path.exists()] + set_aside
+
+    def clean(self, *, superseded: bool = False) -> list[Path]:
+        """Delete what is :meth:`unneeded` and return it; :class:`InputError` while a ``dr-lab run`` is at it."""
+        with acquire_lock(self.lock):
+            paths = self.unneeded(superseded=superseded)
+            for path in paths:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        return paths
 
     def other_runs(self) -> Iterator[RunFolder]:
         """Yield the run folders of the experiments beside this one."""

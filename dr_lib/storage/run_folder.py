@@ -1,6 +1,7 @@
 """A run's folder: the one place that knows the names of its files; what they hold is believed only as it was left."""
 
 import csv
+import math
 import os
 import time
 from contextlib import suppress
@@ -27,6 +28,9 @@ HISTORY_COLUMNS = (
 
 PREDICTION_COLUMNS = ("image", "patient", "grade", "predicted", *PROBABILITIES)
 """One row a testing photograph, at the chosen epoch; ``p0``..``p4`` are probabilities."""
+
+SUPERSEDED = "superseded"
+"""The folder beside ``runs`` of results that were set aside."""
 
 STATES = ("queued", "running", "done", "failed", "interrupted")
 
@@ -93,6 +97,8 @@ class RunFolder(NotebookFiles):
     lock = NamedFile("lock")
     """Held by the process that writes into the folder."""
     last_checkpoint = NamedFile("checkpoints/last.pt")
+    previous_checkpoint = NamedFile("checkpoints/last-before.pt")
+    """The state before the last one."""
     best_checkpoint = NamedFile("checkpoints/best.pt")
     model_card = NamedFile("checkpoints/best.md")
     """Beside the exported network, where it was exported."""
@@ -162,19 +168,20 @@ class RunFolder(NotebookFiles):
         except InputError:
             return {"state": "failed", "reason": f"{self.status.name} is damaged; the same command goes on"}
 
-    def last_epoch(self) -> dict[str, str]:
+    def last_epoch(self, chosen: int = 0) -> dict[str, str]:
         """Return the last row of the history as text, by column; empty where no epoch is done, or it is damaged.
 
-        A thousand of them are read in a fraction of the time that a data frame takes.
+        ``chosen``: the number of an epoch whose row is wanted instead. A thousand of them are read in a fraction of
+        the time that a data frame takes.
         """
         try:
             heading, *rows = csv.reader(self.history.read_text(encoding="utf-8").splitlines())
-            last = dict(zip(heading, rows[-1], strict=False)) if rows else {}
-            for name, value in last.items():
+            row = dict(zip(heading, rows[chosen - 1], strict=False)) if rows else {}
+            for name, value in row.items():
                 {"epoch": int, "phase": str}.get(name, float)(value or 0)
-        except (FileNotFoundError, ValueError, csv.Error):
+        except (FileNotFoundError, ValueError, IndexError, csv.Error):
             return {}
-        return last
+        return row
 
     @property
     def done(self) -> bool:
@@ -194,7 +201,7 @@ class RunFolder(NotebookFiles):
         if not any(path.exists() for path in [*self.results, self.last_checkpoint.parent]):
             return None
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        aside = self.path.parent.parent / "superseded" / f"{self.name}-{stamp}-{os.getpid()}"
+        aside = self.path.parent.parent / SUPERSEDED / f"{self.name}-{stamp}-{os.getpid()}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         self.path.rename(aside)
         return aside
@@ -242,6 +249,19 @@ class RunFolder(NotebookFiles):
         table = self._sound(self.predictions)
         rows = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
         return rows.assign(image=rows["image"].map(from_cell), patient=rows["patient"].map(from_cell))
+
+
+def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
+    """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier.
+
+    ``last``: the last one, whatever its figures. An AUC is NaN where the photographs are of one grade; any number is
+    better.
+    """
+    if select_by == "last":
+        return history[-1]["epoch"]
+    loss = select_by.partition("_")[0] + "_loss"
+    figure = lambda row: -math.inf if math.isnan(row[select_by]) else row[select_by]  # noqa: E731
+    return max(history, key=lambda row: (figure(row), -row[loss], -row["epoch"]))["epoch"]
 
 
 def recorded_network(path: Path) -> str | None:

@@ -3,16 +3,21 @@
 The bar is tqdm's; tqdm's own in a notebook is a widget, of which a saved notebook keeps nothing to read.
 """
 
+import logging
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from dr_lib.system.environment import started_by_editor
-from dr_lib.system.terminal import printable_lines, silence
+from dr_lib.system.terminal import printable, printable_lines, silence
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SECONDS_BETWEEN_DRAWINGS = 0.3
 _SHORT_BAR = "{desc}: {percentage:3.0f}%|{bar:12}| "
@@ -92,6 +97,20 @@ class Progress:
             self._display = display(text, display_id=True)
         else:
             self._display.update(text)
+
+
+def show_table(caption: str, table: "pd.DataFrame", log: logging.Logger) -> None:
+    """Show a table: as such in a notebook, where a log's lines would be a block in red; elsewhere as a warning."""
+    if _notebook_shell() is None:
+        rows = [tuple(table), *table.map(printable).itertuples(index=False)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        log.warning("%s" + "\n%s" * len(lines), caption, *lines)
+        return
+    from IPython.display import display
+
+    print(printable(caption))
+    display(table)
 
 
 class _Text:

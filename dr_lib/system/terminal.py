@@ -31,6 +31,11 @@ def printable_lines(text: object) -> str:
     return "\n".join(map(printable, str(text).split("\n")))
 
 
+def counted(n: int, noun: str) -> str:
+    """Return ``1 photograph`` or ``7,026 photographs``."""
+    return f"{n:,} {noun}" + "s" * (n != 1)
+
+
 def say(text: object, file: TextIO | None = None) -> None:
     """Print one line, on standard output where no ``file`` is given."""
     print(printable(text), file=file)

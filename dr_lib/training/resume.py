@@ -9,10 +9,9 @@ from dr_lib.errors import InputError
 from dr_lib.models.weights import not_finite, read_checkpoint
 from dr_lib.storage.checksums import damage
 from dr_lib.storage.files import read_json
-from dr_lib.storage.run_folder import RunFolder
-from dr_lib.training.checkpoint import ANEW, load_state, previous
+from dr_lib.storage.run_folder import RunFolder, chosen_epoch
+from dr_lib.training.checkpoint import ANEW, load_state
 from dr_lib.training.starting_weights import digest_of_file
-from dr_lib.training.trainer import chosen_epoch
 
 
 def resumable_state(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> dict[str, Any] | None:
@@ -52,10 +51,11 @@ def wrong_network(path: Path, history: list[dict[str, Any]], config: RunConfig, 
 def why_lost(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> str:
     """Return why a run cannot go on from what is in its folder; an empty string where it can."""
     try:
-        resumable_state(folder, config, fingerprint)
+        state = resumable_state(folder, config, fingerprint)
     except InputError as error:
         return str(error).removesuffix(ANEW)
-    return ""
+    cleaned = state is None and folder.read_status()["state"] == "done"
+    return f"{folder.path}: some results are gone or damaged, and so is the checkpoint to go on from" if cleaned else ""
 
 
 def _check_state(path: Path, state: dict[str, Any]) -> None:
@@ -67,8 +67,7 @@ def _check_state(path: Path, state: dict[str, Any]) -> None:
 
 def has_begun(folder: RunFolder) -> bool:
     """Tell whether there is anything in ``folder`` that has cost time."""
-    states = folder.last_checkpoint, previous(folder.last_checkpoint)
-    return any(path.exists() for path in (*states, folder.history))
+    return any(path.exists() for path in (folder.last_checkpoint, folder.previous_checkpoint, folder.history))
 
 
 def differences(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> list[str]:

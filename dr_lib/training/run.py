@@ -19,7 +19,7 @@ from dr_lib.models.weights import WeightsOrigin
 from dr_lib.storage.files import write_json
 from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.storage.lock import acquire_lock
-from dr_lib.storage.run_folder import RunFolder
+from dr_lib.storage.run_folder import RunFolder, chosen_epoch
 from dr_lib.system.environment import is_one_of_several
 from dr_lib.system.progress import Progress
 from dr_lib.system.signals import Interrupted, Interruption, raising_signals
@@ -34,7 +34,7 @@ from dr_lib.training.resume import has_begun, resumable_state, wrong_network
 from dr_lib.training.run_progress import RunProgress, Stopwatch
 from dr_lib.training.starting_weights import load_starting_weights
 from dr_lib.training.trained_run import Run
-from dr_lib.training.trainer import Trainer, chosen_epoch
+from dr_lib.training.trainer import Trainer
 
 
 def train(config: RunConfig, *, data: DataSplits | None = None, fresh: bool = False) -> Run:
@@ -121,8 +121,8 @@ def _go(config: RunConfig, data: DataSplits | None, folder: RunFolder, accelerat
         if not (begun_before and isinstance(error, InputError)):
             folder.write_status("failed", reason=reason, seconds=clock.seconds)
         raise error
-    epochs = len(trainer.history)
-    folder.write_status("done", epoch=epochs, epochs=epochs, seconds=clock.seconds)
+    epochs, chosen = len(trainer.history), chosen_epoch(trainer.history, config.select_by)
+    folder.write_status("done", epoch=epochs, epochs=epochs, chosen=chosen, seconds=clock.seconds)
 
 
 def _trainer(

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dr_lib.config import RunConfig
-from dr_lib.storage.run_folder import RunFolder
+from dr_lib.storage.run_folder import RunFolder, chosen_epoch
 from dr_lib.system.progress import Progress
 
 _SECONDS_BETWEEN_HEARTBEATS = 2.0
@@ -40,6 +40,7 @@ class RunProgress:
     ):
         self.display = display
         self._epochs, self._folder, self._history, self._main = config.epochs, folder, history, main
+        self._select_by = config.select_by
         self._beat = 0.0
         self.start()
 
@@ -63,11 +64,8 @@ class RunProgress:
             self.display.bar(f"epoch {epoch}/{self._epochs} {split}", seen, total, lambda: note(seen))
             if time.monotonic() - self._beat >= _SECONDS_BETWEEN_HEARTBEATS:
                 self._beat = time.monotonic()
-                last = self._history[-1] if self._history else {}
-                self._folder.write_status(
-                    "running", epoch=epoch, epochs=self._epochs, phase=phase,
-                    test_accuracy=last.get("test_accuracy"), test_kappa=last.get("test_kappa"),
-                )  # fmt: skip
+                chosen = chosen_epoch(self._history, self._select_by) if self._history else 0
+                self._folder.write_status("running", epoch=epoch, epochs=self._epochs, phase=phase, chosen=chosen)
 
         return report
 

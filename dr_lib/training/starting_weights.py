@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from dr_lib.config import RunConfig
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.models.weights import (
     WeightsOrigin,
     fetch_imagenet_weights,
@@ -16,6 +16,7 @@ from dr_lib.models.weights import (
 )
 from dr_lib.storage.checksums import read_sealed_json, sha256
 from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.system.terminal import counted
 from dr_lib.training.pretrain import pretrain, uses_generated_weights
 
 
@@ -39,7 +40,8 @@ def digest_of_file(config: RunConfig) -> str:
         return sha256(path)
     except OSError as error:
         raise InputError(
-            f"pretrained_weights {path}: cannot be read ({error.strerror}); name a state dict or a run's checkpoint"
+            f"pretrained_weights {path}: cannot be read ({error.strerror}){closest_path(path)}; name a state dict "
+            "or a run's checkpoint"
         ) from None
 
 
@@ -55,7 +57,7 @@ def load_starting_weights(model: nn.Module, config: RunConfig) -> WeightsOrigin:
             "generated",
             "generated",
             f"{config.model} taught to count lesions on {record['photographs']} generated photographs "
-            f"for {record['epochs']} epochs",
+            f"for {counted(record['epochs'], 'epoch')}",
         )
     if Path(name).suffix:
         load_weights_file(model, Path(name))

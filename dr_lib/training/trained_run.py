@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from dr_lib.config import RunConfig
-from dr_lib.errors import InputError
+from dr_lib.errors import InputError, closest_path
 from dr_lib.evaluation.predictions import worst_first
 from dr_lib.evaluation.summary import Estimate, estimates
 from dr_lib.storage.run_folder import RunFolder
+from dr_lib.system.terminal import counted
 
 if TYPE_CHECKING:  # matplotlib is imported where something is drawn: processes that train do without
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ class Run:
     def __init__(self, path: str | Path):
         self.folder = RunFolder(Path(path))
         if not self.folder.path.is_dir():
-            raise InputError(f"{path}: no such run; runs are in the folder runs/ of an experiment")
+            raise InputError(f"{path}: no such run{closest_path(path)}; runs are in the folder runs/ of an experiment")
 
     @property
     def path(self) -> Path:
@@ -163,7 +164,8 @@ class Run:
         unknown = f", {test['unknown_patients']:,} of unknown ones" if test.get("unknown_patients") else ""
         chosen = self._summary["select_by"]
         return (
-            f"{test['photographs']:,} photographs of {test['patients']:,} patients{unknown}, tested at epoch "
+            f"{counted(test['photographs'], 'photograph')} of {counted(test['patients'], 'patient')}{unknown}, "
+            f"tested at epoch "
             f"{self.chosen_epoch}, {'the last one' if chosen == 'last' else f'chosen by {chosen}'}. "
             f"The highest testing accuracy of all epochs is {100 * highest['accuracy']:.2f} %, in epoch "
             f"{highest['epoch']}; the commonest grade alone is right for {100 * test['majority_accuracy']:.2f} %."

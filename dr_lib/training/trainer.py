@@ -1,6 +1,5 @@
 """The epochs of one run: learn, have it evaluated, keep the best, and be able to go on after any step."""
 
-import math
 import signal
 import time
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from dr_lib.data.normalization import Normalization
 from dr_lib.data.prepare import DataSplits
 from dr_lib.models.heads import Head
 from dr_lib.models.weights import WeightsOrigin, not_finite
-from dr_lib.storage.run_folder import RunFolder
+from dr_lib.storage.run_folder import RunFolder, chosen_epoch
 from dr_lib.system.signals import Interrupted, Interruption
 from dr_lib.training.checkpoint import save_network, save_state
 from dr_lib.training.evaluator import Evaluator
@@ -234,16 +233,3 @@ class Trainer:
             }
             save_state(self.folder.last_checkpoint, state)
         self._saved = time.monotonic()
-
-
-def chosen_epoch(history: list[dict[str, Any]], select_by: str) -> int:
-    """Return the epoch with the highest ``select_by``; among equals the one with the lower loss, then the earlier.
-
-    ``last``: the last one, whatever its figures. An AUC is NaN where the photographs are of one grade; any number is
-    better.
-    """
-    if select_by == "last":
-        return history[-1]["epoch"]
-    loss = select_by.partition("_")[0] + "_loss"
-    figure = lambda row: -math.inf if math.isnan(row[select_by]) else row[select_by]  # noqa: E731
-    return max(history, key=lambda row: (figure(row), -row[loss], -row["epoch"]))["epoch"]
