@@ -6,7 +6,8 @@
 # make lint     ruff, import-linter and mypy
 # make docs     docs/_build/html/index.html
 
-PYTHON ?= python3.11
+# Empty: the newest of Python 3.11 to 3.14 for which there is PyTorch.
+PYTHON ?=
 DATA ?= params/data/demo.yaml
 # Without one, the lab's recipe.
 RECIPE ?= $(if $(filter %/demo.yaml,$(DATA)),params/recipes/demo.yaml)
@@ -46,7 +47,7 @@ docs: .venv/installed
 
 # Written last, so that an installation that was broken off is taken up again.
 .venv/installed: pyproject.toml constraints.txt
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	test -x .venv/bin/python || { python=$(or $(PYTHON),$$(.ci/find-python)) && $$python -m venv .venv; }
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@
 

@@ -1,14 +1,17 @@
 """What CI holds: `.ci/run` does not pass where browser tests cannot run, and benchmarks import what there is."""
 
 import ast
+import contextlib
 import importlib.util
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import fork
 
 PROJECT = Path(__file__).parents[1]
 
@@ -50,7 +53,10 @@ def test_a_skipped_browser_test_fails_where_it_is_required(required, status, tmp
     assert ("may not be skipped here" in run.stdout and "no chromium" in run.stdout) == bool(required)
 
 
-@pytest.mark.parametrize("script", sorted((PROJECT / "benchmarks").glob("*.py")), ids=lambda script: script.stem)
+SCRIPTS = sorted((PROJECT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_benchmarks_import_what_there_is(script):
     """Their runs take too long to be tests; a name that has moved is found all the same."""
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
@@ -58,3 +64,17 @@ def test_benchmarks_import_what_there_is(script):
             module = importlib.import_module(node.module)
             for name in (alias.name for alias in node.names):
                 assert hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}"), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_benchmarks_say_what_they_measure(script, tmp_path):
+    process = fork(show_help, script, tmp_path / "help")
+    process.join(120)
+    assert process.exitcode == 0 and "usage" in (tmp_path / "help").read_text()
+
+
+def show_help(script, shown):
+    sys.argv = [str(script), "--help"]
+    with shown.open("w") as stream, contextlib.redirect_stdout(stream):
+        runpy.run_path(str(script), run_name="__main__")

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import ipywidgets
 import pandas as pd
 
 from dr_lib import GRADES
@@ -17,6 +16,11 @@ from dr_lib.explore.loaded_run import LoadedRun, finished_run, finished_runs
 from dr_lib.explore.neighbor_index import NeighborIndex
 from dr_lib.report import markup
 from dr_lib.report.formatting import counted
+
+try:
+    import ipywidgets
+except ImportError:
+    raise InputError("ipywidgets is not installed; pip install 'dr-lab[notebooks]'") from None
 
 MOST_LISTED = 500
 """Names in the list; a browser takes seconds for tens of thousands."""

@@ -4,6 +4,7 @@ Neither needs the other. An export costs seconds, and then each photograph half 
 """
 
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,8 +51,10 @@ class OnnxBackend:
     """
 
     def __init__(self, path: Path, parallel: int = 1):
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError:
+            raise InputError(f"{path}: ONNX Runtime is not installed; pip install 'dr-lab[onnx]'") from None
         if not path.is_file():
             raise InputError(f"{path}: not a network that ONNX Runtime can read (no such file){closest_path(path)}")
         if wrong := damage(path):
@@ -108,7 +111,8 @@ def select_backend(network: Path, photographs: int, cache_dir: Path) -> Inferenc
         return grader
     content = fingerprint(network)
     kept = cache_dir / "networks" / f"{content[:32]}-{FORMAT}.onnx"
-    if kept.exists() and recorded in (None, content):
+    has_runtime = find_spec("onnxruntime") is not None
+    if has_runtime and kept.exists() and recorded in (None, content):
         try:
             grader = OnnxBackend(kept, parallel=threads_each(1))
             _note_use(kept)
@@ -123,15 +127,15 @@ def select_backend(network: Path, photographs: int, cache_dir: Path) -> Inferenc
     from dr_lib.models.trained import load_trained
 
     trained = load_trained(network)
-    if photographs >= WORTH_AN_EXPORT:
-        from dr_lib.inference.onnx_export import export_onnx
-
+    if has_runtime and photographs >= WORTH_AN_EXPORT:
         try:
+            from dr_lib.inference.onnx_export import export_onnx
+
             export_onnx(network, kept, trained)
             _note_use(kept)
             return OnnxBackend(kept, parallel=threads_each(1))
         except (InputError, OSError):
-            pass  # a network that ONNX cannot say, or no room to keep it
+            pass  # a network that ONNX cannot say, no room to keep it, or no onnx
     return TorchBackend(trained)
 
 

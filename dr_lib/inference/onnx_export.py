@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import nn
 
@@ -27,6 +26,11 @@ from dr_lib.inference.model import crops_of
 from dr_lib.models.trained import TrainedNetwork, load_trained
 from dr_lib.storage.checksums import ONNX_SEAL, write_sealed
 from dr_lib.storage.files import folder_beside
+
+try:
+    import onnx
+except ImportError:
+    raise InputError("ONNX is not installed; pip install 'dr-lab[onnx]'") from None
 
 OPSET = 18
 """Of 2022: what other programs read. Nothing here needs a newer one."""

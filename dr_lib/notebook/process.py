@@ -17,13 +17,13 @@ from typing import Any
 import psutil
 import yaml
 
-import dr_lib
 from dr_lib.errors import InputError
 from dr_lib.storage.files import write_text
+from dr_lib.storage.folders import SHIPPED
 from dr_lib.storage.run_folder import NotebookFiles
 
-NOTEBOOKS = Path(dr_lib.__file__).parent.parent / "notebooks"
-"""The notebooks of the checkout that the library is installed from."""
+NOTEBOOKS = SHIPPED / "notebooks"
+"""The notebooks that come with the package."""
 
 _MODULE = "dr_lib.notebook.runner"
 _MODULES = {_MODULE, "papermill"}
@@ -33,6 +33,29 @@ KERNEL_DIED = "Kernel died"
 """What the log of a kernel that did not survive ends with, in nbclient's words; how it ended follows."""
 
 _SECONDS_TO_DIE = 10.0
+
+
+class ShippedNotebooks:
+    """papermill's way to the notebooks here: ``papermill dr-lab://train.ipynb out.ipynb -p model resnet50``."""
+
+    @staticmethod
+    def read(path: str) -> str:
+        notebook = NOTEBOOKS / path.removeprefix("dr-lab://")
+        if not notebook.is_file():
+            raise InputError(f"{path}: no such notebook; there are {', '.join(ShippedNotebooks.listdir(path))}")
+        return notebook.read_text(encoding="utf-8")
+
+    @staticmethod
+    def listdir(path: str) -> list[str]:
+        return sorted(notebook.name for notebook in NOTEBOOKS.glob("*.ipynb"))
+
+    @staticmethod
+    def write(notebook: str, path: str) -> None:
+        raise InputError(f"{path}: comes with the package and stays as it is; write to a file of yours")
+
+    @staticmethod
+    def pretty_path(path: str) -> str:
+        return path
 
 
 def start_notebook(
@@ -52,7 +75,7 @@ def start_notebook(
     """
     notebook = NOTEBOOKS / f"{name}.ipynb"
     if not notebook.exists():
-        raise InputError(f"{notebook}: no such notebook; install the project with pip install -e from its checkout")
+        raise InputError(f"{notebook}: no such notebook; install dr-lab anew")
     write_text(files.parameters, yaml.safe_dump(parameters, sort_keys=False))
     command = [sys.executable, "-m", _MODULE, str(notebook), str(files.notebook), str(files.parameters)]
     environment = os.environ | {

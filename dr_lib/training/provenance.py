@@ -64,10 +64,18 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout that the library lies in, ``-dirty`` where files differ; None outside one."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, encoding="utf-8", timeout=30)
-    except OSError:  # no git on this machine
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    """Return the commit of the checkout that the library is of, ``-dirty`` where files differ; None outside one.
+
+    The environment that it is installed in may lie in a checkout of something else.
+    """
+    here = Path(__file__)
+    said = ""
+    for command in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--abbrev=40", "--dirty"]):
+        try:
+            done = subprocess.run(["git", *command], cwd=here.parent, capture_output=True, encoding="utf-8", timeout=30)
+        except OSError:  # no git on this machine
+            return None
+        if done.returncode:
+            return None
+        said = done.stdout.strip()
+    return said
