@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from data_folders import picture, write_photographs
 from hostile import Hostile
@@ -11,17 +12,14 @@ from dr_lib.data import isolated_decoding as apart
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.report.audit_results import Audit
 from dr_lib.report.pictures import ExperimentPhotographs
-from dr_lib.system.process_pool import SingleWorker
 
 
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
     names = ["a", "hangs", "kills", "b"]
     write_photographs(tmp_path, names)
-    decoder = SingleWorker(apart._call, 3.0)
-    monkeypatch.setattr(apart, "_decoder", lambda: decoder)
-    yield Hostile({name: tmp_path / f"{name}.jpeg" for name in names})
-    decoder.end()
+    monkeypatch.setattr(apart, "SECONDS_A_FILE", 3.0)
+    return Hostile({name: tmp_path / f"{name}.jpeg" for name in names})
 
 
 @pytest.mark.slow
@@ -43,7 +41,16 @@ def test_audit_and_exploration_decode_within_the_same_limits(photographs):
 
 def test_what_decoding_raises_is_raised_and_the_worker_goes_on(photographs, tmp_path):
     (tmp_path / "a.jpeg").write_bytes(b"")
+    decoder = apart.IsolatedDecoder()
     with pytest.raises(OSError, match="cannot identify"):
-        apart.pixels_isolated(photographs, "a")
+        decoder.pixels(photographs, "a")
     Image.fromarray(np.asarray(picture())).save(tmp_path / "a.jpeg")
-    assert apart.pixels_isolated(photographs, "a").shape == (80, 96, 3)
+    assert decoder.pixels(photographs, "a").shape == (80, 96, 3)
+
+
+def test_the_worker_ends_with_whoever_looks(photographs):
+    decoder, before = apart.IsolatedDecoder(), psutil.Process().children()
+    decoder.pixels(photographs, "a")
+    workers = set(psutil.Process().children()) - set(before)
+    del decoder
+    assert workers and not any(worker.is_running() for worker in workers)

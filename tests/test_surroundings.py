@@ -1,6 +1,7 @@
 """The command in surroundings that are not the usual ones: no home, full or closed outputs, odd folders and locales."""
 
 import errno
+import importlib
 import io
 import os
 import re
@@ -123,21 +124,31 @@ def test_without_a_home_fonts_are_listed_once_and_no_process_speaks_of_it(monkey
     assert place == (None if home == "home" else str(tmp_path / f"dr-lab-{os.getuid()}" / "matplotlib"))
 
 
-def test_without_a_place_for_machine_code_functions_are_compiled_all_the_same(monkeypatch, caplog):
+@pytest.fixture
+def anew():
+    """Have the place for machine code looked for once more when the test has put everything back."""
+    yield
+    importlib.reload(compiler)
+
+
+def test_without_a_place_for_machine_code_functions_are_compiled_all_the_same(anew, monkeypatch, caplog):
     from numba.core.caching import CacheImpl
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    compiler._say_once.cache_clear()
+    importlib.reload(compiler)
     total = compiler.compiled(lambda values: values.sum())
     assert total(np.ones(3)) == 3 and "NUMBA_CACHE_DIR" in caplog.text
 
 
-def test_machine_code_is_kept_among_temporary_files_where_the_usual_places_cannot_be_written(monkeypatch, tmp_path):
+def test_machine_code_is_kept_among_temporary_files_where_the_usual_places_cannot_be_written(
+    anew, monkeypatch, tmp_path
+):
     from numba.core.caching import CacheImpl, UserProvidedCacheLocator
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [UserProvidedCacheLocator])
     monkeypatch.setattr("numba.config.CACHE_DIR", "/proc/none")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    importlib.reload(compiler)
     total = compiler.compiled(lambda values: values.sum())
     assert total(np.ones(3)) == 3 and list(tmp_path.glob("dr-lab-*/numba/*/*.nbc"))
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ def test_every_requirement_has_a_lower_bound_that_the_pinned_version_keeps():
         if line and not line.startswith("#")
     )
     pins = {canonicalize_name(name): version for name, version in pins.items()}
-    required = [Requirement(line) for line in (*PYPROJECT["dependencies"], *sum(EXTRAS.values(), []))]
+    required = map(Requirement, chain(PYPROJECT["dependencies"], *EXTRAS.values()))
     for requirement in required:
         if requirement.name == "dr-lab":
             assert requirement.extras <= EXTRAS.keys()

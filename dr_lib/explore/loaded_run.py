@@ -1,7 +1,7 @@
 """A finished run opened to be looked at: its network, its photographs, and what it answered."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from dr_lib import PROBABILITIES
 from dr_lib.config import RunConfig
-from dr_lib.data.isolated_decoding import pixels_isolated
+from dr_lib.data.isolated_decoding import IsolatedDecoder
 from dr_lib.data.prepare import DataSplits, prepare_data
 from dr_lib.errors import InputError
 from dr_lib.evaluation.predictions import worst_first
@@ -41,6 +41,7 @@ class LoadedRun:
     network: TrainedNetwork
     data: DataSplits
     predictions: pd.DataFrame
+    decoder: IsolatedDecoder = field(default_factory=IsolatedDecoder, init=False, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: RunFolder, progress: bool = True) -> "LoadedRun":
@@ -58,7 +59,7 @@ class LoadedRun:
 
     def pixels(self, image: str) -> np.ndarray:
         """Return a photograph of any split, uint8 (H, W, 3)."""
-        return pixels_isolated(self.data.photographs, image)
+        return self.decoder.pixels(self.data.photographs, image)
 
     def case(self, image: str = "") -> Case:
         """Return a testing photograph by its name; with ``image`` empty the worst mistake, or the first of them all."""

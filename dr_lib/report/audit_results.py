@@ -14,7 +14,7 @@ from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels, audit_photographs, fingerprint
 from dr_lib.data.cache_folder import cache_folder
 from dr_lib.data.inspection import INTACT, UNREADABLE
-from dr_lib.data.isolated_decoding import thumbnail_isolated
+from dr_lib.data.isolated_decoding import IsolatedDecoder
 from dr_lib.data.manifest import reconcile
 from dr_lib.data.matching import find_photographs
 from dr_lib.data.photographs import Photographs
@@ -199,10 +199,14 @@ class Audit:
         if image not in self._decoded:
             return None
         try:
-            pixels = thumbnail_isolated(self.files, image, 480)
+            pixels = self._decoder.thumbnail(self.files, image, 480)
         except OSError:
             return None
         return None if pixels is None else Image.fromarray(pixels)
+
+    @cached_property
+    def _decoder(self) -> IsolatedDecoder:
+        return IsolatedDecoder()
 
     @cached_property
     def _decoded(self) -> frozenset[str]:

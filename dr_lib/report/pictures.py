@@ -1,13 +1,13 @@
 """The photographs that an experiment was made with, where this machine has them."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dr_lib.data.isolated_decoding import pixels_isolated
+from dr_lib.data.isolated_decoding import IsolatedDecoder
 from dr_lib.data.labels import labels_of
 from dr_lib.data.matching import open_photographs
 from dr_lib.data.photographs import FolderPhotographs, Photographs
@@ -26,6 +26,7 @@ class ExperimentPhotographs:
     table: pd.DataFrame
     photographs: Photographs
     damaged: frozenset[str]
+    decoder: IsolatedDecoder = field(default_factory=IsolatedDecoder, init=False, repr=False, compare=False)
 
     def intact(self, split: str) -> pd.DataFrame:
         """Return the rows of the undamaged photographs of a split, by name."""
@@ -47,7 +48,7 @@ class ExperimentPhotographs:
         """
         for image in images:
             try:
-                yield image, pixels_isolated(self.photographs, image, at_least)
+                yield image, self.decoder.pixels(self.photographs, image, at_least)
             except (OSError, ValueError):
                 continue
 

@@ -11,7 +11,7 @@ from dr_lib import GRADE_NAMES, GRADES
 from dr_lib.config import RunConfig
 from dr_lib.data.audit import audit_labels
 from dr_lib.data.crops import ResizeSpec
-from dr_lib.data.isolated_decoding import pixels_isolated
+from dr_lib.data.isolated_decoding import IsolatedDecoder
 from dr_lib.data.labels import Labels
 from dr_lib.data.matching import open_photographs
 from dr_lib.data.prepare import DataSplits
@@ -35,7 +35,7 @@ def class_table(data: DataSplits) -> pd.DataFrame:
 def prepared_photograph(data: DataSplits, config: RunConfig, draws: int = 5) -> Figure:
     """Show a training photograph of a high grade as testing sees it, and as ``draws`` epochs of training might."""
     row = data.split("train").sort_values("grade", kind="stable").iloc[-1]
-    original = pixels_isolated(data.photographs, row.image)
+    original = IsolatedDecoder().pixels(data.photographs, row.image)
     tested = [(f"{row.image}, grade {row.grade}: tested", seen) for seen in as_tested(original, config)]
     trained = [("as training might see it", seen) for seen in as_trained(original, config, draws)]
     return plot_photographs([*tested, *trained], columns=3, side=190)
@@ -46,10 +46,10 @@ def lesion_photographs(config: RunConfig, photographs: int = 6) -> Figure:
     folder = photographs_folder(config)
     lesions = pd.read_csv(folder / "lesions.csv", dtype={"image": str})
     rows: Iterable[Any] = lesions.iloc[:: max(1, len(lesions) // photographs)].head(photographs).itertuples()
-    pictures = open_photographs(folder, Labels(lesions))
+    pictures, decoder = open_photographs(folder, Labels(lesions)), IsolatedDecoder()
     square = ResizeSpec(220).make
     return plot_photographs(
-        [(_counts(row), square(pixels_isolated(pictures, row.image))) for row in rows], columns=3, side=220
+        [(_counts(row), square(decoder.pixels(pictures, row.image))) for row in rows], columns=3, side=220
     )
 
 

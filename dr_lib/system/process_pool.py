@@ -8,7 +8,6 @@ script without a guard; and a daemonic process may not have any. These start lig
 (loky) give up all items where one worker dies, and bound neither the time nor the memory of one item.
 """
 
-import atexit
 import ctypes
 import os
 import pickle
@@ -19,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -121,19 +121,19 @@ def map_in_workers(
 class SingleWorker:
     """Calls a function in one worker, again and again, with the limits of :func:`map_in_workers`.
 
-    The worker starts with the first call, anew after one that it did not survive, and ends with this process.
+    The worker starts with the first call, anew after one that it did not survive, and ends with this object or process.
     """
 
     def __init__(self, function: Callable[[Any], Any], timeout: float):
         self._task, self._timeout = pickle.dumps(function), timeout
         self._worker: _Worker | None = None
-        atexit.register(self.end)
 
     def __call__(self, item: Any) -> Any:
         """Return ``function(item)``, or :class:`WorkerDied`; raises what the function raises."""
         look = min(_SECONDS_BETWEEN_LOOKS, self._timeout / 4)
         if self._worker is None:
             self._worker = _Worker(self._timeout, look)
+            self._finalizer = weakref.finalize(self, self._worker.end)
             self._worker.send(self._task)
         try:
             self._worker.give(item)
@@ -149,7 +149,7 @@ class SingleWorker:
     def end(self) -> None:
         """End the worker."""
         if self._worker is not None:
-            self._worker.end()
+            self._finalizer()
             self._worker = None
 
 
