@@ -114,6 +114,7 @@ def test_explore_shows_photographs_and_answers(config, tmp_path):
         progress_bar=False, kernel_name="python3",
     )  # fmt: skip
     html = outputs(tmp_path / "out.ipynb")
+    assert f"<h2>Run explored in {config.out_dir}</h2>" in html
     row = run.read_predictions().set_index("image").loc["11_left"]
     for grade in GRADES:
         assert f"<th>{grade} {GRADE_NAMES[grade]}</th>\n      <td>{row[f'p{grade}']:.3f}</td>" in html

@@ -4,10 +4,12 @@ import sys
 from types import SimpleNamespace
 
 import IPython.display
+import pandas as pd
 import pytest
 
 from dr_lib.system import progress
-from dr_lib.system.progress import Progress
+from dr_lib.system.progress import Progress, show_table
+from dr_lib.system.terminal import logger
 
 
 class Terminal(io.StringIO):
@@ -107,3 +109,20 @@ def test_lines_that_nobody_reads_any_more_stop_no_work():
     assert process.stdout.readline() == "first\n"
     process.stdout.close()
     assert process.communicate("\n")[1] == "" and process.returncode == 0
+
+
+def test_a_table_is_one_in_a_notebook_and_aligned_lines_in_a_log(monkeypatch, capsys, caplog):
+    table = pd.DataFrame({"image": ["a", "long_name"], "status": ["truncated", "no\x1b"]})
+    log = logger("tests")
+    show_table("2 of 3 photographs are damaged", table, log)
+    (record,) = caplog.records
+    assert record.getMessage().split("\n") == [
+        "2 of 3 photographs are damaged", "image      status", "a          truncated", r"long_name  no\x1b",
+    ]  # fmt: skip
+    shown = []
+    monkeypatch.setattr("dr_lib.system.progress._notebook_shell", object)
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show_table("2 of 3 photographs are damaged", table, log)
+    assert shown[0] is table and len(caplog.records) == 1
+    stdout, stderr = capsys.readouterr()
+    assert stdout == "2 of 3 photographs are damaged\n" and not stderr

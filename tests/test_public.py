@@ -235,6 +235,7 @@ def test_an_experiment_gives_tables(experiment):
     ].to_numpy().tolist()
     plt.close("all")
     assert "2 done" in repr(exp) and "<table" in exp._repr_html_()
+    assert f"<h2>Experiment {exp.path}</h2>" in exp._repr_html_()
 
 
 def test_predictions_of_a_model(demo, experiment):
@@ -373,6 +374,7 @@ def test_an_audit_is_tables(demo, tmp_path):
     page = audit.save(str(tmp_path / "audit.html"))
     assert "c_left" in page.read_text(encoding="utf-8")
     assert "3 photographs" in repr(audit) and "<table" in audit._repr_html_()
+    assert audit._repr_html_().startswith("<h2>Audit of ")
 
 
 def test_an_audit_of_labels_alone_has_the_same_tables(tmp_path):

@@ -245,7 +245,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, mon
 
 
 def test_a_disk_without_room_is_said_to_be_full_before_the_work(tmp_path, monkeypatch):
-    full = SimpleNamespace(f_blocks=16, f_bavail=0)
+    full = SimpleNamespace(f_blocks=16, f_bfree=0, f_bavail=0, f_frsize=4096)
     monkeypatch.setattr("os.statvfs", lambda path: full)
     with pytest.raises(InputError, match="no space is left on the disk of"):
         check_output(tmp_path / "new", folder=True)

@@ -1,20 +1,17 @@
 """The ``dr-lab`` command."""
 
 import sys
-from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from dr_lib import GRADES
+from dr_lib.cli import folder_commands as folders
 from dr_lib.cli import network_commands as commands
-from dr_lib.cli.entry import Assignments, DataFile, check_output, examples, run_command
+from dr_lib.cli.entry import Assignments, DataFile, ExperimentDir, check_output, examples, run_command
 from dr_lib.errors import InputError, closest_path
 from dr_lib.storage.checksums import read_sealed_json
-from dr_lib.storage.files import disk_usage, write_bytes
-from dr_lib.storage.folders import SHIPPED, ExperimentFolder
+from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.system.resources import check_memory_for_torch
 from dr_lib.system.signals import Interrupted
 from dr_lib.system.terminal import PlainConsole, counted, say
@@ -29,16 +26,18 @@ app = typer.Typer(
 )
 console = PlainConsole()
 
-ExperimentDir = Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR", help="such as reports/demo")]
-
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         say(f"dr-lab {version('dr-lab')}")
         raise typer.Exit
 
 
-@app.callback(epilog=examples("dr-lab run --data params/data/demo.yaml --jobs 2", "dr-lab run --help"))
+@app.callback(
+    epilog=examples("dr-lab run --data params/data/demo.yaml --recipe params/recipes/demo.yaml", "dr-lab run --help")
+)
 def dr_lab(
     shows_version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
@@ -47,46 +46,7 @@ def dr_lab(
     """Grade diabetic retinopathy (0-4) from fundus photographs with ResNets, and report it honestly."""
 
 
-@app.command(
-    "make-data", epilog=examples("dr-lab make-data data/drawn --train 480 --test 160 --size 192 --shares 50,15,17,9,9")
-)
-def make_data(
-    folder: Annotated[Path, typer.Argument(metavar="DIR")],
-    train: Annotated[int, typer.Option(min=1, help="training photographs")] = 800,
-    test: Annotated[int, typer.Option(min=0, help="testing photographs")] = 200,
-    size: Annotated[int, typer.Option(min=96, help="nominal width, px")] = 512,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    shares: Annotated[
-        str, typer.Option(metavar="N,N,N,N,N", help="weights of grades 0 to 4; default: those of the lab's photographs")
-    ] = "",
-) -> None:
-    """Draw a data set of fundus photographs with lesions by the ICDR grades, labeled as in the course."""
-    check_output(folder, folder=True, called="")
-
-    from dr_lib.synthetic import LAB_GRADE_SHARES
-    from dr_lib.synthetic import make_data as draw
-    from dr_lib.system.progress import Progress
-
-    weights = _weights(shares) if shares else LAB_GRADE_SHARES
-    with Progress() as progress:
-        try:
-            draw(
-                folder, train=train, test=test, size=size, seed=seed, grade_shares=weights,
-                progress=lambda done, total: progress.bar("drawing photographs", done, total),
-            )  # fmt: skip
-        except FileExistsError as error:
-            raise InputError(str(error)) from None
-    say(folder)
-
-
-def _weights(shares: str) -> tuple[float, ...]:
-    try:
-        weights = tuple(float(share) for share in shares.split(","))
-    except ValueError:
-        weights = ()
-    if len(weights) != len(GRADES):
-        raise InputError(f"--shares {shares}: give five numbers, one a grade, such as 50,15,17,9,9")
-    return weights
+app.command("make-data", epilog=folders.MAKE_DATA_EXAMPLES)(folders.make_data)
 
 
 @app.command(
@@ -181,7 +141,7 @@ def check(
 
 @app.command(
     epilog=examples(
-        "dr-lab run --data params/data/demo.yaml --jobs 2",
+        "dr-lab run --data params/data/demo.yaml --recipe params/recipes/demo.yaml",
         "dr-lab run --data params/data/aptos.yaml --set data_dir=/photos/aptos --dry-run",
         "dr-lab run --data mine.yaml --recipe params/recipes/strong.yaml --seeds 0,1,2",
         "dr-lab run --data mine.yaml params/sweeps/heads.yaml",
@@ -310,53 +270,8 @@ def report(
 app.command(epilog=commands.EVALUATE_EXAMPLES)(commands.evaluate)
 app.command(epilog=commands.PREDICT_EXAMPLES)(commands.predict)
 app.command(epilog=commands.EXPORT_EXAMPLES)(commands.export)
-
-
-def _agrees(question: str) -> bool:
-    with suppress(typer.Abort):  # the end of the input
-        return typer.confirm(question)
-    return False
-
-
-@app.command(epilog=examples("dr-lab notebooks work", "jupyter lab work"))
-def notebooks(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder to copy them to")],
-) -> None:
-    """Copy the notebooks out, to open in JupyterLab or to execute with papermill; files that are there stay."""
-    check_output(folder, folder=True, called="")
-    for notebook in sorted((SHIPPED / "notebooks").glob("*.ipynb")):
-        if (folder / notebook.name).exists():
-            say(f"{folder / notebook.name}: is there already, left as it is")
-            continue
-        write_bytes(folder / notebook.name, notebook.read_bytes())
-        say(folder / notebook.name)
-
-
-@app.command(epilog=examples("dr-lab clean reports/demo", "dr-lab clean reports/demo --yes --superseded"))
-def clean(
-    experiment: ExperimentDir,
-    superseded: Annotated[bool, typer.Option("--superseded", help="also earlier results that were set aside")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="delete without asking")] = False,
-) -> None:
-    """Say what an experiment does not need any more, and delete it when you agree.
-
-    It deletes training states of finished runs alone: no network, no table, nothing of a run that can go on.
-    """
-    from rich.filesize import decimal
-
-    folder = ExperimentFolder(experiment)
-    folder.existing_runs()
-    paths = folder.unneeded(superseded=superseded)
-    for path in paths:
-        say(f"{decimal(disk_usage(path)):>10}  {path}")
-    total = decimal(sum(map(disk_usage, paths)))
-    if not paths:
-        say("nothing to delete: every file is still needed, or of use")
-    elif yes or (sys.stdin.isatty() and _agrees(f"Delete {total}?")):
-        folder.clean(superseded=superseded)
-        say(f"{total} deleted")
-    else:
-        say(f"{total} could be deleted; nothing was. --yes deletes")
+app.command(epilog=folders.NOTEBOOKS_EXAMPLES)(folders.notebooks)
+app.command(epilog=folders.CLEAN_EXAMPLES)(folders.clean)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import re
-import resource
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 from dr_lib.errors import Failure, InputError
 from dr_lib.storage.files import check_place, private_folder
 from dr_lib.system import environment
+from dr_lib.system.posix import soft_limit
 from dr_lib.system.resources import check_memory_to_start, memory_limits
 from dr_lib.system.signals import Interrupted, raising_signals
 from dr_lib.system.terminal import one_line, say, silence
@@ -43,6 +44,7 @@ def _parameters_beginning(incomplete: str) -> list[tuple[str, str]]:
     return [(f"{name}=", field.description or "") for name, field in fields if name.startswith(incomplete)]
 
 
+ExperimentDir = Annotated[Path, typer.Argument(metavar="EXPERIMENT_DIR", help="such as reports/demo")]
 Assignments = Annotated[
     list[str],
     typer.Option(
@@ -170,8 +172,7 @@ def describe_system_error(error: Exception) -> str:
     if not isinstance(error, OSError):
         return ""
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return f"more files would have to be open than may be, {most}; raise ulimit -n"
+        return f"more files would have to be open than may be, {soft_limit('NOFILE')}; raise ulimit -n"
     if error.errno == errno.ENOMEM:
         return f"not enough memory{memory_limits()}; give more, or ask for less"
     if error.errno not in _OF_THE_SYSTEM:
@@ -209,6 +210,6 @@ def check_output(path: Path, *, folder: bool, called: str = "--out ") -> None:
     place = check_place(path, where, folder=folder)
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"{where}: {place} cannot be written; choose another folder")
-    disk = os.statvfs(place)
-    if disk.f_blocks and not disk.f_bavail:
+    disk = shutil.disk_usage(place)
+    if disk.total and not disk.free:
         raise InputError(f"{where}: no space is left on the disk of {place}; make room, or choose another folder")

@@ -3,7 +3,6 @@
 The lock is the system's, so that nobody waits for a process that was killed.
 """
 
-import fcntl
 import functools
 import glob
 import hashlib
@@ -17,6 +16,7 @@ from pathlib import Path
 from dr_lib.config import CACHE_DIR
 from dr_lib.errors import InputError
 from dr_lib.storage.files import check_place, naming, private_folder, with_home, write_text
+from dr_lib.system.posix import lock_file
 from dr_lib.system.terminal import logger
 
 log = logger("data")
@@ -92,11 +92,11 @@ class ScanFolder:
             ) from None
         with lock.open("a+", encoding="utf-8") as stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(stream.fileno(), wait=False)
             except BlockingIOError:
                 stream.seek(0)
                 log.warning("process %s decodes these photographs; waiting for it", stream.read().strip() or "another")
-                fcntl.flock(stream, fcntl.LOCK_EX)
+                lock_file(stream.fileno(), wait=True)
             with naming(lock):
                 stream.seek(0)
                 stream.truncate()

@@ -13,26 +13,26 @@ from dr_lib.system.terminal import logger
 log = logger("data")
 
 
-def _place_for_code() -> dict[str, bool]:
-    """Return how code is kept: beside the module or in the user's cache folder, else among the temporary files.
+def _find_place() -> bool:
+    """Tell whether code can be kept: beside the module or in the user's cache folder, else among the temporary files.
 
     Where none of these can be written, as in a read-only installation without a home, every process compiles anew,
     which takes some seconds, and a line in the log says so.
     """
     with suppress(RuntimeError):  # numba: no locator available
-        njit(cache=True)(_place_for_code)
-        return {"cache": True}
+        njit(cache=True)(_find_place)
+        return True
     with suppress(RuntimeError, OSError, InputError):
         numba.config.CACHE_DIR = str(private_folder() / "numba")  # type: ignore[attr-defined]  # set while importing
-        njit(cache=True)(_place_for_code)
-        return {"cache": True}
+        njit(cache=True)(_find_place)
+        return True
     log.warning("no place for compiled code: every process compiles anew; set NUMBA_CACHE_DIR to a folder of yours")
-    return {}
+    return False
 
 
-_KEPT = _place_for_code()
+_IS_KEPT = _find_place()
 
 
 def compiled(function: Callable) -> Callable:
     """Return ``function`` compiled at its first call, without the lock of Python's threads."""
-    return njit(nogil=True, **_KEPT)(function)
+    return njit(cache=_IS_KEPT, nogil=True)(function)

@@ -25,7 +25,9 @@ USUAL_FOLDERS = ("", "images", "train", "test", "train_images", "test_images")
 """Folders of photographs inside ``data_dir`` that come before all others."""
 
 HOW_TO_FETCH = "fetch their files, such as with datalad get or git annex get"
-LABEL_FILES, UNDECIDED, OUTSIDE = "label files", "of a name that several files have", "outside images_dir"
+LABEL_FILES: str = "label files"
+UNDECIDED: str = "of a name that several files have"
+OUTSIDE: str = "outside images_dir"
 UNGRADABLE = "of photographs that are ungradable"
 
 

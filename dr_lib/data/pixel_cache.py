@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 import re
+import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import numpy as np
 from dr_lib.data.crops import ResizeSpec
 from dr_lib.errors import InputError
 from dr_lib.storage.jsonl_log import JsonlLog
+from dr_lib.system.posix import cores, reserve
 from dr_lib.system.terminal import logger
 
 log = logger("data")
@@ -89,7 +91,7 @@ class PixelCache:
             size, needed = os.fstat(stream.fileno()).st_size, self._end(first + count)
             if needed > size:
                 try:
-                    os.posix_fallocate(stream.fileno(), size, needed - size)
+                    reserve(stream, size, needed - size)
                 except OSError:
                     stream.truncate(size)
                     raise
@@ -179,7 +181,7 @@ class CachedCrops:
         def fits(image: str) -> bool:
             return self._numbers[image] < len(self._pixels) and zlib.crc32(self.read(image).data) == crcs[image]
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # zlib lets go of the interpreter
+        with ThreadPoolExecutor(cores()) as pool:  # zlib lets go of the interpreter
             # In order of the file, so that a disk reads it through.
             order = sorted(crcs, key=self._numbers.__getitem__)
             return {image for image, right in zip(order, pool.map(fits, order), strict=True) if right}
@@ -191,8 +193,7 @@ def require_room(stores: Sequence[tuple[PixelCache, int]], cache_dir: Path) -> N
     ``stores``: stores and how many rows each is to get.
     """
     needed = sum(store.bytes_to_add(count) for store, count in stores)
-    status = os.statvfs(cache_dir)
-    free = status.f_bavail * status.f_frsize
+    free = shutil.disk_usage(cache_dir).free
     if needed > free:
         raise no_room(cache_dir, needed, free)
 

@@ -1,6 +1,6 @@
 """One pass over the photographs: each file is decoded once, for its info and for its crops in the pixel cache."""
 
-import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -20,6 +20,7 @@ from dr_lib.data.pixel_cache import CachedCrops, PixelCache, Row, is_full, no_ro
 from dr_lib.data.scan_image import ImageInfo, Item, Place, ReadFailure, digest_now, examine_one
 from dr_lib.errors import InputError
 from dr_lib.storage.jsonl_log import JsonlLog
+from dr_lib.system.posix import cores
 from dr_lib.system.process_pool import WorkerDied, map_in_workers
 from dr_lib.system.progress import Progress
 from dr_lib.system.terminal import logger
@@ -189,7 +190,7 @@ class Scanner:
         changed = [image for image, stamp in stamps.items() if stamp != entries[keys[image]]["stamp"]]
         same: dict[str, dict] = {}
         answers = map_in_workers(
-            partial(digest_now, self.photographs), changed, workers=_cores(), timeout=SECONDS_A_FILE
+            partial(digest_now, self.photographs), changed, workers=cores(), timeout=SECONDS_A_FILE
         )
         with Progress() if self.progress and changed else nullcontext() as show:
             for done, (image, digest) in enumerate(answers, start=1):
@@ -222,8 +223,7 @@ class Scanner:
             if not is_full(error):
                 raise
             needed = sum(stores[recipe].row_bytes * counts[recipe] for recipe in recipes)
-            status = os.statvfs(self.cache_dir)
-            raise no_room(self.cache_dir, needed, status.f_bavail * status.f_frsize) from None
+            raise no_room(self.cache_dir, needed, shutil.disk_usage(self.cache_dir).free) from None
 
     def _examine(
         self, items: list[Item], stores: Mapping[ResizeSpec, PixelCache]
@@ -233,7 +233,7 @@ class Scanner:
         notes, noted = _Notes(self._info_log, stores), time.monotonic()
         label = "decoding photographs" if stores else "checking photographs"
         examine = partial(examine_one, self.photographs)
-        answers = map_in_workers(examine, items, workers=_cores(), timeout=SECONDS_A_FILE)
+        answers = map_in_workers(examine, items, workers=cores(), timeout=SECONDS_A_FILE)
         with Progress() if self.progress else nullcontext() as show:
             try:
                 for done, ((image, places), answer) in enumerate(answers, start=1):
@@ -287,7 +287,3 @@ def decoders() -> dict[str, str]:
     """Return the versions of all that decides the pixels of a crop."""
     versions = {name: version(name) for name in ("pillow", "simplejpeg", "numpy", "numba", "scipy")}
     return versions | {"libjpeg_turbo": features.version("libjpeg_turbo") or "", "method": str(decoding.METHOD)}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

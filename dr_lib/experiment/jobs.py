@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.experiment.job import Job, stop
-from dr_lib.notebook.process import wait_for_an_end
 from dr_lib.storage.files import scratch_folder
 from dr_lib.storage.folders import ExperimentFolder
+from dr_lib.system.posix import wait_for_an_end
 from dr_lib.system.progress import Progress
 from dr_lib.system.resources import GpuShares, threads_each, visible_gpus
 from dr_lib.system.signals import Interrupted, Interruption
@@ -92,7 +92,7 @@ class LocalBackend:
                 self._gpus.give_back(job.gpus)
 
     def wait(self, running: list[Job], seconds: float) -> None:
-        wait_for_an_end([job.at_work for job in running], seconds)
+        wait_for_an_end([job.at_work.pid for job in running], seconds)
 
     def stop(self, running: list[Job]) -> None:
         stop(running)

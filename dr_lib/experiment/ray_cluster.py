@@ -14,6 +14,7 @@ from typing import Any
 
 from dr_lib.errors import Failure, InputError
 from dr_lib.system.environment import ray_address
+from dr_lib.system.posix import cores
 from dr_lib.system.terminal import silence
 
 try:
@@ -78,7 +79,7 @@ def connect(address: str | None = None, **options: Any) -> Iterator[None]:
     defaults: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == _LOCAL:
         defaults |= {
-            "num_cpus": len(os.sched_getaffinity(0)),
+            "num_cpus": cores(),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE,
             # Ray gives its own agents 15 s to start, which is not enough on a machine that is busy with training.

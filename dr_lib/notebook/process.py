@@ -4,12 +4,11 @@
 """
 
 import os
-import select
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from dr_lib.storage.files import write_text
 from dr_lib.storage.folders import SHIPPED
 from dr_lib.storage.run_folder import NotebookFiles
 
-NOTEBOOKS = SHIPPED / "notebooks"
-"""The notebooks that come with the package."""
+NOTEBOOKS = (SHIPPED / "notebooks").resolve()
+"""The notebooks that come with the package; in a checkout those at its top."""
 
 _MODULE = "dr_lib.notebook.runner"
 _MODULES = {_MODULE, "papermill"}
@@ -121,23 +120,6 @@ class FoundProcess:
         """Return when the process has gone."""
         while self.poll() is None:
             time.sleep(0.1)
-
-
-def wait_for_an_end(processes: Iterable[subprocess.Popen | FoundProcess], seconds: float) -> None:
-    """Return as soon as one of the processes has ended, at once if there is none, and at the latest after so long."""
-    ends, opened = select.poll(), []
-    try:
-        for process in processes:
-            try:
-                opened.append(os.pidfd_open(process.pid))
-            except ProcessLookupError:
-                return
-            ends.register(opened[-1], select.POLLIN)
-        if opened:
-            ends.poll(1000 * seconds)
-    finally:
-        for handle in opened:
-            os.close(handle)
 
 
 def find_executing(files: NotebookFiles) -> FoundProcess | None:

@@ -1,6 +1,5 @@
 """Writing files so that a reader, or a crash, never meets half of one, and nothing of a killed process stays behind."""
 
-import fcntl
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dr_lib.errors import InputError
+from dr_lib.system.posix import lock_file
 
 if TYPE_CHECKING:  # imported where a table is read or written
     import pandas as pd
@@ -198,7 +198,7 @@ def _make_ours(make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
     while True:
         handle, path = make()
         with suppress(OSError):  # a file system without locks; what is left there stays
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock_file(handle, wait=True)
         if path.exists():
             return handle, path
         os.close(handle)  # taken for abandoned before it was locked
@@ -231,8 +231,7 @@ def _claim(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        if os.fstat(handle).st_uid == os.geteuid():
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_uid == os.geteuid() and lock_file(handle, wait=False):
             return handle
     except OSError:
         pass

@@ -3,11 +3,9 @@
 filelock takes locks that forked loader processes inherit, and does not say who holds one.
 """
 
-import fcntl
 import json
 import os
 import platform
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +13,7 @@ from pathlib import Path
 
 from dr_lib.errors import InputError
 from dr_lib.storage.files import naming
-
-_FLOCK = struct.Struct("@hhqqi0q")
-"""Linux's ``struct flock``: type, whence, start, length, process."""
+from dr_lib.system.posix import lock_record, record_is_locked
 
 
 @contextmanager
@@ -30,16 +26,20 @@ def acquire_lock(lock: Path) -> Iterator[None]:
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            raise InputError(f"{lock.parent}: {_describe_owner(stream.read())}; wait for it, or end it first") from None
-        me = {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}
+        stream.seek(0)
+        before = stream.read()
+        locked, unknown = lock_record(stream.fileno()), record_is_locked(stream.fileno()) is None
+        if not locked or (unknown and _is_at_work(before)):
+            raise InputError(f"{lock.parent}: {_describe_owner(before)}; wait for it, or end it first")
+        me = {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         with naming(lock):
             stream.truncate(0)
             os.write(stream.fileno(), json.dumps(me).encode())
-        yield
+        try:
+            yield
+        finally:
+            if unknown:  # the file is all that tells
+                stream.truncate(0)
 
 
 def lock_owner(lock: Path) -> str | None:
@@ -50,12 +50,28 @@ def lock_owner(lock: Path) -> str | None:
     """
     try:
         with lock.open("rb") as stream:
-            asked = _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0)
-            kind, *_ = _FLOCK.unpack(fcntl.fcntl(stream, fcntl.F_GETLK, asked))
-            text = stream.read()
+            locked, text = record_is_locked(stream.fileno()), stream.read()
     except FileNotFoundError:
         return None
-    return None if kind == fcntl.F_UNLCK else _describe_owner(text)
+    return _describe_owner(text) if locked or (locked is None and _is_at_work(text)) else None
+
+
+def _is_at_work(text: str | bytes) -> bool:
+    """Tell whether the process that a lock file names runs, where the system cannot tell who holds the lock.
+
+    A process on another machine counts as running; the file of one that has ended there is to be deleted.
+    """
+    import psutil  # only where it is needed: commands start sooner without
+
+    try:
+        owner = json.loads(text)
+        if owner["host"] != platform.node():
+            return True
+        process = psutil.Process(owner["pid"])
+        began = time.mktime(time.strptime(owner["since"], "%Y-%m-%d %H:%M:%S"))
+        return process.pid != os.getpid() and process.is_running() and process.create_time() <= began + 1
+    except (ValueError, KeyError, TypeError, psutil.Error):
+        return False
 
 
 def _describe_owner(text: str | bytes) -> str:

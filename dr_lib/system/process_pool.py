@@ -11,7 +11,6 @@ script without a guard; and a daemonic process may not have any. These start lig
 import ctypes
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import sys
@@ -28,6 +27,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import psutil
+
+from dr_lib.system.posix import bound_memory
 
 _PR_SET_PDEATHSIG = 1
 """From ``linux/prctl.h``."""
@@ -277,10 +278,7 @@ def _serve(descriptor: int, timeout: float, parent: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    # Not the address space: numba and OpenBLAS reserve a lot of it that they never use.
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bound_memory(MEMORY)
     function = None
     while True:
         try:

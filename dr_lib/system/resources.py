@@ -4,13 +4,13 @@ A shell may limit memory: libraries that get none wait for ever, or end without 
 
 import mmap
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from dr_lib.system.environment import named_gpus
+from dr_lib.system.posix import cores, soft_limit
 
 _TRIAL = """import torch
 torch.nn.functional.conv2d(torch.ones(8, 3, 99, 99), torch.ones(8, 3, 3, 3))
@@ -24,7 +24,7 @@ _SECONDS = 60
 
 def threads_each(parallel: int) -> int:
     """Return the threads that each of ``parallel`` processes may compute with."""
-    return max(1, len(os.sched_getaffinity(0)) // parallel)
+    return max(1, cores() // parallel)
 
 
 def visible_gpus() -> list[str]:
@@ -58,9 +58,8 @@ class GpuShares:
 
 def memory_limits() -> str:
     """Return the limits of the shell that bound memory, to be put behind a word; empty where there are none."""
-    limits = {"-v": resource.RLIMIT_AS, "-d": resource.RLIMIT_DATA}
-    soft = {flag: resource.getrlimit(which)[0] for flag, which in limits.items()}
-    set_here = [f"ulimit {flag} is {most // 1024}" for flag, most in soft.items() if most != resource.RLIM_INFINITY]
+    soft = {"-v": soft_limit("AS"), "-d": soft_limit("DATA")}
+    set_here = [f"ulimit {flag} is {most // 1024}" for flag, most in soft.items() if most is not None]
     return f" ({', '.join(set_here)})" if set_here else ""
 
 

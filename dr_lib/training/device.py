@@ -1,9 +1,7 @@
 """The machine that a run is on: its device, and the processes that share the work."""
 
 import os
-import platform
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -14,6 +12,7 @@ from torch.distributed.constants import default_pg_timeout
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.system.environment import RENDEZVOUS, is_one_of_several, rendezvous, train_on
+from dr_lib.system.posix import processor_name
 
 _MIXED = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
 """What accelerate calls our precisions."""
@@ -92,7 +91,7 @@ def _meet_the_others(device: torch.device) -> None:
 
 def describe_device(device: torch.device) -> dict[str, str | int]:
     """Return type, name and CPU threads of ``device``, for the record of a run."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {"type": device.type, "name": name, "threads": torch.get_num_threads()}
 
 
@@ -104,12 +103,3 @@ def worker_count(requested: int, device: torch.device) -> int:
     if requested >= 0:
         return requested
     return min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
