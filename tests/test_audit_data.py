@@ -83,7 +83,8 @@ def test_the_audit_names_what_cannot_be_read_now_and_opens_it_no_more(config, tm
     ((image, reason),) = audit.found["files"]["not_read"].items()
     assert image == "1_left" and "out of memory" in reason
     assert [entry["image"] for entry in audit.found["damage"]["files"]] == ["2_left"]
-    monkeypatch.setattr("dr_lib.report.audit_results.thumbnail_isolated", lambda *_: pytest.fail("opened again"))
+    opened = lambda *_: pytest.fail("opened again")  # noqa: E731
+    monkeypatch.setattr("dr_lib.report.audit_results.IsolatedDecoder.thumbnail", opened)
     assert audit.thumbnail("1_left") is None and audit.thumbnail("2_left") is None
     assert "Cannot be read now: 1 photograph (1_left; of the first: out of memory" in audit_text(audit.found)
     assert "1_left (out of memory" in ExperimentFolder(Path(config.out_dir)).audit_page.read_text()

@@ -193,11 +193,11 @@ def test_the_same_sweep_gives_the_same_page_of_modest_size(experiment, looked, m
 
 
 def test_photographs_are_decoded_once_for_all_networks(experiment, monkeypatch):
-    opened, pixels = [], pictures.pixels_isolated
+    opened, pixels = [], pictures.IsolatedDecoder.pixels
     monkeypatch.setattr(
-        pictures,
-        "pixels_isolated",
-        lambda photographs, image, *rest: opened.append(image) or pixels(photographs, image),
+        pictures.IsolatedDecoder,
+        "pixels",
+        lambda decoder, photographs, image, *rest: opened.append(image) or pixels(decoder, photographs, image),
     )
     looked_at(experiment)
     assert opened and len(set(opened)) == len(opened)
