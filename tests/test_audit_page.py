@@ -96,7 +96,16 @@ def troubled():
         "77_left\x1b[31m": info_of(110, brightness=0.01),
     }
     labels = Labels(table, "course", header=False, header_loss=lost)
-    return audit_of(
+    shortcuts = [
+        {"target": target, "trait": trait, "auc": auc, "low": auc - 0.05, "high": auc + 0.05, "shortcut": auc > 0.6}
+        for target, trait, auc in (
+            ("grade", "camera", 0.81),
+            ("grade", "aspect", 0.52),
+            ("split", "camera", 0.51),
+            ("split", "aspect", 0.5),
+        )
+    ]
+    return {"shortcuts": shortcuts} | audit_of(
         table, infos, labels, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
         several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
         other_pictures={"97_left.heic": "HEIC: save it as JPEG", "98.heic": "HEIC: save it as JPEG"},
@@ -171,7 +180,7 @@ def test_every_kind_of_trouble_is_found(troubled):
         "Optic disc on the other eye's side: 2 photographs (10_left, 10_right). Of 2 of them the patient",
     ):
         assert sum(part in text for text in said) == 1, part
-    assert len(said) == 18
+    assert len(said) == 19
 
 
 def test_findings_weigh_and_name_their_photographs(troubled):
@@ -181,6 +190,19 @@ def test_findings_weigh_and_name_their_photographs(troubled):
     assert by_name["leak"].severity == "fail" and by_name["leak"].photographs == ["2"]
     assert by_name["laterality"].photographs == ["10_left", "10_right"] and by_name["laterality"].advice
     assert set(by_name) | {name for name, check in CHECKS.items() if check.passed in passed(troubled)} == set(CHECKS)
+
+
+def test_what_tells_the_grade_without_the_retina_is_a_finding_and_a_table(troubled):
+    (found,) = [one for one in findings(troubled) if one.section == "shortcuts"]
+    assert found.name == "shortcuts" and found.severity == "look"
+    assert "tells referable DR: camera (AUC 0.81, 0.76 to 0.86)." in found.text and "aspect" not in found.text
+    assert CHECKS["split-differs"].passed in passed(troubled)
+    page = Page(pages.shortcuts(troubled)).text
+    assert "Camera0.810.76 to 0.860.510.46 to 0.56" in page
+    assert "  camera            grade 0.81 (0.76 to 0.86), split 0.51 (0.46 to 0.56)" in audit_text(troubled)
+    few = {name: value for name, value in troubled.items() if name != "shortcuts"}
+    assert not [said for said in passed(few) if "do not tell" in said]  # nobody looked
+    assert "Not measured" in pages.shortcuts(few) and "0.5 is chance" not in audit_text(few)
 
 
 def test_what_to_fail_on_is_chosen_by_name(troubled):
@@ -236,7 +258,7 @@ def test_unknown_patients_are_counted_wherever_patients_are():
 def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
     text = audit_text(troubled)
     lines = text.splitlines()
-    assert lines[3] == "18 things to look at:"
+    assert lines[3] == "19 things to look at:"
     assert max(map(len, lines)) <= WIDTH and len(lines) <= 71
     assert all(character.isprintable() or character == "\n" for character in text)
     counts = troubled["splits"]["train"]["counts"]

@@ -87,7 +87,19 @@ _PHOTOGRAPHS = {
         "Look whether they are turned, mirrored, or of the other eye.",
     ),
 }  # fmt: skip
-CHECKS = _LABELS | _FILES | _PHOTOGRAPHS
+_SHORTCUTS = {
+    "shortcuts": Check(
+        "look", "shortcuts", "Size, aspect, camera, format and brightness do not tell the grade",
+        "See whether grades come from different sources; test on another source.",
+    ),
+    "split-differs": Check(
+        "look", "shortcuts", "Size, aspect, camera, format and brightness do not tell the split",
+        "Draw the split anew, unless testing is meant to differ.",
+    ),
+}  # fmt: skip
+TARGETS = {"grade": "shortcuts", "split": "split-differs"}
+"""Checks by what traits of photographs tell."""
+CHECKS = _LABELS | _FILES | _PHOTOGRAPHS | _SHORTCUTS
 """All checks by name, as ``--fail-on`` takes them."""
 
 
@@ -118,13 +130,15 @@ def findings(audit: Mapping[str, Any]) -> list[Finding]:
     if "files" in audit:
         found += [*_in_folders(audit["files"], all_missing="damage" not in audit), *_in_account(audit)]
     if "damage" in audit:
-        found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
+        found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit), *_in_traits(audit)]
     return sorted(found, key=lambda finding: finding.severity != "fail")
 
 
 def passed(audit: Mapping[str, Any]) -> list[str]:
     """Return what holds, in a sentence each, of what was checked."""
     checked = _LABELS | (_FILES if "files" in audit else {}) | (_PHOTOGRAPHS if "damage" in audit else {})
+    asked = {TARGETS[row["target"]] for row in audit.get("shortcuts", ())}
+    checked |= {name: check for name, check in _SHORTCUTS.items() if name in asked}
     found = {finding.name for finding in findings(audit)}
     return [check.passed for name, check in checked.items() if name not in found]
 
@@ -341,3 +355,17 @@ def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
             f"Optic disc on the other eye's side: {counted(len(images), 'photograph')} ({some(images)}).{eyes}",
             images,
         )
+
+
+def _in_traits(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    because = {
+        "grade": ("referable DR", "A network may learn that instead of lesions, and fail on other sources."),
+        "split": ("testing photographs from the others", "The split is not random."),
+    }
+    for target, (what, why) in because.items():
+        rows = [row for row in audit.get("shortcuts", ()) if row["shortcut"] and row["target"] == target]
+        if rows:
+            areas = listed(
+                [f"{row['trait']} (AUC {row['auc']:.2f}, {row['low']:.2f} to {row['high']:.2f})" for row in rows]
+            )
+            yield _found(TARGETS[target], f"What has nothing to do with the retina tells {what}: {areas}. {why}")

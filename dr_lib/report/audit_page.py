@@ -53,6 +53,7 @@ def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
             "quality": ("Image quality", image_quality(audit, thumbnail)),
             "laterality": ("Left and right eyes", laterality(audit, thumbnail)),
             "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
+            "shortcuts": ("What tells grade and split without the retina", shortcuts(audit)),
         }
     if "files" in audit:
         sections["account"] = ("Files and rows", account(audit))
@@ -303,6 +304,34 @@ def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
         else:
             html += _gallery(entries, thumbnail, title, "brightness")
     return html
+
+
+@_of_photographs
+def shortcuts(audit: Mapping[str, Any]) -> str:
+    """Return how well size, aspect, camera, file format and brightness alone tell grade and split."""
+    areas = {(row["trait"], row["target"]): row for row in audit.get("shortcuts", ())}
+    if not areas:
+        return markup.paragraphs("Not measured: too few patients, or no trait in which the photographs differ.")
+    heads = {"grade": "Referable DR", "split": "Testing"}
+    targets = [target for target in heads if any(target == of for _, of in areas)]
+    rows = [
+        [escape(trait.capitalize()), *(_area(areas[trait, target]) for target in targets)]
+        for trait in dict.fromkeys(trait for trait, _ in areas)
+    ]
+    caption = "AUC of a small tree that sees this alone, on patients that it was not fitted to; 0.5 is chance."
+    table = markup.table(
+        ["Trait", *(heads[target] for target in targets)], rows, caption, numeric=range(1, len(targets) + 1)
+    )
+    return table + markup.paragraphs(
+        "The intervals over patients hold for all cells together, at 95%. Bold: above chance. What a trait tells, a "
+        "network can learn in place of lesions; on photographs of another source it is of no use.",
+        css="says",
+    )
+
+
+def _area(row: Mapping[str, Any]) -> str:
+    area = f"{row['auc']:.2f}"
+    return (f"<b>{area}</b>" if row["shortcut"] else area) + markup.sub(f"{row['low']:.2f} to {row['high']:.2f}")
 
 
 def _gallery(entries: Sequence[Mapping[str, Any]], thumbnail: Thumbnail, title: str, measure: str) -> str:

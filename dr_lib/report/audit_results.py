@@ -23,6 +23,7 @@ from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
+from dr_lib.evaluation.shortcuts import find_shortcuts
 from dr_lib.report.audit_findings import findings, findings_table
 from dr_lib.report.audit_text import file_problems, overview
 from dr_lib.report.audit_thumbnails import marked
@@ -42,7 +43,7 @@ class Audit:
     ``found``: the contents of ``audit.json``. ``files``: the photographs that the labels name and that are there.
     ``photographs``: one row each: ``image, path, grade, patient, split``, then what decoding told: ``status``
     (``intact``, or what is wrong), ``lost`` (share of rows, 0..1), ``action`` (what training would do with it: empty,
-    ``repaired``, ``kept`` or ``dropped``), ``detail``, ``width``, ``height`` (px), ``format``, ``mode``,
+    ``repaired``, ``kept`` or ``dropped``), ``detail``, ``width``, ``height`` (px), ``format``, ``mode``, ``camera``,
     ``quality`` (how likely it can be graded, 0..1), ``disc_side`` (where the optic disc is: ``left``, ``right``, or
     empty where that is not clear), ``brightness`` and ``contrast`` (0..1), ``has_retina`` (whether a round retina was
     found). Only the first five columns where the photographs could not be looked at.
@@ -158,6 +159,16 @@ class Audit:
         return pd.DataFrame(self.found.get("wrong_side", []), columns=columns)
 
     @property
+    def shortcuts(self) -> pd.DataFrame:
+        """How well size, aspect, camera, file format and brightness alone tell grade and split, without the retina.
+
+        ``target, trait, auc, low, high, shortcut``; see :func:`dr_lib.evaluation.shortcuts.find_shortcuts`. Empty where
+        there are too few patients.
+        """
+        columns = ["target", "trait", "auc", "low", "high", "shortcut"]
+        return pd.DataFrame(self.found.get("shortcuts", []), columns=columns)
+
+    @property
     def samples(self) -> pd.DataFrame:
         """A few training photographs of each grade, of different patients."""
         names = [image for images in self.found["samples"] for image in images]
@@ -264,6 +275,7 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     found["reconciliation"] = reconcile(labels, search, len(dropped), not_read_now=len(failures), beyond_limit=limited)
     usable = present[~present["image"].isin(dropped)]
     table = _photographs(present, search.photographs).join(_decoded(present["image"], infos, decisions))
+    found["shortcuts"] = find_shortcuts(table[~table["image"].isin(dropped)])
     return _finished(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)
 
 
@@ -298,6 +310,7 @@ def _decoded(images: Iterable[str], infos: Mapping[str, ImageInfo], decisions: I
             {
                 "status": file.kind, "lost": file.lost, "action": actions[image], "detail": file.detail,
                 "width": file.width, "height": file.height, "format": info.format, "mode": info.mode,
+                "camera": info.camera,
                 "quality": info.quality if file.kind != UNREADABLE else float("nan"), "disc_side": info.disc_side,
                 "brightness": info.brightness, "contrast": info.contrast, "has_retina": info.retina is not None,
             }
