@@ -181,6 +181,7 @@ def audit(
 app.command()(commands.evaluate)
 app.command()(commands.predict)
 app.command()(commands.export)
+app.command("label-errors")(commands.label_errors)
 
 
 @app.command("make-data")

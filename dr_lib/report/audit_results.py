@@ -17,7 +17,7 @@ from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.isolated_decoding import thumbnail_isolated
 from dr_lib.data.manifest import reconcile
 from dr_lib.data.matching import find_photographs
-from dr_lib.data.photographs import Photographs
+from dr_lib.data.photographs import MedmnistPhotographs, Photographs
 from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
@@ -26,7 +26,7 @@ from dr_lib.data.splits import limit_splits
 from dr_lib.evaluation.shortcuts import find_shortcuts
 from dr_lib.report.audit_findings import findings, findings_table
 from dr_lib.report.audit_text import file_problems, overview
-from dr_lib.report.audit_thumbnails import marked
+from dr_lib.report.audit_thumbnails import Thumbnails, marked, relative_address
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import write_text
 from dr_lib.storage.folders import ExperimentFolder
@@ -201,7 +201,11 @@ class Audit:
         """Write the audit as one HTML page, and return its path."""
         from dr_lib.report.audit_page import audit_page  # matplotlib, which it draws with, takes a second to import
 
-        write_text(Path(path), audit_page(self.found, self.thumbnail))
+        page = Path(path).absolute()
+        single = {} if isinstance(self.files, MedmnistPhotographs) else self._paths  # all are in one file
+        files = {image: relative_address(file, page) for image, file in single.items()}
+        thumbnails = Thumbnails(self.thumbnail, lambda image: files.get(image, ""))
+        write_text(page, audit_page(self.found, thumbnails))
         return Path(path)
 
     def thumbnail(self, image: str) -> Image.Image | None:
@@ -213,6 +217,11 @@ class Audit:
         except OSError:
             return None
         return None if pixels is None else Image.fromarray(pixels)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        """The files, absolute, by the names of the photographs."""
+        return {image: str(Path(path).absolute()) for image, path in self.photographs[["image", "path"]].to_numpy()}
 
     @cached_property
     def _decoded(self) -> frozenset[str]:
