@@ -52,7 +52,7 @@ def audit_page(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
             "duplicates": ("Duplicates", duplicates(audit, thumbnails)),
             "quality": ("Image quality", image_quality(audit, thumbnails)),
             "laterality": ("Left and right eyes", laterality(audit, thumbnails)),
-            "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnails)),
+            "unusual": ("Unusual photographs", unusual(audit, thumbnails)),
             "shortcuts": ("What tells grade and split without the retina", shortcuts(audit)),
         }
     if "files" in audit:
@@ -299,7 +299,7 @@ def laterality(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
 
 @_of_photographs
 def unusual(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
-    """Return the photographs that are very dark or bright, or show no round retina."""
+    """Return the photographs that are very dark or bright, show no round retina, or are unusual otherwise."""
     html = markup.paragraphs(
         f"Brightness of what is lit, black 0 and white 1: {audit_text.spread_of(audit['brightness'])}. "
         f"Its standard deviation, the contrast: {audit_text.spread_of(audit['contrast'])}."
@@ -312,6 +312,14 @@ def unusual(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
             )
         else:
             html += _gallery(entries, thumbnails, title, "brightness")
+    kinds = {
+        "odd_size": ("Odd sizes and aspects", "aspect"),
+        "surround": ("Surround not black", "surround"),
+        "marks": ("Writing beside the retina", ""),
+        "colors": ("More blue than red", "redness"),
+    }
+    for kind, (title, measure) in kinds.items():
+        html += _gallery(audit.get(kind, []), thumbnails, title, measure)
     return html
 
 
@@ -348,7 +356,7 @@ def _gallery(entries: Sequence[Mapping[str, Any]], thumbnails: Thumbnails, title
     shots = [
         thumbnails.shot(
             entry["image"],
-            [label(entry), f"{measure} {entry[measure]:.2f}"],
+            [label(entry), f"{measure} {entry[measure]:.2f}"] if measure in entry else [label(entry)],
             f"grade {entry['grade']}, {title.lower()}",
         )
         for entry in entries[:MOST_SHOWN]

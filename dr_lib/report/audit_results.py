@@ -143,9 +143,15 @@ class Audit:
 
     @property
     def unusual(self) -> pd.DataFrame:
-        """Dark and bright photographs and those without a round retina: ``kind, image, grade, split, brightness``."""
-        rows = [{"kind": kind, **row} for kind in ("dark", "bright", "no_retina") for row in self.found.get(kind, [])]
-        return pd.DataFrame(rows, columns=["kind", "image", "grade", "split", "brightness"])
+        """Unusual photographs: ``kind, image, grade, split``, and what was measured.
+
+        ``kind``: ``dark``, ``bright``, ``no_retina`` (with ``brightness``), ``odd_size`` (``aspect``), ``surround``
+        (``surround``: its brightness), ``marks`` (``marks``: share of the surround), ``colors`` (``redness``).
+        """
+        kinds = ("dark", "bright", "no_retina", "odd_size", "surround", "marks", "colors")
+        rows = [{"kind": kind, **row} for kind in kinds for row in self.found.get(kind, [])]
+        measures = ["brightness", "aspect", "surround", "marks", "redness"]
+        return pd.DataFrame(rows, columns=["kind", "image", "grade", "split", *measures])
 
     @property
     def low_quality(self) -> pd.DataFrame:
