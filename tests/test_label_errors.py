@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from dr_lib.errors import InputError
-from dr_lib.evaluation.label_errors import contradiction, out_of_fold, rank_labels
+from dr_lib.evaluation.contradiction import contradiction, out_of_fold, rank_labels
 
 
 def set_with_mistakes(patients=300, wrong=0.05, seed=0):

@@ -10,7 +10,7 @@ from PIL import Image
 from dr_lib import GRADE_NAMES, PROBABILITIES
 from dr_lib.data.isolated_decoding import thumbnail_isolated
 from dr_lib.errors import InputError
-from dr_lib.evaluation.label_errors import FOLDS, rank_labels
+from dr_lib.evaluation.contradiction import FOLDS, rank_labels
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.explore.neighbor_index import kept_features
 from dr_lib.report import markup
