@@ -76,7 +76,7 @@ def test_what_disturbs_the_circle_does_not_move_it(add):
 def test_a_surround_is_measured_with_the_writing_in_it():
     circle = Circle(150, 100, 90)
     assert surroundings(disc(), circle) == (pytest.approx(0.01, abs=0.02), 0)
-    tab = drawn("rectangle", (205, 20, 222, 50), on=disc())
+    tab = drawn("rectangle", (200, 32, 214, 50), on=disc())
     assert surroundings(tab, circle)[1] == 0  # at the edge, as cameras make it
     for level in (0, 128, 255):
         image = Image.fromarray(disc(surround=(level,) * 3))

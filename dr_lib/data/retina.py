@@ -236,7 +236,7 @@ def surroundings(pixels: np.ndarray, circle: Circle) -> tuple[float, float]:
         return 0.0, 0.0
     level = float(np.median(outside))
     differs = np.count_nonzero(np.abs(outside - np.float32(level)) > WRITTEN)
-    return round(level / 255, 3), round(differs / outside.size, 5) if differs >= 10 else 0.0
+    return round(level / 255, 3), round(float(differs / outside.size), 5) if differs >= 10 else 0.0
 
 
 def retina_disc(pixels: np.ndarray, circle: Circle | None, radius: int = DISC_RADIUS) -> tuple[np.ndarray, np.ndarray]:

@@ -105,7 +105,7 @@ def _all_names(images: Sequence[str], thumbnails: Thumbnails) -> str:
         return ""
     rest = f", and {len(images) - MOST_LINKED:,} more in audit.json" if len(images) > MOST_LINKED else ""
     names = ", ".join(map(thumbnails.named, images[:MOST_LINKED]))
-    return f'<details class="more"><summary>All {len(images):,}</summary><p class="note">{names}{rest}</p></details>'
+    return f'<details class="names"><summary>All {len(images):,}</summary><p class="note">{names}{rest}</p></details>'
 
 
 def grades(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
