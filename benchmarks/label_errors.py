@@ -2,7 +2,7 @@
 
     python benchmarks/label_errors.py /tmp/flipped
 
-Prints the table of docs/data.md: of the first k photographs by each score, k being the number of flipped labels, the
+Prints a table: of the first k photographs by each score, k being the number of flipped labels, the
 share that is flipped, and how many times chance that is; for all photographs, for those that the network was trained on
 and for the others. Beside ours (expected distance in grades, answers by folds of the patients) stand cleanlab's two
 scores of the same answers (self-confidence and normalized margin), and the run's own answers without folds. FOLDER is

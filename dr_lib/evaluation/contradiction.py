@@ -2,8 +2,8 @@
 
 Answers must come from models that have not seen the label, nor the patient's other eye. Training a network a fold gives
 them at the price of as many trainings. Here the last layer alone is fitted anew, as an ordinal logistic regression on a
-trained network's features by folds of the patients, which takes seconds. ``docs/data.md`` says how many planted
-mistakes it finds.
+trained network's features by folds of the patients. ``benchmarks/label_errors.py`` counts how many planted mistakes it
+finds.
 """
 
 import numpy as np

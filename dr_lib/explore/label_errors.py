@@ -33,7 +33,7 @@ def label_errors(run: str | Path, *, folds: int = FOLDS) -> pd.DataFrame:
     ``run``: its folder. Columns ``image, path, split, patient, grade, suggested`` (the grade that the network would
     give), ``contradiction`` (0-4: how many grades the label is off by its answer), ``p0..p4``. The answers are of an
     ordinal regression on the network's features, fitted to the other patients in ``folds`` folds; a photograph that the
-    network was trained on has left some trace in the features, so mistakes among these are found less often. Needs
+    network was trained on has left some trace in the features, so mistakes among these may be found less often. Needs
     the run's photographs. Raises :class:`InputError` without a finished run there, or with too few patients.
 
     >>> dr_lib.label_errors(run.path).columns.tolist()[:7]
