@@ -9,6 +9,7 @@ from PIL import Image
 
 from dr_lib import GRADE_NAMES, PROBABILITIES
 from dr_lib.data.isolated_decoding import thumbnail_isolated
+from dr_lib.data.photographs import MedmnistPhotographs
 from dr_lib.errors import InputError
 from dr_lib.evaluation.contradiction import FOLDS, rank_labels
 from dr_lib.explore.loaded_run import LoadedRun
@@ -65,7 +66,8 @@ def label_errors_page(run: LoadedRun, table: pd.DataFrame, most: int = SHOWN) ->
         picture = None if pixels is None else Image.fromarray(pixels)
         entry = {"grade": row.grade, "split": row.split}
         lines = [label(entry), f"network: grade {row.suggested}", f"{row.contradiction:.1f} grades off"]
-        address = relative_address(row.path, run.folder.label_errors_page)
+        all_in_one = isinstance(run.data.photographs, MedmnistPhotographs)
+        address = "" if all_in_one else relative_address(row.path, run.folder.label_errors_page)
         shots.append(thumbnail_html(row.image, lines, picture, f"{lines[0]}, {lines[1]}", address))
     pairs = shown.groupby(["grade", "suggested"]).size().sort_values(ascending=False)
     said = markup.paragraphs(

@@ -23,7 +23,6 @@ from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
-from dr_lib.evaluation.shortcuts import find_shortcuts
 from dr_lib.report.audit_findings import findings, findings_table
 from dr_lib.report.audit_text import file_problems, overview
 from dr_lib.report.audit_thumbnails import Thumbnails, marked, relative_address
@@ -208,9 +207,11 @@ class Audit:
         from dr_lib.report.audit_page import audit_page  # matplotlib, which it draws with, takes a second to import
 
         page = Path(path).absolute()
-        single = {} if isinstance(self.files, MedmnistPhotographs) else self._paths  # all are in one file
-        files = {image: relative_address(file, page) for image, file in single.items()}
-        thumbnails = Thumbnails(self.thumbnail, lambda image: files.get(image, ""))
+        all_in_one = isinstance(self.files, MedmnistPhotographs)
+        files = {} if all_in_one else dict(self.photographs[["image", "path"]].itertuples(index=False))
+        thumbnails = Thumbnails(
+            self.thumbnail, lambda image: relative_address(files[image], page) if image in files else ""
+        )
         write_text(page, audit_page(self.found, thumbnails))
         return Path(path)
 
@@ -223,11 +224,6 @@ class Audit:
         except OSError:
             return None
         return None if pixels is None else Image.fromarray(pixels)
-
-    @cached_property
-    def _paths(self) -> dict[str, str]:
-        """The files, absolute, by the names of the photographs."""
-        return {image: str(Path(path).absolute()) for image, path in self.photographs[["image", "path"]].to_numpy()}
 
     @cached_property
     def _decoded(self) -> frozenset[str]:
@@ -277,6 +273,8 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     if present.empty:
         found["reconciliation"] = reconcile(labels, search)
         return _finished(found, search.photographs, _photographs(present, search.photographs))
+    from dr_lib.evaluation.shortcuts import find_shortcuts  # SciPy, which labels alone do without
+
     cache_dir, crops = cache_folder(config.cache_dir), required_crops(config, present)
     # The scanner has no name: what it has read of its journal goes with it.
     infos, failures = Scanner(search.photographs, data_dir, cache_dir, progress).try_scan(present["image"], crops)
