@@ -5,6 +5,7 @@ from .errors import InputError as InputError
 from .experiment.experiment import Experiment as Experiment
 from .experiment.experiment import load_experiment as load_experiment
 from .experiment.run_experiment import run_experiment as run_experiment
+from .explore.label_errors import label_errors as label_errors
 from .inference.model import Model as Model
 from .inference.model import load_model as load_model
 from .models.builders import build_model as build_model

@@ -8,10 +8,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import odd_decoders
 import pytest
 from command import dr_lab
 from data_folders import eyes, jpeg, picture, real_data, write_course, write_photographs
+from PIL import ExifTags, Image
 
 from dr_lib.config import RunConfig
 from dr_lib.data import scan
@@ -203,17 +205,42 @@ def test_labels_of_the_course_alone_are_quick(tmp_path):
     assert "2576_right" in done.stdout and "3798_left" in done.stdout
 
 
-def test_pages_alpha_and_inks_are_findings(config, tmp_path):
+def test_each_odd_kind_of_file_is_a_finding_that_names_it(config, tmp_path):
     images = tmp_path / "data" / "images"
-    for name in ("1_left", "2_left", "3_left"):
-        (images / f"{name}.jpeg").unlink()
-    picture(1).save(images / "1_left.tif", save_all=True, append_images=[picture(2)])
-    picture(3, mode="RGBA").save(images / "2_left.png")
-    picture(4, mode="CMYK").save(images / "3_left.jpeg")
-    found = audit_data(config, progress=False).findings.set_index("name")
-    assert found.loc["pages", "photographs"] == ["1_left"] and "The first is taken." in found.loc["pages", "finding"]
-    assert found.loc["alpha", "finding"].startswith("With transparency: 1 photograph.")
-    assert found.loc["inks", "finding"].startswith("In printing inks (CMYK): 1 photograph")
+    retina = np.zeros((80, 96, 3), np.uint8)
+    y, x = np.mgrid[:80, :96] + 0.5
+    retina[np.hypot(x - 48, y - 40) < 36] = (190, 110, 60)
+    written, gray, whole = retina.copy(), retina.copy(), Image.fromarray(retina)
+    written[3:9, 4:12] = 255
+    gray[~retina.any(axis=2)] = 128
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    inks = np.array(whole.convert("CMYK"))
+    inks[..., :3] = 255 - inks[..., :3]
+    inverted = Image.frombytes("CMYK", whole.size, inks.tobytes())
+    files = {
+        "0_left.tif": lambda file: picture(1).save(file, save_all=True, append_images=[picture(2)]),
+        "0_right.png": lambda file: whole.convert("RGBA").save(file),
+        "1_left.tif": lambda file: inverted.save(file),
+        "1_right.png": lambda file: Image.fromarray(np.full((80, 96), 4000, np.uint16)).save(file),
+        "2_left.tif": lambda file: Image.fromarray(np.full((80, 96), 0.5, np.float32)).save(file),
+        "2_right.jpeg": lambda file: whole.save(file, exif=exif),
+        "3_left.png": lambda file: Image.fromarray(written).save(file),
+        "3_right.png": lambda file: Image.fromarray(gray).save(file),
+        "4_left.png": lambda file: Image.fromarray(retina[..., ::-1]).save(file),
+        "4_right.png": lambda file: Image.fromarray(retina.transpose(1, 0, 2)[:, 20:60]).save(file),
+    }  # fmt: skip
+    for name, write in files.items():
+        (images / f"{name.partition('.')[0]}.jpeg").unlink()
+        write(images / name)
+    audit = audit_data(config, progress=False)
+    found = audit.findings.set_index("name")["photographs"]
+    assert found["pages"] == ["0_left"] and found["alpha"] == ["0_right"] and found["inks"] == ["1_left"]
+    assert found["deep"] == ["1_right"] and found["unreadable"] == ["2_left"] and found["turned"] == ["2_right"]
+    assert found["marks"] == ["3_left"] and set(found["surround"]) == {"3_right", "1_left"}
+    assert set(found["colors"]) == {"1_left", "4_left"} and found["odd-size"] == ["4_right"]
+    assert "white is unknown" in audit.damaged.set_index("image").loc["2_left", "detail"]
+    assert {"odd_size", "surround", "marks", "colors"} <= set(audit.unusual["kind"])
 
 
 def test_the_command_fails_on_what_it_is_told_to_and_says_what_changed(config, tmp_path, capsys):

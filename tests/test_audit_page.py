@@ -6,6 +6,7 @@ import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from dr_lib.report import audit_page as pages
 from dr_lib.report.audit_findings import CHECKS, SHOWN, compare_audits, failing, findings, passed
 from dr_lib.report.audit_page import audit_page
 from dr_lib.report.audit_text import WIDTH, audit_text
+from dr_lib.report.audit_thumbnails import Thumbnails, relative_address
 
 CHROMIUM = Path("/usr/bin/chromium")
 EVIL = "<script>alert(1)</script>_left"
@@ -96,7 +98,16 @@ def troubled():
         "77_left\x1b[31m": info_of(110, brightness=0.01),
     }
     labels = Labels(table, "course", header=False, header_loss=lost)
-    return audit_of(
+    shortcuts = [
+        {"target": target, "trait": trait, "auc": auc, "low": auc - 0.05, "high": auc + 0.05, "shortcut": auc > 0.6}
+        for target, trait, auc in (
+            ("grade", "camera", 0.81),
+            ("grade", "aspect", 0.52),
+            ("split", "camera", 0.51),
+            ("split", "aspect", 0.5),
+        )
+    ]
+    return {"shortcuts": shortcuts} | audit_of(
         table, infos, labels, missing=[f"{number}_left" for number in range(90, 97)], unlabeled=["stray"],
         several={"98_left": ["/photos/98_left.png", "/photos/98_left.jpeg"]}, dangling=["99_left.jpeg"],
         other_pictures={"97_left.heic": "HEIC: save it as JPEG", "98.heic": "HEIC: save it as JPEG"},
@@ -144,7 +155,7 @@ def test_nothing_wrong_is_said_first():
     assert text.splitlines()[0] == "Audit of /photos"
     assert "Nothing wrong found." in text.split("\n\n")[1]
     assert "None of the 5 testing patients was trained on." in " ".join(text.split())
-    assert "Nothing wrong found." in Page(audit_page(audit, thumbnail)).text
+    assert "Nothing wrong found." in Page(audit_page(audit, Thumbnails(thumbnail))).text
 
 
 def test_every_kind_of_trouble_is_found(troubled):
@@ -171,7 +182,7 @@ def test_every_kind_of_trouble_is_found(troubled):
         "Optic disc on the other eye's side: 2 photographs (10_left, 10_right). Of 2 of them the patient",
     ):
         assert sum(part in text for text in said) == 1, part
-    assert len(said) == 18
+    assert len(said) == 19
 
 
 def test_findings_weigh_and_name_their_photographs(troubled):
@@ -181,6 +192,19 @@ def test_findings_weigh_and_name_their_photographs(troubled):
     assert by_name["leak"].severity == "fail" and by_name["leak"].photographs == ["2"]
     assert by_name["laterality"].photographs == ["10_left", "10_right"] and by_name["laterality"].advice
     assert set(by_name) | {name for name, check in CHECKS.items() if check.passed in passed(troubled)} == set(CHECKS)
+
+
+def test_what_tells_the_grade_without_the_retina_is_a_finding_and_a_table(troubled):
+    (found,) = [one for one in findings(troubled) if one.section == "shortcuts"]
+    assert found.name == "shortcuts" and found.severity == "look"
+    assert "tells referable DR: camera (AUC 0.81, 0.76 to 0.86)." in found.text and "aspect" not in found.text
+    assert CHECKS["split-differs"].passed in passed(troubled)
+    page = Page(pages.shortcuts(troubled)).text
+    assert "Camera0.810.76 to 0.860.510.46 to 0.56" in page
+    assert "  camera            grade 0.81 (0.76 to 0.86), split 0.51 (0.46 to 0.56)" in audit_text(troubled)
+    few = {name: value for name, value in troubled.items() if name != "shortcuts"}
+    assert not [said for said in passed(few) if "do not tell" in said]  # nobody looked
+    assert "Not measured" in pages.shortcuts(few) and "0.5 is chance" not in audit_text(few)
 
 
 def test_what_to_fail_on_is_chosen_by_name(troubled):
@@ -224,7 +248,7 @@ def test_unknown_patients_are_counted_wherever_patients_are():
     audit = audit_labels(Labels(table))
     assert "patients" in [finding.section for finding in findings(audit)]
     text = " ".join(audit_text(audit).split())
-    page = Page(audit_page(audit, nothing)).text
+    page = Page(audit_page(audit, Thumbnails(nothing))).text
     for said in (text, page):
         assert "The patients of 39 photographs are unknown" in said
         assert "No known testing patient was trained on" in said
@@ -236,8 +260,8 @@ def test_unknown_patients_are_counted_wherever_patients_are():
 def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
     text = audit_text(troubled)
     lines = text.splitlines()
-    assert lines[3] == "18 things to look at:"
-    assert max(map(len, lines)) <= WIDTH and len(lines) <= 71
+    assert lines[3] == "19 things to look at:"
+    assert max(map(len, lines)) <= WIDTH and len(lines) <= 77
     assert all(character.isprintable() or character == "\n" for character in text)
     counts = troubled["splits"]["train"]["counts"]
     assert [int(line.split()[-4]) for line in lines if re.match(r"  \d (no DR|mild|moder|sev|prolif)", line)] == counts
@@ -263,7 +287,7 @@ def test_labels_alone_make_a_text_and_a_page():
     _, table, _ = sound_audit()
     audit = audit_labels(Labels(table))
     assert "The photographs themselves were not looked at." in " ".join(audit_text(audit).split())
-    page = Page(audit_page(audit, nothing))
+    page = Page(audit_page(audit, Thumbnails(nothing)))
     assert [attributes["id"] for attributes in page.of("h2")] == ["grades", "patients", "eyes"]
     assert page.of("img") == []
 
@@ -271,21 +295,23 @@ def test_labels_alone_make_a_text_and_a_page():
 def test_sections_on_photographs_say_that_nobody_looked_at_them():
     _, table, _ = sound_audit()
     audit = audit_labels(Labels(table))
-    shown = [section(audit, nothing) for section in (pages.damage, pages.duplicates, pages.unusual)]
+    shown = [section(audit, Thumbnails(nothing)) for section in (pages.damage, pages.duplicates, pages.unusual)]
     for section in (pages.files(audit), *shown):
         assert Page(section).text == "The photographs were not looked at."
 
 
 def test_shares_are_drawn_of_training_and_testing():
     audit, table, _ = sound_audit()
-    html = pages.grades(audit, nothing)
+    html = pages.grades(audit, Thumbnails(nothing))
     for split, words in (("train", "training"), ("test", "testing")):
         part = table[table["split"] == split]["grade"]
         shares = ", ".join(f"{100 * (part == grade).mean():.1f}%" for grade in range(5))
         assert f"{words} {shares}" in html
     assert "From the top of each grade: training and testing." in html
-    untested = audit | {"splits": audit["splits"] | {"test": {"photographs": 0}}}
-    assert "From the top of each grade: training." in pages.grades(untested | {"majority_accuracy": None}, nothing)
+    untested = audit | {"splits": audit["splits"] | {"test": {"photographs": 0}}, "majority_accuracy": None}
+    assert "From the top of each grade: training." in pages.grades(
+        untested | {"majority_accuracy": None}, Thumbnails(nothing)
+    )
 
 
 @pytest.mark.parametrize(
@@ -304,11 +330,11 @@ def test_who_holds_validation_photographs_out_of_those_given_is_told(form, origi
     sentence = "Validation photographs are held out of the 30 given for training (validation_share)."
     assert (table["split"] != "test").sum() == 30
     assert (f"  {sentence}" in audit_text(audit).splitlines()) == said
-    assert (sentence in Page(pages.grades(audit, nothing)).text) == said
+    assert (sentence in Page(pages.grades(audit, Thumbnails(nothing))).text) == said
 
 
 def test_page_has_a_section_for_each_finding_and_stands_alone(troubled):
-    page = Page(audit_page(troubled, thumbnail))
+    page = Page(audit_page(troubled, Thumbnails(thumbnail)))
     sections = {attributes["id"] for attributes in page.of("h2")}
     assert {finding.section for finding in findings(troubled)} <= sections
     assert {attributes["href"] for attributes in page.of("a")} >= {f"#{section}" for section in sections}
@@ -318,17 +344,17 @@ def test_page_has_a_section_for_each_finding_and_stands_alone(troubled):
         for name in ("src", "href"):
             assert attributes.get(name, "data:").startswith(("data:", "#")), (tag, attributes[name][:80])
     assert len(page.of("script")) == 1  # that of the contents
-    assert [one["class"] for one in page.of("details")] == ["more"]  # what passed; no code
+    assert [one["class"] for one in page.of("details")] == ["names", "more"]  # of seven files, and what passed; no code
 
 
 def test_names_are_text(troubled):
-    html = audit_page(troubled, thumbnail)
+    html = audit_page(troubled, Thumbnails(thumbnail))
     assert "<script>alert" not in html and EVIL in Page(html).text
     assert f"{EVIL}, grade 4" in " ".join(attributes["alt"] for attributes in Page(html).of("img"))
 
 
 def test_every_picture_says_what_it_shows(troubled):
-    alternatives = [attributes["alt"] for attributes in Page(audit_page(troubled, thumbnail)).of("img")]
+    alternatives = [attributes["alt"] for attributes in Page(audit_page(troubled, Thumbnails(thumbnail))).of("img")]
     assert all(alternatives)
     assert "1_left, truncated, 25.0% of its rows lost" in alternatives
     assert any(text.startswith("8_left, grade 3") and "testing" in text for text in alternatives)
@@ -336,7 +362,7 @@ def test_every_picture_says_what_it_shows(troubled):
 
 def test_a_line_stands_where_rows_are_lost(troubled):
     white = Image.new("RGB", (220, 220), "white")
-    html = pages.damage(troubled, lambda image: white if image == "1_left" else None)
+    html = pages.damage(troubled, Thumbnails(lambda image: white if image == "1_left" else None))
     (shown,) = Page(html).of("img")
     with Image.open(io.BytesIO(base64.b64decode(shown["src"].partition(",")[2]))) as image:
         row_is_red = (np.asarray(image).astype(int)[..., 1] < 160).mean(axis=1) > 0.9
@@ -345,15 +371,15 @@ def test_a_line_stands_where_rows_are_lost(troubled):
 
 
 def test_what_cannot_be_shown_is_named(troubled):
-    assert "3_left" in pages.damage(troubled, nothing)
-    assert "no image format that Pillow knows" in pages.damage(troubled, nothing)
-    assert "<img" not in audit_page(troubled, nothing)
+    assert "3_left" in pages.damage(troubled, Thumbnails(nothing))
+    assert "no image format that Pillow knows" in pages.damage(troubled, Thumbnails(nothing))
+    assert "<img" not in audit_page(troubled, Thumbnails(nothing))
 
 
 def test_long_lists_are_cut_and_say_so():
     _, table, infos = sound_audit(patients=40)
     dark = {image: info_of(number, brightness=0.0) for number, image in enumerate(infos)}
-    html = pages.unusual(audit_of(table, dark), thumbnail)
+    html = pages.unusual(audit_of(table, dark), Thumbnails(thumbnail))
     assert html.count("<img") == pages.MOST_SHOWN
     assert f"And {80 - pages.MOST_SHOWN} more in audit.json." in html
 
@@ -384,15 +410,28 @@ def test_no_retina_anywhere_is_no_finding():
     _, table, infos = sound_audit()
     audit = audit_of(table, {image: info_of(number, retina=None) for number, image in enumerate(infos)})
     assert findings(audit) == []
-    assert "On 40 photographs no round retina was found" in pages.unusual(audit, thumbnail)
+    assert "On 40 photographs no round retina was found" in pages.unusual(audit, Thumbnails(thumbnail))
 
 
 def test_sections_are_what_a_notebook_shows(troubled):
-    page = audit_page(troubled, thumbnail)
+    page = audit_page(troubled, Thumbnails(thumbnail))
     for section in (pages.grades, pages.eyes, pages.damage, pages.duplicates, pages.image_quality, pages.unusual):
-        assert section(troubled, thumbnail) in page
-    for section in (pages.answer, pages.patients, pages.files):
+        assert section(troubled, Thumbnails(thumbnail)) in page
+    for section in (pages.patients, pages.files, pages.shortcuts):
         assert section(troubled) in page
+
+
+def test_each_photograph_links_its_file(troubled):
+    poor = [{"image": f"{number}_left", "grade": 0, "split": "test", "quality": 0.1} for number in range(600)]
+    linked = Thumbnails(
+        thumbnail, lambda image: relative_address(f"/photos/a b/{image}.jpeg", Path("/photos/out/audit.html"))
+    )
+    html = audit_page(troubled | {"low_quality": poor}, linked)
+    addresses = [attributes["href"] for attributes in Page(html).of("a")]
+    assert "../a%20b/3_left.jpeg" in addresses  # damaged, and nothing to see on it
+    assert "../a%20b/499_left.jpeg" in addresses and "../a%20b/500_left.jpeg" not in addresses
+    assert "All 600" in Page(html).text and "and 100 more in audit.json" in Page(html).text
+    assert f"../a%20b/{quote(EVIL)}.jpeg" in addresses and "<script>alert" not in html
 
 
 @pytest.mark.real
@@ -410,7 +449,7 @@ def test_page_opens_without_complaint_and_never_scrolls_sideways(troubled, tmp_p
     from playwright.sync_api import sync_playwright
 
     file = tmp_path / "audit.html"
-    file.write_text(audit_page(troubled | {"data_dir": "/photos/" + 30 * "long"}, thumbnail))
+    file.write_text(audit_page(troubled | {"data_dir": "/photos/" + 30 * "long"}, Thumbnails(thumbnail)))
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)

@@ -6,8 +6,9 @@ from data_folders import real_data
 from PIL import Image, ImageDraw
 
 from dr_lib.config.transform_spec import check_preprocessing, describe_preprocessing
+from dr_lib.data.appearance import MARKED
 from dr_lib.data.preprocessing import after_crop, before_crop
-from dr_lib.data.retina import find_retina
+from dr_lib.data.retina import Circle, find_retina, surroundings
 from dr_lib.synthetic import draw_fundus
 from dr_lib.synthetic.camera import draw_camera
 
@@ -40,7 +41,7 @@ CIRCLES = {
 }
 
 
-@pytest.mark.parametrize("surround", [(0, 0, 0), (20, 5, 20), (255, 255, 255)])
+@pytest.mark.parametrize("surround", [(0, 0, 0), (20, 5, 20), (64, 64, 64), (128, 128, 128), (255, 255, 255)])
 @pytest.mark.parametrize("name", CIRCLES)
 def test_the_circle_is_found(name, surround):
     size, circle = CIRCLES[name]
@@ -70,6 +71,19 @@ def test_what_disturbs_the_circle_does_not_move_it(add):
     image = Image.fromarray(disc())
     add(ImageDraw.Draw(image))
     assert_close(find_retina(np.array(image)), (150, 100, 90), 0.025)
+
+
+def test_a_surround_is_measured_with_the_writing_in_it():
+    circle = Circle(150, 100, 90)
+    assert surroundings(disc(), circle) == (pytest.approx(0.01, abs=0.02), 0)
+    tab = drawn("rectangle", (200, 32, 214, 50), on=disc())
+    assert surroundings(tab, circle)[1] == 0  # at the edge, as cameras make it
+    for level in (0, 128, 255):
+        image = Image.fromarray(disc(surround=(level,) * 3))
+        ImageDraw.Draw(image).text((3, 3), "OD 12.03", fill=(255 - level,) * 3 if level != 128 else (255, 255, 255))
+        surround, marks = surroundings(np.array(image), circle)
+        assert surround == pytest.approx(level / 255, abs=0.02) and marks > 2 * MARKED
+    assert surroundings(disc(circle=(150, 100, 400)), Circle(150, 100, 400)) == (0, 0)
 
 
 def drawn(shape, *where, on=None, fill=(190, 110, 60)):

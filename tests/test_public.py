@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import quote
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import dr_lab
 from data_folders import jpeg, picture
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.axes import Axes
@@ -38,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_core")
 
 PUBLIC = [
     "Audit", "Experiment", "InputError", "Model", "RetinopathyDataset", "Run", "RunConfig", "audit", "build_model",
-    "load_experiment", "load_model", "make_data", "read_labels", "run_experiment", "train",
+    "label_errors", "load_experiment", "load_model", "make_data", "read_labels", "run_experiment", "train",
 ]  # fmt: skip
 
 
@@ -251,6 +253,27 @@ def test_predictions_of_a_model(demo, experiment):
     assert table.loc[:2, dr_lib.PROBABILITIES].to_numpy().argmax(axis=1).tolist() == table["grade"][:3].tolist()
     with pytest.raises(InputError, match="no such network"):
         dr_lib.load_model(demo)
+
+
+def test_labels_that_a_run_contradicts_are_a_table_a_list_and_a_gallery(experiment, capsys):
+    run = experiment / "runs" / "resnet18"
+    table = dr_lib.label_errors(run, folds=3)
+    data = dr_lib.load_experiment(experiment).runs["resnet18"]
+    assert len(table) == table["image"].nunique() and set(table["split"]) >= {"train", "test"}
+    assert set(data.predictions["image"]) <= set(table["image"])
+    assert table["contradiction"].is_monotonic_decreasing and table["suggested"].between(0, 4).all()
+    assert dr_lab("label-errors", run, "--folds", 3, "--most", 7) == 0
+    listed, page = (Path(line) for line in capsys.readouterr().out.split())
+    written = pd.read_csv(listed)
+    assert written["image"].tolist() == table["image"].tolist() and written["regraded"].isna().all()
+    html = page.read_text()
+    shown = [f">{image}</a>" in html for image in table["image"]]
+    assert html.count("<img") == 7 and shown == [True] * 7 + [False] * (len(table) - 7)
+    assert quote(Path(os.path.relpath(table["path"][0], run)).as_posix()) in html
+    with pytest.raises(InputError, match="no finished run"):
+        dr_lib.label_errors(experiment)
+    assert dr_lab("label-errors", run, "--folds", 40) == 2
+    assert "label errors need 80 patients" in capsys.readouterr().err
 
 
 def test_labels_are_a_table(demo):

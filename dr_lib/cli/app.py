@@ -270,6 +270,7 @@ def report(
 app.command(epilog=commands.EVALUATE_EXAMPLES)(commands.evaluate)
 app.command(epilog=commands.PREDICT_EXAMPLES)(commands.predict)
 app.command(epilog=commands.EXPORT_EXAMPLES)(commands.export)
+app.command("label-errors", epilog=commands.LABEL_ERRORS_EXAMPLES)(commands.label_errors)
 app.command(epilog=folders.NOTEBOOKS_EXAMPLES)(folders.notebooks)
 app.command(epilog=folders.CLEAN_EXAMPLES)(folders.clean)
 

@@ -1,4 +1,4 @@
-"""The commands that use a trained network: evaluate, predict, export."""
+"""The commands that use a trained network: evaluate, predict, export, label-errors."""
 
 import json
 import sys
@@ -22,6 +22,7 @@ EVALUATE_EXAMPLES = examples(
 PREDICT_EXAMPLES = examples(
     f"dr-lab predict {_BEST} photo.jpeg folder/ --out grades.csv", "dr-lab predict net.onnx folder/"
 )
+LABEL_ERRORS_EXAMPLES = examples("dr-lab label-errors reports/demo/runs/resnet18")
 EXPORT_EXAMPLES = examples(f"dr-lab export {_BEST} --onnx --out net.onnx")
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="RUN/checkpoints/best.pt")]
@@ -139,3 +140,19 @@ def export(
     write_text(card, model_card(out, describe(checkpoint, trained), trained.config, checkpoint))
     say(out)
     say(card)
+
+
+def label_errors(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a finished run, as reports/demo/runs/resnet18")],
+    folds: Annotated[int, typer.Option(min=2, help="folds of the patients")] = 5,
+    most: Annotated[int, typer.Option(min=1, metavar="N", help="photographs that the page shows")] = 100,
+) -> None:
+    """List the photographs whose labels a trained network contradicts most, to be graded again.
+
+    Writes label_errors.csv, for a grader, and label_errors.html into the run's folder.
+    """
+    check_memory_for_torch()
+    from dr_lib.explore.label_errors import write_label_errors
+
+    for path in write_label_errors(run, folds, most):
+        say(path)

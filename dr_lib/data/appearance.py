@@ -23,6 +23,16 @@ Found by eye on 5,960 EyePACS photographs: below 0.08 (21 of 5,000 and 3 of 960)
 (4 of 5,000 and 1 of 960) the retina is washed out to white. The 1st and 99th percentiles are 0.11 and 0.73.
 """
 
+SURROUND, MARKED, BLUER = 0.1, 0.0004, -0.02
+"""Brightness of the surround from which on it is not black, share of it from which on it is written on, and redness
+below which colors are exchanged or inverted.
+
+Of 960 EyePACS photographs no surround is brighter than 0.01 or written on; red exceeds blue by -0.003 or more.
+"""
+
+ASPECTS, SMALL = (0.8, 1.8), 1 / 3
+"""Width by height of what fundus cameras make, and share of the usual shorter side below which one is small."""
+
 UNGRADABLE = 0.5
 """Quality below which EyeQ's graders would more likely than not reject a photograph, see dr_lib.data.quality."""
 

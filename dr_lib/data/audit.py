@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dr_lib import GRADES
-from dr_lib.data.appearance import BRIGHT, DARK, UNGRADABLE
+from dr_lib.data.appearance import ASPECTS, BLUER, BRIGHT, DARK, MARKED, SMALL, SURROUND, UNGRADABLE
 from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates, turned_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
@@ -120,12 +120,26 @@ def audit_photographs(
     median and largest. ``duplicates``: see :func:`find_duplicates`. ``dark``, ``bright``, ``no_retina``: photographs,
     of those that are used, whose brightness is extreme or on which no round retina was found, with their brightness.
     ``quality``: smallest, median and largest; ``low_quality``: photographs that are more likely than not of no use for
-    grading, the worst first. ``wrong_side``: see :func:`wrong_sides`.
+    grading, the worst first. ``wrong_side``: see :func:`wrong_sides`. ``turned``, ``alpha``, ``inks``, ``deep``: names
+    of those that EXIF says to turn, with transparency, in printing inks, of 16 bits. ``surround``, ``marks``,
+    ``colors``, ``odd_size``: those with a surround that is not black, with writing in it, with more blue than red, and
+    of an aspect or a size that a fundus camera hardly makes, with ``surround``, ``marks``, ``redness``, ``aspect``.
     """
     labels = _labels_of(table)
     readable = [info for info in infos.values() if info.status.kind != UNREADABLE]
     sizes = Counter((info.status.width, info.status.height) for info in readable)
     used = {decision.image: infos[decision.image] for decision in decisions if decision.action != "dropped"}
+
+    sides = {image: (one.status.width, one.status.height) for image, one in used.items()}
+    least = SMALL * float(np.median([min(side) for side in sides.values()])) if sides else 0.0
+    odd = {
+        image: round(width / height, 2)
+        for image, (width, height) in sides.items()
+        if not ASPECTS[0] <= width / height <= ASPECTS[1] or min(width, height) < least
+    }
+
+    def named(wanted: Callable[[ImageInfo], bool]) -> list[str]:
+        return [image for image, one in used.items() if wanted(one)]
 
     def listed(wanted: Callable[[ImageInfo], bool], by: str = "brightness") -> list[dict[str, Any]]:
         measured = {image: getattr(one, by) for image, one in used.items() if wanted(one)}
@@ -166,6 +180,14 @@ def audit_photographs(
             by="quality",
         ),
         "wrong_side": wrong_sides(table, used),
+        "turned": named(lambda one: one.orientation > 1),
+        "alpha": named(lambda one: one.mode.partition(";")[0] in ("RGBA", "LA", "PA")),
+        "inks": named(lambda one: one.mode.partition(";")[0] == "CMYK"),
+        "deep": named(lambda one: ";16" in one.mode),
+        "surround": listed(lambda one: one.surround > SURROUND, by="surround")[::-1],
+        "marks": listed(lambda one: one.marks > MARKED, by="marks")[::-1],
+        "colors": listed(lambda one: one.redness < BLUER, by="redness"),
+        "odd_size": [labels[image] | {"aspect": odd[image]} for image in sorted(odd, key=odd.__getitem__)],
     }
 
 

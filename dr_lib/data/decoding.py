@@ -30,8 +30,8 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's names of a JPEG; MPO is one that further pictures follow."""
 
-METHOD = 3
-"""Raise when the same bytes give other pixels, so that crops in the pixel cache are made again."""
+METHOD = 4
+"""Raise when the same bytes give other pixels, or more is measured on them, so that what is kept is made again."""
 
 _SAMPLE_FORMAT = 339
 """The TIFF tag that says whether samples are unsigned (1), signed (2) or floating-point numbers (3)."""

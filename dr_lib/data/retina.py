@@ -31,6 +31,10 @@ INNER = 0.9
 """Share of the radius within which the retina is measured: the rim is often hazy, or clipped by a tab or a mask."""
 CUT_OFF = 0.2
 """Share of the usual light below which a row holds no retina."""
+SURROUND_SIDE = 512
+"""Longer side, px, about, of what writing in the surround is looked for in: letters would be lost in a thumbnail."""
+BEYOND_TABS, WRITTEN = 1.12, 40
+"""Distance in radii from which on, and levels by which, something in the surround is not of the retina's edge."""
 SECTORS = 24
 """Directions from the center, to count in how many of them the edge is seen."""
 
@@ -216,6 +220,23 @@ def _count(circle, points, mask):
                 inside += 1
                 lit_inside += mask[row, column]
     return on_it, seen.sum(), lit_inside, inside
+
+
+def surroundings(pixels: np.ndarray, circle: Circle) -> tuple[float, float]:
+    """Return how bright the surround of a retina is, 0 black to 1 white, and the share of it that differs: writing.
+
+    ``pixels``: uint8 (H, W, 3), of which every n-th is looked at. A tab on the circle's edge and the light that it
+    scatters do not count. Zeros where hardly any surround is in the frame.
+    """
+    step = max(max(pixels.shape[:2]) // SURROUND_SIDE, 1)
+    light = _thinned(pixels, step).max(axis=0)
+    y, x = (np.arange(side) * step + step / 2 for side in light.shape)
+    outside = light[(y[:, None] - circle.y) ** 2 + (x - circle.x) ** 2 > (BEYOND_TABS * circle.radius) ** 2]
+    if outside.size < 100:
+        return 0.0, 0.0
+    level = float(np.median(outside))
+    differs = np.count_nonzero(np.abs(outside - np.float32(level)) > WRITTEN)
+    return round(level / 255, 3), round(float(differs / outside.size), 5) if differs >= 10 else 0.0
 
 
 def retina_disc(pixels: np.ndarray, circle: Circle | None, radius: int = DISC_RADIUS) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from dr_lib.data.laterality import LEAST_QUALITY, RADIUS, disc_side
 from dr_lib.data.photographs import Photographs
 from dr_lib.data.pixel_cache import write_row
 from dr_lib.data.quality import quality
-from dr_lib.data.retina import find_retina, retina_disc
+from dr_lib.data.retina import find_retina, retina_disc, surroundings
 from dr_lib.storage.bounded_read import TooLarge
 
 
@@ -28,7 +28,9 @@ class ImageInfo:
     and ``contrast``: see :mod:`dr_lib.data.appearance`. ``quality``: how likely it can be graded, 0..1, see
     :mod:`dr_lib.data.quality`. ``disc_side``: ``left`` or ``right``, where the optic disc is; empty where that is not
     clear. ``disc_hashes``: see :func:`dr_lib.data.appearance.disc_hashes`. ``retina``: center x, center y and radius of
-    the lit circle as shares of width, height and width; None where there is no such circle.
+    the lit circle as shares of width, height and width; None where there is no such circle. ``surround`` and
+    ``marks``: see :func:`dr_lib.data.retina.surroundings`. ``redness``: mean red less mean blue of the retina, -1..1;
+    all three are 0 without a circle.
     """
 
     status: FileStatus
@@ -44,6 +46,9 @@ class ImageInfo:
     disc_side: str = ""
     disc_hashes: str = ""
     retina: tuple[float, float, float] | None = None
+    surround: float = 0.0
+    marks: float = 0.0
+    redness: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, for a journal."""
@@ -104,6 +109,8 @@ def scan_image(data: bytes, recipes: Sequence[ResizeSpec] = ()) -> tuple[ImageIn
         disc_side(disc, mask) if side_is_clear else "",
         disc_hashes(disc, mask) if large else "",
         (circle.x / width, circle.y / height, circle.radius / width) if circle else None,
+        *(surroundings(inspection.pixels, circle) if circle else (0.0, 0.0)),
+        round(float(disc[0][mask].mean() - disc[2][mask].mean()), 4) if circle and mask.any() else 0.0,
     )
     return info, [recipe.make(inspection.pixels) for recipe in recipes]
 

@@ -4,6 +4,7 @@
   signatures, ``matrix_metrics`` and ``ranking`` the same for thousands of resamples; ``summary`` computes all metrics.
 * ``bootstrap`` and ``seed_groups`` give intervals over patients and seeds; ``effects`` compares runs, all together.
 * ``calibration`` looks at probabilities, ``grad_cam`` into the network.
+* ``shortcuts`` measures what tells grades without the retina, ``contradiction`` which labels a network contradicts.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The training photographs as a network sees them: their features, made once a run, and those nearest to another."""
+"""Photographs as a run's network sees them: their features, made once a run, and those nearest to another."""
 
 import hashlib
 import zipfile
@@ -12,7 +12,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dr_lib.config import RunConfig
-from dr_lib.data.crops import resize_for_training
+from dr_lib.data.crops import resize_for_testing, resize_for_training
 from dr_lib.data.resize import resize_and_crop
 from dr_lib.data.transforms import EvalTransform
 from dr_lib.evaluation.predict import features
@@ -40,18 +40,10 @@ class NeighborIndex:
 
     @classmethod
     def of(cls, run: LoadedRun, on_step: Callable[[int, int], None] = lambda done, total: None) -> "NeighborIndex":
-        """Return the training photographs of a run; ``on_step`` hears how many of how many are done.
-
-        Their crops come from the pixel cache as training has them, so that nothing is decoded again. The features are
-        kept in ``cache_dir`` under the contents of the checkpoint and the fingerprint of the data.
-        """
-        table = run.data.split("train")[["image", "grade", "patient"]]
-        images, path = table["image"].tolist(), _kept_at(run)
-        features = _read(path, images)
-        if features is None:
-            features = _features(run, images, lambda done: on_step(done, len(images)))
-            _keep(path, images, features)
-        return cls(run.network, table, features)
+        """Return the training photographs of a run; ``on_step`` hears how many of how many are done."""
+        table = run.data.split("train")
+        features = kept_features(run, table, on_step)
+        return cls(run.network, table[["image", "grade", "patient"]], features)
 
     def nearest(self, pixels: np.ndarray, count: int) -> pd.DataFrame:
         """Return the ``count`` training photographs most like a photograph, uint8 (H, W, 3), nearest first.
@@ -62,6 +54,23 @@ class NeighborIndex:
         batch = _normalized(self.network, [crop])
         where, distances = nearest_rows(self.features, features(self.network.model, [batch])[0], count)
         return self.table.iloc[where].assign(distance=distances).reset_index(drop=True)
+
+
+def kept_features(
+    run: LoadedRun, table: pd.DataFrame, on_step: Callable[[int, int], None] = lambda done, total: None
+) -> np.ndarray:
+    """Return the features of a run's photographs, rows of its table with ``image, split``: float32 (N, D).
+
+    Their crops come from the pixel cache as training and testing have them, so that nothing is decoded again. The
+    features are kept in ``cache_dir`` under the contents of the checkpoint, the fingerprint of the data and the splits.
+    ``on_step`` hears how many of how many are done.
+    """
+    images, path = table["image"].tolist(), _kept_at(run, sorted(set(table["split"])))
+    features = _read(path, images)
+    if features is None:
+        features = _features(run, table, lambda done: on_step(done, len(images)))
+        _keep(path, images, features)
+    return features
 
 
 def nearest_rows(features: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,14 +100,22 @@ def as_tested(crop: np.ndarray, config: RunConfig) -> np.ndarray:
     return transform(crop if len(crop) == side else resize_and_crop(crop, side))
 
 
-def _features(run: LoadedRun, images: list[str], on_step: Callable[[int], None]) -> np.ndarray:
-    """Return the features of training photographs, made on the run's device, or on what there is."""
+def _features(run: LoadedRun, table: pd.DataFrame, on_step: Callable[[int], None]) -> np.ndarray:
+    """Return the features of photographs, made on the run's device, or on what there is."""
     device = resolve_device(run.config.device if torch.cuda.is_available() else "auto")
-    crops, network = run.data.crops(resize_for_training(run.config), images), run.network
+    network, rows = run.network, list(zip(table["image"], table["split"] == "train", strict=True))
+    crops = {
+        trained_on: run.data.crops(
+            resize_for_training(run.config) if trained_on else resize_for_testing(run.config),
+            [image for image, one in rows if one == trained_on],
+        )
+        for trained_on in {one for _, one in rows}
+    }
 
     def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for start in range(0, len(images), BATCH):
-            stack = [as_tested(crops.read(image), run.config) for image in images[start : start + BATCH]]
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            stack = [as_tested(crops[trained_on].read(image), run.config) for image, trained_on in batch]
             yield _normalized(network, stack, device)
 
     try:
@@ -119,9 +136,9 @@ def _normalized(
     return images.unflatten(0, levels.shape[:2]) if levels.ndim == 5 else images, torch.zeros(len(stack))
 
 
-def _kept_at(run: LoadedRun) -> Path:
+def _kept_at(run: LoadedRun, splits: list[str]) -> Path:
     digest = hashlib.blake2b(run.folder.best_checkpoint.read_bytes(), digest_size=16)
-    digest.update(f"{run.data.fingerprint} {METHOD}".encode())
+    digest.update(f"{run.data.fingerprint} {METHOD} {splits}".encode())
     return run.data.scanner.folder / f"features-{digest.hexdigest()}.npz"
 
 

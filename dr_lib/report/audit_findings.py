@@ -82,12 +82,28 @@ _PHOTOGRAPHS = {
     "dark": Check("look", "unusual", "No photograph is very dark", "Look at them."),
     "bright": Check("look", "unusual", "No photograph is very bright", "Look at them."),
     "no-retina": Check("look", "unusual", "A round retina is on every photograph", "Look at them."),
+    "odd-size": Check("look", "unusual", "Sizes and aspects are those of fundus cameras", "Look whether they are cut."),
+    "surround": Check("look", "unusual", "Every surround is black", "Nothing, if all have it; else use CropToRetina."),
+    "marks": Check("look", "unusual", "No surround is written on", "Black it out, or use CropToRetina."),
+    "colors": Check("look", "unusual", "No colors are exchanged or inverted", "Look at them; convert them anew."),
     "laterality": Check(
         "look", "laterality", "No optic disc is on the other eye's side",
         "Look whether they are turned, mirrored, or of the other eye.",
     ),
 }  # fmt: skip
-CHECKS = _LABELS | _FILES | _PHOTOGRAPHS
+_SHORTCUTS = {
+    "shortcuts": Check(
+        "look", "shortcuts", "Size, aspect, camera, format and brightness do not tell the grade",
+        "See whether grades come from different sources; test on another source.",
+    ),
+    "split-differs": Check(
+        "look", "shortcuts", "Size, aspect, camera, format and brightness do not tell the split",
+        "Draw the split anew, unless testing is meant to differ.",
+    ),
+}  # fmt: skip
+TARGETS = {"grade": "shortcuts", "split": "split-differs"}
+"""Checks by what traits of photographs tell."""
+CHECKS = _LABELS | _FILES | _PHOTOGRAPHS | _SHORTCUTS
 """All checks by name, as ``--fail-on`` takes them."""
 
 
@@ -118,13 +134,15 @@ def findings(audit: Mapping[str, Any]) -> list[Finding]:
     if "files" in audit:
         found += [*_in_folders(audit["files"], all_missing="damage" not in audit), *_in_account(audit)]
     if "damage" in audit:
-        found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit)]
+        found += [*_in_files(audit), *_in_duplicates(audit["duplicates"]), *_in_looks(audit), *_in_traits(audit)]
     return sorted(found, key=lambda finding: finding.severity != "fail")
 
 
 def passed(audit: Mapping[str, Any]) -> list[str]:
     """Return what holds, in a sentence each, of what was checked."""
     checked = _LABELS | (_FILES if "files" in audit else {}) | (_PHOTOGRAPHS if "damage" in audit else {})
+    asked = {TARGETS[row["target"]] for row in audit.get("shortcuts", ())}
+    checked |= {name: check for name, check in _SHORTCUTS.items() if name in asked}
     found = {finding.name for finding in findings(audit)}
     return [check.passed for name, check in checked.items() if name not in found]
 
@@ -269,24 +287,25 @@ def _counted_names(names: Sequence[str], noun: str) -> str:
 
 
 def _in_files(audit: Mapping[str, Any]) -> Iterator[Finding]:
-    turned = sum(count for value, count in audit["orientations"].items() if value not in ("0", "1"))
     if not_read := audit["files"].get("not_read"):
         reason = next(iter(not_read.values()))
         names = f"{some(list(not_read))}; of the first: {printable(reason)}"
         yield _found("unread", f"Cannot be read now: {counted(len(not_read), 'photograph')} ({names}).", not_read)
-    if turned:
-        photographs = counted(turned, "photograph")
-        yield _found("turned", f"To be turned, says EXIF: {photographs}. They are used as their pixels lie.")
+    if turned := audit.get("turned"):
+        named = _counted_names(turned, "photograph")
+        yield _found("turned", f"To be turned, says EXIF: {named}. They are used as their pixels lie.", turned)
     if pages := [entry["image"] for entry in audit["notes"] if SEVERAL_PICTURES in entry["detail"]]:
         named = _counted_names(pages, "photograph")
         yield _found("pages", f"Several pictures in one file: {named}. The first is taken.", pages)
-    if alpha := sum(count for mode, count in audit["modes"].items() if mode.partition(";")[0] in ("RGBA", "LA", "PA")):
-        yield _found("alpha", f"With transparency: {counted(alpha, 'photograph')}. It is dropped, not laid over white.")
-    if inks := audit["modes"].get("CMYK", 0):
-        yield _found("inks", f"In printing inks (CMYK): {counted(inks, 'photograph')}, converted as Pillow does.")
-    if deep := sum(count for mode, count in audit["modes"].items() if ";16" in mode):
-        photographs = counted(deep, "photograph")
-        yield _found("deep", f"Samples of 16 bits: {photographs}. Of each, the upper 8 of the bits in use are taken.")
+    if alpha := audit.get("alpha"):
+        named = _counted_names(alpha, "photograph")
+        yield _found("alpha", f"With transparency: {named}. It is dropped, not laid over white.", alpha)
+    if inks := audit.get("inks"):
+        named = _counted_names(inks, "photograph")
+        yield _found("inks", f"In printing inks (CMYK): {named}, converted as Pillow does.", inks)
+    if deep := audit.get("deep"):
+        named = _counted_names(deep, "photograph")
+        yield _found("deep", f"Samples of 16 bits: {named}. Of each, the upper 8 of the bits in use are taken.", deep)
     if files := audit["damage"]["files"]:
         unreadable = any(entry["status"] == UNREADABLE for entry in files)
         text = data_sentences.damage(audit["damage"]["checked"], files)
@@ -329,9 +348,13 @@ def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
         "dark": ("Very dark", "What is to be graded may not be seen on them"),
         "bright": ("Very bright", "What is to be graded may have gone in the light"),
         "no_retina": ("No round retina found", "They may be torn, cut, or photographs of something else"),
+        "odd_size": ("Much smaller than usual, or of an odd aspect", "They may be cut, turned, or thumbnails"),
+        "surround": ("With a surround that is not black", "A network sees it; it may tell where they are from"),
+        "marks": ("With writing or marks beside the retina", "It may name a patient, and tell where they are from"),
+        "colors": ("With more blue than red in the retina", "Their channels may be exchanged, or their inks inverted"),
     }
     for kind, (words, because) in kinds.items():
-        images = [entry["image"] for entry in audit[kind]]
+        images = [entry["image"] for entry in audit.get(kind, ())]
         if images and not (kind == "no_retina" and no_retina_is_usual(audit)):
             text = f"{words}: {counted(len(images), 'photograph')} ({some(images)}). {because}."
             yield _found(kind.replace("_", "-"), text, images)
@@ -343,3 +366,17 @@ def _in_looks(audit: Mapping[str, Any]) -> Iterator[Finding]:
             f"Optic disc on the other eye's side: {counted(len(images), 'photograph')} ({some(images)}).{eyes}",
             images,
         )
+
+
+def _in_traits(audit: Mapping[str, Any]) -> Iterator[Finding]:
+    because = {
+        "grade": ("referable DR", "A network may learn that instead of lesions, and fail on other sources."),
+        "split": ("testing photographs from the others", "The split is not random."),
+    }
+    for target, (what, why) in because.items():
+        rows = [row for row in audit.get("shortcuts", ()) if row["shortcut"] and row["target"] == target]
+        if rows:
+            areas = listed(
+                [f"{row['trait']} (AUC {row['auc']:.2f}, {row['low']:.2f} to {row['high']:.2f})" for row in rows]
+            )
+            yield _found(TARGETS[target], f"What has nothing to do with the retina tells {what}: {areas}. {why}")

@@ -1,7 +1,7 @@
 """The audit of a data set as a page: what deserves a look first, then numbers and pictures.
 
 Each section is a function that takes the audit and gives back HTML.
-``thumbnail`` gives the picture of a photograph by its name, see :mod:`dr_lib.report.audit_thumbnails`.
+``thumbnails`` give the picture of a photograph by its name, see :mod:`dr_lib.report.audit_thumbnails`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +17,15 @@ from dr_lib.data.inspection import STATUS_MEANINGS, UNREADABLE
 from dr_lib.data.repair_policy import ACTIONS
 from dr_lib.plots import plot_grade_shares
 from dr_lib.report import audit_text, data_sentences, markup
-from dr_lib.report.audit_findings import findings, no_retina_is_usual, passed, some
+from dr_lib.report.audit_findings import SHOWN, findings, no_retina_is_usual, passed, some
 from dr_lib.report.audit_thumbnails import (
     MOST_SHOWN,
-    Thumbnail,
+    Thumbnails,
     and_more,
     beside,
     groups,
     label,
-    marked,
     samples,
-    thumbnail_html,
 )
 from dr_lib.report.drawing import inline_svg
 from dr_lib.report.formatting import SPLIT_WORDS, counted, listed, percent
@@ -36,27 +34,30 @@ from dr_lib.system.terminal import printable
 
 MOST_NAMED = 60
 """Names that a list shows."""
+MOST_LINKED = 500
+"""Names that a finding unfolds: 100 bytes each, so that the page stays quick whatever the data set's size."""
 
 
-def audit_page(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def audit_page(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return the audit as one HTML page in the look of the report, which needs no network."""
     sections = {
-        "grades": ("Grades", grades(audit, thumbnail)),
+        "grades": ("Grades", grades(audit, thumbnails)),
         "patients": ("Patients", patients(audit)),
-        "eyes": ("Eyes of one patient", eyes(audit, thumbnail)),
+        "eyes": ("Eyes of one patient", eyes(audit, thumbnails)),
     }
     if "damage" in audit:
         sections |= {
             "files": ("Files", files(audit)),
-            "damage": ("Damage", damage(audit, thumbnail)),
-            "duplicates": ("Duplicates", duplicates(audit, thumbnail)),
-            "quality": ("Image quality", image_quality(audit, thumbnail)),
-            "laterality": ("Left and right eyes", laterality(audit, thumbnail)),
-            "unusual": ("Dark, bright, no round retina", unusual(audit, thumbnail)),
+            "damage": ("Damage", damage(audit, thumbnails)),
+            "duplicates": ("Duplicates", duplicates(audit, thumbnails)),
+            "quality": ("Image quality", image_quality(audit, thumbnails)),
+            "laterality": ("Left and right eyes", laterality(audit, thumbnails)),
+            "unusual": ("Unusual photographs", unusual(audit, thumbnails)),
+            "shortcuts": ("What tells grade and split without the retina", shortcuts(audit)),
         }
     if "files" in audit:
         sections["account"] = ("Files and rows", account(audit))
-    parts = [answer(audit)]
+    parts = [answer(audit, thumbnails)]
     parts += [f'<h2 id="{ident}">{title}</h2>{shown}' for ident, (title, shown) in sections.items()]
     title = f"Audit of {printable(audit.get('data_dir') or 'a data set')}"
     return html_page("\n".join(parts), title=title)
@@ -66,20 +67,21 @@ def _of_photographs(section: Callable[..., str]) -> Callable[..., str]:
     """Have ``section`` say so, in one sentence, where the audit is of labels alone."""
 
     @wraps(section)
-    def shown(audit: Mapping[str, Any], *thumbnail: Thumbnail) -> str:
+    def shown(audit: Mapping[str, Any], *thumbnails: Thumbnails) -> str:
         if "damage" not in audit:
             return markup.paragraphs(f"The photographs were not looked at{audit_text.why_not_looked_at(audit)}.")
-        return section(audit, *thumbnail)
+        return section(audit, *thumbnails)
 
     return shown
 
 
-def answer(audit: Mapping[str, Any]) -> str:
-    """Return how much there is, and what deserves a look."""
+def answer(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
+    """Return how much there is, and what deserves a look, with the names of all photographs, folded."""
     found = findings(audit)
     items = "".join(
         f'<li><span class="verdict {one.severity}">{one.severity}</span> {escape(one.text)} '
-        f'<span class="sub">{escape(one.advice)} <a href="#{one.section}">Show</a></span></li>'
+        f'<span class="sub">{escape(one.advice)} <a href="#{one.section}">Show</a></span>'
+        f"{_all_names(one.photographs, thumbnails)}</li>"
         for one in found
     )
     head = f"<b>{counted(len(found), 'thing')} to look at</b>" if found else "<b>Nothing wrong found.</b>"
@@ -97,7 +99,16 @@ def answer(audit: Mapping[str, Any]) -> str:
     return f'{overview}{recognized}<div class="answer">{head}{listed}</div>{folded}'
 
 
-def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def _all_names(images: Sequence[str], thumbnails: Thumbnails) -> str:
+    """Return the names of a finding, folded, each a link to its file; nothing for none that a sentence leaves out."""
+    if len(images) <= SHOWN:
+        return ""
+    rest = f", and {len(images) - MOST_LINKED:,} more in audit.json" if len(images) > MOST_LINKED else ""
+    names = ", ".join(map(thumbnails.named, images[:MOST_LINKED]))
+    return f'<details class="names"><summary>All {len(images):,}</summary><p class="note">{names}{rest}</p></details>'
+
+
+def grades(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return the photographs of each grade in each split, and samples of each grade."""
     splits = {name: split for name, split in audit["splits"].items() if split["photographs"]}
     rows = [
@@ -116,7 +127,7 @@ def grades(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     strips = "".join(
         f'<div class="strip"><div><b>{grade}</b> {escape(GRADE_NAMES[grade])}</div>{shots}</div>'
         for grade, images in enumerate(audit["samples"])
-        if (shots := samples(images, grade, thumbnail))
+        if (shots := samples(images, grade, thumbnails))
     )
     caption = "<figcaption><b>Training photographs of each grade.</b> The first ones by name, of different patients."
     figure = f"<figure>{strips}{caption}</figcaption></figure>" if strips else ""
@@ -149,7 +160,7 @@ def patients(audit: Mapping[str, Any]) -> str:
     return table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
 
 
-def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def eyes(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return how far the grades of one patient's photographs lie apart, and the pictures of those farthest apart."""
     apart = audit["patients_apart"]
     if not apart["patients"]:
@@ -169,7 +180,7 @@ def eyes(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
         (f"Patient {patient['patient']}: {patient['difference']} grades apart", patient["photographs"])
         for patient in apart["apart"]
     ]
-    return table + said + groups(far, thumbnail, f"Patients with grades {APART} or more steps apart")
+    return table + said + groups(far, thumbnails, f"Patients with grades {APART} or more steps apart")
 
 
 @_of_photographs
@@ -205,7 +216,7 @@ def account(audit: Mapping[str, Any]) -> str:
 
 
 @_of_photographs
-def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def damage(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return how many files are damaged and how, and what is left of each; a red line where its rows end."""
     found = audit["damage"]
     rows = [
@@ -217,11 +228,11 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
     )
     worst_first = sorted(found["files"], key=lambda entry: -entry["lost"])
     shots = [
-        thumbnail_html(
+        thumbnails.shot(
             entry["image"],
             [f"{entry['status']}, {audit_text.rows_lost(entry)}", entry["action"], _why_unreadable(entry)],
-            marked(thumbnail(entry["image"]), entry["lost"]),
             f"{entry['status']}, {audit_text.rows_lost(entry)}",
+            entry["lost"],
         )
         for entry in worst_first[:MOST_SHOWN]
     ]
@@ -232,13 +243,13 @@ def damage(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
 
 
 @_of_photographs
-def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def duplicates(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return the photographs that are there twice, side by side with their grades; the harmful ones first."""
     found = audit["duplicates"]
     html = ""
     for kind, title in (("exact", "Byte for byte the same"), ("near", "Pictures much the same")):
         worst_first = sorted(found[kind], key=lambda group: not (group["across_splits"] or group["grades_differ"]))
-        html += groups([(_harm(group), group["photographs"]) for group in worst_first], thumbnail, title)
+        html += groups([(_harm(group), group["photographs"]) for group in worst_first], thumbnails, title)
     if not html:
         return markup.paragraphs(
             "No photograph is there twice, neither byte for byte nor scaled, compressed anew, mirrored, turned or "
@@ -254,18 +265,18 @@ def duplicates(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
 
 
 @_of_photographs
-def image_quality(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def image_quality(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return how likely the photographs can be graded, and the pictures of those that can probably not, worst first."""
     said = markup.paragraphs(
         f"How likely a photograph can be graded, from its light and the sharpness of its vessels: "
         f"{audit_text.spread_of(audit['quality'])}. Below {UNGRADABLE} it probably cannot; min_quality leaves out what "
         "is below a value of yours."
     )
-    return said + _gallery(audit["low_quality"], thumbnail, "Probably not gradable", "quality")
+    return said + _gallery(audit["low_quality"], thumbnails, "Probably not gradable", "quality")
 
 
 @_of_photographs
-def laterality(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+def laterality(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
     """Return the pictures of photographs with the optic disc on the side where the other eye has it."""
     wrong = audit["wrong_side"]
     if not wrong:
@@ -276,10 +287,9 @@ def laterality(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
         "they are turned or exchanged."
     )
     shots = [
-        thumbnail_html(
+        thumbnails.shot(
             entry["image"],
             [f"disc on the {entry['disc_side']}", "both eyes" if entry["both_eyes"] else ""],
-            thumbnail(entry["image"]),
             f"disc on the {entry['disc_side']}",
         )
         for entry in wrong[:MOST_SHOWN]
@@ -288,8 +298,8 @@ def laterality(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
 
 
 @_of_photographs
-def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
-    """Return the photographs that are very dark or bright, or show no round retina."""
+def unusual(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:
+    """Return the photographs that are very dark or bright, show no round retina, or are unusual otherwise."""
     html = markup.paragraphs(
         f"Brightness of what is lit, black 0 and white 1: {audit_text.spread_of(audit['brightness'])}. "
         f"Its standard deviation, the contrast: {audit_text.spread_of(audit['contrast'])}."
@@ -301,17 +311,52 @@ def unusual(audit: Mapping[str, Any], thumbnail: Thumbnail) -> str:
                 f"On {len(entries):,} photographs no round retina was found on a dark ground, so they are cut closely."
             )
         else:
-            html += _gallery(entries, thumbnail, title, "brightness")
+            html += _gallery(entries, thumbnails, title, "brightness")
+    kinds = {
+        "odd_size": ("Odd sizes and aspects", "aspect"),
+        "surround": ("Surround not black", "surround"),
+        "marks": ("Writing beside the retina", ""),
+        "colors": ("More blue than red", "redness"),
+    }
+    for kind, (title, measure) in kinds.items():
+        html += _gallery(audit.get(kind, []), thumbnails, title, measure)
     return html
 
 
-def _gallery(entries: Sequence[Mapping[str, Any]], thumbnail: Thumbnail, title: str, measure: str) -> str:
+@_of_photographs
+def shortcuts(audit: Mapping[str, Any]) -> str:
+    """Return how well size, aspect, camera, file format and brightness alone tell grade and split."""
+    areas = {(row["trait"], row["target"]): row for row in audit.get("shortcuts", ())}
+    if not areas:
+        return markup.paragraphs("Not measured: too few patients, or no trait in which the photographs differ.")
+    heads = {"grade": "Referable DR", "split": "Testing"}
+    targets = [target for target in heads if any(target == of for _, of in areas)]
+    rows = [
+        [escape(trait.capitalize()), *(_area(areas[trait, target]) for target in targets)]
+        for trait in dict.fromkeys(trait for trait, _ in areas)
+    ]
+    caption = "AUC of a small tree that sees this alone, on patients that it was not fitted to; 0.5 is chance."
+    table = markup.table(
+        ["Trait", *(heads[target] for target in targets)], rows, caption, numeric=range(1, len(targets) + 1)
+    )
+    return table + markup.paragraphs(
+        "The intervals over patients hold for all cells together, at 95%. Bold: above chance. What a trait tells, a "
+        "network can learn in place of lesions; on photographs of another source it is of no use.",
+        css="says",
+    )
+
+
+def _area(row: Mapping[str, Any]) -> str:
+    area = f"{row['auc']:.2f}"
+    return (f"<b>{area}</b>" if row["shortcut"] else area) + markup.sub(f"{row['low']:.2f} to {row['high']:.2f}")
+
+
+def _gallery(entries: Sequence[Mapping[str, Any]], thumbnails: Thumbnails, title: str, measure: str) -> str:
     """Return pictures with what was measured on them, under a title that counts them; nothing for none."""
     shots = [
-        thumbnail_html(
+        thumbnails.shot(
             entry["image"],
-            [label(entry), f"{measure} {entry[measure]:.2f}"],
-            thumbnail(entry["image"]),
+            [label(entry), f"{measure} {entry[measure]:.2f}"] if measure in entry else [label(entry)],
             f"grade {entry['grade']}, {title.lower()}",
         )
         for entry in entries[:MOST_SHOWN]

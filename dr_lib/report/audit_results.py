@@ -17,7 +17,7 @@ from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.isolated_decoding import IsolatedDecoder
 from dr_lib.data.manifest import reconcile
 from dr_lib.data.matching import find_photographs
-from dr_lib.data.photographs import Photographs
+from dr_lib.data.photographs import MedmnistPhotographs, Photographs
 from dr_lib.data.prepare import read_splits, required_crops
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan import Scanner
@@ -25,7 +25,7 @@ from dr_lib.data.scan_image import ImageInfo
 from dr_lib.data.splits import limit_splits
 from dr_lib.report.audit_findings import findings, findings_table
 from dr_lib.report.audit_text import file_problems, overview
-from dr_lib.report.audit_thumbnails import marked
+from dr_lib.report.audit_thumbnails import Thumbnails, marked, relative_address
 from dr_lib.report.formatting import counted
 from dr_lib.storage.checksums import write_sealed_json
 from dr_lib.storage.files import write_text
@@ -43,7 +43,7 @@ class Audit:
     ``found``: the contents of ``audit.json``. ``files``: the photographs that the labels name and that are there.
     ``photographs``: one row each: ``image, path, grade, patient, split``, then what decoding told: ``status``
     (``intact``, or what is wrong), ``lost`` (share of rows, 0..1), ``action`` (what training would do with it: empty,
-    ``repaired``, ``kept`` or ``dropped``), ``detail``, ``width``, ``height`` (px), ``format``, ``mode``,
+    ``repaired``, ``kept`` or ``dropped``), ``detail``, ``width``, ``height`` (px), ``format``, ``mode``, ``camera``,
     ``quality`` (how likely it can be graded, 0..1), ``disc_side`` (where the optic disc is: ``left``, ``right``, or
     empty where that is not clear), ``brightness`` and ``contrast`` (0..1), ``has_retina`` (whether a round retina was
     found). Only the first five columns where the photographs could not be looked at.
@@ -143,9 +143,15 @@ class Audit:
 
     @property
     def unusual(self) -> pd.DataFrame:
-        """Dark and bright photographs and those without a round retina: ``kind, image, grade, split, brightness``."""
-        rows = [{"kind": kind, **row} for kind in ("dark", "bright", "no_retina") for row in self.found.get(kind, [])]
-        return pd.DataFrame(rows, columns=["kind", "image", "grade", "split", "brightness"])
+        """Unusual photographs: ``kind, image, grade, split``, and what was measured.
+
+        ``kind``: ``dark``, ``bright``, ``no_retina`` (with ``brightness``), ``odd_size`` (``aspect``), ``surround``
+        (``surround``: its brightness), ``marks`` (``marks``: share of the surround), ``colors`` (``redness``).
+        """
+        kinds = ("dark", "bright", "no_retina", "odd_size", "surround", "marks", "colors")
+        rows = [{"kind": kind, **row} for kind in kinds for row in self.found.get(kind, [])]
+        measures = ["brightness", "aspect", "surround", "marks", "redness"]
+        return pd.DataFrame(rows, columns=["kind", "image", "grade", "split", *measures])
 
     @property
     def low_quality(self) -> pd.DataFrame:
@@ -157,6 +163,16 @@ class Audit:
         """Photographs with the optic disc on the other eye's side: ``image, patient, split, disc_side, both_eyes``."""
         columns = ["image", "patient", "split", "disc_side", "both_eyes"]
         return pd.DataFrame(self.found.get("wrong_side", []), columns=columns)
+
+    @property
+    def shortcuts(self) -> pd.DataFrame:
+        """How well size, aspect, camera, file format and brightness alone tell grade and split, without the retina.
+
+        ``target, trait, auc, low, high, shortcut``; see :func:`dr_lib.evaluation.shortcuts.find_shortcuts`. Empty where
+        there are too few patients.
+        """
+        columns = ["target", "trait", "auc", "low", "high", "shortcut"]
+        return pd.DataFrame(self.found.get("shortcuts", []), columns=columns)
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -191,7 +207,13 @@ class Audit:
         """Write the audit as one HTML page, and return its path."""
         from dr_lib.report.audit_page import audit_page  # matplotlib, which it draws with, takes a second to import
 
-        write_text(Path(path), audit_page(self.found, self.thumbnail))
+        page = Path(path).absolute()
+        all_in_one = isinstance(self.files, MedmnistPhotographs)
+        files = {} if all_in_one else dict(self.photographs[["image", "path"]].itertuples(index=False))
+        thumbnails = Thumbnails(
+            self.thumbnail, lambda image: relative_address(files[image], page) if image in files else ""
+        )
+        write_text(page, audit_page(self.found, thumbnails))
         return Path(path)
 
     def thumbnail(self, image: str) -> Image.Image | None:
@@ -259,6 +281,8 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     if present.empty:
         found["reconciliation"] = reconcile(labels, search)
         return _finished(found, search.photographs, _photographs(present, search.photographs))
+    from dr_lib.evaluation.shortcuts import find_shortcuts  # SciPy, which labels alone do without
+
     cache_dir, crops = cache_folder(config.cache_dir), required_crops(config, present)
     # The scanner has no name: what it has read of its journal goes with it.
     infos, failures = Scanner(search.photographs, data_dir, cache_dir, progress).try_scan(present["image"], crops)
@@ -272,6 +296,7 @@ def audit_data(config: RunConfig, progress: bool = True) -> Audit:
     found["reconciliation"] = reconcile(labels, search, len(dropped), not_read_now=len(failures), beyond_limit=limited)
     usable = present[~present["image"].isin(dropped)]
     table = _photographs(present, search.photographs).join(_decoded(present["image"], infos, decisions))
+    found["shortcuts"] = find_shortcuts(table[~table["image"].isin(dropped)])
     return _finished(found | {"fingerprint": fingerprint(usable, infos)}, search.photographs, table)
 
 
@@ -306,6 +331,7 @@ def _decoded(images: Iterable[str], infos: Mapping[str, ImageInfo], decisions: I
             {
                 "status": file.kind, "lost": file.lost, "action": actions[image], "detail": file.detail,
                 "width": file.width, "height": file.height, "format": info.format, "mode": info.mode,
+                "camera": info.camera,
                 "quality": info.quality if file.kind != UNREADABLE else float("nan"), "disc_side": info.disc_side,
                 "brightness": info.brightness, "contrast": info.contrast, "has_retina": info.retina is not None,
             }

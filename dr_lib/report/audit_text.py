@@ -43,6 +43,7 @@ def audit_text(audit: Mapping[str, Any]) -> str:
     lines += ["", *_grades(audit), "", *_eyes(audit["patients_apart"])]
     if "damage" in audit:
         lines += ["", *_files(audit), "", *_damage(audit["damage"]), *_duplicates(audit["duplicates"])]
+        lines += _shortcuts(audit.get("shortcuts", ()))
     if "reconciliation" in audit:
         lines += ["", *_account(audit["reconciliation"])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -203,6 +204,18 @@ def _duplicates(duplicates: Mapping[str, Any]) -> Iterator[str]:
         )
         yield f"  {how:14} {' = '.join(list(ones)[:SHOWN])}"
     yield from _and_more(groups)
+
+
+def _shortcuts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if rows:
+        yield from ("", "WHAT TELLS GRADE AND SPLIT WITHOUT THE RETINA (AUC, 0.5 is chance)")
+    for trait in dict.fromkeys(row["trait"] for row in rows):
+        cells = [
+            f"{row['target']} {row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            for row in rows
+            if row["trait"] == trait
+        ]
+        yield f"  {trait:18}{', '.join(cells)}"
 
 
 def _and_more(rows: Sequence[Any]) -> Iterable[str]:

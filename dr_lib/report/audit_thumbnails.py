@@ -1,20 +1,21 @@
 """Pictures of an audit: photographs with a few words below, in rows and in groups of those that belong together.
 
-A photograph is given as ``entry``, a mapping with its ``image`` (name), ``grade`` and ``split``. ``thumbnail`` gives
-its picture by its name, the whole frame as it is used, a few hundred pixels wide; None where there is none.
+A photograph is given as ``entry``, a mapping with its ``image`` (name), ``grade`` and ``split``.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image, ImageDraw, ImageOps
 
 from dr_lib.report import markup
 from dr_lib.report.formatting import SPLIT_WORDS
 from dr_lib.system.terminal import printable
-
-Thumbnail = Callable[[str], Image.Image | None]
 
 MOST_SHOWN = 24
 """Pictures, or groups of them, that a section shows; the others are in ``audit.json``."""
@@ -26,12 +27,44 @@ SIDE = 110
 """Side of a picture on the page, px; the style of ``.thumbnail`` has it, too."""
 
 
-def thumbnail_html(image: str, lines: Iterable[str], picture: Image.Image | None, seen: str) -> str:
-    """Return a picture with its name and ``lines`` below; ``seen`` says to those who do not see it what it shows."""
+@dataclass(frozen=True)
+class Thumbnails:
+    """The pictures of photographs by their names.
+
+    ``picture``: the whole frame as it is used, a few hundred pixels wide; None where there is none. ``address``: the
+    URL of the file relative to the page; empty where there is none.
+    """
+
+    picture: Callable[[str], Image.Image | None]
+    address: Callable[[str], str] = lambda image: ""
+
+    def shot(self, image: str, lines: Iterable[str], seen: str, lost: float = 0.0) -> str:
+        """Return a picture with its name and ``lines`` below; ``seen`` says to those who do not see it what it shows.
+
+        ``lost``: share of its rows below a line that is drawn into it.
+        """
+        return thumbnail_html(image, lines, marked(self.picture(image), lost), seen, self.address(image))
+
+    def named(self, image: str) -> str:
+        """Return the name of a photograph as HTML, a link to its file where there is one."""
+        return _named(image, self.address(image))
+
+
+def thumbnail_html(image: str, lines: Iterable[str], picture: Image.Image | None, seen: str, address: str = "") -> str:
+    """Return a picture as :meth:`Thumbnails.shot` does."""
     square = ImageOps.pad(picture.convert("RGB"), (2 * SIDE, 2 * SIDE)) if picture else None
     html = markup.photograph(square, f"{printable(image)}, {seen}", SIDE) if square else ""
     below = "".join(f'<span class="sub">{escape(line)}</span>' for line in lines if line)
-    return f'<div class="shot">{html}{escape(printable(image))}{below}</div>'
+    return f'<div class="shot">{html}{_named(image, address)}{below}</div>'
+
+
+def _named(image: str, address: str) -> str:
+    return markup.link(address, printable(image)) if address else escape(printable(image))
+
+
+def relative_address(file: str | Path, page: Path) -> str:
+    """Return the URL of a file relative to the page that links it; both may move together."""
+    return quote(os.path.relpath(file, page.parent).replace(os.sep, "/"))
 
 
 def beside(shots: Iterable[str]) -> str:
@@ -40,22 +73,18 @@ def beside(shots: Iterable[str]) -> str:
     return f'<div class="shots">{html}</div>' if html else ""
 
 
-def samples(images: Sequence[str], grade: int, thumbnail: Thumbnail) -> str:
+def samples(images: Sequence[str], grade: int, thumbnails: Thumbnails) -> str:
     """Return those photographs of a grade that have a picture."""
-    pictures = {image: picture for image in images if (picture := thumbnail(image))}
-    return beside(thumbnail_html(image, [], picture, f"grade {grade}") for image, picture in pictures.items())
+    return beside(thumbnails.shot(image, [], f"grade {grade}") for image in images if thumbnails.picture(image))
 
 
-def groups(lines: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], thumbnail: Thumbnail, title: str) -> str:
+def groups(lines: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], thumbnails: Thumbnails, title: str) -> str:
     """Return photographs that belong together, each group under its line, all under a title that counts them."""
     if not lines:
         return ""
     panels = "".join(
         f'<div class="panel"><p class="panel-title">{escape(line)}</p>'
-        + beside(
-            thumbnail_html(entry["image"], [label(entry)], thumbnail(entry["image"]), label(entry))
-            for entry in entries[:MOST_SHOWN]
-        )
+        + beside(thumbnails.shot(entry["image"], [label(entry)], label(entry)) for entry in entries[:MOST_SHOWN])
         + "</div>"
         for line, entries in lines[:MOST_SHOWN]
     )

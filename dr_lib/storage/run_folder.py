@@ -91,6 +91,9 @@ class RunFolder(NotebookFiles):
     status = NamedFile("status.json")
     history = NamedFile("history.csv")
     predictions = NamedFile("predictions.csv")
+    label_errors = NamedFile("label_errors.csv")
+    """All photographs, those first whose label the network contradicts most, for a grader to fill in."""
+    label_errors_page = NamedFile("label_errors.html")
     metrics = NamedFile("metrics.json")
     gradients = NamedFile("gradients.csv")
     """Gradient norm of each layer in each epoch, where the run records it."""
