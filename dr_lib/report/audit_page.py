@@ -144,7 +144,7 @@ def patients(audit: Mapping[str, Any]) -> str:
     ]
     table = markup.table(["Split", "Photographs", "Patients"], rows, "Patients by split.", numeric=(1, 2))
     both = audit["patients_on_both_sides"]
-    names = both["patients"]
+    names = [*both["patients"], *both.get("in_validation", ())]
     listed = f"On both sides: {some(names, MOST_NAMED)}. All are in audit.json." if names else ""
     return table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
 

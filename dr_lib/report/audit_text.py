@@ -56,7 +56,7 @@ def overview(audit: Mapping[str, Any]) -> str:
     said = [f"{photographs}, labels{form}; the split is {audit['split_origin']}."]
     both = audit["patients_on_both_sides"]
     if both["test_patients"] and not both["unknown"] and not both["also_in_training"]:
-        said.append(data_sentences.leak(both["test_patients"], 0))
+        said.append(data_sentences.leak_of(both))
     if "damage" not in audit:
         said.append(f"The photographs themselves were not looked at{why_not_looked_at(audit)}.")
     elif not audit["damage"]["files"]:

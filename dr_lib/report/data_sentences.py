@@ -20,14 +20,17 @@ def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
 
 def leak_of(both: Mapping[str, Any]) -> str:
     """Return :func:`leak` of an audit's ``patients_on_both_sides``, also of one that did not count unknown patients."""
-    return leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0))
+    in_validation = both.get("also_in_validation", 0)
+    return leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0), in_validation)
 
 
-def leak(test_patients: int, also_in_training: int, named: bool = True, unknown: int = 0) -> str:
+def leak(
+    test_patients: int, also_in_training: int, named: bool = True, unknown: int = 0, also_in_validation: int = 0
+) -> str:
     """Return whether patients are on both sides of the split, and what that does to the figures.
 
     ``named``: whether the labels say which photographs are of the same patient. ``unknown``: photographs of which
-    they do not.
+    they do not. ``also_in_validation``: testing patients who are in validation, and not in training.
     """
     if not named:
         return (
@@ -45,6 +48,13 @@ def leak(test_patients: int, also_in_training: int, named: bool = True, unknown:
         patient = "known testing patient" if unknown else "testing patient"
         none = f"None of the {test_patients:,} {patient}s" if test_patients > 1 else f"No {patient}"
         said.append(f"{none} was trained on.")
+    if also_in_validation:
+        more = "more have" if also_in_training and also_in_validation > 1 else "more has" if also_in_training else ""
+        more = more or ("has" if also_in_validation == 1 else "have")
+        said.append(
+            f"{also_in_validation:,} {more} their other eye among the validation photographs, which choose the epoch "
+            "and are not trained on."
+        )
     if unknown:
         said.append(
             f"The patients of {counted(unknown, 'photograph')} are unknown: each counts as one of its own, and whether "

@@ -95,11 +95,15 @@ class Run:
         return self._summary["highest_testing_accuracy"]["accuracy"]
 
     def plot_history(self, *, ax: "Axes | None" = None) -> "Axes":
-        """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority."""
+        """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority.
+
+        Under MixUp there is no training accuracy.
+        """
         from dr_lib.plots import network_colors, new_axes, plot_accuracy
 
         rows = self.history.set_index("epoch")
         curves = {"testing": rows["test_accuracy"], "training": rows["train_accuracy"]}
+        curves = {name: curve for name, curve in curves.items() if curve.notna().any()}  # none of training under MixUp
         done = self.state == "done"
         return plot_accuracy(
             curves,

@@ -87,7 +87,10 @@ def training_course(experiment: ExperimentResults) -> HTML:
     """Return how training went: around the beginning of fine-tuning, and on training and testing photographs."""
     shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     phases = [_phases(one) for one in shown if one.pretrained]
-    said = [finding.text for finding in phases if finding] + [_generalization(one, experiment).text for one in shown]
+    # Training accuracy on mixed photographs, or with rare grades more often, is no match for testing accuracy.
+    recipes = [(one, one.first.parameters) for one in shown]
+    alike = [one for one, recipe in recipes if recipe["sampling"] == "none" and not recipe["mixup_alpha"]]
+    said = [finding.text for finding in phases if finding] + [_generalization(one, experiment).text for one in alike]
     return markup.shown(markup.bullets(said))
 
 
@@ -167,10 +170,14 @@ def _accuracy_figure(experiment: ExperimentResults, shown: dict[str, RunGroup], 
     majority, first = experiment.majority, next(iter(shown.values()))
     network = first.network + ", weighted" * first.weighted
     curves = {side: {name: by_seed(one, side) for name, one in shown.items()} for side, _ in SIDES}
+    if any(one.first.parameters["mixup_alpha"] for one in shown.values()):
+        del curves["train_accuracy"]  # there is none
     limits = accuracy_limits([curve for by_name in curves.values() for curve in by_name.values()], majority)
     head_only = head_only_epochs(shown)
     panels = []
     for side, heading in SIDES:
+        if side not in curves:
+            continue
         ax = plot_accuracy(
             curves[side],
             color=color,
