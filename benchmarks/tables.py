@@ -77,6 +77,10 @@ class Kept:
             return pd.read_csv(stream, dtype={"image": str, "patient": str}, keep_default_na=False)
 
     @property
+    def head(self) -> str:
+        return read_json(self.folder.config)["parameters"]["head"]
+
+    @property
     def minutes(self) -> float:
         return read_json(self.folder.status)["seconds"] / 60
 
@@ -124,7 +128,7 @@ def _with_ensemble(name: str, runs: Sequence[Kept], figures: dict[str, SeedFigur
     """Return the row of runs that differ in their seed, and the row of what they answer together."""
     minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
     each = [name, *(_over_seeds(figures[figure]) for figure in FIGURES), str(len(runs)), minutes]
-    together = summarize(ensemble([run.predictions for run in runs]))
+    together = summarize(ensemble([run.predictions for run in runs], runs[0].head))
     cells = [_figure(together[figure], together["intervals"][figure]) for figure in FIGURES]
     return [each, [f"the same, ensemble of the {len(runs)}", *cells, "", ""]]
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
 
+from dr_lib import PROBABILITIES
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample
+from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample, resampled_figures
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,14 @@ def test_a_large_testing_split_takes_less_than_two_seconds():
     began = time.perf_counter()
     interval(predictions, metrics.quadratic_weighted_kappa, resamples=2000)
     assert time.perf_counter() - began < 2
+
+
+def test_means_over_grades_are_over_those_of_the_data_not_of_the_resample():
+    """A constant network has 20 % whoever is drawn, not 25 % where the one patient of a grade is not."""
+    grades = [0] * 40 + [1] * 8 + [2] * 8 + [3] * 4 + [4]
+    table = pd.DataFrame({"image": range(61), "patient": range(61), "grade": grades, "predicted": 0})
+    table[PROBABILITIES] = np.random.default_rng(0).dirichlet(np.ones(5), 61)
+    figures = resampled_figures(table)
+    assert set(figures["balanced_accuracy"][~np.isnan(figures["balanced_accuracy"])].round(12)) == {0.2}
+    absent = np.isnan(figures["recall"][:, 4])
+    assert absent.any() and all(np.isnan(figures[name][absent]).all() for name in ("macro_auc", "balanced_accuracy"))

@@ -8,7 +8,8 @@ from experiment_factory import photograph_table, simulated_predictions
 from scipy.stats import binomtest
 from sklearn import metrics as reference
 
-from dr_lib.evaluation.summary import summarize, wilson
+from dr_lib.evaluation.intervals import wilson
+from dr_lib.evaluation.summary import summarize
 
 
 def test_summary_has_every_figure_in_json():

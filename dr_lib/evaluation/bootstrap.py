@@ -36,8 +36,6 @@ Figures = MappingProxyType[str, NDArray[np.float64]]
 _OF_MATRICES = {
     "accuracy": metrics.accuracy,
     "kappa": metrics.quadratic_weighted_kappa,
-    "balanced_accuracy": metrics.balanced_accuracy,
-    "macro_f1": metrics.macro_f1,
     "recall": metrics.recall,
     "precision": metrics.precision,
     "referable_sensitivity": metrics.referable_sensitivity,
@@ -174,7 +172,18 @@ def _figures(table: _Table) -> Figures:
 def _of_matrices(predictions: pd.DataFrame) -> dict[str, NDArray]:
     counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
     matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts)])
-    return {name: figure(matrices) for name, figure in _OF_MATRICES.items()}
+    figures = {name: figure(matrices) for name, figure in _OF_MATRICES.items()}
+    means = {"balanced_accuracy": figures["recall"], "macro_f1": metrics.f1(matrices)}
+    return figures | {name: _mean_of_present(by_grade) for name, by_grade in means.items()}
+
+
+def _mean_of_present(by_grade: NDArray) -> NDArray:
+    """Return the mean over the grades of the photographs themselves, which come first; shape (1 + resamples,).
+
+    NaN in a resample that lacks one of them: over those that it has, it would be another figure.
+    """
+    present = ~np.isnan(by_grade[0])
+    return by_grade[:, present].mean(axis=1) if present.any() else np.full(len(by_grade), np.nan)
 
 
 def _of_rankings(predictions: pd.DataFrame) -> dict[str, NDArray]:
@@ -186,7 +195,7 @@ def _of_rankings(predictions: pd.DataFrame) -> dict[str, NDArray]:
     referable = rank_referable(grades, probabilities, patients, drawn)
     return {
         "auc": areas,
-        "macro_auc": metrics.mean_of_defined(areas),
+        "macro_auc": _mean_of_present(areas),
         "referable_auc": referable.auc,
         "referable_average_precision": referable.average_precision,
         "referable_at_90_sensitivity": referable.at_sensitivity,

@@ -31,7 +31,7 @@ def seeds(experiment: ExperimentResults) -> HTML:
     for one in several[:TOP]:
         accuracy, kappa = one.figure("accuracy"), one.figure("kappa")
         every = ", ".join(formatting.percent(run.test["accuracy"]) for run in one.runs)
-        together = summarize(ensemble([run.done_predictions for run in one.runs]))
+        together = summarize(ensemble([run.done_predictions for run in one.runs], one.first.parameters["head"]))
         of_kappa = together["intervals"]["kappa"]
         sure = f", {formatting.signed(of_kappa[0], 2)} to {formatting.signed(of_kappa[1], 2)}" if of_kappa else ""
         rows.append(
