@@ -95,6 +95,9 @@ def test_a_run_leaves_everything_the_contract_names(finished):
     assert list(predictions.columns) == list(PREDICTION_COLUMNS) and len(predictions) == 20
     assert set(predictions.patient) == {str(number) for number in range(21, 31)}
     assert np.allclose(predictions[["p0", "p1", "p2", "p3", "p4"]].sum(axis=1), 1)
+    validation = folder.read_predictions("validation")
+    assert list(validation.columns) == list(PREDICTION_COLUMNS)
+    assert len(validation) == metrics["validation"]["photographs"] and metrics["referral"]["set_on"] == "validation"
     assert folder.read_status()["state"] == "done"
     recorded = read_json(folder.config)
     assert RunConfig.from_mapping(recorded["parameters"]) == finished.config

@@ -10,6 +10,7 @@ import pandas as pd
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError
 from dr_lib.evaluation.predictions import worst_first
+from dr_lib.evaluation.referral import referral
 from dr_lib.evaluation.summary import Estimate, estimates
 from dr_lib.storage.run_folder import RunFolder
 
@@ -66,6 +67,35 @@ class Run:
         """One row a test photograph, at the chosen epoch: ``image, patient, grade, predicted, p0..p4``."""
         self._check_done("predictions")
         return self.folder.read_predictions()
+
+    @cached_property
+    def validation(self) -> pd.DataFrame:
+        """The same of the validation photographs, which chose the epoch; no rows where the run had none."""
+        self._check_done("predictions")
+        return self.folder.read_predictions("validation") if self.folder.validation.exists() else self.predictions[:0]
+
+    def referral(self, prevalence: float | None = None) -> pd.DataFrame:
+        """What referring from a threshold up does to the test photographs and patients (worse eye), a row each.
+
+        Validation photographs set the thresholds; without any, test photographs do (``set_on``), which flatters.
+        ``prevalence``: share of the referable among those to be seen, 0..1, for ``ppv`` and ``npv``; by default that of
+        the test photographs, or patients.
+        """
+        found = referral(self.predictions, self.validation if len(self.validation) else None, prevalence)
+        rows = [
+            {"of": unit, "point": point, "set_on": found["set_on"]}
+            | {name: value for name, value in figures.items() if name != "intervals"}
+            | {
+                f"{name}_{end}": ends[which]
+                for name, ends in figures["intervals"].items()
+                if ends
+                for which, end in enumerate(("low", "high"))
+            }
+            for unit in ("photographs", "patients")
+            for point, figures in found[unit].items()
+            if figures
+        ]
+        return pd.DataFrame(rows)
 
     @property
     def mistakes(self) -> pd.DataFrame:
