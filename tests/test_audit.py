@@ -17,6 +17,7 @@ from dr_lib.data.patients import patient_of
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.errors import InputError
+from dr_lib.report.data_sentences import leak_of
 from dr_lib.storage.files import write_json
 
 usual = partial(
@@ -76,10 +77,20 @@ def test_labels_alone():
     # 2 is in training, 4 in validation alone, which is not trained on; 5 is in neither.
     assert found["patients_on_both_sides"] == {
         "test_patients": 3, "also_in_training": 1, "also_in_validation": 1, "named": True, "unknown": 0,
-        "patients": ["2"], "in_validation": ["4"],
+        "patients": ["2"], "in_validation": ["4"], "note": "",
     }  # fmt: skip
     assert (found["form"], found["header"], found["split_origin"]) == ("course", False, "made here by patient")
     assert found["samples"] == [["1_left", "2_left"], [], [], [], ["3_left"]]
+
+
+def test_retinamnist_is_said_to_be_of_patients_with_four_photographs():
+    table = table_of(train={"a": 0, "b": 2}, test={f"t{number}": 2 * (number % 2) for number in range(80)})
+    found = audit_labels(Labels(table, "medmnist"))
+    assert "100 patients, four each" in leak_of(found["patients_on_both_sides"])
+    other = audit_labels(Labels(table, "table"))
+    assert "four each" not in leak_of(other["patients_on_both_sides"])
+    first, second = (audit["half_widths"][0] for audit in (found, other))
+    assert (first["patients"], second["patients"]) == (20, 80) and first["half_width"] > 1.8 * second["half_width"]
 
 
 def test_the_majority_is_that_of_training():

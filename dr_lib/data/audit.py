@@ -17,8 +17,10 @@ from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates, turned_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.labels import Labels
+from dr_lib.data.medmnist import CLUSTERED, PHOTOGRAPHS_EACH
 from dr_lib.data.patients import patient_known
 from dr_lib.data.repair_policy import Decision
+from dr_lib.data.sample_size import expected_half_widths
 from dr_lib.data.splits import SPLITS, unbalanced
 
 if TYPE_CHECKING:
@@ -43,8 +45,10 @@ def audit_labels(labels: Labels) -> dict[str, Any]:
     of the commonest training grade in the test split, which a network must beat (None without test photographs).
     ``patients_on_both_sides``: known patients of the test split, how many of them are in training too, and which, and
     how many are in validation alone (``also_in_validation``, ``in_validation``): not trained on, but the epoch was
-    chosen by them; ``named``: whether any patient is known; ``unknown``: photographs, of all splits, whose patient is
-    not. ``unbalanced``: see :func:`dr_lib.data.splits.unbalanced`. ``patients_apart``: see :func:`patients_apart`.
+    chosen by them; ``named``: whether any patient is known; ``note``: what is known of them
+    from elsewhere; ``unknown``: photographs, of all splits, whose patient is
+    not. ``unbalanced``: see :func:`dr_lib.data.splits.unbalanced`. ``half_widths``: see
+    :func:`dr_lib.data.sample_size.expected_half_widths`. ``patients_apart``: see :func:`patients_apart`.
     ``samples``: training photographs of grade 0 to 4, of different patients, the first by name.
     """
     table = labels.table
@@ -74,8 +78,10 @@ def audit_labels(labels: Labels) -> dict[str, Any]:
             "unknown": len(table) - len(known),
             "patients": sorted(leaked, key=_by_number),
             "in_validation": sorted(chosen_by, key=_by_number),
+            "note": CLUSTERED if labels.form == "medmnist" else "",
         },
         "unbalanced": unbalanced(table),
+        "half_widths": expected_half_widths(test, PHOTOGRAPHS_EACH if labels.form == "medmnist" else 1),
         "patients_apart": patients_apart(table),
         "samples": [_samples(train[train["grade"] == grade]) for grade in GRADES],
     }

@@ -13,25 +13,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from dr_lib import GRADES, PROBABILITIES, REFERABLE_GRADE
+from dr_lib.data.sample_size import wilson
 from dr_lib.evaluation.bootstrap import patient_index
 from dr_lib.evaluation.seed_groups import NORMAL, student
 
 Interval = tuple[float, float] | None
 Floats = NDArray[np.float64]
-
-
-def wilson(share: float, n: float) -> Interval:
-    """Return the 95% interval of a ``share`` of ``n`` (Wilson, Journal of the American Statistical Association 1927).
-
-    ``None`` where there are none. SciPy has it for whole numbers of successes alone.
-    """
-    if not n:
-        return None
-    z = NORMAL
-    center, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low, high = ((center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n))
-    # Rounding must not leave out 0 and 1 themselves.
-    return min(share, max(0.0, float(low))), max(share, min(1.0, float(high)))
 
 
 def of_shares(predictions: pd.DataFrame) -> dict[str, Any]:

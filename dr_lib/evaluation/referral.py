@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dr_lib.data.sample_size import wilson
 from dr_lib.errors import InputError
-from dr_lib.evaluation.intervals import Interval, wilson
+from dr_lib.evaluation.intervals import Interval
 from dr_lib.evaluation.metrics import referable
 from dr_lib.evaluation.ranking import rank
 

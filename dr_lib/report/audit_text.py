@@ -142,6 +142,7 @@ def _grades(audit: Mapping[str, Any]) -> Iterator[str]:
         if key != "unknown_patients" or any(split[key] for split in splits.values()):
             yield f"  {name:18}" + "".join(f"{split[key]:>9,}{'':7}" for split in splits.values())
     yield from (f"  {said}" for said in (majority(audit), held_out(audit)) if said)
+    yield from _wrapped(data_sentences.half_widths(audit.get("half_widths", ())), "  ")
 
 
 def _eyes(apart: Mapping[str, Any]) -> Iterator[str]:

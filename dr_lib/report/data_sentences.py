@@ -21,7 +21,8 @@ def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
 def leak_of(both: Mapping[str, Any]) -> str:
     """Return :func:`leak` of an audit's ``patients_on_both_sides``, also of one that did not count unknown patients."""
     in_validation = both.get("also_in_validation", 0)
-    return leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0), in_validation)
+    said = leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0), in_validation)
+    return f"{said} {both.get('note', '')}".strip()
 
 
 def leak(
@@ -61,6 +62,29 @@ def leak(
             "such a patient is on both sides of the split is not known."
         )
     return " ".join(said)
+
+
+FIGURE_WORDS = {
+    "accuracy": "accuracy", "referable_sensitivity": "sensitivity for referable retinopathy",
+    "referable_specificity": "specificity for it", "referable_auc": "area under its ROC curve",
+    **{f"recall_{grade}": f"recall of grade {grade}" for grade in range(5)},
+}  # fmt: skip
+
+
+def half_widths(expected: Sequence[Mapping[str, Any]]) -> str:
+    """Return how exactly the testing patients will measure a network; empty where there are none."""
+    said = [
+        f"{FIGURE_WORDS[one['figure']]} {percent(one['value'], 0)} ± {100 * one['half_width']:.1f} "
+        f"({counted(one['patients'], 'patient')})"
+        for one in expected
+        if one["half_width"] is not None
+    ]
+    if not said:
+        return ""
+    return (
+        "What the testing patients will tell of a network, as half-widths of 95% intervals in points, were it as good "
+        f"as this: {listed(said)}. A difference between two networks has to be about as large to be seen."
+    )
 
 
 def imbalance(counts: Sequence[int]) -> str:
