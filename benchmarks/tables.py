@@ -136,9 +136,13 @@ def _with_ensemble(name: str, runs: Sequence[Kept], figures: dict[str, SeedFigur
     """Return the row of runs that differ in their seed, and the row of what they answer together."""
     minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
     each = [name, *(_over_seeds(figures[figure]) for figure in FIGURES), str(len(runs)), minutes]
+    return [each, _ensemble_row(runs, FIGURES)]
+
+
+def _ensemble_row(runs: Sequence[Kept], names: Iterable[str]) -> list[str]:
     together = summarize(ensemble([run.predictions for run in runs], runs[0].head))
-    cells = [_figure(together[figure], together["intervals"][figure]) for figure in FIGURES]
-    return [each, [f"the same, ensemble of the {len(runs)}", *cells, "", ""]]
+    cells = [_figure(together[figure], together["intervals"][figure]) for figure in names]
+    return [f"the same, ensemble of the {len(runs)}", *cells, "", ""]
 
 
 def ingredients() -> str:
@@ -233,6 +237,7 @@ def eyepacs() -> str:
         figures = over_seeds([run.predictions for run in runs])
         minutes = f"{np.mean([run.minutes for run in runs]):.1f}"
         rows.append([recipe, *(_over_seeds(figures[name]) for name in names), str(len(runs)), minutes])
+        rows.append(_ensemble_row(runs, names))
     for words, before, after in (
         ("what few ill is above lab", "lab", "few ill"),
         ("what pretraining adds", "few ill", "few ill, pretrained"),

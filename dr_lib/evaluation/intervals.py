@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 
 from dr_lib import GRADES, PROBABILITIES, REFERABLE_GRADE
 from dr_lib.data.sample_size import wilson
+from dr_lib.errors import check_finite
 from dr_lib.evaluation.bootstrap import patient_index
 from dr_lib.evaluation.seed_groups import NORMAL, student
 
@@ -51,7 +52,7 @@ def of_areas(predictions: pd.DataFrame) -> dict[str, Any]:
     """
     number, patients = patient_index(predictions["patient"])
     grades = predictions["grade"].to_numpy()
-    shares = predictions[PROBABILITIES].to_numpy(dtype=float)
+    shares = check_finite(predictions[PROBABILITIES], "probabilities").astype(float)
     each = [_area(shares[:, grade], grades == grade, patients, number) for grade in GRADES]
     known = [one for one in each if one is not None]
     mean = None

@@ -104,12 +104,13 @@ def _table(experiment: ExperimentResults) -> str:
 
 def _patients_referred(experiment: ExperimentResults) -> str:
     """Return what referring patients by the worse eye does, from the threshold of high sensitivity of each run."""
-    rows, placed = [], set()
+    rows, placed, prevalence = [], set(), ""
     for one in experiment.top:
         found = one.first.done_metrics.get("referral")  # none of a run of an earlier version
         if not found or not (point := found["patients"]["at_90_sensitivity"]):
             continue
         placed.add(found["set_on"])
+        prevalence = formatting.percent(point["prevalence"])
         shares = []
         for name in ("sensitivity", "specificity", "ppv", "npv"):
             value, limits = point.get(name), point["intervals"].get(name)
@@ -118,7 +119,6 @@ def _patients_referred(experiment: ExperimentResults) -> str:
         rows.append([name_cell(one, experiment), formatting.percent(point["referred"]), *shares])
     if not rows:
         return ""
-    prevalence = formatting.percent(point["prevalence"]) if point else ""
     on = "testing patients themselves, which flatters it" if "test" in placed else "validation patients, and kept"
     head = ["Run", "Referred", "Sensitivity", "Specificity", "Positive predictive value", "Negative predictive value"]
     caption = (
