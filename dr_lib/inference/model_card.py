@@ -105,7 +105,13 @@ def _figures(metrics: dict[str, Any] | None) -> str:
         ("referable_at_90_sensitivity", "sensitivity 0.90", "specificity"),
         ("referable_at_95_specificity", "specificity 0.95", "sensitivity"),
     ):
-        rows.append([f"referable DR: {answer} at {given}", test[name][answer], ends[name][answer]])
+        rows.append(
+            [
+                f"referable DR: {answer} at {given}, set on these photographs",
+                test[name][answer],
+                ends[name][answer],
+            ]
+        )
     rows.append(["expected calibration error", test["calibration"]["ece"], None])
     grades = [
         [f"{grade} {name}", test["support"][grade]]

@@ -22,6 +22,7 @@ HISTORY_COLUMNS = (
 )  # fmt: skip
 """One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1.
 
+``train_loss`` is a mean as the other losses are, with the weights of grades; ``train_accuracy`` is empty under MixUp.
 ``auc`` is the macro one: the mean over grades of each one's area under the ROC curve against the others.
 """
 
