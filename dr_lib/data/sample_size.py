@@ -48,7 +48,7 @@ def expected_half_widths(table: pd.DataFrame, photographs_each: int = 1) -> list
         "referable_specificity": ~ill,
     }
     counts = {name: ceil(table.loc[rows, "patient"].nunique() / photographs_each) for name, rows in sides.items()}
-    found = []
+    found: list[dict[str, Any]] = []
     for name, patients in counts.items():
         value = EXPECTED[name if name in EXPECTED else "recall"]
         interval = wilson(value, patients)

@@ -1,6 +1,8 @@
 """Training, validation and testing photographs: patients stay together, grades keep their shares."""
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,8 +75,8 @@ def limit_splits(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
         part = table[table["split"] == split]
         counts = part["grade"].value_counts().sort_index()
         for grade, quota in zip(counts.index, _quotas(counts.to_numpy(), limit), strict=True):
-            rows = part[part["grade"] == grade]
-            ranks = [(_rank(seed, "limit", row.patient), row.image, row.Index) for row in rows.itertuples()]
+            rows: Iterable[Any] = part[part["grade"] == grade].itertuples()
+            ranks = [(_rank(seed, "limit", row.patient), row.image, row.Index) for row in rows]
             kept.extend(index for _, _, index in sorted(ranks)[:quota])
     return table.loc[sorted(kept)].reset_index(drop=True)
 

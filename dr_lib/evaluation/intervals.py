@@ -55,7 +55,7 @@ def of_areas(predictions: pd.DataFrame) -> dict[str, Any]:
     shares = check_finite(predictions[PROBABILITIES], "probabilities").astype(float)
     each = [_area(shares[:, grade], grades == grade, patients, number) for grade in GRADES]
     known = [one for one in each if one is not None]
-    mean = None
+    mean: Interval = None
     if known:
         areas, influences, fewest = zip(*known, strict=True)
         mean = _on_logit(float(np.mean(areas)), np.mean(influences, axis=0), min(fewest))

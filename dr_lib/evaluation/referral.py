@@ -105,7 +105,9 @@ def _right_among(right: Share, wrong: Share, odds: float) -> tuple[float | None,
 def _ratio_limits(first: Share, second: Share) -> tuple[float, float]:
     """Return the limits of the ratio of two independent shares, the second above 0, from Wilson's limits of each."""
     (a, n), (b, m) = first, second
-    (low_a, high_a), (low_b, high_b) = wilson(a, n), wilson(b, m)
+    first_ends, second_ends = wilson(a, n), wilson(b, m)
+    assert first_ends is not None and second_ends is not None  # both are known from somebody
+    (low_a, high_a), (low_b, high_b) = first_ends, second_ends
 
     def limit(end_a: float, end_b: float, side: int) -> float:
         square = (a * b) ** 2 - end_a * end_b * (2 * a - end_a) * (2 * b - end_b)

@@ -104,7 +104,9 @@ def _table(experiment: ExperimentResults) -> str:
 
 def _patients_referred(experiment: ExperimentResults) -> str:
     """Return what referring patients by the worse eye does, from the threshold of high sensitivity of each run."""
-    rows, placed, prevalence = [], set(), ""
+    rows: list[list[str]] = []
+    placed: set[str] = set()
+    prevalence = ""
     for one in experiment.top:
         found = one.first.done_metrics.get("referral")  # none of a run of an earlier version
         if not found or not (point := found["patients"]["at_90_sensitivity"]):
