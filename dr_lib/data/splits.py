@@ -70,7 +70,7 @@ def limit_splits(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """
     if limit == 0:
         return table
-    kept = []
+    kept: list[int] = []
     for split in SPLITS:
         part = table[table["split"] == split]
         counts = part["grade"].value_counts().sort_index()
