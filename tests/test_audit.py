@@ -17,6 +17,7 @@ from dr_lib.data.patients import patient_of
 from dr_lib.data.repair_policy import Decision, decide
 from dr_lib.data.scan_image import ImageInfo
 from dr_lib.errors import InputError
+from dr_lib.report.data_sentences import leak_of
 from dr_lib.storage.files import write_json
 
 usual = partial(
@@ -73,12 +74,23 @@ def test_labels_alone():
     }  # fmt: skip
     assert found["splits"]["test"]["patients"] == 3
     assert found["majority_accuracy"] == 0.5  # grade 0 is the commonest in training
-    # 2 is in training and 4 in validation; both are leaks, 5 is none.
+    # 2 is in training, 4 in validation alone, which is not trained on; 5 is in neither.
     assert found["patients_on_both_sides"] == {
-        "test_patients": 3, "also_in_training": 2, "named": True, "unknown": 0, "patients": ["2", "4"],
+        "test_patients": 3, "also_in_training": 1, "also_in_validation": 1, "named": True, "unknown": 0,
+        "patients": ["2"], "in_validation": ["4"], "note": "",
     }  # fmt: skip
     assert (found["form"], found["header"], found["split_origin"]) == ("course", False, "made here by patient")
     assert found["samples"] == [["1_left", "2_left"], [], [], [], ["3_left"]]
+
+
+def test_retinamnist_is_said_to_be_of_patients_with_four_photographs():
+    table = table_of(train={"a": 0, "b": 2}, test={f"t{number}": 2 * (number % 2) for number in range(80)})
+    found = audit_labels(Labels(table, "medmnist"))
+    assert "100 patients, four each" in leak_of(found["patients_on_both_sides"])
+    other = audit_labels(Labels(table, "table"))
+    assert "four each" not in leak_of(other["patients_on_both_sides"])
+    first, second = (audit["half_widths"][0] for audit in (found, other))
+    assert (first["patients"], second["patients"]) == (20, 80) and first["half_width"] > 1.8 * second["half_width"]
 
 
 def test_the_majority_is_that_of_training():
@@ -90,7 +102,8 @@ def test_the_majority_is_that_of_training():
 def test_patients_are_unknown_where_neither_the_labels_nor_a_name_tell_them():
     found = audit_labels(Labels(table_of(train={"a": 0, "b": 1, "1_left": 0}, test={"c": 0, "2_left": 1})))
     both = found["patients_on_both_sides"]
-    assert both == {"test_patients": 1, "also_in_training": 0, "named": True, "unknown": 3, "patients": []}
+    assert (both["test_patients"], both["also_in_training"], both["named"], both["unknown"]) == (1, 0, True, 3)
+    assert both["patients"] == both["in_validation"] == [] and both["also_in_validation"] == 0
     assert [found["splits"][split]["patients"] for split in ("train", "test")] == [1, 1]
     assert [found["splits"][split]["unknown_patients"] for split in ("train", "test")] == [2, 1]
 

@@ -7,8 +7,16 @@ import pandas as pd
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
 
+from dr_lib import PROBABILITIES
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import draws, patient_matrices, percentile_interval, resample, roc_band
+from dr_lib.evaluation.bootstrap import (
+    draws,
+    patient_matrices,
+    percentile_interval,
+    resample,
+    resampled_figures,
+    roc_band,
+)
 from dr_lib.evaluation.metrics import referable, roc_curve
 
 
@@ -93,3 +101,14 @@ def test_the_band_of_a_roc_curve_holds_it_and_narrows_with_patients(table):
         widths.append((high - low).mean())
     assert widths[1] < widths[0] / 1.5
     assert roc_band([True, True], [0.1, 0.2], ["a", "b"]) is None
+
+
+def test_means_over_grades_are_over_those_of_the_data_not_of_the_resample():
+    """A constant network has 20 % whoever is drawn, not 25 % where the one patient of a grade is not."""
+    grades = [0] * 40 + [1] * 8 + [2] * 8 + [3] * 4 + [4]
+    table = pd.DataFrame({"image": range(61), "patient": range(61), "grade": grades, "predicted": 0})
+    table[PROBABILITIES] = np.random.default_rng(0).dirichlet(np.ones(5), 61)
+    figures = resampled_figures(table)
+    assert set(figures["balanced_accuracy"][~np.isnan(figures["balanced_accuracy"])].round(12)) == {0.2}
+    absent = np.isnan(figures["recall"][:, 4])
+    assert absent.any() and all(np.isnan(figures[name][absent]).all() for name in ("macro_auc", "balanced_accuracy"))

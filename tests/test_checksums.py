@@ -176,7 +176,8 @@ def test_what_is_sound_is_skipped(again, data):
 
 
 RESULTS = [
-    "config.json", "history.csv", "gradients.csv", "predictions.csv", "metrics.json", "checkpoints/best.safetensors",
+    "config.json", "history.csv", "gradients.csv", "predictions.csv", "validation.csv", "metrics.json",
+    "checkpoints/best.safetensors",
 ]  # fmt: skip
 
 

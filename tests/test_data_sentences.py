@@ -15,6 +15,11 @@ def test_damage_and_leak():
     assert "The patients of 39 photographs are unknown" in said.leak(0, 0, unknown=39)
     assert "None of" not in said.leak(0, 0, unknown=39)
     assert said.leak(8, 2, unknown=1).startswith("2 of 8 testing patients (25.0%)")
+    apart = said.leak(8, 0, also_in_validation=3)
+    assert apart.startswith(
+        "None of the 8 testing patients was trained on. 3 have their other eye among the validation"
+    )
+    assert "flatter" not in apart and "1 more has their other eye" in said.leak(8, 2, also_in_validation=1)
 
 
 def test_imbalance():

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
+from dr_lib.models.heads import build_head
 from dr_lib.models.losses import coral_loss, corn_loss, cross_entropy, distance_loss, grade_shares, weighted_mean
 
 WEIGHTS = torch.tensor([1.0, 10.5, 4.9, 29.6, 35.6])
@@ -231,3 +232,26 @@ def test_shares_and_weighted_mean():
     costs, grades = torch.rand(30, 5), batch(1, 30)[1]
     expected = np.average(costs[torch.arange(30), grades].numpy(), weights=WEIGHTS[grades].numpy())
     assert weighted_mean(costs, grades, WEIGHTS).item() == pytest.approx(expected, rel=1e-6)
+
+
+def batch_of(kind, mixed, size=23):
+    generator = torch.Generator().manual_seed(size)
+    head = build_head(kind, class_weights=[1.0, 10.565, 4.906, 29.59, 35.55])
+    outputs = torch.randn(size, head.outputs, generator=generator, requires_grad=True)
+    grades = torch.multinomial(torch.tensor([0.74, 0.07, 0.15, 0.02, 0.02]), size, True, generator=generator)
+    return head, outputs, torch.lerp(grade_shares(grades), grade_shares(grades.roll(1)), 0.3) if mixed else grades
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("kind", ["softmax", "coral", "corn", "regression"])
+def test_parts_of_a_batch_make_its_loss_and_gradient_by_their_weights(kind, mixed):
+    """Several processes share a batch so, and an epoch's loss is that of its steps whatever their size."""
+    head, outputs, targets = batch_of(kind, mixed)
+    whole = head.loss(outputs, targets)
+    (expected,) = torch.autograd.grad(whole, outputs)
+    parts = [(head.loss(*part), head.weight(part[1])) for part in zip(outputs.split(7), targets.split(7), strict=True)]
+    total = sum(weight for _, weight in parts)
+    torch.testing.assert_close(total, head.weight(targets))
+    together = sum(loss * (weight / total) for loss, weight in parts)
+    torch.testing.assert_close(together, whole)
+    torch.testing.assert_close(torch.autograd.grad(together, outputs)[0], expected)

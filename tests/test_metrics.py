@@ -11,8 +11,10 @@ from dr_lib.evaluation import matrix_metrics as metrics
 from dr_lib.evaluation import metrics as public
 from dr_lib.evaluation.bootstrap import patient_matrices
 from dr_lib.evaluation.calibration import at_temperature, fit_temperature, reliability
-from dr_lib.evaluation.predictions import ensemble, prediction_table
+from dr_lib.evaluation.intervals import of_areas
+from dr_lib.evaluation.predictions import answer, ensemble, prediction_table
 from dr_lib.evaluation.ranking import macro_auc
+from dr_lib.evaluation.referral import referral, worse_eye
 from dr_lib.evaluation.summary import summarize
 
 GRADES = list(range(5))
@@ -109,6 +111,10 @@ def table(probability):
     [
         lambda rows, shares: summarize(rows),
         lambda rows, shares: ensemble([rows, rows]),
+        lambda rows, shares: answer(shares, "coral"),
+        lambda rows, shares: of_areas(rows),
+        lambda rows, shares: referral(rows, rows),
+        lambda rows, shares: worse_eye(rows),
         lambda rows, shares: prediction_table(rows, shares, rows.predicted),
         lambda rows, shares: macro_auc(rows.grade, shares),
         lambda rows, shares: fit_temperature(rows.grade, shares),

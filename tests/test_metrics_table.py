@@ -8,6 +8,8 @@ from experiment_factory import made_up_audit, photograph_table, recorded, write_
 
 from dr_lib import PROBABILITIES
 from dr_lib.evaluation.effects import compare
+from dr_lib.evaluation.referral import referral
+from dr_lib.evaluation.summary import plain_json
 from dr_lib.report.collect import collect
 from dr_lib.report.formatting import signed
 from dr_lib.report.sections.calibration import calibration
@@ -206,3 +208,19 @@ def test_sections_stand_what_is_missing(section, tmp_path):
     write_json(folder / "metrics.json", metrics)
     recorded(folder)
     section(collect(tmp_path / "one"))
+
+
+def test_patients_are_referred_from_a_threshold_that_validation_has_set(experiment, tmp_path):
+    folder = write_run(tmp_path, photograph_table(300))
+    assert "Patients referred" not in text_of(referable_figures(collect(tmp_path)))  # of an earlier version
+    predictions, metrics = collect(tmp_path).runs[0].predictions, read_json(folder / "metrics.json")
+    for validation, words in ((predictions.sample(frac=0.5, random_state=0), "validation patients"),
+                              (None, "testing patients themselves, which flatters it")):  # fmt: skip
+        found = referral(predictions, validation)
+        write_json(folder / "metrics.json", metrics | {"referral": plain_json(found)})
+        text, point = text_of(referable_figures(collect(recorded(folder).parent.parent))), found["patients"]
+        assert words in text and "Patients referred by the worse eye" in text
+        for name in ("sensitivity", "specificity", "ppv", "npv"):
+            low, high = point["at_90_sensitivity"]["intervals"][name]
+            value = point["at_90_sensitivity"][name]
+            assert f"{100 * value:.1f}% {100 * low:.1f}% to {100 * high:.1f}%" in text

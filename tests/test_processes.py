@@ -1,5 +1,6 @@
 """One run on two processes, over gloo on this machine's CPU, against the same run on one."""
 
+import json
 import os
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from dr_lib.storage.folders import ExperimentFolder
 from dr_lib.training import device
 from dr_lib.training import run as run_module
 from dr_lib.training.device import start_accelerator
+from dr_lib.training.loaders import check_trainable
 from dr_lib.training.run import train_run
 from dr_lib.training.sampler import EpochPlan
 
@@ -135,6 +137,80 @@ dist.destroy_process_group()
         [sys.executable, *TORCHRUN, tmp_path / "check.py"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+OPTIONS = [
+    {"head": "softmax", "label_smoothing": 0.1},
+    {"head": "softmax", "focal_gamma": 2.0, "gradient_clip": 0.5},
+    {"head": "coral", "mixup_alpha": 1.0},
+    {"head": "corn"},
+    {"head": "corn", "mixup_alpha": 1.0},
+    {"head": "regression"},
+    {"head": "softmax", "mixup_alpha": 1.0, "precision": "bf16"},
+]
+
+STEP = """
+import json, sys, torch
+from accelerate.state import AcceleratorState
+from dr_lib.config import RunConfig
+from dr_lib.models.trained import new_head, new_network
+from dr_lib.system.environment import is_one_of_several
+from dr_lib.training import device
+from dr_lib.training.distributed import over_all_processes
+from dr_lib.training.learner import Learner
+from dr_lib.training.sampler import EpochPlan
+device.cpu_multiplies_bf16 = lambda: True  # slowly, where it has no instructions for it
+torch.set_num_threads(1)
+generator = torch.Generator().manual_seed(1)
+grades, images = torch.arange(37) % 5, torch.randn(37, 3, 32, 32, generator=generator)
+found = []
+for options in json.loads(sys.argv[1]):
+    config = RunConfig(model="resnet18", device="cpu", batch_size=9, learning_rate=1e-3, **options)
+    AcceleratorState._reset_state()  # of several processes it is kept, with its precision
+    accelerator = device.start_accelerator(config)
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    torch.manual_seed(0)
+    model = new_network(config)
+    if processes > 1:
+        model = over_all_processes(model, accelerator.device)
+    head = new_head(config, [1.0, 10.565, 4.906, 29.59, 35.55])
+    learner = Learner(config, model, head, accelerator, steps_an_epoch=5)
+    learner.start_phase("fine-tuning")
+    learner.train_mode()
+    plan = EpochPlan(grades, batch_size=9, kind="none", decay=1.0, seed=0, process=rank, processes=processes,
+                     neighbor=config.mixup_alpha > 0)
+    batch = next(iter(plan))
+    sums = accelerator.reduce(learner.step(images[batch], grades[batch], 0), "sum")
+    found.append((sums, [parameter.grad.float() for parameter in model.parameters()]))
+if rank == 0:
+    torch.save(found, sys.argv[2])
+if is_one_of_several():
+    torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_step_of_one_whatever_the_head_and_the_options(tmp_path):
+    (tmp_path / "step.py").write_text(STEP)
+    for name, launcher in (("one", ()), ("two", TORCHRUN)):
+        command = [sys.executable, *launcher, tmp_path / "step.py", json.dumps(OPTIONS), tmp_path / name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    for options, one, two in zip(OPTIONS, torch.load(tmp_path / "one"), torch.load(tmp_path / "two"), strict=True):
+        halved = options.get("precision") == "bf16"
+        torch.testing.assert_close(two[0][:2], one[0][:2], rtol=0.02 if halved else 1e-5, atol=0)
+        ours, theirs = (torch.cat([gradient.flatten() for gradient in side[1]]) for side in (two, one))
+        # In bf16 the gradient of a network that has learned nothing is a third noise, on one process, too.
+        assert (ours - theirs).norm() < (0.5 if halved else 1e-4) * theirs.norm(), options
+
+
+def test_a_network_that_drops_outputs_at_random_is_for_one_process():
+    data = SimpleNamespace(split=lambda name: range(20))
+    small = {"batch_size": 4, "resize": 64, "image_size": 64}
+    check_trainable(RunConfig(model="mobilenet_v3_small", **small), data)
+    check_trainable(RunConfig(model="resnet18", devices=2, **small), data)
+    with pytest.raises(InputError, match=r"devices: mobilenet_v3_small drops outputs at random, .*devices=1"):
+        check_trainable(RunConfig(model="mobilenet_v3_small", devices=2, **small), data)
 
 
 @pytest.fixture

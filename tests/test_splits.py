@@ -5,7 +5,7 @@ from data_folders import eyes, real_data
 
 from dr_lib.data.labels import read_labels
 from dr_lib.data.patients import patient_of
-from dr_lib.data.splits import assign_splits, limit_splits
+from dr_lib.data.splits import assign_splits, limit_splits, unbalanced
 from dr_lib.errors import InputError
 
 LAB_SHARES = (0.7351, 0.0696, 0.1498, 0.0248, 0.0207)
@@ -132,6 +132,28 @@ def test_limit_is_deterministic_and_zero_or_more_than_there_is_keeps_all():
     assert set(limit_splits(table, 20, seed=0)["image"]) != set(limit_splits(table, 20, seed=1)["image"])
     pd.testing.assert_frame_equal(limit_splits(table, 0, seed=0), table)
     pd.testing.assert_frame_equal(limit_splits(table, 10_000, seed=0), table)
+
+
+def test_limit_keeps_both_eyes_of_the_patients_it_draws():
+    table = table_of(eyes(range(1000), lambda patient: patient % 5)).assign(split="train")
+    table.loc[::2, "grade"] = (table["grade"] + 1) % 5  # eyes that differ
+    kept = limit_splits(table, 200, seed=0)
+    assert len(kept) == 200
+    assert kept["patient"].duplicated(keep=False).mean() > 0.8
+
+
+def test_what_could_not_be_balanced_is_said():
+    grades = (
+        eyes(range(20), lambda patient: 0)
+        | {f"77_left{n}": 0 for n in range(60)}
+        | {"90_left": 4, "91_left": 4, "91_right": 4}
+    )
+    table = split(table_of(grades))
+    many, few = unbalanced(table)
+    place = table.loc[table["patient"] == "77", "split"].iloc[0]
+    assert many.startswith(f"Patient 77 has 60 of 103 photographs, all in {place}: the shares of photographs are train")
+    assert few.startswith("Grade 4 is of 2 patients, so it is in ")
+    assert unbalanced(split(lab_like())) == []
 
 
 @pytest.mark.real

@@ -3,12 +3,15 @@
 import json
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 from experiment_factory import photograph_table, simulated_predictions
 from scipy.stats import binomtest
 from sklearn import metrics as reference
 
-from dr_lib.evaluation.summary import summarize, wilson
+from dr_lib.data.sample_size import expected_half_widths, wilson
+from dr_lib.evaluation.summary import summarize
 
 
 def test_summary_has_every_figure_in_json():
@@ -80,6 +83,19 @@ def test_a_large_testing_split_takes_less_than_two_and_a_half_seconds():
     assert time.process_time() - began < 2.5
 
 
+def test_half_widths_are_those_to_expect():
+    patients = np.repeat(np.arange(250), 2)
+    table = pd.DataFrame({"patient": patients, "grade": np.where(patients < 200, 0, np.where(patients < 248, 2, 4))})
+    expected = {one["figure"]: one for one in expected_half_widths(table)}
+    names = ("accuracy", "recall_1", "recall_4", "referable_auc")
+    assert [expected[name]["patients"] for name in names] == [250, 0, 2, 50]
+    low, high = wilson(0.9, 50)
+    assert expected["referable_sensitivity"]["half_width"] == pytest.approx((high - low) / 2)
+    assert expected["recall_1"]["half_width"] is None and expected["recall_4"]["half_width"] > 0.3
+    # Hanley and McNeil's table 3: an area of 0.85 with 50 and 200 has a standard error near 0.034.
+    assert expected["referable_auc"]["half_width"] / 1.96 == pytest.approx(0.034, abs=0.003)
+
+
 @pytest.mark.parametrize(("hits", "n"), [(0, 8), (3, 8), (8, 8), (81, 100), (1, 1)])
 def test_few_photographs_have_wilsons_interval(hits, n):
     expected = binomtest(hits, n).proportion_ci(method="wilson")
@@ -98,3 +114,23 @@ def test_shares_of_a_grade_are_about_its_patients():
     assert figures["referable_specificity"] == pytest.approx(reference.recall_score(~ill, ~sent))
     low, high = figures["intervals"]["referable_specificity"]
     assert low < figures["referable_specificity"] < high
+
+
+def test_an_area_has_delongs_interval_with_patients_as_clusters():
+    """Every photograph twice is no more patients: the interval stays; with each a patient of its own it narrows."""
+    table = simulated_predictions(photograph_table(200), 1.0).assign(patient=[f"{n}" for n in range(200)])
+    twice = pd.concat([table, table.assign(image=table["image"] + "x")])
+    alone, clustered = (summarize(one)["intervals"] for one in (table, twice))
+    others = summarize(twice.assign(patient=twice["image"] + "y"))["intervals"]
+    for name in ("macro_auc", "referable_auc"):
+        assert clustered[name] == pytest.approx(alone[name], abs=1e-9)
+        width, narrower = (one[name][1] - one[name][0] for one in (clustered, others))
+        assert width > 1.2 * narrower
+
+
+def test_perfect_areas_of_few_patients_are_not_certain():
+    table = simulated_predictions(photograph_table(60), 1.0)
+    grade = np.where(np.arange(60) < 4, 4, 0)
+    shares = {f"p{one}": (grade == one).astype(float) for one in range(5)}
+    found = summarize(table.assign(grade=grade, predicted=grade, patient=[f"{n}" for n in range(60)], **shares))
+    assert found["auc"][4] == 1 and found["intervals"]["auc"][4] == pytest.approx([4 / (4 + 1.96**2), 1], abs=1e-3)

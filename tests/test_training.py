@@ -95,6 +95,9 @@ def test_a_run_leaves_everything_the_contract_names(finished):
     assert list(predictions.columns) == list(PREDICTION_COLUMNS) and len(predictions) == 20
     assert set(predictions.patient) == {str(number) for number in range(21, 31)}
     assert np.allclose(predictions[["p0", "p1", "p2", "p3", "p4"]].sum(axis=1), 1)
+    validation = folder.read_predictions("validation")
+    assert list(validation.columns) == list(PREDICTION_COLUMNS)
+    assert len(validation) == metrics["validation"]["photographs"] and metrics["referral"]["set_on"] == "validation"
     assert folder.read_status()["state"] == "done"
     recorded = read_json(folder.config)
     assert RunConfig.from_mapping(recorded["parameters"]) == finished.config
@@ -353,7 +356,7 @@ def test_steps_do_what_the_labs_loop_does():
     learner.head.loss = lambda outputs, targets: nn.functional.cross_entropy(
         outputs, targets, learner.head.class_weights
     )
-    correct = sum(int(learner.step(*batch, number)[1]) for number, batch in enumerate(batches))
+    correct = sum(int(learner.step(*batch, number)[2]) for number, batch in enumerate(batches))
     optimizer = torch.optim.SGD(theirs.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss(torch.tensor(weights, dtype=torch.float64))
     assert the_labs_loop(theirs, batches, criterion, optimizer) == correct
@@ -390,7 +393,7 @@ def test_no_checkpoint_within_an_epoch_is_of_a_network_that_has_diverged(config,
     with pytest.raises(FloatingPointError, match="epoch 1, step 3"):
         train_run(config.model_copy(update={"checkpoint_minutes": 1e-9}))
     state = load_state(experiment(config).run("run").last_checkpoint)
-    assert state["tally"]["step"] == 2 and math.isfinite(state["tally"]["loss"])
+    assert state["tally"]["step"] == 2 and math.isfinite(state["tally"]["losses"])
     assert all(value.isfinite().all() for value in state["learner"]["model"].values())
 
 

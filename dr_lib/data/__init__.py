@@ -8,7 +8,8 @@
 * ``scan`` decodes each file once (``scan_image``) in processes of its own; ``crops``, ``resize``, ``retina`` and
   ``preprocessing`` make the crop that is the same in every epoch; ``pixel_cache`` keeps it in ``cache_folder``.
   ``isolated_decoding`` decodes what is only looked at, ``compiled`` is Numba.
-* ``splits`` and ``class_weights`` look at grades and patients; ``prepare`` does all of this for a ``RunConfig``.
+* ``splits``, ``class_weights`` and ``sample_size`` look at grades and patients; ``prepare`` does all of this for a
+  ``RunConfig``.
 * ``augmentations``, ``warp``, ``transforms`` and ``normalization`` vary crops; ``crop_dataset`` and ``dataset`` are
   torch data sets; ``audit``, ``duplicates``, ``appearance``, ``quality`` and ``laterality`` are what
   ``dr-lab audit`` finds.

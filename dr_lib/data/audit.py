@@ -17,9 +17,11 @@ from dr_lib.data.class_weights import class_counts, class_shares
 from dr_lib.data.duplicates import exact_duplicates, near_duplicates, turned_duplicates
 from dr_lib.data.inspection import INTACT, UNREADABLE
 from dr_lib.data.labels import Labels
+from dr_lib.data.medmnist import CLUSTERED, PHOTOGRAPHS_EACH
 from dr_lib.data.patients import patient_known
 from dr_lib.data.repair_policy import Decision
-from dr_lib.data.splits import SPLITS
+from dr_lib.data.sample_size import expected_half_widths
+from dr_lib.data.splits import SPLITS, unbalanced
 
 if TYPE_CHECKING:
     from dr_lib.data.scan_image import ImageInfo  # brings numba, which labels alone do without
@@ -41,19 +43,22 @@ def audit_labels(labels: Labels) -> dict[str, Any]:
     label) and ``repeated`` are those of ``labels``. ``splits``: photographs,
     known patients, photographs of unknown ones, counts and shares of the grades in each. ``majority_accuracy``: share
     of the commonest training grade in the test split, which a network must beat (None without test photographs).
-    ``patients_on_both_sides``: known patients of the test split, how many of them are in training or validation too,
-    and which; ``named``: whether any patient is known; ``unknown``: photographs, of all
-    splits, whose patient is not. ``patients_apart``: see :func:`patients_apart`. ``samples``: training photographs of
-    grade 0 to 4, of different patients, the first by name.
+    ``patients_on_both_sides``: known patients of the test split, how many of them are in training too, and which, and
+    how many are in validation alone (``also_in_validation``, ``in_validation``): not trained on, but the epoch was
+    chosen by them; ``named``: whether any patient is known; ``note``: what is known of them
+    from elsewhere; ``unknown``: photographs, of all splits, whose patient is
+    not. ``unbalanced``: see :func:`dr_lib.data.splits.unbalanced`. ``half_widths``: see
+    :func:`dr_lib.data.sample_size.expected_half_widths`. ``patients_apart``: see :func:`patients_apart`.
+    ``samples``: training photographs of grade 0 to 4, of different patients, the first by name.
     """
     table = labels.table
     parts = {split: table[table["split"] == split] for split in SPLITS}
     train, test = parts["train"], parts["test"]
     known = table[patient_known(table)]
     test_counts, train_counts = class_counts(test["grade"]), class_counts(train["grade"])
-    tested = known["split"] == "test"
-    test_patients = set(known[tested]["patient"])
-    leaked = test_patients & set(known[~tested]["patient"])
+    of_split = {split: set(known.loc[known["split"] == split, "patient"]) for split in SPLITS}
+    tested, leaked = of_split["test"], of_split["test"] & of_split["train"]
+    chosen_by = (tested & of_split["validation"]) - leaked
     return {
         "form": labels.form,
         "recognized": labels.recognized,
@@ -66,12 +71,17 @@ def audit_labels(labels: Labels) -> dict[str, Any]:
         "split_origin": labels.split_origin,
         "majority_accuracy": float(class_shares(test_counts)[train_counts.argmax()]) if test_counts.sum() else None,
         "patients_on_both_sides": {
-            "test_patients": len(test_patients),
+            "test_patients": len(tested),
             "also_in_training": len(leaked),
+            "also_in_validation": len(chosen_by),
             "named": not known.empty,
             "unknown": len(table) - len(known),
             "patients": sorted(leaked, key=_by_number),
+            "in_validation": sorted(chosen_by, key=_by_number),
+            "note": CLUSTERED if labels.form == "medmnist" else "",
         },
+        "unbalanced": unbalanced(table),
+        "half_widths": expected_half_widths(test, PHOTOGRAPHS_EACH if labels.form == "medmnist" else 1),
         "patients_apart": patients_apart(table),
         "samples": [_samples(train[train["grade"] == grade]) for grade in GRADES],
     }

@@ -21,7 +21,7 @@ from dr_lib.data.photographs import FolderPhotographs, Photographs
 from dr_lib.data.repair_policy import Decision, damage_table, decide
 from dr_lib.data.scan import Scanner
 from dr_lib.data.scan_image import ImageInfo
-from dr_lib.data.splits import limit_splits, splits_of
+from dr_lib.data.splits import limit_splits, splits_of, unbalanced
 from dr_lib.errors import InputError
 from dr_lib.storage.files import read_json
 from dr_lib.system.progress import Progress, show_table
@@ -78,6 +78,9 @@ def prepare_data(config: RunConfig, progress: bool = True, *, to_train: bool = T
     testing a network, any split may be empty and all grades the same.
     """
     labels = read_splits(config, progress, to_train=to_train)
+    if to_train and labels.split_origin != GIVEN:
+        for sentence in unbalanced(labels.table):
+            log.warning("splits: %s", sentence)
     table = labels.table
     data_dir = Path(config.data_dir)
     photographs = open_photographs(data_dir, labels, config.images_dir, config.labels_file)

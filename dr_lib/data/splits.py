@@ -1,6 +1,8 @@
 """Training, validation and testing photographs: patients stay together, grades keep their shares."""
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,19 +65,50 @@ def splits_of(config: RunConfig, labels: pd.DataFrame, *, to_train: bool = True)
 def limit_splits(table: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """Return at most ``limit`` photographs of each split (0: all), grades in their shares.
 
-    Every grade of a split keeps at least one photograph where ``limit`` allows. Rows keep their order.
+    Every grade of a split keeps at least one photograph where ``limit`` allows. Patients are drawn, in one order for
+    all grades, so that nearly all who are kept keep both eyes. Rows keep their order.
     """
     if limit == 0:
         return table
-    kept = []
+    kept: list[int] = []
     for split in SPLITS:
         part = table[table["split"] == split]
         counts = part["grade"].value_counts().sort_index()
         for grade, quota in zip(counts.index, _quotas(counts.to_numpy(), limit), strict=True):
-            rows = part[part["grade"] == grade]
-            rank = [_rank(seed, "limit", image) for image in rows["image"]]
-            kept.extend(rows.index[np.argsort(rank, kind="stable")[:quota]])
+            rows: Iterable[Any] = part[part["grade"] == grade].itertuples()
+            ranks = [(_rank(seed, "limit", row.patient), row.image, row.Index) for row in rows]
+            kept.extend(index for _, _, index in sorted(ranks)[:quota])
     return table.loc[sorted(kept)].reset_index(drop=True)
+
+
+MOST_OF_ONE = 0.1
+"""Share of all photographs that one patient may have before splits by patient are uneven."""
+FEWEST_OF_A_GRADE = 3
+"""Patients that a grade needs to be in training, validation and testing."""
+
+
+def unbalanced(table: pd.DataFrame) -> list[str]:
+    """Return in sentences what splits by patient cannot balance: patients of many photographs, grades of few.
+
+    ``table``: image, grade, patient and split of photographs that are in splits.
+    """
+    said = []
+    sizes = table.loc[table["patient"] != table["image"], "patient"].value_counts()
+    large = sizes[(sizes > MOST_OF_ONE * len(table)) & (sizes > 2)]
+    for patient, photographs in large.items():
+        split = table.loc[table["patient"] == patient, "split"].iloc[0]
+        shares = ", ".join(f"{name} {100 * (table['split'] == name).mean():.0f}%" for name in SPLITS)
+        said.append(
+            f"Patient {patient} has {photographs:,} of {len(table):,} photographs, all in {split}: the shares of "
+            f"photographs are {shares}."
+        )
+    for grade, patients in table.groupby("grade")["patient"].nunique().items():
+        if patients < FEWEST_OF_A_GRADE:
+            where = table.loc[table["grade"] == grade, "split"]
+            known = " and ".join(name for name in SPLITS if (where == name).any())
+            few = f"{patients} patient{'s' * (patients > 1)}"
+            said.append(f"Grade {grade} is of {few}, so it is in {known} alone; what is said of it rests on them.")
+    return said
 
 
 def _hold_out(table: pd.DataFrame, split: str, share: float, seed: int) -> None:

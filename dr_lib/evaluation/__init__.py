@@ -2,7 +2,8 @@
 
 * ``predict`` gives outputs and features, ``predictions`` makes tables of them; ``metrics`` has scikit-learn's
   signatures, ``matrix_metrics`` and ``ranking`` the same for thousands of resamples; ``summary`` computes all metrics.
-* ``bootstrap`` and ``seed_groups`` give intervals over patients and seeds; ``effects`` compares runs, all together.
+* ``bootstrap``, ``intervals`` and ``seed_groups`` give intervals over patients and seeds; ``effects`` compares runs,
+  all together; ``referral`` places thresholds, and judges them for patients.
 * ``calibration`` looks at probabilities, ``grad_cam`` into the network.
 * ``shortcuts`` measures what tells grades without the retina, ``contradiction`` which labels a network contradicts.
 """

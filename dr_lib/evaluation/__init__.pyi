@@ -8,4 +8,7 @@ from .metrics import precision as precision
 from .metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
 from .metrics import recall as recall
 from .metrics import referable_auc as referable_auc
+from .referral import predictive_values as predictive_values
+from .referral import referral as referral
+from .referral import worse_eye as worse_eye
 from .summary import summarize as summarize

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from dr_lib import GRADES, PROBABILITIES
 from dr_lib.evaluation import matrix_metrics as metrics
@@ -37,8 +36,6 @@ Figures = MappingProxyType[str, NDArray[np.float64]]
 _OF_MATRICES = {
     "accuracy": metrics.accuracy,
     "kappa": metrics.quadratic_weighted_kappa,
-    "balanced_accuracy": metrics.balanced_accuracy,
-    "macro_f1": metrics.macro_f1,
     "recall": metrics.recall,
     "precision": metrics.precision,
     "referable_sensitivity": metrics.referable_sensitivity,
@@ -122,20 +119,6 @@ def percentile_interval(values: NDArray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def wilson(share: float, n: int) -> tuple[float, float] | None:
-    """Return the 95% interval of a ``share`` of ``n`` (Wilson, Journal of the American Statistical Association 1927).
-
-    ``None`` where there are none. SciPy has it for whole numbers of successes alone.
-    """
-    if not n:
-        return None
-    z = float(ndtri((1 + LEVEL) / 2))
-    center, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low, high = ((center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n))
-    # Rounding must not leave out 0 and 1 themselves.
-    return min(share, max(0.0, float(low))), max(share, min(1.0, float(high)))
-
-
 def resampled_difference_of_groups(first: pd.DataFrame, second: pd.DataFrame, statistic: Statistic) -> NDArray:
     """Return ``statistic`` of ``second`` less that of ``first``, then its resamples, shape (1 + resamples,).
 
@@ -207,7 +190,18 @@ def _figures(table: _Table) -> Figures:
 def _of_matrices(predictions: pd.DataFrame) -> dict[str, NDArray]:
     counts = patient_matrices(predictions["patient"], predictions["grade"], predictions["predicted"])
     matrices = np.concatenate([counts.sum(axis=0, keepdims=True), resample(counts)])
-    return {name: figure(matrices) for name, figure in _OF_MATRICES.items()}
+    figures = {name: figure(matrices) for name, figure in _OF_MATRICES.items()}
+    means = {"balanced_accuracy": figures["recall"], "macro_f1": metrics.f1(matrices)}
+    return figures | {name: _mean_of_present(by_grade) for name, by_grade in means.items()}
+
+
+def _mean_of_present(by_grade: NDArray) -> NDArray:
+    """Return the mean over the grades of the photographs themselves, which come first; shape (1 + resamples,).
+
+    NaN in a resample that lacks one of them: over those that it has, it would be another figure.
+    """
+    present = ~np.isnan(by_grade[0])
+    return by_grade[:, present].mean(axis=1) if present.any() else np.full(len(by_grade), np.nan)
 
 
 def _of_rankings(predictions: pd.DataFrame) -> dict[str, NDArray]:
@@ -219,7 +213,7 @@ def _of_rankings(predictions: pd.DataFrame) -> dict[str, NDArray]:
     referable = rank_referable(grades, probabilities, patients, drawn)
     return {
         "auc": areas,
-        "macro_auc": metrics.mean_of_defined(areas),
+        "macro_auc": _mean_of_present(areas),
         "referable_auc": referable.auc,
         "referable_average_precision": referable.average_precision,
         "referable_at_90_sensitivity": referable.at_sensitivity,

@@ -9,8 +9,8 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 
 from dr_lib import PROBABILITIES
+from dr_lib.data.sample_size import wilson
 from dr_lib.errors import check_finite
-from dr_lib.evaluation.bootstrap import wilson
 
 BINS = 15
 """As in Guo et al., ICML 2017."""

@@ -38,6 +38,7 @@ from dr_lib.evaluation.bootstrap import (
     resampled_difference_of_groups,
     resampled_figures,
 )  # fmt: skip
+from dr_lib.evaluation.intervals import freedom
 from dr_lib.evaluation.seed_groups import (
     NORMAL,
     SeedFigure,
@@ -337,19 +338,12 @@ def _constant(table: pd.DataFrame, grade: int) -> pd.DataFrame:
 def _freedom(noise: Floats, table: pd.DataFrame) -> float:
     """Return the degrees of freedom of a standard error that is estimated from the patients of ``table``.
 
-    A few patients, those with disease, move kappa and areas more than all others together, and how much they do is
-    known from them alone. With u the influence of each of n patients, the variance of the mean has
-    2 n / (kurtosis(u) - 1) degrees of freedom (Satterthwaite, Biometrics Bulletin 1946). Influences are covariances
-    between how often a patient is drawn and what comes of it (Efron, Journal of the Royal Statistical Society B 2014).
+    Influences are covariances between how often a patient is drawn and what comes of it (Efron, Journal of the Royal
+    Statistical Society B 2014).
     """
     number, _ = patient_index(table["patient"])
     drawn = draws(number).astype(np.float32)
-    influence = np.nan_to_num(noise).astype(np.float32) @ (drawn - 1) / len(drawn)
-    squares = float((influence**2).sum())
-    if not squares:
-        return np.inf
-    kurtosis = number * float((influence**4).sum()) / squares**2
-    return max(1.0, 2 * number / max(kurtosis - 1, 1e-9))
+    return freedom(np.nan_to_num(noise).astype(np.float32) @ (drawn - 1) / len(drawn))
 
 
 def _patients(table: pd.DataFrame, figure: Figure) -> int:

@@ -106,14 +106,22 @@ def balanced_accuracy(matrix: ArrayLike) -> Floats:
     return mean_of_defined(recall(matrix))
 
 
+def f1(matrix: ArrayLike) -> Floats:
+    """Return the harmonic mean of precision and recall of each grade, shape (..., 5).
+
+    NaN for a grade that is neither truth nor answer; one that occurs and is never hit has 0.
+    """
+    matrix = check_finite(matrix, "counts")
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return _divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2))
+
+
 def macro_f1(matrix: ArrayLike) -> Floats:
     """Return the mean over grades of the harmonic mean of precision and recall, 0..1.
 
     Over the grades that occur, as truth or as answer; a grade that occurs and is never hit counts 0.
     """
-    matrix = check_finite(matrix, "counts")
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return mean_of_defined(_divide(2 * hits, matrix.sum(axis=-1) + matrix.sum(axis=-2)))
+    return mean_of_defined(f1(matrix))
 
 
 def mean_of_defined(values: Floats) -> Floats:

@@ -130,7 +130,7 @@ def referable(predictions: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.
     >>> bool(positive.any()), len(score) == len(run.predictions)
     (True, True)
     """
-    score = predictions[PROBABILITIES[REFERABLE_GRADE:]].to_numpy(dtype=float).sum(axis=1)
+    score = check_finite(predictions[PROBABILITIES[REFERABLE_GRADE:]], "probabilities").astype(float).sum(axis=1)
     return predictions["grade"].to_numpy() >= REFERABLE_GRADE, score
 
 

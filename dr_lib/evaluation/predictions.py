@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from dr_lib import PROBABILITIES
 from dr_lib.errors import check_finite
@@ -19,8 +20,21 @@ def prediction_table(photographs: pd.DataFrame, probabilities: np.ndarray, predi
     return table.assign(predicted=predicted, **dict(zip(PROBABILITIES, probabilities.T, strict=True)))
 
 
-def ensemble(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the predictions of an ensemble: the mean of its members' probabilities, and the likeliest grade by them.
+def answer(probabilities: ArrayLike, head: str) -> NDArray[np.int64]:
+    """Return the grades that a ``head`` answers by ``probabilities`` (N, 5), int64 (N,), by the rule of its kind.
+
+    softmax: the likeliest. The ordinal ones, coral, corn and regression: the median, which is as many grades up as have
+    P(grade > k) above one half; see :mod:`dr_lib.models.heads`.
+    """
+    shares = check_finite(probabilities, "probabilities")
+    if head == "softmax":
+        return shares.argmax(axis=1)
+    worse_than = shares[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+    return (worse_than > 0.5).sum(axis=1)
+
+
+def ensemble(tables: Sequence[pd.DataFrame], head: str = "softmax") -> pd.DataFrame:
+    """Return the predictions of an ensemble: the mean of its members' probabilities, and what ``head`` answers by them.
 
     ``tables``: the members' predictions (image, patient, grade, predicted, p0..p4) of the same photographs, such as
     those of runs that differ in their seed alone (Lakshminarayanan et al., NeurIPS 2017); ValueError where they are of
@@ -35,7 +49,7 @@ def ensemble(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         members.append(member.loc[whole.index, list(PROBABILITIES)].to_numpy())
     probabilities = check_finite(np.mean(members, axis=0), "probabilities of an ensemble")
     answered = dict(zip(PROBABILITIES, probabilities.T, strict=True))
-    return whole.assign(predicted=probabilities.argmax(axis=1), **answered).reset_index()
+    return whole.assign(predicted=answer(probabilities, head), **answered).reset_index()
 
 
 def worst_first(wrong: pd.DataFrame) -> pd.DataFrame:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.data.patients import patient_known
 from dr_lib.evaluation import matrix_metrics as metrics
-from dr_lib.evaluation.bootstrap import percentile_interval, resampled_figures, wilson
+from dr_lib.evaluation.bootstrap import percentile_interval, resampled_figures
 from dr_lib.evaluation.calibration import reliability_of
+from dr_lib.evaluation.intervals import of_areas, of_shares
 
 
 class Estimate(NamedTuple):
@@ -73,33 +73,14 @@ def summarize(predictions: pd.DataFrame, training_grades: Any = None) -> dict[st
         "confusion_matrix": matrix,
         **{name: values[0] for name, values in figures.items()},
         "calibration": reliability_of(predictions),
-        "intervals": {name: _intervals(values[1:]) for name, values in figures.items()} | _of_shares(predictions),
+        "intervals": {name: _intervals(values[1:]) for name, values in figures.items()}
+        | of_shares(predictions)
+        | of_areas(predictions),
     }
     for name in ("referable_at_90_sensitivity", "referable_at_95_specificity"):
         for part in (summary, summary["intervals"]):
             part[name] = dict(zip(("threshold", "sensitivity", "specificity"), part[name], strict=True))
     return plain_json(summary)
-
-
-def _of_shares(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Return the intervals of shares of photographs that may be few: those of a grade, of an answer, of the referable.
-
-    A bootstrap of eight patients promises too much, and of all right or all wrong it has no width. These are Wilson's
-    with as many observations as there are patients, as though both eyes of one always came out alike.
-    """
-    grade, answer = predictions["grade"], predictions["predicted"]
-    ill, sent = grade >= REFERABLE_GRADE, answer >= REFERABLE_GRADE
-
-    def interval(hit: pd.Series, asked: pd.Series) -> tuple[float, float] | None:
-        patients = predictions.loc[asked, "patient"].nunique()
-        return wilson(float(hit[asked].mean()), patients) if patients else None
-
-    return {
-        "recall": [interval(answer == one, grade == one) for one in GRADES],
-        "precision": [interval(grade == one, answer == one) for one in GRADES],
-        "referable_sensitivity": interval(sent, ill),
-        "referable_specificity": interval(~sent, ~ill),
-    }
 
 
 def _intervals(resampled: np.ndarray) -> Any:

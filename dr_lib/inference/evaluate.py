@@ -88,6 +88,7 @@ def figures_as_text(summary: dict[str, Any], split: str) -> str:
     ):
         label = f"  {answer} at {given}"
         lines.append(f"{label:34}{_figure(summary[name][answer], intervals[name][answer])}")
+    lines.append("  (thresholds set on these photographs, which flatters a little)")
     lines += ["", "counts, a row a true grade, a column an answer", f"{'':18}" + "".join(f"{g:>7}" for g in range(5))]
     for grade, row in enumerate(summary["confusion_matrix"]):
         lines.append(f"{grade} {GRADE_NAMES[grade]:16}" + "".join(f"{count:>7}" for count in row))

@@ -9,7 +9,6 @@ from typing import Any
 
 from dr_lib import GRADE_NAMES
 from dr_lib.config import DEMO_DIR, RunConfig
-from dr_lib.evaluation.bootstrap import RESAMPLES
 from dr_lib.inference.exported import KEYS, Description
 from dr_lib.report.formatting import patients
 from dr_lib.report.run_results import chosen_by
@@ -106,7 +105,13 @@ def _figures(metrics: dict[str, Any] | None) -> str:
         ("referable_at_90_sensitivity", "sensitivity 0.90", "specificity"),
         ("referable_at_95_specificity", "specificity 0.95", "sensitivity"),
     ):
-        rows.append([f"referable DR: {answer} at {given}", test[name][answer], ends[name][answer]])
+        rows.append(
+            [
+                f"referable DR: {answer} at {given}, set on these photographs",
+                test[name][answer],
+                ends[name][answer],
+            ]
+        )
     rows.append(["expected calibration error", test["calibration"]["ece"], None])
     grades = [
         [f"{grade} {name}", test["support"][grade]]
@@ -117,8 +122,8 @@ def _figures(metrics: dict[str, Any] | None) -> str:
     return "\n\n".join([
         f"On {test['photographs']} testing photographs of "
         f"{patients(test['patients'], test.get('unknown_patients', 0))}, at epoch "
-        f"{metrics['chosen_epoch']}, {text(chosen_by(metrics['select_by']))}; in brackets 95 % intervals from "
-        f"{RESAMPLES:,} resamples of patients.",
+        f"{metrics['chosen_epoch']}, {text(chosen_by(metrics['select_by']))}; in brackets 95 % intervals over "
+        "patients.",
         _table(["figure", "value"], [[name, _share(value, interval)] for name, value, interval in rows]),
         _table(["true grade", "photographs", "recall", "precision", "AUC"], grades),
         "Counts, a row a true grade, a column an answer:",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.ops import StochasticDepth
 
 from dr_lib import GRADES
 from dr_lib.config import nearest
@@ -86,6 +87,12 @@ def check_model(name: str, version: str = "v1.5", residual: bool = True, zero_in
 def is_resnet(name: str) -> bool:
     """Tell whether torchvision's network ``name`` is made of residual blocks."""
     return name.startswith(("resnet", "resnext", "wide_resnet"))
+
+
+def draws_at_random(name: str) -> bool:
+    """Tell whether network ``name`` drops outputs or layers at random while it trains."""
+    modules = without_values(lambda: build_model(name)).modules()
+    return any(isinstance(module, (nn.Dropout, StochasticDepth)) and module.p > 0 for module in modules)
 
 
 def parameter_count(model: nn.Module) -> int:

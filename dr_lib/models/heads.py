@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dr_lib import GRADES
 from dr_lib.data.class_weights import class_counts
-from dr_lib.models.losses import coral_loss, corn_loss, cross_entropy, distance_loss
+from dr_lib.models.losses import asked_of_grades, coral_loss, corn_loss, cross_entropy, distance_loss, grade_shares
 
 Kind = Literal["softmax", "coral", "corn", "regression"]
 
@@ -46,6 +46,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, float32, for grades, int64 (N,), or shares of grades, float (N, 5)."""
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return what a batch counts, with which means of several batches make that of all; a number, float32."""
+        return (grade_shares(targets) * self.class_weights).sum()
 
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
@@ -131,6 +135,10 @@ class Corn(_Ordinal):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return corn_loss(outputs, targets, self.class_weights)
+
+    def weight(self, targets: Tensor) -> Tensor:
+        asked = asked_of_grades(targets.device).sum(dim=1)  # the mean is over questions
+        return (grade_shares(targets) * self.class_weights * asked).sum()
 
     def worse_than(self, outputs: Tensor) -> Tensor:
         return outputs.double().sigmoid().cumprod(dim=1)

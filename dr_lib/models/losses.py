@@ -68,9 +68,14 @@ def corn_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     cross-entropies over all photographs and the questions that are asked of them ("Conditional training subsets"; as
     in coral-pytorch).
     """
-    grades, thresholds = _grades_and_thresholds(logits)
-    asked = grades >= thresholds
-    return weighted_mean((_answer_costs(logits) * asked).sum(dim=2), targets, weights, terms=asked.sum(dim=1))
+    costs, asked = _answer_costs(logits), asked_of_grades(logits.device)
+    return weighted_mean((costs * asked).sum(dim=2), targets, weights, terms=asked.sum(dim=1))
+
+
+def asked_of_grades(device: torch.device) -> Tensor:
+    """Return which of CORN's four questions are asked of photographs of each grade, bool (5, 4)."""
+    grades, thresholds = _grades_and_thresholds(device)
+    return grades >= thresholds
 
 
 def distance_loss(outputs: Tensor, targets: Tensor, weights: Tensor, kind: str) -> Tensor:
@@ -85,12 +90,12 @@ def distance_loss(outputs: Tensor, targets: Tensor, weights: Tensor, kind: str) 
 
 def _answer_costs(logits: Tensor) -> Tensor:
     """Return the binary cross-entropy of each logit, were its photograph of each grade: float32 (N, 5, 4)."""
-    grades, thresholds = _grades_and_thresholds(logits)
+    grades, thresholds = _grades_and_thresholds(logits.device)
     logits = logits.float()[:, None]
     return torch.where(grades > thresholds, F.softplus(-logits), F.softplus(logits))
 
 
-def _grades_and_thresholds(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the grades, (5, 1), and the thresholds k between them, (4,), on the device of ``logits``."""
-    grades = torch.arange(len(GRADES), device=logits.device)
+def _grades_and_thresholds(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the grades, (5, 1), and the thresholds k between them, (4,)."""
+    grades = torch.arange(len(GRADES), device=device)
     return grades[:, None], grades[:-1]

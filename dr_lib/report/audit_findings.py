@@ -51,6 +51,9 @@ _LABELS = {
     ),
     "paired-names": Check("fail", "patients", "No names look paired and are not understood", "Set patient_pattern."),
     "eyes": Check("look", "eyes", "The eyes of each patient have much the same grade", "Grade these again."),
+    "balance": Check(
+        "look", "patients", "No patient has most photographs, no grade too few patients", "Add patients.",
+    ),
 }  # fmt: skip
 _FILES = {
     "missing": Check("fail", "account", "Every label has its file", "Get the files, or take their rows out."),
@@ -233,9 +236,9 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
             paired,
         )
     both, apart = audit["patients_on_both_sides"], audit["patients_apart"]
-    if both["also_in_training"] or both["unknown"]:
-        name = "leak" if both["also_in_training"] else "unknown-patients"
-        yield _found(name, data_sentences.leak_of(both), both["patients"])
+    shared = [*both["patients"], *both.get("in_validation", ())]
+    if shared or both["unknown"]:
+        yield _found("leak" if shared else "unknown-patients", data_sentences.leak_of(both), shared)
     if far := apart["apart"]:
         share = percent(len(far) / apart["patients"])
         yield _found(
@@ -244,6 +247,8 @@ def _in_labels(audit: Mapping[str, Any]) -> Iterator[Finding]:
             f"more than one photograph ({share}). They are worth grading again.",
             [one["image"] for patient in far for one in patient["photographs"]],
         )
+    if unbalanced := audit.get("unbalanced"):
+        yield _found("balance", " ".join(unbalanced))
 
 
 def _in_folders(files: Mapping[str, Any], *, all_missing: bool) -> Iterator[Finding]:

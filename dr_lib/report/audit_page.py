@@ -155,9 +155,11 @@ def patients(audit: Mapping[str, Any]) -> str:
     ]
     table = markup.table(["Split", "Photographs", "Patients"], rows, "Patients by split.", numeric=(1, 2))
     both = audit["patients_on_both_sides"]
-    names = both["patients"]
+    names = [*both["patients"], *both.get("in_validation", ())]
     listed = f"On both sides: {some(names, MOST_NAMED)}. All are in audit.json." if names else ""
-    return table + markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
+    expected = data_sentences.half_widths(audit.get("half_widths", ()))
+    said = markup.paragraphs(data_sentences.leak_of(both), css="says") + markup.paragraphs(listed, css="note")
+    return table + said + markup.paragraphs(expected, css="note")
 
 
 def eyes(audit: Mapping[str, Any], thumbnails: Thumbnails) -> str:

@@ -81,7 +81,8 @@ class Audit:
     @property
     def on_both_sides(self) -> pd.DataFrame:
         """The photographs of testing patients who are also in training or validation, patient by patient."""
-        leaked = self.photographs["patient"].isin(self.found["patients_on_both_sides"]["patients"])
+        both = self.found["patients_on_both_sides"]
+        leaked = self.photographs["patient"].isin([*both["patients"], *both["in_validation"]])
         rows = self.photographs.loc[leaked, ["patient", "image", "grade", "split"]]
         return rows.sort_values(["patient", "split"], kind="stable").reset_index(drop=True)
 

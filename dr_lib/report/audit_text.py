@@ -57,7 +57,7 @@ def overview(audit: Mapping[str, Any]) -> str:
     said = [f"{photographs}, labels{form}; the split is {audit['split_origin']}."]
     both = audit["patients_on_both_sides"]
     if both["test_patients"] and not both["unknown"] and not both["also_in_training"]:
-        said.append(data_sentences.leak(both["test_patients"], 0))
+        said.append(data_sentences.leak_of(both))
     if "damage" not in audit:
         said.append(f"The photographs themselves were not looked at{why_not_looked_at(audit)}.")
     elif not audit["damage"]["files"]:
@@ -143,6 +143,7 @@ def _grades(audit: Mapping[str, Any]) -> Iterator[str]:
         if key != "unknown_patients" or any(split[key] for split in splits.values()):
             yield f"  {name:18}" + "".join(f"{split[key]:>9,}{'':7}" for split in splits.values())
     yield from (f"  {said}" for said in (majority(audit), held_out(audit)) if said)
+    yield from _wrapped(data_sentences.half_widths(audit.get("half_widths", ())), "  ")
 
 
 def _eyes(apart: Mapping[str, Any]) -> Iterator[str]:

@@ -20,14 +20,18 @@ def damage(checked: int, files: Sequence[Mapping[str, Any]]) -> str:
 
 def leak_of(both: Mapping[str, Any]) -> str:
     """Return :func:`leak` of an audit's ``patients_on_both_sides``, also of one that did not count unknown patients."""
-    return leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0))
+    in_validation = both.get("also_in_validation", 0)
+    said = leak(both["test_patients"], both["also_in_training"], both["named"], both.get("unknown", 0), in_validation)
+    return f"{said} {both.get('note', '')}".strip()
 
 
-def leak(test_patients: int, also_in_training: int, named: bool = True, unknown: int = 0) -> str:
+def leak(
+    test_patients: int, also_in_training: int, named: bool = True, unknown: int = 0, also_in_validation: int = 0
+) -> str:
     """Return whether patients are on both sides of the split, and what that does to the figures.
 
     ``named``: whether the labels say which photographs are of the same patient. ``unknown``: photographs of which
-    they do not.
+    they do not. ``also_in_validation``: testing patients who are in validation, and not in training.
     """
     if not named:
         return (
@@ -45,12 +49,42 @@ def leak(test_patients: int, also_in_training: int, named: bool = True, unknown:
         patient = "known testing patient" if unknown else "testing patient"
         none = f"None of the {test_patients:,} {patient}s" if test_patients > 1 else f"No {patient}"
         said.append(f"{none} was trained on.")
+    if also_in_validation:
+        more = "more have" if also_in_training and also_in_validation > 1 else "more has" if also_in_training else ""
+        more = more or ("has" if also_in_validation == 1 else "have")
+        said.append(
+            f"{also_in_validation:,} {more} their other eye among the validation photographs, which choose the epoch "
+            "and are not trained on."
+        )
     if unknown:
         said.append(
             f"The patients of {counted(unknown, 'photograph')} are unknown: each counts as one of its own, and whether "
             "such a patient is on both sides of the split is not known."
         )
     return " ".join(said)
+
+
+FIGURE_WORDS = {
+    "accuracy": "accuracy", "referable_sensitivity": "sensitivity for referable retinopathy",
+    "referable_specificity": "specificity for it", "referable_auc": "area under its ROC curve",
+    **{f"recall_{grade}": f"recall of grade {grade}" for grade in range(5)},
+}  # fmt: skip
+
+
+def half_widths(expected: Sequence[Mapping[str, Any]]) -> str:
+    """Return how exactly the testing patients will measure a network; empty where there are none."""
+    said = [
+        f"{FIGURE_WORDS[one['figure']]} {percent(one['value'], 0)} ± {100 * one['half_width']:.1f} "
+        f"({counted(one['patients'], 'patient')})"
+        for one in expected
+        if one["half_width"] is not None
+    ]
+    if not said:
+        return ""
+    return (
+        "What the testing patients will tell of a network, as half-widths of 95% intervals in points, were it as good "
+        f"as this: {listed(said)}. A difference between two networks has to be about as large to be seen."
+    )
 
 
 def imbalance(counts: Sequence[int]) -> str:

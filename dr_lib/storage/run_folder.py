@@ -23,6 +23,7 @@ HISTORY_COLUMNS = (
 )  # fmt: skip
 """One row an epoch. ``phase`` is ``feature extraction`` or ``fine-tuning``; accuracies are shares 0..1.
 
+``train_loss`` is a mean as the other losses are, with the weights of grades; ``train_accuracy`` is empty under MixUp.
 ``auc`` is the macro one: the mean over grades of each one's area under the ROC curve against the others.
 """
 
@@ -94,6 +95,8 @@ class RunFolder(NotebookFiles):
     label_errors = NamedFile("label_errors.csv")
     """All photographs, those first whose label the network contradicts most, for a grader to fill in."""
     label_errors_page = NamedFile("label_errors.html")
+    validation = NamedFile("validation.csv")
+    """The same of validation photographs, where a run has any."""
     metrics = NamedFile("metrics.json")
     gradients = NamedFile("gradients.csv")
     """Gradient norm of each layer in each epoch, where the run records it."""
@@ -114,7 +117,8 @@ class RunFolder(NotebookFiles):
     def results(self) -> list[Path]:
         """The files that a run is to leave for others to rely on."""
         return [
-            self.config, self.history, self.gradients, self.predictions, self.metrics, self.best_checkpoint,
+            self.config, self.history, self.gradients, self.predictions, self.validation, self.metrics,
+            self.best_checkpoint,
             self.best_checkpoint.with_suffix(".safetensors"),
         ]  # fmt: skip
 
@@ -238,18 +242,21 @@ class RunFolder(NotebookFiles):
     def read_metrics(self) -> dict[str, Any]:
         return read_json(self._sound(self.metrics))
 
-    def write_predictions(self, frame: "pd.DataFrame") -> None:
-        """Write one row a testing photograph, in the order of :data:`PREDICTION_COLUMNS`.
+    def write_predictions(self, frame: "pd.DataFrame", split: str = "test") -> None:
+        """Write one row a photograph of ``split``, test or validation, in the order of :data:`PREDICTION_COLUMNS`.
 
         A name that a spreadsheet would take for a formula gets an apostrophe, which :meth:`read_predictions` takes off.
         """
         names = {column: frame[column].map(as_cell, na_action="ignore") for column in ("image", "patient")}
-        write_csv(self.predictions, frame.assign(**names)[list(PREDICTION_COLUMNS)])
+        write_csv(self._table(split), frame.assign(**names)[list(PREDICTION_COLUMNS)])
 
-    def read_predictions(self) -> "pd.DataFrame":
+    def _table(self, split: str) -> Path:
+        return self.validation if split == "validation" else self.predictions
+
+    def read_predictions(self, split: str = "test") -> "pd.DataFrame":
         import pandas as pd
 
-        table = self._sound(self.predictions)
+        table = self._sound(self._table(split))
         rows = pd.read_csv(table, dtype={"image": str, "patient": str}, keep_default_na=False)
         return rows.assign(image=rows["image"].map(from_cell), patient=rows["patient"].map(from_cell))
 

@@ -82,6 +82,8 @@ class ProcessBatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
+        # In float32 at least, as torch's: bf16 counts to 256.
+        given, input = input.dtype, input.to(torch.promote_types(input.dtype, torch.float32))
         count = _Sum.apply(input.new_tensor(input.numel() / input.shape[1]))
         mean = _Sum.apply(input.sum(dim=(0, 2, 3))) / count
         centered = input - mean.view(1, -1, 1, 1)
@@ -94,7 +96,7 @@ class ProcessBatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight / torch.sqrt(variance + self.eps)
-        return centered * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return (centered * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(given)
 
 
 class _Sum(torch.autograd.Function):

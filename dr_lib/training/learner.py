@@ -99,11 +99,11 @@ class Learner:
     def train_mode(self) -> None:
         train_mode(self.model)
 
-    def step(self, images: Tensor, grades: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Learn from one batch; return its loss and how many of it were answered right, on the device.
+    def step(self, images: Tensor, grades: Tensor, number: int) -> Tensor:
+        """Learn from one batch; return the sum of its losses, of their weights, and of right answers, float64 (3,).
 
-        ``number`` is the step of the whole run. Of several processes each gives its share of the batch and returns
-        its share of the figures, which add up to those of the whole batch; the gradient is the whole batch's.
+        ``number`` is the step of the whole run. Of several processes each gives its share of the batch, with MixUp
+        after the photograph before it, and returns its share of the sums; the gradient is the whole batch's.
         """
         targets: Tensor = grades
         seed = (self.config.seed << 32) + number
@@ -111,25 +111,29 @@ class Learner:
         torch.manual_seed(seed + (self.accelerator.process_index << 28))
         if self.config.mixup_alpha:
             images, targets = mix(images, grade_shares(grades), alpha=self.config.mixup_alpha, seed=seed)
+            if self.accelerator.num_processes > 1:  # the first is another's, and was here to be laid over the next
+                images, targets, grades = images[1:], targets[1:], grades[1:]
         set_learning_rate(self.optimizer, self.learning_rate(number))
         outputs = self._wrapped(images)  # under autocast where precision asks for it
-        loss = self.head.loss(outputs, targets) * self._share_of_batch(targets)
+        loss, weight = self.head.loss(outputs, targets), self.head.weight(targets)
         self.optimizer.zero_grad(set_to_none=True)
-        # Distributed training takes the mean over processes of what is to be added up.
-        self.accelerator.backward(loss * self.accelerator.num_processes)
+        self.accelerator.backward(self._share_of_batch(loss, weight))
         if self.config.gradient_clip:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.model)
-        return loss.detach(), (self.head.predicted(outputs.detach()) == grades).sum()
+        weight = weight.double()
+        right = (self.head.predicted(outputs.detach()) == grades).sum()
+        return torch.stack([loss.detach() * weight, weight, right.double()])
 
-    def _share_of_batch(self, targets: Tensor) -> Tensor | int:
-        """Return how much this process's mean loss counts in the mean over the whole batch, 0..1."""
-        if self.accelerator.num_processes == 1:
-            return 1
-        weight = (grade_shares(targets) * self.head.class_weights).sum()
-        return weight / self.accelerator.reduce(weight, "sum")
+    def _share_of_batch(self, loss: Tensor, weight: Tensor) -> Tensor:
+        """Return what this process's mean ``loss`` is of that of the whole batch, times the processes.
+
+        Distributed training takes the mean over processes of what is to be added up.
+        """
+        processes = self.accelerator.num_processes
+        return loss if processes == 1 else loss * (weight / self.accelerator.reduce(weight, "sum")) * processes
 
     def state(self) -> dict[str, Any]:
         """Return tensors and plain values from which :meth:`restore` goes on to the bit."""

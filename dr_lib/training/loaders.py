@@ -20,7 +20,7 @@ from dr_lib.data.normalization import Normalization
 from dr_lib.data.prepare import DataSplits
 from dr_lib.data.transforms import EvalTransform, TrainTransform
 from dr_lib.errors import InputError
-from dr_lib.models.builders import training_problem
+from dr_lib.models.builders import draws_at_random, training_problem
 from dr_lib.system.environment import process_count, process_count_here
 from dr_lib.system.process_pool import end_with_parent
 from dr_lib.system.terminal import logger
@@ -105,6 +105,7 @@ class LoaderFactory:
             seed=self.config.seed,
             process=self.process,
             processes=self.processes,
+            neighbor=self.config.mixup_alpha > 0,
         )
         loader = make_loader(dataset, self._workers, self.device, batch_sampler=plan)
         return TrainingBatches(loader, self.normalization, self.device, plan)
@@ -208,8 +209,14 @@ def check_trainable(config: RunConfig, data: DataSplits) -> None:
             f"select_by: {config.select_by} needs validation photographs and there are none; set validation_share "
             "above 0, or select_by=test_accuracy as the lab report does"
         )
+    processes = process_count(config.devices)
+    if processes > 1 and draws_at_random(config.model):
+        raise InputError(
+            f"devices: {config.model} drops outputs at random, other ones in each of {processes} processes, which "
+            "would not give the figures of one; train it with devices=1"
+        )
     # As EpochPlan has it: fewer photographs than processes join the step before.
-    left, processes = train % config.batch_size, process_count(config.devices)
+    left = train % config.batch_size
     smallest = left if left >= processes else min(train, config.batch_size)
     frozen = phase_of(config, config.epochs) == FEATURE_EXTRACTION
     reason = training_problem(

@@ -1,6 +1,7 @@
 """Whether what is in a run's folder is the run that is wanted, and the state from which it goes on."""
 
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dr_lib.storage.files import read_json
 from dr_lib.storage.run_folder import RunFolder, chosen_epoch
 from dr_lib.training.checkpoint import ANEW, load_state
 from dr_lib.training.starting_weights import digest_of_file
+from dr_lib.training.trainer import EpochTotals
 
 
 def resumable_state(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> dict[str, Any] | None:
@@ -59,8 +61,10 @@ def why_lost(folder: RunFolder, config: RunConfig, fingerprint: str | None) -> s
 
 
 def _check_state(path: Path, state: dict[str, Any]) -> None:
-    if not {"parameters", "fingerprint", "learner", "history"} <= state.keys():
+    if not {"parameters", "fingerprint", "learner", "history", "tally"} <= state.keys():
         raise InputError(f"{path}: is not the state of a run")
+    if {field.name for field in fields(EpochTotals)} != state["tally"].keys():
+        raise InputError(f"{path}: is the state of a run of another version of dr_lib")
     if name := not_finite(state["learner"]["model"] | (state["learner"]["average"] or {})):
         raise InputError(f"{path}: {name} is not finite")
 

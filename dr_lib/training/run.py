@@ -13,7 +13,8 @@ from dr_lib.data.transforms import EvalTransform
 from dr_lib.errors import Failure, InputError
 from dr_lib.evaluation.calibration import temperature_scaling
 from dr_lib.evaluation.predictions import prediction_table
-from dr_lib.evaluation.summary import summarize
+from dr_lib.evaluation.referral import referral, worse_eye
+from dr_lib.evaluation.summary import plain_json, summarize
 from dr_lib.models.trained import load_trained, new_head, new_network
 from dr_lib.models.weights import WeightsOrigin
 from dr_lib.storage.files import write_json
@@ -220,19 +221,22 @@ def _test_chosen(trainer: Trainer) -> None:
         )
         for split, split_outputs in outputs.items()
     }
-    table = tables["test"]
-    folder.write_predictions(table)
+    for split, table in tables.items():
+        folder.write_predictions(table, split)
+    table = folder.read_predictions()
     highest = max(trainer.history, key=lambda row: row["test_accuracy"])
     metrics: dict[str, Any] = {
         "select_by": config.select_by,
         "chosen_epoch": epoch,
         "highest_testing_accuracy": {"accuracy": highest["test_accuracy"], "epoch": highest["epoch"]},
-        "test": summarize(folder.read_predictions(), trainer.data.split("train").grade),
+        "test": summarize(table, trainer.data.split("train").grade),
     }
+    metrics["referral"] = referral(table, tables.get("validation"))
+    metrics["patients"] = summarize(worse_eye(table))
     if "validation" in tables:
         metrics["validation"] = summarize(tables["validation"], trainer.data.split("train").grade)
         metrics["temperature_scaling"] = temperature_scaling(tables["validation"], table)
-    write_json(folder.metrics, metrics)
+    write_json(folder.metrics, plain_json(metrics))
     chosen = "last epoch:" if config.select_by == "last" else f"chosen by {config.select_by}: epoch"
     trainer.progress.display.line(
         f"{chosen} {epoch}, testing accuracy "

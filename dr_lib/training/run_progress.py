@@ -71,9 +71,11 @@ class RunProgress:
 
     def epoch(self, row: dict[str, Any], *, saved: bool) -> None:
         """Show the line of an epoch that is done; ``saved``: its network is the best so far."""
+        share = row["train_accuracy"]
+        training = "" if share is None else f"training accuracy {100 * share:.4f}, "
         self.display.line(
-            f"epoch {row['epoch']}/{self._epochs}: loss {row['train_loss']:.4f}, "
-            f"training accuracy {100 * row['train_accuracy']:.4f}, {_figures(row)}{', weights saved' * saved}",
+            f"epoch {row['epoch']}/{self._epochs}: loss {row['train_loss']:.4f}, {training}{_figures(row)}"
+            f"{', weights saved' * saved}",
             passing=True,
         )
 

@@ -74,14 +74,24 @@ class EpochPlan:
     A photograph that comes again in the same epoch, as balanced sampling makes it, has ``len(grades)`` added to its
     index for each time before; the data set then varies it anew. All is a function of (seed, epoch), so a run that
     goes on in the middle leaves out the first steps and has the same others. A last batch of fewer photographs than
-    processes is joined to the one before.
+    processes is joined to the one before. ``neighbor``: each of several processes is given the photograph before its
+    own, too, which comes first; that before the first of a batch is the last.
     """
 
     def __init__(
-        self, grades: np.ndarray, *, batch_size: int, kind: Kind, decay: float, seed: int, process: int, processes: int
+        self,
+        grades: np.ndarray,
+        *,
+        batch_size: int,
+        kind: Kind,
+        decay: float,
+        seed: int,
+        process: int,
+        processes: int,
+        neighbor: bool = False,
     ):
         self._grades, self._kind, self._decay, self._seed = np.asarray(grades), kind, decay, seed
-        self._process, self._processes = process, processes
+        self._process, self._processes, self._neighbor = process, processes, neighbor and processes > 1
         edges = [*range(0, len(self._grades), batch_size), len(self._grades)]
         if len(edges) > 2 and edges[-1] - edges[-2] < processes:
             del edges[-2]
@@ -109,4 +119,6 @@ class EpochPlan:
 
     def __iter__(self) -> Iterator[list[int]]:
         for start, stop in self._slices[self._first :]:
-            yield self._indices[start:stop][self._process :: self._processes].tolist()
+            batch = self._indices[start:stop]
+            own = np.array_split(np.arange(len(batch)), self._processes)[self._process]
+            yield batch[np.append(own[0] - 1, own) if self._neighbor else own].tolist()

@@ -10,6 +10,7 @@ import pandas as pd
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError, closest_path
 from dr_lib.evaluation.predictions import worst_first
+from dr_lib.evaluation.referral import referral
 from dr_lib.evaluation.summary import Estimate, estimates
 from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.terminal import counted
@@ -68,6 +69,35 @@ class Run:
         self._check_done("predictions")
         return self.folder.read_predictions()
 
+    @cached_property
+    def validation(self) -> pd.DataFrame:
+        """The same of the validation photographs, which chose the epoch; no rows where the run had none."""
+        self._check_done("predictions")
+        return self.folder.read_predictions("validation") if self.folder.validation.exists() else self.predictions[:0]
+
+    def referral(self, prevalence: float | None = None) -> pd.DataFrame:
+        """What referring from a threshold up does to the test photographs and patients (worse eye), a row each.
+
+        Validation photographs set the thresholds; without any, test photographs do (``set_on``), which flatters.
+        ``prevalence``: share of the referable among those to be seen, 0..1, for ``ppv`` and ``npv``; by default that of
+        the test photographs, or patients.
+        """
+        found = referral(self.predictions, self.validation if len(self.validation) else None, prevalence)
+        rows = [
+            {"of": unit, "point": point, "set_on": found["set_on"]}
+            | {name: value for name, value in figures.items() if name != "intervals"}
+            | {
+                f"{name}_{end}": ends[which]
+                for name, ends in figures["intervals"].items()
+                if ends
+                for which, end in enumerate(("low", "high"))
+            }
+            for unit in ("photographs", "patients")
+            for point, figures in found[unit].items()
+            if figures
+        ]
+        return pd.DataFrame(rows)
+
     @property
     def mistakes(self) -> pd.DataFrame:
         """The wrong predictions, the farthest from the true grade first, then those that it was surest of.
@@ -96,11 +126,15 @@ class Run:
         return self._summary["highest_testing_accuracy"]["accuracy"]
 
     def plot_history(self, *, ax: "Axes | None" = None) -> "Axes":
-        """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority."""
+        """Draw training and testing accuracy of each epoch; a dot marks the chosen one, dashes the majority.
+
+        Under MixUp there is no training accuracy.
+        """
         from dr_lib.plots import network_colors, new_axes, plot_accuracy
 
         rows = self.history.set_index("epoch")
         curves = {"testing": rows["test_accuracy"], "training": rows["train_accuracy"]}
+        curves = {name: curve for name, curve in curves.items() if curve.notna().any()}  # none of training under MixUp
         done = self.state == "done"
         return plot_accuracy(
             curves,

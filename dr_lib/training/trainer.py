@@ -28,14 +28,24 @@ from dr_lib.training.schedules import phase_of
 class EpochTotals:
     """What an epoch has come to so far; sums are over photographs.
 
-    ``loss`` and ``correct`` are this process's share of the sums, ``seen`` counts the photographs of all processes.
+    ``losses``, their ``weights`` and ``correct`` are this process's share of the sums, ``seen`` counts the photographs
+    of all processes.
     """
 
     step: int = 0
-    loss: float = 0.0
+    losses: float = 0.0
+    weights: float = 0.0
     correct: float = 0.0
     seen: int = 0
     seconds: float = 0.0
+
+    @property
+    def sums(self) -> tuple[float, float, float]:
+        return self.losses, self.weights, self.correct
+
+    def with_sums(self, sums: torch.Tensor) -> "EpochTotals":
+        losses, weights, correct = sums.tolist()
+        return replace(self, losses=losses, weights=weights, correct=correct)
 
 
 @dataclass
@@ -80,31 +90,27 @@ class Trainer:
         self.learner.restore(state["learner"], self.folder.last_checkpoint)
         self.history[:], self.tally = state["history"], EpochTotals(**state["tally"])
         if not self.accelerator.is_main_process:
-            self.tally.loss = self.tally.correct = 0.0  # those of all processes are saved, and the main one has them
+            self.tally = self.tally.with_sums(torch.zeros(3))  # those of all are saved, and the main one has them
         self.clock.go_on(state["seconds"])
         if self.gradients:
             self.gradients.load_state_dict(state["gradients"])
 
     def _train_epoch(self, epoch: int) -> None:
         """Take the steps of ``epoch`` that are missing; stop after any of them when asked to, or for a checkpoint."""
-        tally, before = self.tally, self.tally.seconds
-        self.training.begin(epoch, first_step=tally.step)
+        self.training.begin(epoch, first_step=self.tally.step)
         first = (epoch - 1) * self.training.plan.steps
-        began = time.monotonic()
+        began = time.monotonic() - self.tally.seconds
         # Summed on the device: reading a value back would wait for every step.
-        sums = torch.tensor([tally.loss, tally.correct], dtype=torch.float64, device=self.accelerator.device)
+        sums = torch.tensor(self.tally.sums, dtype=torch.float64, device=self.accelerator.device)
         broken = torch.full((), -1, device=self.accelerator.device)
         self.learner.train_mode()
-        # Each process has a share of the loss.
-        shares = self.accelerator.num_processes
         total = len(self.training.dataset)
-        report = self.progress.reporter(
-            epoch, "train", total, self.learner.phase, lambda: shares * sums[0].item() / tally.seen
-        )
+        report = self.progress.reporter(epoch, "train", total, self.learner.phase, lambda: (sums[0] / sums[1]).item())
         for images, grades in self.training:
-            loss, correct = self._step(images, grades, first + tally.step)
-            sums += torch.stack([loss.double() * self.training.plan.photographs(tally.step), correct.double()])
-            broken = torch.where((broken < 0) & ~torch.isfinite(loss), tally.step, broken)
+            tally = self.tally
+            of_step = self._step(images, grades, first + tally.step)
+            sums += of_step
+            broken = torch.where((broken < 0) & ~torch.isfinite(of_step[0]), tally.step, broken)
             if self.gradients:
                 self.gradients.add()
             tally.step += 1
@@ -112,16 +118,17 @@ class Trainer:
             report(tally.seen)
             stop, due = self._stop_or_save()
             if stop or due:
-                tally.loss, tally.correct = sums.tolist()
-                tally.seconds = before + time.monotonic() - began
-                self._check_finite_steps(broken, epoch)
+                self._close_steps(sums, began, broken, epoch)
                 self._save()
                 self._obey(stop)
-        tally.loss, tally.correct = sums.tolist()
-        tally.seconds = before + time.monotonic() - began
+        self._close_steps(sums, began, broken, epoch)
+
+    def _close_steps(self, sums: torch.Tensor, began: float, broken: torch.Tensor, epoch: int) -> None:
+        """Enter what the steps so far have come to; raise where they were not finite."""
+        self.tally = replace(self.tally.with_sums(sums), seconds=time.monotonic() - began)
         self._check_finite_steps(broken, epoch)
 
-    def _step(self, images: torch.Tensor, grades: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _step(self, images: torch.Tensor, grades: torch.Tensor, number: int) -> torch.Tensor:
         try:
             return self.learner.step(images, grades, number)
         except torch.OutOfMemoryError:
@@ -152,8 +159,9 @@ class Trainer:
             "epoch": epoch,
             "phase": self.learner.phase,
             "lr": self.learner.learning_rate(epoch * self.training.plan.steps - 1),
-            "train_loss": tally.loss / tally.seen,
-            "train_accuracy": tally.correct / tally.seen,
+            "train_loss": tally.losses / tally.weights,
+            # A mixed photograph has two grades, and its answer is right for one of them at most.
+            "train_accuracy": None if self.config.mixup_alpha else tally.correct / tally.seen,
             **self.evaluator.metrics(self.testing, epoch),
             "seconds": tally.seconds,
             "images_per_second": tally.seen / tally.seconds,
@@ -190,9 +198,8 @@ class Trainer:
     def _tally_of_all(self) -> EpochTotals:
         if self.accelerator.num_processes == 1:
             return self.tally
-        own = torch.tensor([self.tally.loss, self.tally.correct], dtype=torch.float64)
-        loss, correct = self.accelerator.reduce(own.to(self.accelerator.device), "sum").tolist()
-        return replace(self.tally, loss=loss, correct=correct)
+        own = torch.tensor(self.tally.sums, dtype=torch.float64, device=self.accelerator.device)
+        return self.tally.with_sums(self.accelerator.reduce(own, "sum"))
 
     def _stopped_improving(self) -> bool:
         if not self.config.early_stopping or not self.history:

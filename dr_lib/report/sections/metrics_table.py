@@ -33,8 +33,8 @@ def figures_of_merit(experiment: ExperimentResults) -> HTML:
     caption = (
         f"Figures over all grades at the chosen epoch, with 95% intervals over {over_what(experiment)}. Balanced "
         "accuracy is the mean recall of the grades, macro F1 the mean of their F1, macro AUC the mean of their areas "
-        f"under the ROC curve, each grade against the others. {majority_in_words(experiment)} "
-        f"{rest_in_words(experiment)}"
+        "under the ROC curve, each grade against the others. Where grades are rare, intervals of balanced accuracy and "
+        f"macro F1 are too narrow. {majority_in_words(experiment)} {rest_in_words(experiment)}"
     )
     head = ["Run", *_OVER_GRADES]
     table = markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")

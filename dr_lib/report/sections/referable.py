@@ -25,7 +25,7 @@ def referable_figures(experiment: ExperimentResults) -> HTML:
     others = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     shown = [experiment.best, *(one for one in others if one is not experiment.best)]
     table = markup.fold("Area under the curve and operating points of every run", _table(experiment))
-    return markup.shown(_curves(experiment, shown) + table)
+    return markup.shown(_curves(experiment, shown) + table + _patients_referred(experiment))
 
 
 def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
@@ -101,6 +101,36 @@ def _table(experiment: ExperimentResults) -> str:
         "photographs, by the sum of the probabilities of grades 2 to 4, with 95% intervals over "
         f"{over_what(experiment)}. The last two columns move the threshold until the one is reached and give the "
         f"other; the testing photographs themselves place it. {rest_in_words(experiment)}"
+    )
+    return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
+
+
+def _patients_referred(experiment: ExperimentResults) -> str:
+    """Return what referring patients by the worse eye does, from the threshold of high sensitivity of each run."""
+    rows: list[list[str]] = []
+    placed: set[str] = set()
+    prevalence = ""
+    for one in experiment.top:
+        found = one.first.done_metrics.get("referral")  # none of a run of an earlier version
+        if not found or not (point := found["patients"]["at_90_sensitivity"]):
+            continue
+        placed.add(found["set_on"])
+        prevalence = formatting.percent(point["prevalence"])
+        shares = []
+        for name in ("sensitivity", "specificity", "ppv", "npv"):
+            value, limits = point.get(name), point["intervals"].get(name)
+            ends = f"{formatting.percent(limits[0])} to {formatting.percent(limits[1])}" if limits else ""
+            shares.append("–" if value is None else f'{formatting.percent(value)}<span class="sub">{ends}</span>')
+        rows.append([name_cell(one, experiment), formatting.percent(point["referred"]), *shares])
+    if not rows:
+        return ""
+    on = "testing patients themselves, which flatters it" if "test" in placed else "validation patients, and kept"
+    head = ["Run", "Referred", "Sensitivity", "Specificity", "Positive predictive value", "Negative predictive value"]
+    caption = (
+        "Patients referred by the worse eye, first seed of each run. The threshold, of sensitivity "
+        f"{formatting.percent(SENSITIVITY, 0)}, was set on {on}. Predictive values are those where {prevalence} of "
+        "patients are referable, as here; run.referral(prevalence=0.1) gives them for other practices. "
+        "95% intervals over patients."
     )
     return markup.table(head, rows, caption, numeric=range(1, len(head)), css="cards")
 

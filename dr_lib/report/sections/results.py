@@ -59,23 +59,26 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
     if not shown:
         return markup.shown(markup.paragraphs("No finished run has curves to show here."))
     colors, majority = network_colors(experiment.models), experiment.majority
+    mixed = any(one.first.parameters["mixup_alpha"] for found in shown.values() for one in found.values())
+    sides = SIDES[1:] if mixed else SIDES  # of mixed photographs there is no training accuracy
     curves = {
-        model: {side: {name: by_seed(one, side) for name, one in found.items()} for side, _ in SIDES}
+        model: {side: {name: by_seed(one, side) for name, one in found.items()} for side, _ in sides}
         for model, found in shown.items()
     }
 
-    def limits(*sides: str) -> tuple[float, float]:
-        every = [curve for of_model in curves.values() for side in sides for curve in of_model[side].values()]
-        reference = majority if "test_kappa" not in sides else 0.0
+    def limits(*names: str) -> tuple[float, float]:
+        every = [curve for of_model in curves.values() for name in names for curve in of_model[name].values()]
+        reference = majority if "test_kappa" not in names else 0.0
         return value_limits([[v for v in curve.to_numpy().ravel().tolist() if v == v] for curve in every], reference)
 
-    scales = dict.fromkeys(("train_accuracy", "test_accuracy"), limits("train_accuracy", "test_accuracy"))
+    accuracies = [side for side, _ in sides if side != "test_kappa"]
+    scales = dict.fromkeys(accuracies, limits(*accuracies))
     scales["test_kappa"] = limits("test_kappa")
     panels = []
     for model, found in shown.items():
         first = next(iter(found.values()))
         network = first.network + ", weighted" * first.weighted
-        for side, heading in SIDES:
+        for side, heading in sides:
             of_kappa = side == "test_kappa"
             reference = None if of_kappa else majority
             in_words = (lambda value: formatting.signed(value, 2)) if of_kappa else formatting.percent
@@ -96,7 +99,7 @@ def accuracy_figures(experiment: ExperimentResults) -> HTML:
         f"{tested_epoch(experiment.chosen_on)}, the dotted red line the share of the commonest grade{share}, "
         "shaded the epochs that train only the head of a pretrained network."
     )
-    return markup.shown(markup.figure(panels, "Accuracy and kappa per epoch.", caption, across=len(SIDES)))
+    return markup.shown(markup.figure(panels, "Accuracy and kappa per epoch.", caption, across=len(sides)))
 
 
 def compared_starts(experiment: ExperimentResults) -> dict[str, dict[str, RunGroup]]:
@@ -127,10 +130,13 @@ def training_course(experiment: ExperimentResults) -> HTML:
     """Return how training went: around the beginning of fine-tuning, and on training and testing photographs."""
     shown = [one for one in experiment.main if not one.weighted] or list(experiment.main)
     phases = [_phases(one) for one in shown if one.pretrained]
-    generalization = markup.bullets(_generalization(one, experiment).text for one in shown)
+    # Training accuracy on mixed photographs, or with rare grades more often, is no match for testing accuracy.
+    recipes = [(one, one.first.parameters) for one in shown]
+    alike = [one for one, recipe in recipes if recipe["sampling"] == "none" and not recipe["mixup_alpha"]]
+    generalization = markup.bullets(_generalization(one, experiment).text for one in alike)
     return markup.shown(
         markup.bullets(finding.text for finding in phases if finding)
-        + markup.fold("Training against testing accuracy", generalization)
+        + (markup.fold("Training against testing accuracy", generalization) if alike else "")
     )
 
 

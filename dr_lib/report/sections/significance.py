@@ -36,7 +36,7 @@ def seeds(experiment: ExperimentResults) -> HTML:
     for one in several[:TOP]:
         accuracy, kappa = one.figure("accuracy"), experiment.kappas[one.name]
         every = ", ".join(formatting.percent(run.test["accuracy"]) for run in one.runs)
-        together = summarize(ensemble([run.done_predictions for run in one.runs]))
+        together = summarize(ensemble([run.done_predictions for run in one.runs], one.first.parameters["head"]))
         of_kappa = together["intervals"]["kappa"]
         sure = f", {formatting.signed(of_kappa[0], 2)} to {formatting.signed(of_kappa[1], 2)}" if of_kappa else ""
         rows.append(
@@ -84,13 +84,11 @@ def other_eyes(experiment: ExperimentResults) -> HTML:
     changes = compare_patients(pairs, metrics.accuracy)
     rows = [[*row, _in_points(change)] for row, change in zip(rows, changes, strict=True)]
     if not rows:
-        text = (
-            "The known testing patients are all of one kind: all, or none, have a photograph in training or validation."
-        )
+        text = "The known testing patients are all of one kind: all, or none, have a photograph in training."
         return markup.shown(markup.paragraphs(text, css="note"))
     caption = (
-        f"Testing accuracy on {formatting.counted(seen[0], 'photograph')} of patients who have another in training or "
-        f"validation, and on {seen[1]:,} of known patients who have none, with the difference in points and its 95% "
+        f"Testing accuracy on {formatting.counted(seen[0], 'photograph')} of patients who have another in training, "
+        f"and on {seen[1]:,} of known patients who have none, with the difference in points and its 95% "
         f"interval over {over_what(experiment)}, which holds for all rows together. The two groups are different "
         "people, whose grades differ too: a difference is a sign that the split flatters, no proof, and none is no "
         "proof of the contrary."

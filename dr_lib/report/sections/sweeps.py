@@ -84,7 +84,9 @@ def _is_of_batch_size(settings: list[Setting], experiment: ExperimentResults) ->
 
 def _is_of_degradation(experiment: ExperimentResults) -> bool:
     assert experiment.grid is not None
-    return "residual" in experiment.grid.vary and experiment.grid.vary.keys() <= {"residual", "model", "seed"}
+    mixed = any(run.parameters["mixup_alpha"] for run in experiment.done)  # which leaves no training error
+    by_shortcuts = "residual" in experiment.grid.vary and experiment.grid.vary.keys() <= {"residual", "model", "seed"}
+    return by_shortcuts and not mixed
 
 
 def _best(settings: list[Setting], agreement: dict[str, SeedFigure]) -> Finding:
