@@ -14,7 +14,8 @@ from dr_lib import GRADES, PROBABILITIES
 from dr_lib.errors import InputError
 from dr_lib.evaluation.bootstrap import patient_index
 
-FOLDS, SEED = 5, 20161
+FOLDS: int = 5
+SEED = 20161
 COMPONENTS = 64
 """Principal components of the features that the regression is given: with all of them it learns labels by heart."""
 

@@ -68,7 +68,7 @@ def label_errors_page(run: LoadedRun, table: pd.DataFrame, most: int = SHOWN) ->
         all_in_one = isinstance(run.data.photographs, MedmnistPhotographs)
         address = "" if all_in_one else relative_address(row.path, run.folder.label_errors_page)
         shots.append(thumbnail_html(row.image, lines, picture, f"{lines[0]}, {lines[1]}", address))
-    pairs = shown.groupby(["grade", "suggested"]).size().sort_values(ascending=False)
+    pairs = shown.value_counts(["grade", "suggested"]).reset_index(name="count")
     said = markup.paragraphs(
         f"{counted(len(shown), 'photograph')} of {len(table):,} whose label the photographs of other patients "
         "contradict most, as the run's network sees them. Such a label is wrong more often than others, not always: "
@@ -77,7 +77,7 @@ def label_errors_page(run: LoadedRun, table: pd.DataFrame, most: int = SHOWN) ->
     )
     rows_html = [
         [f"<b>{grade}</b> {GRADE_NAMES[grade]}", f"{suggested} {GRADE_NAMES[suggested]}", f"{count:,}"]
-        for (grade, suggested), count in pairs.items()  # type: ignore[misc]  # the index has two levels
+        for grade, suggested, count in pairs.itertuples(index=False)
     ]
     head = ["Label", "Network", "Photographs"]
     body = markup.table(head, rows_html, "Of those shown, by label and answer.", numeric=(2,))

@@ -210,7 +210,7 @@ class Audit:
 
         page = Path(path).absolute()
         all_in_one = isinstance(self.files, MedmnistPhotographs)
-        files = {} if all_in_one else dict(self.photographs[["image", "path"]].itertuples(index=False))
+        files: dict[str, str] = {} if all_in_one else self.photographs.set_index("image")["path"].to_dict()
         thumbnails = Thumbnails(
             self.thumbnail, lambda image: relative_address(files[image], page) if image in files else ""
         )
