@@ -210,7 +210,8 @@ class Audit:
 
         page = Path(path).absolute()
         all_in_one = isinstance(self.files, MedmnistPhotographs)
-        files: dict[str, str] = {} if all_in_one else self.photographs.set_index("image")["path"].to_dict()
+        named = [] if all_in_one else zip(self.photographs["image"], self.photographs["path"], strict=True)
+        files: dict[str, str] = dict(named)
         thumbnails = Thumbnails(
             self.thumbnail, lambda image: relative_address(files[image], page) if image in files else ""
         )
