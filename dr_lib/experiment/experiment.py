@@ -229,13 +229,13 @@ class Experiment:
         from dr_lib.plots import new_axes, plot_roc
         from dr_lib.report.drawing import curve_styles
 
-        groups = {group.short_label: group for group in self._main()}
+        groups = {group.short_label + ", weighted" * group.weighted: group for group in self._main()}
         curves = {label: roc_curve(*referable(group.first.done_predictions)) for label, group in groups.items()}
         drawn = {label: curve for label, curve in curves.items() if curve is not None}
         tests = {label: groups[label].first.test for label in drawn}
         return plot_roc(
             drawn,
-            styles=curve_styles(self._collected.models, list(groups.values())),
+            styles=curve_styles(self._collected.models, list(groups.values()), list(groups)),
             areas={label: test["referable_auc"] for label, test in tests.items()},
             intervals={label: test["intervals"].get("referable_auc") for label, test in tests.items()},
             ax=new_axes(ax, 7, 6 + 0.25 * len(drawn)),

@@ -60,18 +60,13 @@ def inline_svg(ax: Axes, label: str) -> str:
     return f'<svg viewBox="{box[1]}" {_spoken(label)} {lines} xmlns:xlink="http://www.w3.org/1999/xlink">{body.strip()}'
 
 
-def curve_styles(
-    models: Sequence[str], groups: Sequence[RunGroup], names: Sequence[str] | None = None
-) -> dict[str, plots.Line]:
-    """Return how the curve of each group looks: a color a network, dashed from scratch.
-
-    By ``names`` of the groups, or else their runs' names.
-    """
+def curve_styles(models: Sequence[str], groups: Sequence[RunGroup], names: Sequence[str]) -> dict[str, plots.Line]:
+    """Return by the ``names`` of groups how their curves look: a color a network, dashed from scratch."""
     colors = plots.network_colors(models)
     markers = {True: "s", False: "o"}
     return {
         name: plots.Line(colors[one.model], markers[one.pretrained], dashed=not one.pretrained)
-        for name, one in zip(names or [one.name for one in groups], groups, strict=True)
+        for name, one in zip(names, groups, strict=True)
     }
 
 
