@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dr_lib import GRADES
 from dr_lib.evaluation.bootstrap import Difference
 from dr_lib.evaluation.effects import compare_all, compare_patients
 from dr_lib.evaluation.matrix_metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
@@ -252,29 +253,41 @@ def _recipes_on_eyepacs() -> dict[str, list[Kept]]:
 
 
 def demo() -> str:
-    """Return what the eight configurations of the demo come to over seeds, and what pretraining and weights change."""
-    groups: dict[str, list[Kept]] = {}
-    for folder in DEMO.runs():
-        groups.setdefault(re.sub(r"-seed\d+$", "", folder.name), []).append(Kept(folder))
-    predictions = {name: [run.predictions for run in runs] for name, runs in groups.items()}
-    matrices = {name: [confusion_matrix(one.grade, one.predicted) for one in tables]
-                for name, tables in predictions.items()}  # fmt: skip
-    names = list(NAMES_OF_EIGHT)
+    """Return what the eight configurations of the demo come to with each seed."""
     rows = []
-    for name in names:
-        figures = over_seeds(predictions[name])
-        recalls = np.mean([matrix.diagonal() / matrix.sum(axis=1) for matrix in matrices[name]], axis=0)
-        shares = [f"{recalls[grade]:.2f}" for grade in (0, 3, 4)]
-        rows.append([name, *(_over_seeds(figures[figure]) for figure in ("kappa", "accuracy")), *shares])
+    for name, runs in _runs_of_demo().items():
+        kappas = [f"{run.metrics['test']['kappa']:.2f}" for run in runs]
+        accuracy_of_all = np.mean([run.metrics["test"]["accuracy"] for run in runs])
+        recalls = np.mean([run.metrics["test"]["recall"] for run in runs], axis=0)
+        rows.append([name, ", ".join(kappas), f"{accuracy_of_all:.3f}", *(f"{recall:.2f}" for recall in recalls)])
+    return _table(["", "kappa, seed by seed", "accuracy", *(f"recall of {grade}" for grade in GRADES)], rows)
+
+
+def demo_effects() -> str:
+    """Return what pretraining and class weights change in the demo: kappa, as a report of each seed has it, and recall.
+
+    The intervals of a seed hold for its eight comparisons together.
+    """
+    runs = _runs_of_demo()
     asked = {f"what pretraining adds to {net}{loss}": (net + loss, f"{net}-pretrained{loss}")
              for net in NETWORKS for loss in ("", "-weighted")}  # fmt: skip
     asked |= {f"what class weights change in {net}{start}": (net + start, f"{net}{start}-weighted")
               for net in NETWORKS for start in ("", "-pretrained")}  # fmt: skip
-    compared = compare_all([(predictions[before], predictions[after]) for before, after in asked.values()])
-    for words, change in zip(asked, compared, strict=True):
-        found = (change.kappa, change.accuracy, *(change.recall[grade] for grade in (0, 3, 4)))
-        rows.append([words, *(_change(one) if one else "" for one in found)])
-    return _table(["", "kappa", "accuracy", *(f"recall of grade {grade}" for grade in (0, 3, 4))], rows)
+    rows = [[words] for words in asked]
+    for seed in range(3):
+        pairs = [([runs[before][seed].predictions], [runs[after][seed].predictions]) for before, after in asked.values()]
+        for row, change in zip(rows, compare_all(pairs), strict=True):
+            row.append(_change(change.kappa) if change.kappa else "")
+    for row, (before, after) in zip(rows, asked.values(), strict=True):
+        recalls = [np.mean([run.metrics["test"]["recall"] for run in runs[name]], axis=0) for name in (before, after)]
+        row += [_with_minus(f"{recalls[1][grade] - recalls[0][grade]:+.2f}") for grade in (0, 3, 4)]
+    head = [*(f"kappa, seed {seed}" for seed in range(3)), *(f"recall of {grade}, mean" for grade in (0, 3, 4))]
+    return _table(["", *head], rows)
+
+
+@cache
+def _runs_of_demo() -> dict[str, list[Kept]]:
+    return {name: [Kept(DEMO.run(name + end)) for end in ("", "-seed1", "-seed2")] for name in NAMES_OF_EIGHT}
 
 
 def peers() -> str:
@@ -410,6 +423,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "leak": leak,
     "peers": peers,
     "demo": demo,
+    "demo_effects": demo_effects,
 }
 
 

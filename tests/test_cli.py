@@ -268,7 +268,8 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder, monkeypat
     done, new = plan_dry_run(configs).runs
     assert (done.state, plan_dry_run(configs).store_bytes) == ("done", 0)
     written = sum(file.stat().st_size for file in run.last_checkpoint.parent.iterdir())
-    assert new.checkpoint_bytes == pytest.approx(written, rel=0.02)
+    # Training for one epoch leaves no state before the last.
+    assert new.checkpoint_bytes - new.state_bytes == pytest.approx(written, rel=0.02)
     assert dr_lab(*command, "--set", "epochs=2") == 0
     assert "anew, since epochs was 1, is 2" in capsys.readouterr().out
 

@@ -210,7 +210,7 @@ def test_nothing_left_is_refused(prepare, folder):
 
 def test_missing_photographs_and_missing_folder(prepare, folder):
     (folder / "images" / "5_left.jpeg").unlink()
-    assert "1 of 30 photographs are missing (5_left)" in refusal(prepare)
+    assert "1 of 30 photographs is missing (5_left)" in refusal(prepare)
     assert "no such folder" in refusal(prepare, data_dir=str(folder / "none"))
     shutil.rmtree(folder / "images")
     assert "30 of 30" in refusal(prepare)

@@ -61,10 +61,9 @@ def test_one_seed_is_what_it_always_was(strong):
     found, test = over_seeds(strong[:1]), summarize(strong[0])
     for name in FIGURES:
         assert found[name].mean == test[name]
-        if not name.startswith("referable_s"):  # of one run, shares of few have Wilson's interval
+        if not name.startswith("referable_s") and "auc" not in name:  # of one run, Wilson's and DeLong's intervals
             assert (found[name].low, found[name].high) == tuple(test["intervals"][name])
         assert np.isnan(found[name].sd) and found[name].n == 1
-    assert found["auc", 3].low == test["intervals"]["auc"][3][0]
 
 
 def test_equal_seeds_add_nothing_but_do_not_count_as_more_patients(strong):

@@ -51,7 +51,7 @@ class PlannedRun:
     state_bytes: int
     """Of one checkpoint to go on from."""
     checkpoint_bytes: int
-    """Of all that it will add to ``checkpoints`` and leave there."""
+    """Of all that it will add to ``checkpoints``."""
     result_bytes: int
     """Of all else in its folder."""
 
@@ -78,9 +78,9 @@ class DryRun:
         return time_of_all(lengths, parallel) if len(lengths) == len(self.waiting) else None
 
     def checkpoint_bytes(self, parallel: int) -> int:
-        """Return what checkpoints need; a run under way keeps the one before and writes the next beside both."""
+        """Return what checkpoints need; each is written beside the one before, so a few are there once more."""
         largest = sorted((run.state_bytes for run in self.waiting), reverse=True)[:parallel]
-        return sum(run.checkpoint_bytes for run in self.waiting) + 2 * sum(largest)
+        return sum(run.checkpoint_bytes for run in self.waiting) + sum(largest)
 
 
 def plan_dry_run(configs: Sequence[RunConfig], *, fresh: bool = False) -> DryRun:
@@ -145,7 +145,7 @@ def _planned(config: RunConfig, table: pd.DataFrame, forecast: TimeEstimate, fre
     seconds = forecast.seconds(config, training, len(table) - training, epochs_done=epochs_done)
     network = _BYTES * parameter_count(without_values(lambda: new_network(config)))
     resumed = network * (1 + {"sgd": 1, "adamw": 2}[config.optimizer] + (config.ema_decay > 0))
-    checkpoints = 2 * network + resumed  # best.pt and best.safetensors, last.pt
+    checkpoints = 2 * network + 2 * resumed  # best.pt and best.safetensors, last.pt and the one before
     kept = folder.last_checkpoint.parent.glob("*") if state != "anew" else ()
     existing = sum(file.stat().st_size for file in kept)
     speed = forecast.photographs_a_second(config)

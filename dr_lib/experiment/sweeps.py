@@ -164,7 +164,8 @@ def _recipe(path: Path, key: str, file: Any) -> dict[str, Any]:
     if not isinstance(file, str):
         raise InputError(f"{path}: {key}: {file!r} is no file; name a params file, such as ../recipes/strong.yaml")
     beside = path.parent / file
-    recipe = beside if shipped_or_own(beside).exists() else Path(file)  # as params/recipes/strong.yaml, from anywhere
+    elsewhere = not shipped_or_own(beside).exists() and shipped_or_own(Path(file)).exists()
+    recipe = Path(file) if elsewhere else beside  # as params/recipes/strong.yaml, from anywhere
     return _parameters(str(recipe), read_parameters(recipe))
 
 

@@ -124,7 +124,6 @@ def _go(config: RunConfig, data: DataSplits | None, folder: RunFolder, accelerat
         raise error
     epochs, chosen = len(trainer.history), chosen_epoch(trainer.history, config.select_by)
     folder.write_status("done", epoch=epochs, epochs=epochs, chosen=chosen, seconds=clock.seconds)
-    folder.previous_checkpoint.unlink(missing_ok=True)  # it was there in case the last one is damaged midway
 
 
 def _trainer(
