@@ -275,7 +275,9 @@ def demo_effects() -> str:
               for net in NETWORKS for start in ("", "-pretrained")}  # fmt: skip
     rows = [[words] for words in asked]
     for seed in range(3):
-        pairs = [([runs[before][seed].predictions], [runs[after][seed].predictions]) for before, after in asked.values()]
+        pairs = [
+            ([runs[before][seed].predictions], [runs[after][seed].predictions]) for before, after in asked.values()
+        ]
         for row, change in zip(rows, compare_all(pairs), strict=True):
             row.append(_change(change.kappa) if change.kappa else "")
     for row, (before, after) in zip(rows, asked.values(), strict=True):

@@ -261,7 +261,7 @@ def test_text_is_short_aligned_and_safe_for_a_terminal(troubled):
     text = audit_text(troubled)
     lines = text.splitlines()
     assert lines[3] == "19 things to look at:"
-    assert max(map(len, lines)) <= WIDTH and len(lines) <= 77
+    assert max(map(len, lines)) <= WIDTH and len(lines) <= 82
     assert all(character.isprintable() or character == "\n" for character in text)
     counts = troubled["splits"]["train"]["counts"]
     assert [int(line.split()[-4]) for line in lines if re.match(r"  \d (no DR|mild|moder|sev|prolif)", line)] == counts
@@ -401,7 +401,7 @@ def test_the_page_does_not_grow_with_the_data_set():
             for number, image in enumerate(infos)
         }  # fmt: skip
         asked.clear()
-        page = audit_page(audit_of(table, trouble, missing=list(infos), unlabeled=list(infos)), counted)
+        page = audit_page(audit_of(table, trouble, missing=list(infos), unlabeled=list(infos)), Thumbnails(counted))
         sizes.append((len(page) // 20_000, len(asked)))
     assert sizes[0] == sizes[1] and sizes[0][1] < 1000
 

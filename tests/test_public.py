@@ -152,7 +152,7 @@ def test_example_of_run_experiment(names):
     ("parameters", "said"),
     [
         ({"epoks": 3}, "unknown parameter 'epoks'; did you mean 'epochs'?"),
-        ({"epochs": 0}, "epochs: 0 is refused: Input should be greater than or equal to 1 "),
+        ({"epochs": 0}, "epochs: 0 is refused: must be at least 1 "),
         ({"image_size": 300}, "image_size 300 is larger than resize 256"),
         ({"self": 1}, "unknown parameter 'self'"),
     ],

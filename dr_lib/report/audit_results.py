@@ -260,7 +260,7 @@ def audit(data: str | Path | RunConfig, **parameters: Any) -> Audit:
     :class:`dr_lib.errors.InputError` only where the labels cannot be read; all else is a finding.
 
     >>> dr_lib.audit(demo).findings["section"].unique().tolist()
-    ['grades', 'eyes', 'damage', 'quality']
+    ['grades', 'eyes', 'patients', 'damage', 'quality']
     """
     given = data.model_dump() if isinstance(data, RunConfig) else {"data_dir": str(data)}
     return audit_data(RunConfig.from_mapping(given | parameters))
