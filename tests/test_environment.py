@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distribution, version
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def test_environment_and_makefile_install_the_same():
     parts = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
     assert parts[-1] == {"pip": ["-c constraints.txt", "-e .[test]"]}
     assert re.search(r"pip install .*-c constraints.txt -e \"\.\[test\]\"", (PROJECT / "Makefile").read_text())
-    assert "python=3.11" in parts and "python3.11" in (PROJECT / "Makefile").read_text()
+    oldest = next(part for part in parts if str(part).startswith("python=")).removeprefix("python=")
+    assert tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["requires-python"] == f">={oldest}"
+    assert f"newest of Python {oldest} to" in (PROJECT / "Makefile").read_text()
 
 
 @pytest.mark.slow

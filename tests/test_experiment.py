@@ -64,7 +64,7 @@ def test_an_experiment_is_drawn(experiment):
     assert [ax.get_title() for ax in figure.axes] == ["ResNet18 from scratch"]
     given = plt.subplots()[1]
     assert exp.plot_roc(ax=given) is given and "ResNet18 scratch" in given.get_legend_handles_labels()[1]
-    assert "confidence" in exp.best.plot_calibration().get_xlabel()
+    assert "how sure" in exp.best.plot_calibration().get_xlabel()
     figure = exp.plot_mistakes(3)
     shown = [ax for ax in figure.axes if ax.get_title()]
     names = exp.best.mistakes["image"].head(3).tolist()

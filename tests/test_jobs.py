@@ -191,7 +191,7 @@ def test_a_run_that_is_silent_for_too_long_is_ended_with_all_that_it_has_started
     run_jobs([hanging, other], LocalBackend(1, timeout=1.5 / 60), quietly)
     assert time.monotonic() - began < 20
     assert (hanging.state, other.state) == ("failed", "done")
-    assert hanging.reason == "it gave no sign of life for 0.025 minutes, and was ended"
+    assert hanging.reason == "it gave no sign of life for 0.025 min, and was ended"
     assert gone(hanging.process.pid) and gone(int((hanging.files.path / "kernel").read_text()))
 
 

@@ -80,7 +80,7 @@ def test_two_files_of_a_name_are_refused_and_never_chosen_from_by_order(tmp_path
     for folder in ("train", "test"):
         write_photographs(tmp_path / folder, ["1_left"])
     message = refusal(tmp_path, table_of("P1"))
-    assert message.startswith("1 of 1 photographs have several files (P1: ") and "P1.jpeg or " in message
+    assert message.startswith("1 of 1 photograph has several files (P1: ") and "P1.jpeg or " in message
     message = refusal(tmp_path, table_of("1_left"))
     assert "train/1_left.jpeg or " in message and "test/1_left.jpeg" in message and "images_dir" in message
     search = find_photographs(tmp_path, table_of("1_left"))
@@ -154,7 +154,7 @@ def test_images_dir(tmp_path):
     write_photographs(tmp_path / "mine", ["a"])
     write_photographs(tmp_path / "images", ["a", "b"])
     assert open_photographs(tmp_path, table_of("a"), "mine").path("a").parent.name == "mine"
-    with pytest.raises(InputError, match="1 of 1 photographs are missing"):
+    with pytest.raises(InputError, match="1 of 1 photograph is missing"):
         open_photographs(tmp_path, table_of("b"), "mine")
     with pytest.raises(InputError, match="none: no such folder"):
         open_photographs(tmp_path, table_of("a"), "none")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_curve
 
 from dr_lib import GRADES, REFERABLE_GRADE
 from dr_lib.data.compiled import compiled
@@ -97,6 +96,8 @@ def roc_of_weights(positive: NDArray[np.bool_], score: ArrayLike, weights: NDArr
     ill, healthy = np.where(positive, weights, 0).sum(), np.where(positive, 0, weights).sum()
     if not ill or not healthy:
         return np.full(len(at), np.nan)
+    from sklearn.metrics import roc_curve  # a second, which opening an experiment would wait for
+
     alarms, found, _ = roc_curve(positive, np.asarray(score), sample_weight=weights)
     return np.interp(at, alarms, found)
 

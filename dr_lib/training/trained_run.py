@@ -10,7 +10,6 @@ import pandas as pd
 from dr_lib.config import RunConfig
 from dr_lib.errors import InputError, closest_path
 from dr_lib.evaluation.predictions import worst_first
-from dr_lib.evaluation.referral import referral
 from dr_lib.evaluation.summary import Estimate, estimates
 from dr_lib.storage.run_folder import RunFolder
 from dr_lib.system.terminal import counted
@@ -82,6 +81,8 @@ class Run:
         ``prevalence``: share of the referable among those to be seen, 0..1, for ``ppv`` and ``npv``; by default that of
         the test photographs, or patients.
         """
+        from dr_lib.evaluation.referral import referral  # scikit-learn: a second, which opening a run would wait for
+
         found = referral(self.predictions, self.validation if len(self.validation) else None, prevalence)
         rows = [
             {"of": unit, "point": point, "set_on": found["set_on"]}
