@@ -1,4 +1,4 @@
-"""Flip labels of generated photographs, train a network on them, and count how many of the flipped ones it names first.
+"""Flip labels of generated photographs, train the demo's network, and count how many of them it names first.
 
     python benchmarks/label_errors.py /tmp/flipped
 
@@ -19,16 +19,15 @@ import pandas as pd
 
 import dr_lib
 from dr_lib import GRADES, PROBABILITIES
+from dr_lib.config import combine
 from dr_lib.evaluation.contradiction import contradiction, out_of_fold
 from dr_lib.explore.loaded_run import LoadedRun
 from dr_lib.explore.neighbor_index import kept_features
+from dr_lib.storage.folders import SHIPPED
 from dr_lib.storage.run_folder import RunFolder
 
 SHARE, SEED = 0.05, 0
-RECIPE = {
-    "model": "resnet18", "image_size": 64, "resize": 72, "batch_size": 16, "epochs": 4, "learning_rate": 0.002,
-    "feature_extraction_epochs": 2, "pretrained": True, "device": "cpu", "name": "tuned",
-}  # fmt: skip
+PARAMS = [SHIPPED / "params" / kind / "demo.yaml" for kind in ("data", "recipes")]
 
 
 def main() -> None:
@@ -38,15 +37,14 @@ def main() -> None:
     options = arguments.parse_args()
     drawn, flipped = options.folder / "drawn", options.folder / "flipped"
     if not drawn.exists():
-        dr_lib.make_data(drawn, train=900, test=300, size=160, seed=3)
+        dr_lib.make_data(drawn, train=900, test=300, size=160, seed=3, grade_shares=combine(PARAMS).generated_shares)
     if not flipped.exists():
         flip(drawn, flipped)
-    run = dr_lib.train(
-        dr_lib.RunConfig(
-            data_dir=str(flipped), labels="course", cache_dir=str(options.folder / "cache"),
-            out_dir=str(options.folder / "exp"), pretrained_weights=options.pretrained, **RECIPE,
-        )
-    )  # fmt: skip
+    here = {
+        "data_dir": str(flipped), "cache_dir": str(options.folder / "cache"), "out_dir": str(options.folder / "exp"),
+        "name": "pretrained", "model": "resnet18", "pretrained": True, "pretrained_weights": options.pretrained,
+    }  # fmt: skip
+    run = dr_lib.train(combine(PARAMS, fixed=here))
     print(table(run.path, pd.read_csv(flipped / "flipped.csv")["image"]))
 
 
