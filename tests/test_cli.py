@@ -421,7 +421,7 @@ def test_kernels_that_are_killed_or_hang_are_begun_again_from_their_checkpoints(
         shown, _ = process.communicate(timeout=600)
     assert process.returncode == 0, shown
     assert "try 1 failed: its process was killed in epoch" in shown
-    assert "try 1 failed: it gave no sign of life for 0.5 minutes" in shown
+    assert "try 1 failed: it gave no sign of life for 0.5 min" in shown
     assert not psutil.pid_exists(stopped) or psutil.Process(stopped).status() == psutil.STATUS_ZOMBIE
     for run in (killed, hanging):
         assert run.done and list(run.read_history()["epoch"]) == list(range(1, 16))

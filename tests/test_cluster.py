@@ -144,7 +144,7 @@ def test_jobs_end_as_they_would_here(connection, tmp_path):
     assert [job.state for job in jobs] == ["done", "failed", "done", "failed"]
     assert [job.files.read_status()["state"] for job in jobs] == ["done", "failed", "done", "failed"]
     assert dies.reason == "its process ended with status 137: Killed" and dies.last_words()[-1] == "Killed"
-    assert hangs.reason.startswith("it gave no sign of life for 0.0666667 minutes")
+    assert hangs.reason.startswith("it gave no sign of life for 0.0666667 min")
     assert (notes(works), notes(dies)) == (["begun", "done"], ["begun", "begun"])
     assert notes(lucky) == ["begun", "begun", "done"] and lucky.starts == 2
     assert works.files.last_checkpoint.stat().st_size == 5_000_000
