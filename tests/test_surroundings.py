@@ -354,7 +354,7 @@ def test_names_of_files_are_text_where_the_locale_knows_ascii_alone(params):
     ended = shell(f"mv run.yaml ä.yaml && {ascii_alone} DR check ä.yaml --set out_dir=ü/ö", params.parent)
     assert (ended.returncode, ended.stderr) == (0, b"") and "out_dir: ü/ö" in ended.stdout.decode()
     ended = shell(f"{ascii_alone} DR check ö.yaml", params.parent)
-    assert ended.returncode == 2 and ended.stderr.decode().startswith("dr-lab: ö.yaml: cannot be read")
+    assert ended.returncode == 2 and ended.stderr.decode().startswith("dr-lab: ö.yaml: no such params file")
 
 
 def test_every_text_file_is_read_and_written_in_an_encoding_that_is_named():
