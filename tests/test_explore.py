@@ -348,7 +348,7 @@ def test_panel_goes_to_another_run_and_comes_back_from_one_that_fails(panel, fol
     (folder / "photographs" / "14_left.jpeg").rename(folder / "away")
     try:
         panel.run.value = "plain"
-        assert "photographs are missing (14_left)" in panel._status.value
+        assert "photographs is missing (14_left)" in panel._status.value
         assert panel._of_photograph.layout.display == "none"
     finally:
         (folder / "away").rename(folder / "photographs" / "14_left.jpeg")
