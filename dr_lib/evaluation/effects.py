@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr
 
 from dr_lib import GRADES, PROBABILITIES
+from dr_lib.data.sample_size import NORMAL
 from dr_lib.evaluation.bootstrap import (
     LEVEL,
     RESAMPLES,
@@ -40,7 +41,6 @@ from dr_lib.evaluation.bootstrap import (
 )  # fmt: skip
 from dr_lib.evaluation.intervals import freedom
 from dr_lib.evaluation.seed_groups import (
-    NORMAL,
     SeedFigure,
     Spread,
     defined_rows,

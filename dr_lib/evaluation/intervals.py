@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from dr_lib import GRADES, PROBABILITIES, REFERABLE_GRADE
-from dr_lib.data.sample_size import wilson
+from dr_lib.data.sample_size import NORMAL, wilson
 from dr_lib.errors import check_finite
 from dr_lib.evaluation.bootstrap import patient_index
-from dr_lib.evaluation.seed_groups import NORMAL, student
+from dr_lib.evaluation.seed_groups import student
 
 Interval = tuple[float, float] | None
 Floats = NDArray[np.float64]

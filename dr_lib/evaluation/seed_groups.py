@@ -22,10 +22,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, stdtrit
 from scipy.stats import multivariate_t
 
 from dr_lib import GRADES
+from dr_lib.data.sample_size import NORMAL
 from dr_lib.evaluation.bootstrap import (
     LEVEL,
     SEED,
@@ -47,8 +48,6 @@ FIGURES = (
 )
 _BY_GRADE = ("recall", "precision", "auc")
 _POINTS = ("referable_at_90_sensitivity", "referable_at_95_specificity")
-NORMAL = float(ndtri((1 + LEVEL) / 2))
-"""How many standard errors a 95% interval of a normal figure is to each side."""
 
 Name = str | tuple[str, int | str]
 

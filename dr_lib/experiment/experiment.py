@@ -229,7 +229,7 @@ class Experiment:
         from dr_lib.plots import new_axes, plot_roc
         from dr_lib.report.drawing import curve_styles
 
-        groups = {group.short_label + ", weighted" * group.weighted: group for group in self._main()}
+        groups = {group.curve_label: group for group in self._main()}
         curves = {label: roc_curve(*referable(group.first.done_predictions)) for label, group in groups.items()}
         drawn = {label: curve for label, curve in curves.items() if curve is not None}
         tests = {label: groups[label].first.test for label in drawn}

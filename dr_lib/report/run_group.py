@@ -40,6 +40,11 @@ class RunGroup:
         return f"{self.network} {start}" + (f" ({self.distinct_labels})" if self.distinct_labels else "")
 
     @property
+    def curve_label(self) -> str:
+        """The same with the loss, where it is weighted: the name of a curve among others."""
+        return self.short_label + ", weighted" * self.weighted
+
+    @property
     def description(self) -> str:
         """The label without the network."""
         return self.label.removeprefix(f"{self.network} ")

@@ -29,7 +29,7 @@ def referable_figures(experiment: ExperimentResults) -> HTML:
 
 
 def _curves(experiment: ExperimentResults, shown: Sequence[RunGroup]) -> str:
-    names = [one.short_label + ", weighted" * one.weighted for one in shown]
+    names = [one.curve_label for one in shown]
     styles = curve_styles(experiment.models, shown, names)
     firsts = dict(zip(names, (one.first for one in shown), strict=True))
     tables = {name: referable(run.done_predictions) for name, run in firsts.items()}
